@@ -1,0 +1,56 @@
+"""The error hierarchy: every error llmgym raises on purpose derives from `LLMGymError`.
+
+A message names the offending value and the next step. The CLI prints the message of an
+`LLMGymError` without a traceback; anything else is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class LLMGymError(Exception):
+    """Base of all errors that llmgym raises on purpose."""
+
+
+class ConfigError(LLMGymError):
+    """A configuration value, flag or file is wrong."""
+
+
+class RegistryError(ConfigError):
+    """A registry file is malformed, or an environment id is unknown."""
+
+
+class TaskError(LLMGymError):
+    """A task row is malformed, or a task id or split is unknown."""
+
+
+class MissingExtraError(LLMGymError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        """Name the feature and the extra that provides it."""
+        super().__init__(f"{feature} needs an optional dependency: pip install 'llmgym[{extra}]'")
+        self.extra = extra
+
+
+class EnvironmentFailure(LLMGymError):
+    """An environment's setup, respond or verify raised or ran out of time; says nothing about the policy."""
+
+
+class PolicyError(LLMGymError):
+    """A policy could not produce a reply."""
+
+
+class PolicyUnavailable(PolicyError):
+    """A policy's engine or server cannot be reached; trying again later can help."""
+
+
+class ContextLengthExceeded(PolicyError):
+    """A prompt leaves no room for a reply in the model's context."""
+
+
+class CodecError(LLMGymError):
+    """A chat template cannot be rendered or is not usable for rollouts."""
+
+
+class StoreError(LLMGymError):
+    """A run folder cannot be written, read or resumed."""

@@ -1,0 +1,167 @@
+"""Chat messages in the OpenAI chat format, as plain dicts.
+
+Plain dicts travel through JSON, chat templates and every trainer unchanged, so llmgym has no
+message class. A tool call's `arguments` is always the *text* that the model wrote: parsing it is
+the environment's business, and a broken one must survive to be answered and stored.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, NotRequired, TypedDict
+
+import msgspec
+import orjson
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class FunctionCall(TypedDict):
+    """Name and arguments (JSON text, as sampled) of one tool call."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(TypedDict):
+    """One tool call of an assistant message."""
+
+    id: NotRequired[str]
+    type: NotRequired[Literal["function"]]
+    function: FunctionCall
+
+
+class Message(TypedDict):
+    """One chat message.
+
+    `tool_calls` and `reasoning_content` occur on assistant messages, `tool_call_id` and `name` on
+    tool messages.
+    """
+
+    role: Role
+    content: str
+    tool_calls: NotRequired[list[ToolCall]]
+    reasoning_content: NotRequired[str]
+    tool_call_id: NotRequired[str]
+    name: NotRequired[str]
+
+
+class _AssistantMessage(TypedDict):
+    role: Literal["assistant"]
+    content: NotRequired[str | None]
+    tool_calls: NotRequired[list[ToolCall] | None]
+    reasoning_content: NotRequired[str | None]
+
+
+class FunctionSchema(TypedDict):
+    """Name, description and JSON schema of the parameters of a tool."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class ToolSchema(TypedDict):
+    """A tool in the OpenAI chat format: `{"type": "function", "function": {...}}`."""
+
+    type: Literal["function"]
+    function: FunctionSchema
+
+
+_TOOL_CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
+
+
+def user(content: str) -> Message:
+    """Make a user message."""
+    return {"role": "user", "content": content}
+
+
+def system(content: str) -> Message:
+    """Make a system message."""
+    return {"role": "system", "content": content}
+
+
+def assistant(content: str = "", *calls: ToolCall) -> Message:
+    """Make an assistant message with any tool calls."""
+    message: Message = {"role": "assistant", "content": content}
+    if calls:
+        message["tool_calls"] = list(calls)
+    return message
+
+
+def tool_call(name: str, /, **arguments: Any) -> ToolCall:
+    """Make a tool call from Python values: `tool_call("add", a=1, b=2)`."""
+    return {"type": "function", "function": {"name": name, "arguments": orjson.dumps(arguments).decode()}}
+
+
+def parse_tool_calls(text: str) -> tuple[str, list[ToolCall]]:
+    r"""Split Hermes-style text into content and tool calls.
+
+    Each `<tool_call>{"name": ..., "arguments": {...}}</tool_call>` block becomes a tool call; an
+    unclosed last block counts too. A block that is not such JSON keeps its text as `arguments` with
+    an empty name, so that the environment can answer what is wrong with it.
+
+    Args:
+        text: What the model wrote.
+
+    Returns:
+        The text outside the blocks, stripped, and the calls in order.
+    """
+    if "<tool_call>" not in text:
+        return text, []
+    calls = [_tool_call(block.strip()) for block in _TOOL_CALL.findall(text)]
+    return _TOOL_CALL.sub("", text).strip(), calls
+
+
+def _tool_call(block: str) -> ToolCall:
+    try:
+        call = orjson.loads(block)
+        name, arguments = call["name"], call.get("arguments", {})
+        if not isinstance(name, str):
+            raise TypeError
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {"type": "function", "function": {"name": "", "arguments": block}}
+    if not isinstance(arguments, str):
+        arguments = orjson.dumps(arguments).decode()
+    return {"type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def scrub(text: str) -> str:
+    """Replace lone surrogates, which no UTF-8 file can hold, by U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def as_assistant(action: str | Message | dict[str, Any]) -> Message:
+    """Read an action as an assistant message, in a fresh dict.
+
+    Args:
+        action: Plain text, whose `<tool_call>` blocks are parsed, or an assistant message.
+
+    Returns:
+        The message, with text free of lone surrogates.
+
+    Raises:
+        ValueError: The action is neither text nor an assistant message; says what is wrong.
+    """
+    if isinstance(action, str):
+        content, calls = parse_tool_calls(scrub(action))
+        return assistant(content, *calls)
+    try:
+        given = msgspec.convert(action, _AssistantMessage)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"not an assistant message: {error}; got {str(action)[:200]!r}") from None
+    message = assistant(scrub(given.get("content") or ""))
+    if reasoning := given.get("reasoning_content"):
+        message["reasoning_content"] = scrub(reasoning)
+    if calls := given.get("tool_calls"):
+        message["tool_calls"] = [_scrub_call(call) for call in calls]
+    return message
+
+
+def _scrub_call(call: ToolCall) -> ToolCall:
+    function = call["function"]
+    clean: ToolCall = {
+        "type": "function",
+        "function": {"name": scrub(function["name"]), "arguments": scrub(function["arguments"])},
+    }
+    return {"id": scrub(call["id"]), **clean} if "id" in call else clean

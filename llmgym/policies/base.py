@@ -1,0 +1,141 @@
+"""What a policy is: token ids in, token ids out; or, for closed APIs, messages in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from llmgym.messages import Message, ToolSchema
+
+FinishReason = Literal["stop", "length", "abort"]
+LogprobsMode = Literal["processed", "raw"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to sample one reply.
+
+    Attributes:
+        temperature: Softmax temperature; 0 takes the likeliest token.
+        top_p: Nucleus mass in (0, 1].
+        max_tokens: Most tokens of one reply.
+        stop_token_ids: Tokens that end the reply; the one sampled is part of it.
+        seed: Seed of this request, or None for a fresh one.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 256
+    stop_token_ids: tuple[int, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSpan:
+    """Tokens [start, end) of a reply were sampled with the weights of `version`."""
+
+    version: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One sampled reply.
+
+    Attributes:
+        token_ids: Sampled ids, a sampled stop token included.
+        logprobs: Log-probability (nats) of each id under the distribution named by the policy's
+            `logprobs_mode`; same length.
+        finish_reason: "stop" (a stop token was sampled), "length" or "abort".
+        versions: Weights that sampled each span; empty where the policy never changes.
+        cached_tokens: Prompt tokens served from a prefix cache.
+    """
+
+    token_ids: Sequence[int]
+    logprobs: Sequence[float]
+    finish_reason: FinishReason
+    versions: tuple[VersionSpan, ...] = ()
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChatGeneration:
+    """One reply of a closed API: a message and what it cost, no tokens."""
+
+    message: Message
+    finish_reason: FinishReason
+    usage: dict[str, int] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """What every policy has, of either kind.
+
+    Attributes:
+        name: Short name for tables and run folders, such as "smollm2".
+        model: Model that answers, as the run records it.
+    """
+
+    name: str
+    model: str
+
+    async def start(self) -> None:
+        """Load the model or probe the server; calling it again does nothing."""
+        ...
+
+    async def close(self) -> None:
+        """Free what `start` took; pending requests end with `PolicyError`."""
+        ...
+
+
+@runtime_checkable
+class TokenPolicy(Policy, Protocol):
+    """A policy that consumes and samples token ids: what rollouts for training need.
+
+    Attributes:
+        tokenizer: The Hugging Face tokenizer of the model, available after `start`.
+        context_length: Most tokens of prompt and reply together.
+        logprobs_mode: "processed" log-probabilities are those of the distribution that was sampled
+            (after temperature and top-p), "raw" those of the model.
+    """
+
+    tokenizer: Any
+    context_length: int
+    logprobs_mode: LogprobsMode
+
+    async def generate(
+        self, prompt_ids: Sequence[int], sampling: Sampling, *, request_id: str, session_id: str
+    ) -> Generation:
+        """Sample one reply; cancelling the awaiting task aborts the request in the engine.
+
+        Args:
+            prompt_ids: Whole prompt.
+            sampling: How to sample.
+            request_id: Unique per request.
+            session_id: The same for all turns of an episode, so that caches can be reused.
+
+        Raises:
+            ContextLengthExceeded: No room for a reply.
+            PolicyUnavailable: The engine or server is gone.
+            PolicyError: The request failed.
+        """
+        ...
+
+
+@runtime_checkable
+class ChatPolicy(Policy, Protocol):
+    """A policy that takes messages and gives messages; for evaluation, SFT and DPO data."""
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSchema],
+        sampling: Sampling,
+        *,
+        request_id: str,
+        session_id: str,
+    ) -> ChatGeneration:
+        """Give one reply; raises as `TokenPolicy.generate` does."""
+        ...
