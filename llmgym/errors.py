@@ -54,3 +54,7 @@ class CodecError(LLMGymError):
 
 class StoreError(LLMGymError):
     """A run folder cannot be written, read or resumed."""
+
+
+class ToolError(LLMGymError):
+    """Raised by a tool to answer the model with an error text; the episode goes on."""

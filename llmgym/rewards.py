@@ -1,0 +1,58 @@
+"""Rewards: a weighted sum of named parts, beside metrics that do not count.
+
+`None` means *unscored* and is never turned into 0: a verifier that could not decide says nothing
+about the policy, and a trainer has to be able to leave the episode out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One named share of a reward: `weight * value`, or unscored where `value` is None."""
+
+    value: float | None
+    weight: float = 1.0
+
+
+class Reward:
+    """What a verifier found: `Reward(correct=1.0, format=Part(0.5, weight=0.1), metrics={"lookups": 2})`.
+
+    Attributes:
+        parts: The named parts.
+        metrics: Named numbers that are recorded and do not count.
+    """
+
+    __slots__ = ("metrics", "parts")
+
+    def __init__(
+        self, *, metrics: Mapping[str, float] | None = None, **parts: Part | float | None
+    ) -> None:
+        """Name the parts; a plain number is a part of weight 1."""
+        self.parts: dict[str, Part] = {
+            name: part if isinstance(part, Part) else Part(None if part is None else float(part))
+            for name, part in parts.items()
+        }
+        self.metrics = dict(metrics or {})
+
+    @property
+    def value(self) -> float | None:
+        """Sum of `weight * value`, or None where any part is unscored or there is none."""
+        total = 0.0
+        for part in self.parts.values():
+            if part.value is None:
+                return None
+            total += part.weight * part.value
+        return total if self.parts else None
+
+    def __repr__(self) -> str:
+        """Show the parts and metrics."""
+        return f"Reward(value={self.value}, parts={self.parts}, metrics={self.metrics})"
+
+    @classmethod
+    def of(cls, result: Reward | float | bool | None) -> Reward:
+        """Read what a verifier returned; a plain number becomes the part `correct`."""
+        return result if isinstance(result, Reward) else cls(correct=None if result is None else float(result))
