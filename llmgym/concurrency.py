@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dis
 import functools
 import inspect
 import multiprocessing
+import multiprocessing.process
 import os
 import pickle
 import threading
 import types
 import weakref
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -21,12 +23,12 @@ T = TypeVar("T")
 _SUSPENDING = frozenset({"GET_AWAITABLE", "GET_AITER", "GET_ANEXT", "BEFORE_ASYNC_WITH"})
 
 
-@functools.cache
 def suspends(function: Callable[..., Any]) -> bool:
     """Whether calling a function may need an event loop.
 
     A plain function does not, nor does an `async def` whose code has no await at all.
     """
+    function = inspect.unwrap(function)
     if not inspect.iscoroutinefunction(function):
         return False
     return any(instruction.opname in _SUSPENDING for instruction in dis.get_instructions(function))
@@ -42,15 +44,22 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     except StopIteration as done:
         return done.value
     coroutine.close()
-    raise RuntimeError(f"{coroutine.__qualname__} suspended outside an event loop")
+    raise RuntimeError(f"{coroutine.__qualname__} suspended outside an event loop; declare what awaits `async def`")
 
 
 def drive_in_background(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in this process's background event loop and wait for it.
 
     Works inside a running loop too (notebooks), which it blocks meanwhile.
+
+    Raises:
+        RuntimeError: Called from the background loop itself, which it would block for ever.
     """
-    future = asyncio.run_coroutine_threadsafe(coroutine, _background_loop(os.getpid()))
+    loop = _background_loop(os.getpid())
+    if asyncio._get_running_loop() is loop:
+        coroutine.close()
+        raise RuntimeError("reset() and step() of an environment inside another one: await areset() and astep()")
+    future = asyncio.run_coroutine_threadsafe(coroutine, loop)
     try:
         return future.result()
     except BaseException:
@@ -105,6 +114,17 @@ def _resume(coroutine: Coroutine[Any, Any, T], waiting: Any) -> Generator[Any, A
             waiting = resume()
         except StopIteration as done:
             return done.value
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Whether an exception is the cancellation of the running task, rather than that of something it awaits."""
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no event loop, so no task
+        return False
+    return task is not None and task.cancelling() > 0
 
 
 # --- blocking work ------------------------------------------------------------------------------
@@ -175,45 +195,79 @@ def _start_thread(function: Callable[[], T]) -> asyncio.Future[T]:
 
 
 class _Worker:
-    """A process that runs one job at a time."""
+    """A process that runs one job at a time.
+
+    Spawned, since forking beside threads and CUDA is unsafe, and a forked child can use no fork
+    server of its parent's.
+    """
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+        context = multiprocessing.get_context("spawn")
         self.connection, child = context.Pipe()
         self.process = context.Process(target=_serve, args=(child,), daemon=True, name="llmgym-worker")
-        self.process.start()
+        with _allow_children():
+            self.process.start()
         child.close()
-        self.connection.recv_bytes()  # it is up: no job's deadline pays for the start
+        try:
+            self.connection.recv_bytes()  # it is up: no job's deadline pays for the start
+        except EOFError:
+            hint = "does the script lack `if __name__ == '__main__':`?"
+            raise RuntimeError(f"a worker process did not start; {hint}") from None
 
-    def call(self, job: bytes, seconds: float) -> Any:
+    def call(self, job: bytes, seconds: float) -> tuple[bool, Any]:
+        """Whether the job returned, and its result or exception."""
         self.connection.send_bytes(job)
         if not self.connection.poll(seconds):
             raise TimeoutError
-        ok, value = pickle.loads(self.connection.recv_bytes())
-        if ok:
-            return value
-        raise value
+        try:
+            return pickle.loads(self.connection.recv_bytes())  # type: ignore[no-any-return]
+        except EOFError:
+            raise RuntimeError("the worker process died") from None
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
 
 
+_starting = threading.Lock()
 _idle: list[_Worker] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_idle.clear)  # the parent's workers answer the parent
+
+
+@contextlib.contextmanager
+def _allow_children() -> Iterator[None]:
+    """Let a daemonic process, such as those of `AsyncVectorEnv`, have workers; they end with it."""
+    config = multiprocessing.process.current_process()._config  # type: ignore[attr-defined]
+    with _starting:
+        daemon = config.pop("daemon", False)
+        try:
+            yield
+        finally:
+            config["daemon"] = daemon
 
 
 def _call_worker(job: bytes, seconds: float) -> Any:
-    worker = _idle.pop() if _idle else _Worker()
     try:
-        result = worker.call(job, seconds)
-    except (TimeoutError, EOFError, OSError):
-        worker.process.kill()
-        raise
-    except Exception:
-        _idle.append(worker)
+        worker = _idle.pop()
+    except IndexError:
+        worker = _Worker()
+    try:
+        ok, value = worker.call(job, seconds)
+    except BaseException:
+        worker.kill()
         raise
     _idle.append(worker)
-    return result
+    if ok:
+        return value
+    raise value
 
 
 def _serve(connection: Connection) -> None:
     """Run jobs until the parent goes away."""
+    threading.Thread(target=_end_with_parent, name="llmgym-watch", daemon=True).start()
     connection.send_bytes(b"")
     while True:
         try:
@@ -229,3 +283,11 @@ def _serve(connection: Connection) -> None:
         except Exception as error:  # noqa: BLE001 -- an unpicklable result must not end the worker
             data = pickle.dumps((False, RuntimeError(f"result cannot be pickled: {error}")))
         connection.send_bytes(data)
+
+
+def _end_with_parent() -> None:
+    """A job that hangs must not outlive a parent that was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

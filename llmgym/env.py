@@ -19,12 +19,12 @@ import gymnasium
 import orjson
 from gymnasium.error import ResetNeeded
 
-from llmgym.concurrency import drive, drive_in_background, in_process, in_thread, suspends, within
+from llmgym.concurrency import drive, drive_in_background, in_process, in_thread, is_cancellation, suspends, within
 from llmgym.errors import EnvironmentFailure, TaskError, ToolError
 from llmgym.messages import Message, ToolCall, as_assistant, system, user
 from llmgym.rewards import Reward
 from llmgym.spaces import AssistantSpace, MessagesSpace
-from llmgym.tasks import Task, TaskSet
+from llmgym.tasks import Task, TaskSet, task_from_row
 from llmgym.tools import Tool, render_result, tools_of
 
 Observation = tuple[Message, ...]
@@ -70,12 +70,13 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         tasks: Where tasks are drawn from.
         tools: The tools by name, from the methods marked `@tool`.
         system_prompt: First message of every episode, where set.
-        max_turns: Assistant messages before an episode is truncated, where the registration and the
-            caller set none.
+        max_turns: Assistant messages before an episode is truncated, where neither the registration
+            nor the caller sets a limit.
         tool_timeout: Seconds for one tool call.
         hook_timeout: Seconds for one call of setup, respond or verify.
-        verify_in: "thread" or "process" takes a blocking or computing `verify` off the event loop; a
-            process is killed at its deadline.
+        verify_in: "thread" takes a `verify` that blocks off the event loop, "process" one that computes;
+            the process is killed at its deadline, and gives back only what `verify` returns.
+        time_limit: Limit of Gymnasium's `TimeLimit` around this instance; set by `TurnLimit`.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "human"], "render_fps": 4}  # type: ignore[misc]
@@ -87,6 +88,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
     tool_timeout: float = 30.0
     hook_timeout: float = 60.0
     verify_in: Literal["loop", "thread", "process"] = "loop"
+    time_limit: int | None = None
 
     _suspends: ClassVar[bool] = False
     _responds: ClassVar[bool] = False
@@ -124,7 +126,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         self.render_mode = render_mode
         self.split = split
         if tasks is not None:
-            self.tasks = tasks if isinstance(tasks, TaskSet) else TaskSet.jsonl(Path(tasks).absolute())
+            self.tasks = tasks if isinstance(tasks, TaskSet) else TaskSet.jsonl(Path(tasks).absolute(), self.read_row)
         self._max_turns = max_turns
         if tool_timeout is not None:
             self.tool_timeout = tool_timeout
@@ -165,6 +167,15 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         """
         raise NotImplementedError(f"{type(self).__name__} needs an oracle method")
 
+    @staticmethod
+    def read_row(row: dict[str, Any]) -> Task:
+        """Make the task of a row of a `tasks=` file; for environments whose rows have columns of their own.
+
+        Raises:
+            KeyError, ValueError, TypeError: The row is malformed; the text is shown with file and line.
+        """
+        return task_from_row(row)
+
     def opening(self, task: Task) -> list[Message]:
         """The first messages of an episode: the system prompt and those of the task."""
         prompt = [system(self.system_prompt)] if self.system_prompt else []
@@ -200,11 +211,10 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
 
     @property
     def turn_limit(self) -> int:
-        """Assistant messages before truncation: the caller's, else the registration's, else the class's."""
-        if self._max_turns is not None:
-            return self._max_turns
-        registered = self.spec.max_episode_steps if self.spec else None
-        return registered or self.max_turns
+        """Assistant messages before truncation: the smaller of the caller's and Gymnasium's, else the class's."""
+        registered = gymnasium.registry.get(self.spec.id) if self.spec else None
+        limit = registered.max_episode_steps if registered and self.time_limit is None else self.time_limit
+        return min((turns for turns in (self._max_turns, limit) if turns), default=self.max_turns)
 
     # --- the async core ---------------------------------------------------------------------------
 
@@ -215,7 +225,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
 
         Args:
             seed: Starts a stream of tasks and random numbers; without it the stream goes on.
-            options: `task_id` names the task instead of drawing one.
+            options: `task_id` names the task, or `task` gives it, instead of drawing one.
 
         Returns:
             The opening messages; `info` with `task_id` and the schemas of the `tools`.
@@ -224,11 +234,13 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
             TaskError: The task or the split is unknown.
             EnvironmentFailure: `setup` failed.
         """
+        self._open = False
         gymnasium.Env.reset(self, seed=seed)
         self._episode = 0 if seed is not None or self._seed is None else self._episode + 1
         if seed is not None or self._seed is None:
             self._seed = self.np_random_seed if seed is None else seed
         self.task = self._draw(options or {})
+        self.transcript = []
         self.metrics = {"tool_calls": 0.0, "tool_errors": 0.0}
         self._turn, self._finished, self._step_reward = 0, False, 0.0
         await self._hook("setup", self.setup, self.task)
@@ -238,8 +250,10 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         return _copies(self.transcript), {"task_id": self.task.id, "tools": orjson.loads(self._schemas)}
 
     def _draw(self, options: dict[str, Any]) -> Task:
-        if unknown := options.keys() - {"task_id"}:
-            raise TaskError(f"unknown reset option {sorted(unknown)[0]!r}; there is 'task_id'")
+        if unknown := options.keys() - {"task_id", "task"}:
+            raise TaskError(f"unknown reset option {sorted(unknown)[0]!r}; there is 'task_id' and 'task'")
+        if (task := options.get("task")) is not None:
+            return task
         if (task_id := options.get("task_id")) is not None:
             return self.tasks.get(task_id)
         assert self._seed is not None
@@ -266,38 +280,46 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
             ResetNeeded: No episode is running.
             EnvironmentFailure: `respond` or `verify` failed.
         """
-        if not self._open:
-            raise ResetNeeded("the episode has ended or none was started: call reset()")
-        assert self.task is not None
+        task = self._running_task()
         message = as_assistant(action)
+        self._open = False  # a step that fails or is cancelled half-way ends the episode
         self._step_reward = 0.0
         self._record(message)
         answers, done = await self._answer(message)
         self.transcript += answers
         truncated = not done and self._turn >= self.turn_limit
         self._show([message, *answers])
-        info: dict[str, Any] = {"task_id": self.task.id}
+        info: dict[str, Any] = {"task_id": task.id}
         if done or truncated:
             info |= await self._end(truncated)
+        self._open = not (done or truncated)
         return _copies(answers), self._step_reward, done, truncated, info
 
-    async def aend(self, action: Any) -> StepResult:
-        """End the episode with a message that was cut off: it is recorded and verified, its calls do not run.
+    async def aend(self, action: Any = None) -> StepResult:
+        """End the episode at a limit that the environment does not know of, such as one on tokens.
 
-        For drivers, which know of limits on tokens that the environment does not. Takes and gives
-        what `astep` does; `truncated` is true.
+        Takes and gives what `astep` does; `truncated` is true.
+
+        Args:
+            action: A message that was cut off, if any: it is recorded and its calls do not run.
         """
-        if not self._open:
-            raise ResetNeeded("the episode has ended or none was started: call reset()")
-        assert self.task is not None
+        task = self._running_task()
+        message = None if action is None else as_assistant(action)
+        self._open = False
         self._step_reward = 0.0
-        self._record(as_assistant(action))
-        info = {"task_id": self.task.id} | await self._end(truncated=True)
+        if message is not None:
+            self._record(message)
+        info = {"task_id": task.id} | await self._end(truncated=True)
         return (), self._step_reward, False, True, info
+
+    def _running_task(self) -> Task:
+        if self.task is None or not self._open:
+            raise ResetNeeded("the episode has ended or none was started: call reset()")
+        return self.task
 
     def _record(self, message: Message) -> None:
         for index, call in enumerate(message.get("tool_calls", ())):
-            call.setdefault("id", f"call_{self._turn}_{index}")
+            call["id"] = call.get("id") or f"call_{self._turn}_{index}"
         self.transcript.append(message)
         self._turn += 1
 
@@ -307,23 +329,14 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
             return await self._run_calls(calls), self._finished
         if not self._responds:
             return [], True
-        reply = await self._hook("respond", self.respond, message)
-        match reply:
-            case None:
-                return [], True
-            case str():
-                return [user(reply)], self._finished
-            case dict():
-                return [reply], self._finished
-            case _:
-                return list(reply), self._finished
+        reply = await self._hook("respond", self.respond, message, read=_read_reply)
+        return reply or [], reply is None or self._finished
 
     async def _end(self, truncated: bool) -> dict[str, Any]:
         """Verify, add to the step's reward, and give what `info` tells of the end."""
-        self._open = False
         assert self.task is not None
         episode = Episode(self.task, tuple(self.transcript), truncated, self.metrics)
-        reward = Reward.of(await self._hook("verify", self.verify, episode))
+        reward: Reward = await self._hook("verify", self.verify, episode, read=Reward.of)
         self.metrics |= reward.metrics
         self._step_reward = float("nan") if reward.value is None else self._step_reward + reward.value
         return {
@@ -349,7 +362,9 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
             content = self._tool_error(str(error))
         except TimeoutError:
             content = self._tool_error(f"{name} did not finish in time")
-        except (Exception, SystemExit) as error:  # whatever a tool raises is its answer
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # whatever a tool raises is its answer
+            if is_cancellation(error):
+                raise
             content = self._tool_error(f"{type(error).__name__}: {error}")
         return {"role": "tool", "tool_call_id": call.get("id", ""), "name": name, "content": content}
 
@@ -370,19 +385,26 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         result = call()
         return await within(seconds, result) if inspect.iscoroutine(result) else result
 
-    async def _hook(self, name: str, hook: Callable[[Any], Any], argument: Any) -> Any:
-        """Call setup, respond or verify; any way that it fails is an `EnvironmentFailure`."""
+    async def _hook(
+        self, name: str, hook: Callable[[Any], Any], argument: Any, read: Callable[[Any], Any] = lambda result: result
+    ) -> Any:
+        """Call setup, respond or verify and read its result; any way that it fails is an `EnvironmentFailure`."""
         try:
-            if name == "verify" and self.verify_in == "process":
-                return await in_process(_verify_elsewhere, self, argument, seconds=self.hook_timeout)
-            if name == "verify" and self.verify_in == "thread":
-                return await in_thread(functools.partial(hook, argument), self.hook_timeout)
-            result = hook(argument)
-            return await within(self.hook_timeout, result) if inspect.iscoroutine(result) else result
+            return read(await self._call_hook(hook, argument, self.verify_in if name == "verify" else "loop"))
         except TimeoutError as error:
             raise EnvironmentFailure(f"{type(self).__name__}.{name} ran past {self.hook_timeout} s") from error
-        except Exception as error:
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            if is_cancellation(error):
+                raise
             raise EnvironmentFailure(f"{type(self).__name__}.{name}: {type(error).__name__}: {error}") from error
+
+    async def _call_hook(self, hook: Callable[[Any], Any], argument: Any, where: str) -> Any:
+        if where == "process":
+            return await in_process(_verify_elsewhere, self, argument, seconds=self.hook_timeout)
+        if where == "thread":
+            return await in_thread(functools.partial(_verify_elsewhere, self, argument), self.hook_timeout)
+        result = hook(argument)
+        return await within(self.hook_timeout, result) if inspect.iscoroutine(result) else result
 
     def _run(self, coroutine: Any) -> Any:
         return drive_in_background(coroutine) if self._suspends else drive(coroutine)
@@ -393,9 +415,20 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
 
 
 def _verify_elsewhere(env: ToolEnv, episode: Episode) -> Any:
-    """`verify` in a worker process."""
+    """`verify` off the event loop."""
     result = env.verify(episode)
     return asyncio.run(result) if inspect.iscoroutine(result) else result
+
+
+def _read_reply(reply: Any) -> list[Message] | None:
+    """What `respond` returned, as messages."""
+    if reply is None:
+        return None
+    messages = [user(reply)] if isinstance(reply, str) else [reply] if isinstance(reply, dict) else list(reply)
+    for message in messages:
+        if message["role"] not in ("system", "user", "tool") or not isinstance(message["content"], str):
+            raise ValueError(f"not a message with a role and text: {message!r:.200}")
+    return messages
 
 
 def _copies(messages: Sequence[Message]) -> Observation:

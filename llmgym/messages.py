@@ -68,6 +68,12 @@ class ToolSchema(TypedDict):
     function: FunctionSchema
 
 
+class _HermesCall(msgspec.Struct):
+    name: str
+    arguments: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_decode_call = msgspec.json.Decoder(_HermesCall).decode
 _TOOL_CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 
 
@@ -115,15 +121,13 @@ def parse_tool_calls(text: str) -> tuple[str, list[ToolCall]]:
 
 def _tool_call(block: str) -> ToolCall:
     try:
-        call = orjson.loads(block)
-        name, arguments = call["name"], call.get("arguments", {})
-        if not isinstance(name, str):
-            raise TypeError
-    except (ValueError, TypeError, KeyError, AttributeError):
+        call = _decode_call(block)
+        arguments = bytes(call.arguments).decode()  # raw: a number of thirty digits keeps them
+        if arguments.startswith('"'):  # some models write the arguments as a string of JSON
+            arguments = msgspec.json.decode(arguments, type=str)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return {"type": "function", "function": {"name": "", "arguments": block}}
-    if not isinstance(arguments, str):
-        arguments = orjson.dumps(arguments).decode()
-    return {"type": "function", "function": {"name": name, "arguments": arguments}}
+    return {"type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
 def scrub(text: str) -> str:

@@ -6,6 +6,7 @@ about the policy, and a trainer has to be able to leave the episode out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -40,13 +41,11 @@ class Reward:
 
     @property
     def value(self) -> float | None:
-        """Sum of `weight * value`, or None where any part is unscored or there is none."""
-        total = 0.0
-        for part in self.parts.values():
-            if part.value is None:
-                return None
-            total += part.weight * part.value
-        return total if self.parts else None
+        """Sum of `weight * value`, or None where any part is unscored (or not a number) or there is none."""
+        shares = [None if part.value is None else float(part.weight * part.value) for part in self.parts.values()]
+        if not shares or any(share is None or math.isnan(share) for share in shares):
+            return None
+        return math.fsum(share for share in shares if share is not None)
 
     def __repr__(self) -> str:
         """Show the parts and metrics."""

@@ -7,11 +7,11 @@ never a valid action, and returns garbage through `AsyncVectorEnv`'s shared memo
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+import multiprocessing as mp
+from collections.abc import Callable, Sequence
 from multiprocessing.context import BaseContext
 from typing import Any
 
-import multiprocessing as mp
 import orjson
 from gymnasium import Space
 from gymnasium.vector.utils import create_shared_memory, read_from_shared_memory, write_to_shared_memory
@@ -20,6 +20,7 @@ from llmgym.messages import Message, ToolSchema, as_assistant, assistant, tool_c
 
 _ROLES = frozenset({"system", "user", "assistant", "tool"})
 _WORDS = ("I", "think", "the", "answer", "is", "A", "42", "maybe", "yes", "no", "é", "数", "\n")
+_DEPTH = 4  # below it, sampled arguments are as small as their schema allows
 _BUFFER_BYTES = 1 << 18
 
 
@@ -79,7 +80,8 @@ class AssistantSpace(Space[Any]):
             return assistant(_words(self))
         chosen = self.np_random.integers(len(self.tools), size=self.np_random.integers(1, 3))
         functions = [self.tools[i]["function"] for i in chosen]
-        return assistant("", *(tool_call(f["name"], **_value(self, f["parameters"], f["parameters"])) for f in functions))
+        calls = [tool_call(f["name"], **_value(self, f["parameters"], f["parameters"])) for f in functions]
+        return assistant("", *calls)
 
     def contains(self, x: Any) -> bool:
         """Whether `x` is text or an assistant message."""
@@ -104,37 +106,58 @@ def _words(space: Space[Any]) -> str:
     return " ".join(_WORDS[i] for i in space.np_random.integers(len(_WORDS), size=space.np_random.integers(1, 9)))
 
 
-def _value(space: Space[Any], schema: dict[str, Any], root: dict[str, Any]) -> Any:
+def _value(space: Space[Any], schema: dict[str, Any], root: dict[str, Any], depth: int = 0) -> Any:
     """A random value that fits a JSON schema of the kinds that tool signatures give."""
     rng = space.np_random
+
+    def inner(schema: dict[str, Any]) -> Any:
+        return _value(space, schema, root, depth + 1)
+
     if reference := schema.get("$ref"):
-        return _value(space, root["$defs"][reference.rpartition("/")[2]], root)
-    if "const" in schema:
-        return schema["const"]
+        return inner(root["$defs"][reference.rpartition("/")[2]])
     if choices := schema.get("enum"):
         return choices[rng.integers(len(choices))]
-    if variants := schema.get("anyOf") or schema.get("oneOf"):
-        return _value(space, variants[rng.integers(len(variants))], root)
+    if variants := schema.get("anyOf"):
+        plain = [variant for variant in variants if "$ref" not in variant] if depth > _DEPTH else []
+        return inner((plain or variants)[rng.integers(len(plain or variants))])
     match schema.get("type"):
         case "object":
-            required = schema.get("required", ())
-            properties = schema.get("properties", {}).items()
-            return {name: _value(space, s, root) for name, s in properties if name in required or rng.random() < 0.5}
+            return _object(space, schema, inner, deep=depth > _DEPTH)
         case "array":
-            size = rng.integers(schema.get("minItems", 0), min(schema.get("maxItems", 4), 4) + 1)
-            return [_value(space, schema.get("items", {}), root) for _ in range(size)]
+            leading = [inner(item) for item in schema.get("prefixItems", ())]
+            least = schema.get("minItems", 0) - len(leading)
+            most = least if depth > _DEPTH else min(schema.get("maxItems", 4) - len(leading), least + 4)
+            return leading + [inner(schema.get("items") or {}) for _ in range(rng.integers(least, most + 1))]
         case "integer":
-            low = schema.get("minimum", -100)
-            return int(rng.integers(low, schema.get("maximum", low + 200) + 1))
+            low, high = _bounds(schema, 1)
+            return int(rng.integers(low, high, endpoint=True))
         case "number":
-            low = schema.get("minimum", -100.0)
-            return round(float(rng.uniform(low, schema.get("maximum", low + 200.0))), 3)
+            low, high = _bounds(schema, 1e-3)
+            return min(max(round(float(rng.uniform(low, high)), 3), low), high)
         case "boolean":
             return bool(rng.random() < 0.5)
         case "null":
             return None
         case _:
-            return _words(space)
+            return _words(space).ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength")]
+
+
+def _object(space: Space[Any], schema: dict[str, Any], inner: Callable[[Any], Any], deep: bool) -> dict[str, Any]:
+    required, properties = schema.get("required", ()), schema.get("properties", {})
+    chance = 0.0 if deep else 0.5
+    value = {n: inner(s) for n, s in properties.items() if n in required or space.np_random.random() < chance}
+    if not properties and not deep and isinstance(schema.get("additionalProperties"), dict):
+        value[_words(space)] = inner(schema["additionalProperties"])
+    return value
+
+
+def _bounds(schema: dict[str, Any], margin: float) -> tuple[Any, Any]:
+    """Least and greatest value: 200 apart, around zero or beside the one bound given, where the schema is open."""
+    low = schema["exclusiveMinimum"] + margin if "exclusiveMinimum" in schema else schema.get("minimum")
+    high = schema["exclusiveMaximum"] - margin if "exclusiveMaximum" in schema else schema.get("maximum")
+    if low is None:
+        low = -100 if high is None else high - 200
+    return low, low + 200 if high is None else high
 
 
 # --- shared memory ------------------------------------------------------------------------------

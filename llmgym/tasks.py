@@ -11,10 +11,11 @@ import hashlib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from functools import cached_property
 from math import gcd
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -49,10 +50,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def content_hash(self) -> str:
         """Hash of prompt and answer: equal tasks have equal hashes, whatever their ids."""
-        return f"{_hash(msgspec.json.encode((self.prompt, self.answer), order='deterministic')):016x}"
+        return f"{stable_hash(msgspec.json.encode((self.prompt, self.answer), order='deterministic')):016x}"
 
 
-def _hash(*parts: Any) -> int:
+def stable_hash(*parts: Any) -> int:
     """A 64-bit hash that is the same in every process."""
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:
@@ -161,7 +162,7 @@ class GeneratedTasks(TaskSet):
     def draw(self, split: str, seed: int, episode: int, *, scope: str = "") -> Task:
         """See `TaskSet.draw`."""
         self.check_split(split)
-        return self._generate(split, _hash(scope, split, seed, episode))
+        return self._generate(split, stable_hash(scope, split, seed, episode))
 
     plan = draw
 
@@ -182,10 +183,20 @@ class GeneratedTasks(TaskSet):
         raise TaskError(f"{self._make} made no task for the split {split!r} in {self._tries} tries: too few contents")
 
 
-class RowTasks(TaskSet):
-    """Tasks in rows; see `TaskSet.jsonl` and `TaskSet.huggingface`. Loaded when first used."""
+class RowSource(Protocol):
+    """Where rows come from; picklable, and `str` of it names it in error messages."""
 
-    def __init__(self, source: JSONLSource | HuggingFaceSource, row: Callable[[dict[str, Any]], Task] | None) -> None:
+    def rows(self) -> Iterable[tuple[str, dict[str, Any]]]:
+        """Yield a name of the row's place, for error messages, and the row."""
+
+
+class RowTasks(TaskSet):
+    """Tasks in rows; see `TaskSet.jsonl` and `TaskSet.huggingface`. Loaded when first used.
+
+    An episode gets a copy of its task, which it may change.
+    """
+
+    def __init__(self, source: RowSource, row: Callable[[dict[str, Any]], Task] | None = None) -> None:
         """Keep where the rows come from."""
         self._source = source
         self._row = row or task_from_row
@@ -202,33 +213,36 @@ class RowTasks(TaskSet):
     @cached_property
     def _tasks(self) -> dict[str, list[Task]]:
         tasks: dict[str, list[Task]] = {}
-        seen: dict[str, str] = {}
+        ids: dict[str, str] = {}
+        contents: dict[str, tuple[str, str]] = {}
         for place, row in self._source.rows():
             split = row.pop("split", "train")
+            if not isinstance(split, str):
+                raise TaskError(f"{place}: a split is named by text, this one is {split!r}")
             task = self._task(place, row)
-            if not isinstance(split, str) or seen.setdefault(task.content_hash, split) != split:
-                raise TaskError(f"{place}: split {split!r} repeats a task of split {seen.get(task.content_hash)!r}")
+            if (first := ids.setdefault(task.id, place)) != place:
+                raise TaskError(f"{place}: the id {task.id!r} is that of {first}")
+            other, first = contents.setdefault(task.content_hash, (split, place))
+            if other != split:
+                raise TaskError(f"{place}: split {split!r} repeats the task of split {other!r} at {first}")
             tasks.setdefault(split, []).append(task)
         if not tasks:
             raise TaskError(f"{self._source} has no tasks")
         return tasks
 
     def _task(self, place: str, row: dict[str, Any]) -> Task:
+        columns = ", ".join(row)
         try:
             task = self._row(row)
+            return task if task.id else msgspec.structs.replace(task, id=task.content_hash)
         except KeyError as error:
-            raise TaskError(f"{place}: column {error} is missing; there is {', '.join(row)}") from None
-        except (ValueError, TypeError, msgspec.ValidationError) as error:
-            raise TaskError(f"{place}: {error}") from None
-        return task if task.id else msgspec.structs.replace(task, id=task.content_hash)
+            raise TaskError(f"{place}: column {error} is missing; there is {columns}") from None
+        except Exception as error:  # `row` is the caller's code
+            raise TaskError(f"{place}: {error}") from error
 
     @cached_property
     def _by_id(self) -> dict[str, Task]:
-        by_id: dict[str, Task] = {}
-        for task in (task for tasks in self._tasks.values() for task in tasks):
-            if by_id.setdefault(task.id, task) is not task:
-                raise TaskError(f"{self._source}: two tasks have the id {task.id!r}")
-        return by_id
+        return {task.id: task for tasks in self._tasks.values() for task in tasks}
 
     @property
     def splits(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -250,20 +264,20 @@ class RowTasks(TaskSet):
         hand = min(_HAND, size)
         table, seat = divmod(seed, size // hand)
         deal, place = divmod(episode, hand)
-        key = _hash(scope, split, table, deal)
-        return self._tasks[split][_shuffled(key, size, seat * hand + place)]
+        key = stable_hash(scope, split, table, deal)
+        return deepcopy(self._tasks[split][_shuffled(key, size, seat * hand + place)])
 
     def plan(self, split: str, seed: int, index: int, *, scope: str = "") -> Task:
         """See `TaskSet.plan`."""
         size = self.size(split)
         deal, place = divmod(index, size)
-        return self._tasks[split][_shuffled(_hash(scope, split, seed, deal), size, place)]
+        return deepcopy(self._tasks[split][_shuffled(stable_hash(scope, split, seed, deal), size, place)])
 
     def get(self, task_id: str) -> Task:
         """See `TaskSet.get`."""
         if task_id not in self._by_id:
             raise TaskError(f"unknown task {task_id!r} in {self._source}; the first is {next(iter(self._by_id))!r}")
-        return self._by_id[task_id]
+        return deepcopy(self._by_id[task_id])
 
 
 def _shuffled(key: int, size: int, place: int) -> int:
@@ -286,7 +300,11 @@ def task_from_row(row: Mapping[str, Any]) -> Task:
         raise ValueError(f"a row needs either `prompt` or `messages`; it has {', '.join(row) or 'no column'}")
     fields = {name: columns.pop(name) for name in ("id", "answer") if name in columns}
     fields["metadata"] = (columns.pop("metadata", None) or {}) | columns
-    return msgspec.convert({"prompt": messages if prompt is None else prompt, **fields}, Task)
+    if isinstance(fields.get("id"), int):
+        fields["id"] = str(fields["id"])
+    if messages is not None:  # Arrow gives every message the fields of all, as nulls
+        prompt = [{key: value for key, value in message.items() if value is not None} for message in messages]
+    return msgspec.convert({"prompt": prompt, **fields}, Task)
 
 
 class JSONLSource(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import typing
 from collections.abc import Callable
@@ -106,11 +107,14 @@ def tools_of(cls: type) -> dict[str, Tool]:
         TypeError: A parameter has no annotation, or one that has no JSON schema.
     """
     names = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
-    functions = ((name, getattr(cls, name)) for name in names)
+    functions = ((name, getattr(cls, name, None)) for name in names)
     return {name: _build(name, function) for name, function in functions if hasattr(function, _OPTIONS)}
 
 
 def _build(name: str, function: Callable[..., Any]) -> Tool:
+    options: ToolOptions = getattr(function, _OPTIONS)
+    if options.blocking and inspect.iscoroutinefunction(function):
+        raise TypeError(f"tool {name}: a blocking tool runs in a thread and cannot be `async`")
     hints = typing.get_type_hints(function, include_extras=True)
     summary, notes = parse_docstring(inspect.getdoc(function) or "")
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
@@ -127,7 +131,7 @@ def _build(name: str, function: Callable[..., Any]) -> Tool:
         "type": "function",
         "function": {"name": name, "description": summary, "parameters": _parameters(arguments)},
     }
-    return Tool(schema, function, msgspec.json.Decoder(arguments), getattr(function, _OPTIONS))
+    return Tool(schema, function, msgspec.json.Decoder(arguments), options)
 
 
 def _parameters(arguments: type[msgspec.Struct]) -> dict[str, Any]:
@@ -166,11 +170,18 @@ def render_result(result: Any) -> str:
     if isinstance(result, str):
         text = result
     else:
-        try:
-            text = orjson.dumps(result, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
-        except (TypeError, ValueError) as error:
-            raise ToolError(f"the tool returned a {type(result).__name__} that is not JSON: {error}") from None
+        text = _as_json(result)
     if len(text) > MAX_RESULT_CHARS:
         half = MAX_RESULT_CHARS // 2
         text = f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
     return scrub(text)
+
+
+def _as_json(result: Any) -> str:
+    try:
+        return orjson.dumps(result, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
+    except TypeError as problem:
+        try:  # orjson refuses integers beyond 64 bits and lone surrogates
+            return json.dumps(result, ensure_ascii=False)
+        except (TypeError, ValueError, RecursionError):
+            raise ToolError(f"the tool returned a {type(result).__name__} that is not JSON: {problem}") from None

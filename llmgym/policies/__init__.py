@@ -1,0 +1,63 @@
+"""Policies: what samples the assistant messages."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from llmgym.errors import ConfigError
+from llmgym.policies.base import (
+    ChatGeneration,
+    ChatPolicy,
+    FinishReason,
+    Generation,
+    LogprobsMode,
+    Policy,
+    Sampling,
+    TokenPolicy,
+    VersionSpan,
+)
+
+__all__ = [
+    "ChatGeneration",
+    "ChatPolicy",
+    "FinishReason",
+    "Generation",
+    "LogprobsMode",
+    "Policy",
+    "Sampling",
+    "TokenPolicy",
+    "VersionSpan",
+    "make_policy",
+]
+
+#: Short form -> (module, class, help). "NAME" alone, or "PREFIX:ARGUMENT".
+POLICIES = {
+    "smollm2": ("llmgym.policies.transformers", "TransformersPolicy", "SmolLM2-135M-Instruct, on this machine"),
+    "transformers": ("llmgym.policies.transformers", "TransformersPolicy", "transformers:MODEL, a folder or a Hub id"),
+    "openai": ("llmgym.policies.openai", "OpenAIPolicy", "openai:MODEL, any OpenAI-compatible chat endpoint"),
+    "script": ("llmgym.policies.scripted", "ScriptedPolicy", "script:module.function, a Python function"),
+    "human": ("llmgym.policies.scripted", "HumanPolicy", "a person at this terminal"),
+}
+
+
+def make_policy(spec: str, **options: Any) -> Policy:
+    """Make a policy from its short form; nothing is loaded before `start`.
+
+    Args:
+        spec: Such as "smollm2", "transformers:Qwen/Qwen3-0.6B", "openai:gpt-5", "script:my.policy".
+        **options: Further arguments of the policy's class.
+
+    Raises:
+        ConfigError: The short form is unknown, or the class refuses the options.
+    """
+    kind, _, argument = spec.partition(":")
+    if kind not in POLICIES or (not argument and kind in ("transformers", "openai", "script")):
+        forms = "; ".join(f"{name} ({text})" for name, (_, _, text) in POLICIES.items())
+        raise ConfigError(f"unknown policy {spec!r}; there is {forms}")
+    module, name, _ = POLICIES[kind]
+    arguments = (argument or kind,) if kind != "human" else ()
+    try:
+        return getattr(importlib.import_module(module), name)(*arguments, **options)
+    except TypeError as error:
+        raise ConfigError(f"policy {spec!r}: {error}") from error

@@ -1,0 +1,29 @@
+"""Rollouts: one coroutine per episode, many at once, each stored exactly once."""
+
+from __future__ import annotations
+
+from llmgym.rollout.collector import Collector, Group, Progress
+from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfig, load_config, parse_config
+from llmgym.rollout.episode import ChatSpeaker, Limits, TokenSpeaker, run_episode
+from llmgym.rollout.store import EpisodeRecord, RunStore, read_rollouts
+from llmgym.rollout.summary import pass_at_k, summarize
+
+__all__ = [
+    "ChatSpeaker",
+    "Collector",
+    "EnvConfig",
+    "EpisodeRecord",
+    "Group",
+    "Limits",
+    "Progress",
+    "ResponsesCreateParams",
+    "RolloutConfig",
+    "RunStore",
+    "TokenSpeaker",
+    "load_config",
+    "parse_config",
+    "pass_at_k",
+    "read_rollouts",
+    "run_episode",
+    "summarize",
+]

@@ -1,0 +1,76 @@
+# `make` lists the targets. Everything is installed into .venv; nothing outside this folder is changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Arguments passed through: make test PYTEST_ARGS="-n 2 -k tools"
+PYTEST_ARGS ?=
+
+# On Linux, PyPI's torch is the CUDA build, several gigabytes. For the CPU build, name PyTorch's own index:
+#   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+PIP_INSTALL := $(BIN)/python -m pip install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt
+
+# One virtual environment, two sets of packages; the second adds to the first. A stamp is newer than what it was made
+# from when there is nothing to do.
+DEMO_STAMP := $(VENV)/.stamp-demo
+DEV_STAMP := $(VENV)/.stamp-dev
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help install demo test test-integration lint format bench clean
+
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# pip is what venv installs last, so a half-made environment is made again.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	    { echo "llmgym needs Python 3.11 to 3.13, not $$($(PYTHON) --version 2>&1); try: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(DEMO_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
+	$(PIP_INSTALL) -e '.[transformers]'
+	@touch $@
+
+$(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
+	$(PIP_INSTALL) -e '.[all,dev]'
+	@touch $@
+
+install: $(DEV_STAMP) ## Make .venv with the package, its extras and the development tools
+
+demo: $(DEMO_STAMP) ## Fetch a small model and collect rollouts with it into runs/demo; resumes if interrupted
+	$(BIN)/llmgym models fetch smollm2
+	$(BIN)/llmgym rollout --config examples/demo.yaml --output runs/demo
+	@echo
+	@echo "Rollouts:  runs/demo/rollouts.jsonl   one finished episode a line, with its exact tokens"
+	@echo "Summary:   runs/demo/summary.json     mean reward, statuses, tokens, timings"
+	@echo "Run it again to resume an interrupted run; remove runs/demo to start over."
+
+test: lint ## Run the checks of `lint`, then every test that needs no model
+	$(BIN)/python -m pytest -m "not integration" $(PYTEST_ARGS)
+
+# pytest exits with 5 where it finds no test: not a failure here, but said.
+test-integration: $(DEV_STAMP) ## Run the tests that need a model, an engine or a service
+	@$(BIN)/python -m pytest -m integration $(PYTEST_ARGS) || \
+	    { status=$$?; [ $$status -eq 5 ] && echo "No integration tests were found." || exit $$status; }
+
+lint: $(DEV_STAMP) ## Check style, formatting, types and the layers of the package
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+format: $(DEV_STAMP) ## Format the code and apply the safe fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(DEV_STAMP) ## Run every script of benchmarks/
+	@set -e; for script in $(filter-out benchmarks/_%, $(wildcard benchmarks/*.py)); do \
+	    echo "== $$script"; $(BIN)/python $$script; \
+	done
+
+clean: ## Remove the virtual environment, caches and builds; keep runs/
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

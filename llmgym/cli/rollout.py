@@ -1,0 +1,146 @@
+"""`llmgym rollout`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from llmgym.cli.output import print_json, print_table
+from llmgym.errors import ConfigError
+
+_RUN = "What to run"
+_SIZE = "How much"
+_SAMPLING = "Sampling"
+
+
+def run(
+    env: Annotated[
+        list[str] | None, typer.Option(help="Environment id; may be given again.", rich_help_panel=_RUN)
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="smollm2 (the default), transformers:MODEL, openai:MODEL, script:module.function, human.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML file of settings; flags go over it.", rich_help_panel=_RUN),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Run folder, to start or to resume. Without it nothing is kept.", rich_help_panel=_RUN),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Split of the tasks (train).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Picks the tasks and seeds the environments (0).")] = None,
+    num_tasks: Annotated[int | None, typer.Option(help="Tasks of each environment (a whole finite split).")] = None,
+    num_repeats: Annotated[int | None, typer.Option(help="Episodes of each task: a group (1).")] = None,
+    num_samples_in_parallel: Annotated[int | None, typer.Option(help="Episodes that run at once (64).")] = None,
+    max_turns: Annotated[int | None, typer.Option(help="Assistant messages per episode (the environment's).")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Softmax temperature; 0 is greedy (1.0).")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Nucleus mass (1.0).")] = None,
+    max_output_tokens: Annotated[int | None, typer.Option(help="Most tokens of one reply (256).")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; the value is YAML. May be given again.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Collect episodes, scored and with exact tokens, into a run folder.
+
+    The same command again resumes the run: each episode is in it exactly once, whatever happened. More
+    tasks or repeats extend it. Ctrl-C stops and keeps what has finished; a second one stops at once.
+    """
+    from llmgym.rollout.config import load_config, parse_config
+
+    settings: dict[str, Any] = load_config(config) if config else {}
+    flags = {
+        "env_ids": env, "policy": policy, "split": split, "seed": seed, "num_tasks": num_tasks,
+        "num_repeats": num_repeats, "num_samples_in_parallel": num_samples_in_parallel, "max_turns": max_turns,
+    }  # fmt: skip
+    sampling = {"temperature": temperature, "top_p": top_p, "max_output_tokens": max_output_tokens}
+    settings |= dict(map(_setting, set_ or ())) | {name: value for name, value in flags.items() if value is not None}
+    if given := {name: value for name, value in sampling.items() if value is not None}:
+        settings["responses_create_params"] = {**(settings.get("responses_create_params") or {}), **given}
+    checked = parse_config(settings, str(config) if config else "flags").check()
+    summary = _collect(checked, output)
+    if json:
+        print_json(summary)
+    else:
+        _print_summary(summary, output)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--set takes NAME=VALUE, not {text!r}")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {name}: not YAML: {error}") from None
+
+
+def _collect(config: Any, output: Path | None) -> dict[str, Any]:
+    """Run the collector; Ctrl-C ends it in order, a second one at once."""
+    from llmgym.rollout import Collector
+    from llmgym.rollout.progress import show_progress
+
+    collector = Collector.from_config(config, output)
+
+    async def collect() -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        running = asyncio.current_task()
+        assert running is not None
+
+        def stop() -> None:
+            loop.add_signal_handler(signal.SIGINT, os._exit, 130)
+            print("\nstopping; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+            running.cancel()
+
+        loop.add_signal_handler(signal.SIGINT, stop)
+        async with show_progress(lambda: collector.progress):
+            return await collector.collect()
+
+    try:
+        return asyncio.run(collect())
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        kept = f"; the same command goes on with {output}" if output else ""
+        print(f"stopped with {collector.progress.finished} episodes finished{kept}", file=sys.stderr)
+        sys.exit(130)
+
+
+def _print_summary(summary: dict[str, Any], output: Path | None) -> None:
+    scores = summary.get("environments") or {"all": summary}
+    rows = [[name, *_score_cells(score)] for name, score in scores.items()]
+    if len(rows) > 1:
+        rows.append(["all", *_score_cells(summary)])
+    print_table(
+        f"{summary['finished']} of {summary['planned']} episodes finished",
+        ["environment", "scored", "unscored", "mean reward", "95% interval", "pass@k"],
+        rows,
+    )
+    tokens, timings = summary["tokens"], summary["timings"]
+    print(f"statuses  {_counts(summary['statuses'])}   failed  {_counts(summary['failed'])}")
+    print(f"tokens    {tokens['sampled']:,} sampled, {tokens['context']:,} context; {summary['turns']:,} turns")
+    print(f"session   {timings['session_wall_s']:.1f} s")
+    if output is not None:
+        print(f"run       {output}  (rollouts.jsonl, summary.json, run.json)")
+
+
+def _score_cells(score: dict[str, Any]) -> list[str]:
+    reward = score["reward"]
+    mean = "-" if reward["mean"] is None else f"{reward['mean']:.3f}"
+    interval = "-" if reward["low"] is None else f"{reward['low']:.3f} .. {reward['high']:.3f}"
+    passes = [f"@{p['k']} {p['value']:.3f} ({p['tasks']} tasks)" for p in score["pass_at_k"] if p["value"] is not None]
+    return [str(score["scored"]), str(score["unscored"]), mean, interval, "  ".join(passes) or "-"]
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"

@@ -1,0 +1,197 @@
+"""A chat template as a function from messages to text, with what it cannot render said in another way."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from llmgym.codec import formats, probes
+from llmgym.codec.formats import FORMATS, HERMES, ToolFormat
+from llmgym.codec.tokenizer import FastTokenizer
+from llmgym.errors import CodecError
+from llmgym.messages import Message, ToolSchema
+
+_SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")
+
+Chat = list[dict[str, Any]]
+
+
+class ChatTemplate:
+    """Renders messages with a Jinja chat template, after learning from probes what the template takes.
+
+    Attributes:
+        tokenizer: The tokenizer that the text is for.
+        ends: Text and id of tokens known to end a turn: those given, and the end of text.
+        tool_format: How calls are written.
+        native_tools: Whether the template renders tools, calls and results itself.
+        folds_system: Whether a system message has to go into the first user message.
+        short_ids: Whether the template insists on call ids of nine letters and digits, as Mistral's do.
+        opens_reasoning: Whether the generation prompt ends in an open `<think>`.
+    """
+
+    def __init__(
+        self, source: Any, template: str | None, variables: Mapping[str, Any], stop_tokens: Sequence[str]
+    ) -> None:
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        self.tokenizer = FastTokenizer(source)
+        self.text = _text_of(source, template)
+        self.variables = {**source.special_tokens_map, **variables}
+        self._jinja = partial(render_jinja_template, chat_template=self.text, **self.variables)
+        self.ends = _known_ends(self.tokenizer, stop_tokens)
+        self.tool_format: ToolFormat = HERMES
+        self.native_tools = self.folds_system = self.short_ids = False
+        self.opens_reasoning = self.render(probes.history("none"), ()).rstrip().endswith("<think>")
+        text = self.attempt([probes.message("system"), *probes.history("none")], ())
+        self.folds_system = text is None or probes.RESULT not in text
+        self._learn_tools()
+
+    def prepare(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Chat:
+        """Bring messages into the form that the template takes."""
+        said = [
+            formats.inline_malformed(self.tokenizer.disarm(message), self.tool_format.write) for message in messages
+        ]
+        if not self.native_tools:
+            said = formats.with_tools(said, tools)
+        if self.folds_system:
+            said = formats.fold_system(said)
+        chat = [_plain_dict(message) for message in said]
+        return _with_short_ids(chat) if self.short_ids else chat
+
+    def render_prepared(self, chat: Chat, tools: Sequence[ToolSchema] = (), ask: bool = True) -> str | None:
+        """Render prepared messages; None where the template refuses them.
+
+        Args:
+            chat: Messages from `prepare`.
+            tools: Tools, for a template that renders them itself.
+            ask: Whether to end with the generation prompt.
+        """
+        try:
+            return self._call(chat, tools, ask)
+        except Exception:  # noqa: BLE001  a template is foreign code and refuses with any exception
+            return None
+
+    def attempt(self, messages: Sequence[Message], tools: Sequence[ToolSchema], ask: bool = True) -> str | None:
+        """Render messages; None where the template refuses them."""
+        return self.render_prepared(self.prepare(messages, tools), tools, ask)
+
+    def render(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> str:
+        """Render messages, ending with the generation prompt.
+
+        Raises:
+            CodecError: The template refuses them.
+        """
+        chat = self.prepare(messages, tools)
+        try:
+            return self._call(chat, tools, ask=True)
+        except Exception as error:
+            raise CodecError(
+                f"the chat template refuses messages with the roles {[message['role'] for message in chat]}: "
+                f"{type(error).__name__}: {error}; change the messages, or pass a template that takes them"
+            ) from error
+
+    def find_end(self, text: str, start: int, stop: int, usual: str | None, call: bool) -> tuple[int, str] | None:
+        """Find the token that ends a turn.
+
+        After plain content it is the added token that follows. After a call, whose own markup may
+        hold added tokens, it is a known end token, and failing that the first control token.
+
+        Args:
+            text: A rendered conversation.
+            start: End of the last word of the turn.
+            stop: Start of the first word after it.
+            usual: The token that ends a turn of plain content.
+            call: Whether the turn is a call.
+
+        Returns:
+            Its index in `text`, and the token; None if there is none.
+        """
+        region = text[start:stop]
+        if not call:
+            found = _first(region, self.tokenizer.added)
+            return None if found is None or region[: found[0]].strip() else (start + found[0], found[1])
+        found = _first(region, [usual or "", *self.ends]) or _first(region, self.tokenizer.special)
+        return found and (start + found[0], found[1])
+
+    def _call(self, chat: Chat, tools: Sequence[ToolSchema], ask: bool) -> str:
+        schemas = list(tools) if tools and self.native_tools else None
+        return self._jinja([chat], tools=schemas, add_generation_prompt=ask)[0][0]
+
+    def _learn_tools(self) -> None:
+        self.native_tools = True
+        for self.short_ids in (False, True):
+            if found := self._native_format():
+                self.tool_format = found
+                return
+        self.native_tools = self.short_ids = False
+
+    def _native_format(self) -> ToolFormat | None:
+        """Find the format in which the template writes calls; None if it is none that can be read."""
+        history, asks = probes.history("none"), probes.asks("none", "call_1")
+        plain, before = self.attempt(history, probes.TOOLS, ask=False), self.attempt(history, probes.TOOLS)
+        text = self.attempt([*history, asks, *probes.answers("call_1")], probes.TOOLS)
+        if not (plain and before and text) or probes.TOOL not in before or not 0 <= text.find(probes.SAID):
+            return None
+        end = self.find_end(text, text.find(probes.SAID), max(text.find(probes.RESULT), 0), None, call=True)
+        start = next((len(prefix) for prefix in (before, plain) if text.startswith(prefix)), None)
+        if start is None or end is None:
+            return None
+        for tool_format in FORMATS:
+            calls = tool_format.parse(text[start : end[0]])[1]
+            if [(call["function"]["name"], formats.arguments_of(call)) for call in calls] == probes.ASKED:
+                return tool_format
+        return None
+
+
+def _text_of(source: Any, template: str | None) -> str:
+    try:
+        return source.get_chat_template(template)
+    except ValueError as error:
+        raise CodecError(f"{source.name_or_path!r} has no chat template; pass `template=`: {error}") from None
+
+
+def _known_ends(tokenizer: FastTokenizer, stop_tokens: Sequence[str]) -> dict[str, int]:
+    ends: dict[str, int] = {}
+    for text in (*stop_tokens, tokenizer.eos_token):
+        index = None if text is None else tokenizer.convert_tokens_to_ids(text)
+        if text in stop_tokens and (index is None or index == tokenizer.unk_token_id):
+            raise CodecError(f"stop token {text!r} is not in the vocabulary of {tokenizer.name_or_path!r}; spell it out")
+        if text is not None and index is not None:
+            ends[text] = index
+    return ends
+
+
+def _first(text: str, tokens: Sequence[str] | Mapping[str, int]) -> tuple[int, str] | None:
+    """The first of the tokens in a text, the longest one where several start."""
+    found = [(text.find(token), -len(token), token) for token in tokens if token and token in text]
+    return (min(found)[0], min(found)[2]) if found else None
+
+
+def _plain_dict(message: Message) -> dict[str, Any]:
+    """A message as templates want it: arguments as an object, no empty list of calls."""
+    plain: dict[str, Any] = {**message}
+    calls = plain.pop("tool_calls", None)
+    if calls:
+        plain["tool_calls"] = [formats.template_call(call) for call in calls]
+    return plain
+
+
+def _with_short_ids(chat: Chat) -> Chat:
+    """Give calls and results ids of nine letters and digits: their own, a hash of it, or their index."""
+    index = 0
+    for message in chat:
+        for place, call in enumerate(message.get("tool_calls", ())):
+            call["id"] = _short_id(call.get("id"), place)
+        if message["role"] == "tool":
+            message["tool_call_id"] = _short_id(message.get("tool_call_id"), index)
+        index = index + 1 if message["role"] == "tool" else 0
+    return chat
+
+
+def _short_id(given: str | None, index: int) -> str:
+    if given is None:
+        return f"call{index:05}"
+    return given if _SHORT_ID.fullmatch(given) else hashlib.sha256(given.encode()).hexdigest()[:9]

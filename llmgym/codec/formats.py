@@ -1,0 +1,232 @@
+"""How models write tool calls and reasoning in text, for templates that `TemplateCodec` reads.
+
+A format is chosen by proof, not by name: it is right for a template if it recovers the call that
+the template itself rendered.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import msgspec
+
+from llmgym.messages import Message, ToolCall, ToolSchema, parse_tool_calls
+
+_THINK, _END_THINK = "<think>", "</think>"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFormat:
+    """One way to write tool calls.
+
+    Attributes:
+        name: For error messages and fingerprints.
+        marker: Text that opens a call, which also ends reasoning that was left open; None if there is none.
+        parse: Split text into content and calls.
+        write: Write one call the way the model writes it.
+    """
+
+    name: str
+    marker: str | None
+    parse: Callable[[str], tuple[str, list[ToolCall]]]
+    write: Callable[[ToolCall], str]
+
+
+def call_of(name: str, arguments: str, call_id: str | None = None) -> ToolCall:
+    """Make a tool call from its parts."""
+    call: ToolCall = {"type": "function", "function": {"name": name, "arguments": arguments}}
+    return {"id": call_id, **call} if call_id is not None else call
+
+
+def arguments_of(call: ToolCall) -> dict[str, Any] | None:
+    """Read a call's arguments as a JSON object; None where the call is not valid."""
+    if not call["function"]["name"]:
+        return None
+    try:
+        arguments = json.loads(call["function"]["arguments"], parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else None
+
+
+def template_call(call: ToolCall) -> dict[str, Any]:
+    """Turn a valid call into what templates take: its arguments as an object."""
+    return {"type": "function", **call, "function": {"name": call["function"]["name"], "arguments": arguments_of(call)}}
+
+
+def inline_malformed(message: Message, write: Callable[[ToolCall], str]) -> Message:
+    """Move calls that are not valid into the content, as the text they were; no template can render them."""
+    calls = message.get("tool_calls") or []
+    broken = [call for call in calls if arguments_of(call) is None]
+    if not broken:
+        return message
+    texts = ([message["content"]] if message["content"] else []) + [write(call) for call in broken]
+    inlined: Message = {**message, "content": "\n".join(texts)}
+    inlined["tool_calls"] = [call for call in calls if call not in broken]
+    return inlined
+
+
+def split_reasoning(text: str, opened: bool, marker: str | None = None) -> tuple[str, str, bool]:
+    """Split text into reasoning and the rest.
+
+    Args:
+        text: What the model wrote.
+        opened: The prompt had opened `<think>` already.
+        marker: Text that ends a reasoning block nobody closed.
+
+    Returns:
+        The reasoning, the rest, and whether the reasoning is still open at the end.
+    """
+    head = text.lstrip()
+    if head.startswith(_THINK):
+        head = head[len(_THINK) :]
+    elif opened:
+        head = text
+    else:
+        return "", text, False
+    reasoning, closed, rest = head.partition(_END_THINK)
+    if not closed and marker and marker in head:
+        cut = head.index(marker)
+        reasoning, closed, rest = head[:cut], marker, head[cut:]
+    return reasoning.strip(), rest.lstrip("\n"), not closed
+
+
+def with_tools(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> list[Message]:
+    """Say in plain messages what a template without tool support cannot say.
+
+    Tool schemas go into the system message, calls into the assistant's content, results into user
+    messages. Results and a user message next to each other become one message, for templates that
+    demand that roles alternate.
+    """
+    plain: list[Message] = []
+    if tools:
+        plain.append({"role": "system", "content": _instructions(tools)})
+        if messages and messages[0]["role"] == "system":
+            plain[0]["content"] = f"{messages[0]['content']}\n\n{plain[0]['content']}"
+            messages = messages[1:]
+    after_result = False
+    for message in messages:
+        said = _plain(message)
+        if after_result and said["role"] == "user":
+            plain[-1] = {"role": "user", "content": f"{plain[-1]['content']}\n{said['content']}"}
+        else:
+            plain.append(said)
+        after_result = message["role"] == "tool"
+    return plain
+
+
+def fold_system(messages: Sequence[Message]) -> list[Message]:
+    """Put an opening system message in front of the first user message."""
+    if len(messages) < 2 or messages[0]["role"] != "system" or messages[1]["role"] != "user":
+        return list(messages)
+    content = f"{messages[0]['content']}\n\n{messages[1]['content']}"
+    return [{"role": "user", "content": content}, *messages[2:]]
+
+
+def _plain(message: Message) -> Message:
+    if message["role"] == "tool":
+        return {"role": "user", "content": f"<tool_response>\n{message['content']}\n</tool_response>"}
+    calls = message.get("tool_calls")
+    if not calls:
+        return message
+    texts = ([message["content"]] if message["content"] else []) + [_write_hermes(call) for call in calls]
+    said: Message = {"role": "assistant", "content": "\n".join(texts)}
+    if "reasoning_content" in message:
+        said["reasoning_content"] = message["reasoning_content"]
+    return said
+
+
+def _instructions(tools: Sequence[ToolSchema]) -> str:
+    schemas = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
+    return (
+        "# Tools\n\nYou may call one or more functions to help with the user's request.\n\n"
+        f"Function signatures are given within <tools></tools> tags:\n<tools>\n{schemas}\n</tools>\n\n"
+        "For each function call, write a JSON object with the function's name and arguments within "
+        "<tool_call></tool_call> tags:\n<tool_call>\n"
+        '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
+    )
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _json_call(call: ToolCall, key: str) -> str:
+    """Write a call as a JSON object; a call without a name is the text of the whole attempt."""
+    name, arguments = call["function"]["name"], call["function"]["arguments"]
+    return f'{{"name": {json.dumps(name, ensure_ascii=False)}, "{key}": {arguments}}}' if name else arguments
+
+
+def _write_hermes(call: ToolCall) -> str:
+    return f"<tool_call>\n{_json_call(call, 'arguments')}\n</tool_call>"
+
+
+class _WrittenCall(msgspec.Struct):
+    """A call as JSON, its arguments as the text that the model wrote: a number of thirty digits keeps them."""
+
+    name: str
+    arguments: msgspec.Raw = msgspec.Raw()
+    parameters: msgspec.Raw = msgspec.Raw()
+    id: str | None = None
+
+    def tool_call(self) -> ToolCall:
+        """Take the call over; arguments that are a string of JSON are that JSON."""
+        text = (bytes(self.arguments) or bytes(self.parameters)).decode()
+        return call_of(self.name, msgspec.json.decode(text, type=str) if text.startswith('"') else text, self.id)
+
+
+_BROKEN = (msgspec.DecodeError, UnicodeError, RecursionError)
+_decode_call = msgspec.json.Decoder(_WrittenCall).decode
+_decode_calls = msgspec.json.Decoder(list[_WrittenCall]).decode
+_LLAMA_ATTEMPT = re.compile(r'\s*\{\s*"name"\s*:\s*"([^"\\]*)"\s*,\s*"(?:parameters|arguments)"\s*:(.*)', re.DOTALL)
+
+
+def written_call(text: str) -> ToolCall | None:
+    """Read a JSON object with a name and arguments or parameters as a call; None if it is none."""
+    try:
+        call = _decode_call(text)
+        return call.tool_call() if bytes(call.arguments) or bytes(call.parameters) else None
+    except _BROKEN:
+        return None
+
+
+def _parse_llama(text: str) -> tuple[str, list[ToolCall]]:
+    """Read a message that is one JSON object with a name and parameters, and nothing else."""
+    body = text.removeprefix("<|python_tag|>").strip()
+    if not body.startswith("{"):
+        return text, []
+    if call := written_call(body):
+        return "", [call]
+    attempt = _LLAMA_ATTEMPT.match(body)
+    return ("", [call_of(attempt[1], attempt[2].strip())]) if attempt else (text, [])
+
+
+_MISTRAL = "[TOOL_CALLS]"
+
+
+def _parse_mistral(text: str) -> tuple[str, list[ToolCall]]:
+    """Read `[TOOL_CALLS]` followed by a JSON list of calls, or by `name[ARGS]{...}`."""
+    content, *blocks = text.split(_MISTRAL)
+    calls = [call for block in blocks for call in _mistral_calls(block)]
+    return (content.strip(), calls) if blocks else (text, [])
+
+
+def _mistral_calls(block: str) -> list[ToolCall]:
+    name, follows, arguments = block.partition("[ARGS]")
+    if follows:
+        name, _, call_id = name.partition("[CALL_ID]")
+        return [call_of(name.strip(), arguments.strip(), call_id.strip() or None)]
+    try:
+        return [call.tool_call() for call in _decode_calls(block)]
+    except _BROKEN:
+        return [call_of("", block.strip())]
+
+
+HERMES = ToolFormat("hermes", "<tool_call>", parse_tool_calls, _write_hermes)
+MISTRAL = ToolFormat("mistral", _MISTRAL, _parse_mistral, lambda call: _MISTRAL + _json_call(call, "arguments"))
+LLAMA = ToolFormat("llama", None, _parse_llama, lambda call: _json_call(call, "parameters"))
+FORMATS = (HERMES, MISTRAL, LLAMA)

@@ -1,0 +1,105 @@
+"""Probe conversations: what a chat template is shown to learn, and prove, how it renders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from llmgym.messages import Message, ToolCall, ToolSchema, tool_call
+
+# Words made of letters only, so that no filter of a template changes them: what the probed turn says and thinks,
+# what an earlier turn thinks, what comes after the probed turn, and a tool.
+SAID, THOUGHT, EARLIER, RESULT, TOOL = "qzsaidqz", "qzthoughtqz", "qzearlierqz", "qzresultqz", "qztoolqz"
+
+TOOLS: tuple[ToolSchema, ...] = (
+    {
+        "type": "function",
+        "function": {
+            "name": TOOL,
+            "description": "Probe.",
+            "parameters": {"type": "object", "properties": {"x": {"type": "string"}}},
+        },
+    },
+)
+
+# The call of `asks(..., "call_1")`, read back.
+ASKED = [(TOOL, {"x": SAID})]
+
+Style = Literal["none", "field", "text"]  # no reasoning, `reasoning_content`, `<think>` in the content
+STYLES: tuple[Style, ...] = ("none", "field", "text")
+
+
+def message(role: Literal["system", "user", "tool"], content: str = RESULT) -> Message:
+    """Make a message that is not the assistant's."""
+    return {"role": role, "content": content}
+
+
+def history(style: Style, calls: bool = False, turns: bool = False, opening: bool = False) -> list[Message]:
+    """Make the conversation before the probed turn.
+
+    Args:
+        style: How its assistant turns reason.
+        calls: Whether it ends with a call and its result.
+        turns: Whether it has an earlier exchange.
+        opening: Whether it has a system message.
+    """
+    start = [message("system", "w")] if opening else []
+    exchange = [message("user", "u"), _turn(style, "y", EARLIER)] if turns else []
+    cycle = [_turn(style, "", EARLIER, [_call("v", "call_8")]), *answers("call_8", text="r")] if calls else []
+    return [*start, *exchange, message("user", "x"), *cycle]
+
+
+def says(style: Style) -> Message:
+    """Make a probed turn of plain content."""
+    return _turn(style, SAID, THOUGHT)
+
+
+def asks(style: Style, *call_ids: str) -> Message:
+    """Make a probed turn of calls."""
+    calls = [_call("v", call_id) for call_id in call_ids[:-1]] + [_call(SAID, call_ids[-1])]
+    return _turn(style, "", THOUGHT, calls)
+
+
+def answers(*call_ids: str, text: str = RESULT) -> list[Message]:
+    """Make the results of calls."""
+    return [{"role": "tool", "content": text, "tool_call_id": call_id} for call_id in call_ids]
+
+
+def news(roles: Sequence[str], *call_ids: str) -> list[Message]:
+    """Make new messages of these roles, with one result for each call."""
+    made: list[Message] = []
+    for role in roles:
+        made += answers(*call_ids) if role == "tool" else [{"role": role, "content": RESULT}]  # pyright: ignore[reportAssignmentType]
+    return made
+
+
+def trials(roles: Sequence[str], style: Style) -> Iterator[tuple[list[Message], Message, list[Message]]]:
+    """Yield conversations on which a continuation has to hold: history, probed turn, new messages."""
+    for before in (
+        history(style),
+        history(style, opening=True),
+        history(style, turns=True),
+        history(style, calls=True),
+        history(style, calls=True, turns=True, opening=True),
+    ):
+        yield before, asks(style, "call_2"), news(roles, "call_2")
+        if "tool" in roles:
+            yield before, asks(style, "call_3", "call_4"), news(roles, "call_3", "call_4")
+        else:
+            yield before, says(style), news(roles)
+
+
+def _turn(style: Style, content: str, thought: str, calls: Sequence[ToolCall] = ()) -> Message:
+    made: Message = {"role": "assistant", "content": content}
+    if style == "text":
+        made["content"] = f"<think>\n{thought}\n</think>\n\n{content}"
+    if style == "field":
+        made["reasoning_content"] = thought
+    if calls:
+        made["tool_calls"] = list(calls)
+    return made
+
+
+def _call(value: str, call_id: str) -> ToolCall:
+    # Another name for another call: a template that looks names up by id must not pass as one that does not.
+    return {"id": call_id, **tool_call(TOOL if call_id == "call_1" else f"{TOOL}{call_id[-1]}", x=value)}

@@ -1,0 +1,207 @@
+"""A codec on the `renderers` package, which has token-exact code for some thirty model families."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from llmgym.codec import formats, probes
+from llmgym.codec.tokenizer import SEAM, FastTokenizer, fingerprint, is_fast
+from llmgym.errors import CodecError, MissingExtraError
+from llmgym.messages import Message, ToolCall, ToolSchema, scrub
+
+# A bridge looks back from the end of the prompt to the header of the turn it continues, no further. That is part of
+# the generation prompt, at most a dozen tokens in every renderer; the tests compare with whole prompts.
+_TAIL = 64
+
+
+class RendererCodec:
+    """A `ChatCodec` on the renderer that `renderers` has for a model.
+
+    Control tokens spelled inside the content of system, user and tool messages are tokenised as
+    plain text where the renderer tokenises through the given tokenizer (gpt-oss brings its own, which
+    does the same).
+
+    Args:
+        tokenizer: A tokenizer of transformers, or one with the surface that `renderers` asks for.
+        config: A typed configuration of `renderers`, such as `Qwen3RendererConfig()`; needed for a
+            model that `renderers` does not know by name, such as a fine-tuned one.
+
+    Attributes:
+        stop_token_ids: Tokens that end an assistant turn.
+        fingerprint: Hash of tokenizer, renderer and settings.
+
+    Raises:
+        CodecError: `renderers` has no renderer for the model, or it does not fit the tokenizer.
+        MissingExtraError: `renderers` is not installed.
+    """
+
+    def __init__(self, tokenizer: Any, config: Any = None) -> None:
+        if config is None and not supports(tokenizer):
+            raise CodecError(
+                f"`renderers` knows no model {tokenizer.name_or_path!r}; pass config=, such as "
+                'Qwen3RendererConfig(), or use kind="template"'
+            )
+        self._tokenizer: Any = FastTokenizer(tokenizer) if is_fast(tokenizer) else tokenizer
+        self._renderer = _renderer(self._tokenizer, config)
+        self.stop_token_ids: tuple[int, ...] = tuple(self._renderer.get_stop_token_ids())
+        self._stops = frozenset(self.stop_token_ids)
+        self._disarms = is_fast(tokenizer) and self._tokenises_here()
+        self._terminators = {answers: _terminator(_renderer(tokenizer, config), answers) for answers in (False, True)}
+        self.fingerprint: str = fingerprint("RendererCodec 1", *self._identity())
+
+    def open(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> list[int]:
+        """Render a whole conversation, ending with the generation prompt.
+
+        Raises:
+            CodecError: The renderer refuses the conversation.
+        """
+        try:
+            return self._renderer.render_ids(
+                self._prepare(messages), tools=list(tools) or None, add_generation_prompt=True
+            )
+        except Exception as error:
+            raise CodecError(
+                f"{self._name} refuses messages with the roles {[message['role'] for message in messages]}: "
+                f"{type(error).__name__}: {error}; change the messages"
+            ) from error
+
+    def extend(
+        self,
+        prompt_ids: Sequence[int],
+        completion_ids: Sequence[int],
+        new_messages: Sequence[Message],
+        tools: Sequence[ToolSchema],
+    ) -> list[int] | None:
+        """Ids to append after `prompt_ids + completion_ids`; see `ChatCodec.extend`.
+
+        A turn that was cut short is closed the way the template closes one.
+
+        Returns:
+            The ids; None where the renderer cannot bridge, where the turn ended with a token with
+            which the template does not end it, where a stop token lies inside it, and where it was
+            cut in the middle of its reasoning.
+        """
+        if not new_messages or not self._stops.isdisjoint(completion_ids[:-1]):
+            return None
+        terminator = self._terminators[new_messages[0]["role"] == "tool"]
+        ended = len(completion_ids) > 0 and completion_ids[-1] in self._stops
+        if ended and completion_ids[-1] != terminator:
+            return None
+        tail, completion = list(prompt_ids[-_TAIL:]), list(completion_ids)
+        try:
+            bridge = self._renderer.bridge_to_next_turn(
+                tail, completion, self._prepare(new_messages), tools=list(tools) or None
+            )
+        except Exception:  # noqa: BLE001  what a renderer refuses here, `open` refuses with a reason
+            return None
+        known = tail + completion
+        if bridge is None or bridge.token_ids[: len(known)] != known:
+            return None
+        extension: list[int] = bridge.token_ids[len(known) :]
+        return extension if ended or extension[:1] == [terminator] else None
+
+    def parse(self, completion_ids: Sequence[int], prompt_ids: Sequence[int] = ()) -> Message:
+        """Read sampled ids, up to the first stop token, as an assistant message; see `ChatCodec.parse`."""
+        ids, tail = list(completion_ids), list(prompt_ids[-_TAIL:])
+        try:
+            parsed = self._renderer.parse_response(ids, prompt_ids=tail or None)
+            calls = [_tool_call(call) for call in parsed.tool_calls]
+        except Exception:  # noqa: BLE001  a parser may trip over what a model samples; the text is still the message
+            ids = [index for index in ids if index not in self._stops]
+            return {"role": "assistant", "content": self._tokenizer.decode(ids)}
+        message: Message = {"role": "assistant", "content": parsed.content}
+        if parsed.reasoning_content:
+            message["reasoning_content"] = parsed.reasoning_content.strip()
+        if calls:
+            message["tool_calls"] = calls
+        return message
+
+    @property
+    def _name(self) -> str:
+        return type(self._renderer).__name__
+
+    def _prepare(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+        """Bring messages into the form that renderers take: arguments as objects, broken calls as text."""
+        prepared: list[dict[str, Any]] = []
+        for message in messages:
+            said = self._tokenizer.disarm(message) if self._disarms else message
+            plain: dict[str, Any] = {**formats.inline_malformed(said, formats.HERMES.write)}
+            if calls := plain.pop("tool_calls", None):
+                plain["tool_calls"] = [formats.template_call(call) for call in calls]
+            prepared.append(plain)
+        return prepared
+
+    def _tokenises_here(self) -> bool:
+        """Whether content reaches this codec's tokenizer, which takes the seams out again."""
+        ids = self._renderer.render_ids([{"role": "user", "content": f"a{SEAM}b"}], add_generation_prompt=True)
+        return SEAM[0] not in self._tokenizer.decode(ids)
+
+    def _identity(self) -> list[str]:
+        from importlib.metadata import version
+
+        if isinstance(self._tokenizer, FastTokenizer):
+            vocabulary = self._tokenizer.serialise()
+        else:
+            vocabulary = json.dumps(self._tokenizer.get_vocab(), sort_keys=True)
+        config = self._renderer.config
+        return [vocabulary, version("renderers"), self._name, config.model_dump_json()]
+
+
+def supports(tokenizer: Any) -> bool:
+    """Whether `renderers` has code of its own for the model of a tokenizer.
+
+    Raises:
+        MissingExtraError: `renderers` is not installed.
+    """
+    try:
+        from renderers.base import MODEL_RENDERER_MAP
+    except ImportError as error:
+        raise MissingExtraError("RendererCodec", "transformers") from error
+    return tokenizer.name_or_path in MODEL_RENDERER_MAP
+
+
+def _renderer(tokenizer: Any, config: Any) -> Any:
+    try:
+        from renderers import create_renderer
+    except ImportError as error:
+        raise MissingExtraError("RendererCodec", "transformers") from error
+    try:
+        return create_renderer(tokenizer, config)
+    except (AssertionError, TypeError, ValueError) as error:
+        name = config.name if config else "its renderer"
+        raise CodecError(
+            f"{name} does not fit the tokenizer of {tokenizer.name_or_path!r}: {error}; check the model's name"
+        ) from error
+
+
+def _terminator(renderer: Any, answers: bool) -> int | None:
+    """The token that ends a turn before a tool result, or before a user message; None if there is none."""
+    said = probes.asks("none", "call_1") if answers else probes.says("none")
+    new = probes.answers("call_1") if answers else [probes.message("user")]
+    new = [{**message, "name": probes.TOOL} for message in new] if answers else new
+    calls = [formats.template_call(call) for call in said.get("tool_calls", [])]
+    turn = {**said, "tool_calls": calls} if calls else {**said}
+    try:
+        rendered = renderer.render([*probes.history("none"), turn, *new], add_generation_prompt=True)
+    except Exception:  # noqa: BLE001  a renderer that refuses results never bridges to one
+        return None
+    owned = zip(rendered.token_ids, rendered.sampled_mask, rendered.message_indices, strict=True)
+    sampled = [index for index, by_model, owner in owned if by_model and owner == 1]
+    return sampled[-1] if sampled else None
+
+
+def _tool_call(parsed: Any) -> ToolCall:
+    """Take over a call as parsed, in the model's own text where that is JSON.
+
+    One that is not valid keeps its text, and any name that was read.
+    """
+    raw = scrub(parsed.raw)
+    if parsed.status != "ok" or not parsed.name:
+        return formats.call_of(parsed.name or "", raw, parsed.id)
+    written = formats.written_call(raw)
+    if written and written["function"]["name"] == parsed.name:
+        return formats.call_of(parsed.name, written["function"]["arguments"], parsed.id)
+    arguments = parsed.arguments if isinstance(parsed.arguments, str) else json.dumps(parsed.arguments, ensure_ascii=False)
+    return formats.call_of(parsed.name, scrub(arguments), parsed.id)

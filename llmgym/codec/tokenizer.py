@@ -1,0 +1,117 @@
+"""The tokenizer that codecs work with: the Rust backend of a Hugging Face tokenizer, called directly.
+
+The Python wrapper of transformers costs several times the tokenisation itself, and its truncation
+and padding settings are shared mutable state; a private copy of the backend has neither problem.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from llmgym.errors import CodecError
+from llmgym.messages import Message
+
+# Unicode noncharacters: never assigned, "not for interchange". Text is tokenised piecewise around it.
+SEAM = "\ufdd0\ufdd1"
+
+
+class FastTokenizer:
+    """A tokenizer with the surface that `renderers` asks for, and nothing slow in it.
+
+    Other attributes are those of the tokenizer it was made from. It is deliberately not callable:
+    `renderers` takes that as "no character offsets" and skips work whose result no codec uses.
+
+    Attributes:
+        eos_token_id: End-of-text token, if the tokenizer has one.
+        unk_token_id: Token of unknown text, if the tokenizer has one.
+        special: Text and id of each control token (`special=True` in the tokenizer file).
+        added: Text and id of each added token, the control tokens among them.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        """Copy the backend of `tokenizer`.
+
+        Raises:
+            CodecError: The tokenizer has no `tokenizers` backend.
+        """
+        from tokenizers import Tokenizer
+
+        if not is_fast(tokenizer):
+            raise CodecError(
+                f"{type(tokenizer).__name__} ({tokenizer.name_or_path!r}) has no `tokenizers` backend; "
+                "load the fast tokenizer (a repository with a tokenizer.json)"
+            )
+        self._source = tokenizer
+        self._backend: Any = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._backend.no_padding()
+        self._backend.no_truncation()
+        self._backend.encode_special_tokens = False
+        self.name_or_path: str = tokenizer.name_or_path
+        self.eos_token_id: int | None = tokenizer.eos_token_id
+        self.unk_token_id: int | None = tokenizer.unk_token_id
+        tokens = self._backend.get_added_tokens_decoder()
+        self.added: dict[str, int] = {token.content: index for index, token in tokens.items()}
+        self.special: dict[str, int] = {token.content: index for index, token in tokens.items() if token.special}
+        self._control = _any_of(text for text in self.special if len(text) > 1)
+
+    def __getattr__(self, name: str) -> Any:
+        """Look up everything else on the source tokenizer."""
+        if name.startswith("__") or "_source" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self._source, name)
+
+    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
+        """Tokenise text; special tokens spelled in it become themselves, except across a `SEAM`."""
+        if SEAM not in text:
+            return self._backend.encode(text, add_special_tokens=add_special_tokens).ids
+        pieces = [self._backend.encode(piece, add_special_tokens=False).ids for piece in text.split(SEAM) if piece]
+        return [index for piece in pieces for index in piece]
+
+    def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False, **_: Any) -> str:
+        """Turn ids back into text, with no clean-up of spaces."""
+        return self._backend.decode(token_ids, skip_special_tokens=skip_special_tokens)
+
+    def convert_tokens_to_ids(self, tokens: str | list[str]) -> Any:
+        """Look up the id of a token, or of each of several; `unk_token_id` where there is none."""
+        if isinstance(tokens, str):
+            index = self._backend.token_to_id(tokens)
+            return self.unk_token_id if index is None else index
+        return [self.convert_tokens_to_ids(token) for token in tokens]
+
+    def disarm(self, message: Message) -> Message:
+        """Make control tokens spelled in a message's content tokenise as plain text.
+
+        A tool result or user text that spells `<|im_end|>` could otherwise end its own turn and
+        forge another. Content without control tokens is left as it is, to the byte. What the
+        assistant wrote is left alone too: a template may read markup in it.
+        """
+        if self._control is None or message["role"] == "assistant" or not self._control.search(message["content"]):
+            return message
+        content = self._control.sub(lambda found: found[0][0] + SEAM + found[0][1:], message["content"])
+        return {**message, "content": content}
+
+    def serialise(self) -> str:
+        """Write the backend in the `tokenizer.json` format."""
+        return self._backend.to_str()
+
+
+def is_fast(tokenizer: Any) -> bool:
+    """Whether a tokenizer has a `tokenizers` backend."""
+    return hasattr(getattr(tokenizer, "backend_tokenizer", None), "to_str")
+
+
+def fingerprint(*parts: str) -> str:
+    """Hash text parts, in order, to a hex string that is the same in every process."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
+
+
+def _any_of(texts: Iterable[str]) -> re.Pattern[str] | None:
+    ordered = sorted(texts, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, ordered))) if ordered else None

@@ -1,0 +1,426 @@
+"""The collector: many episodes at once, groups as they finish, every one stored exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, aclosing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from llmgym.codec.base import ChatCodec
+from llmgym.env import ToolEnv
+from llmgym.errors import ConfigError, PolicyError, StoreError
+from llmgym.policies import ChatPolicy, Policy, TokenPolicy, make_policy
+from llmgym.registry import make_core
+from llmgym.rollout.config import EnvConfig, RolloutConfig, parse_config
+from llmgym.rollout.episode import ChatSpeaker, Limits, TokenSpeaker, run_episode
+from llmgym.rollout.store import EpisodeRecord, RunStore
+from llmgym.rollout.summary import summarize
+from llmgym.tasks import Task, stable_hash
+from llmgym.trajectory import Trajectory, Turn
+
+_RETRIED = frozenset({"policy_error", "env_error"})
+_BACKOFF_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The episodes of one task.
+
+    Attributes:
+        id: `env_id/task_id`.
+        trajectories: By repeat; failures are among them, unscored.
+    """
+
+    id: str
+    trajectories: list[Trajectory]
+
+    @property
+    def rewards(self) -> list[float | None]:
+        """Reward of each episode; None where unscored."""
+        return [trajectory.reward for trajectory in self.trajectories]
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is; read it at any time.
+
+    Attributes:
+        planned: Episodes that the run is to hold.
+        resumed: Episodes that were there already.
+        finished: Episodes that ended in this session.
+        failures: Episodes without a result, by status.
+        live: Episodes that are running.
+        turns: Turns taken in this session.
+        tokens: Tokens sampled in this session.
+        scored: Scored episodes of this session.
+        reward_sum: Sum of their rewards.
+        started: `time.monotonic()` at the start.
+    """
+
+    planned: int = 0
+    resumed: int = 0
+    finished: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    live: int = 0
+    turns: int = 0
+    tokens: int = 0
+    scored: int = 0
+    reward_sum: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    @property
+    def failed(self) -> int:
+        """Episodes without a result."""
+        return self.failures.total()
+
+    @property
+    def mean_reward(self) -> float | None:
+        """Mean reward of this session's scored episodes."""
+        return self.reward_sum / self.scored if self.scored else None
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds that the rest will take at the present rate; None before the first episode."""
+        ended = self.finished + self.failed
+        return self.seconds / ended * (self.planned - self.resumed - ended) if ended else None
+
+    def count_turn(self, turn: Turn) -> None:
+        """Count a turn."""
+        self.turns += 1
+        self.tokens += turn.end - turn.start
+
+    def count_episode(self, trajectory: Trajectory) -> None:
+        """Count an episode that ended for good."""
+        if not trajectory.finished:
+            self.failures[trajectory.status] += 1
+            return
+        self.finished += 1
+        if trajectory.reward is not None:
+            self.scored += 1
+            self.reward_sum += trajectory.reward
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One episode to run."""
+
+    env: _EnvPool
+    task: Task
+    repeat: int
+
+
+class _EnvPool:
+    """Instances of one environment, reused episode after episode."""
+
+    def __init__(self, config: EnvConfig, max_turns: int | None, split: str) -> None:
+        self._config = config
+        self._kwargs = {"split": split, **config.kwargs} | ({} if max_turns is None else {"max_turns": max_turns})
+        self.id = config.id.rpartition(":")[2]
+        self._idle = [self._make()]
+        self.tasks, self.scope = self._idle[0].tasks, self._idle[0].scope
+
+    def _make(self) -> ToolEnv:
+        return make_core(self._config.id, **self._kwargs)
+
+    def take(self) -> ToolEnv:
+        return self._idle.pop() if self._idle else self._make()
+
+    def give(self, env: ToolEnv) -> None:
+        self._idle.append(env)
+
+    def close(self) -> None:
+        for env in self._idle:
+            env.close()
+
+
+class Collector:
+    """Runs episodes of environments with a policy.
+
+    ```python
+    collector = Collector(["llmgym/Calculator-v0"], "smollm2", num_tasks=8, num_repeats=4, output="runs/first")
+    async for group in collector.stream():
+        print(group.id, group.rewards)
+    ```
+
+    Attributes:
+        config: The configuration.
+        progress: How far the run is.
+        summary: What the run amounted to, once it has ended.
+    """
+
+    def __init__(
+        self,
+        env_ids: list[str | EnvConfig] | None = None,
+        policy: Policy | str = "smollm2",
+        *,
+        output: str | Path | None = None,
+        codec: ChatCodec | None = None,
+        **settings: Any,
+    ) -> None:
+        """Configure a run; nothing is loaded yet.
+
+        Args:
+            env_ids: Environments.
+            policy: A policy, or its short form.
+            output: Run folder, to start or to resume; None keeps nothing.
+            codec: Codec for the policy's tokens; by default the one that `settings` name.
+            **settings: Other fields of `RolloutConfig`.
+
+        Raises:
+            ConfigError: A setting is unknown or makes no sense.
+        """
+        name = policy if isinstance(policy, str) else policy.name
+        data = {"env_ids": [msgspec.to_builtins(env) for env in env_ids or ()], "policy": name, **settings}
+        self.config: RolloutConfig = parse_config(data).check()
+        self._policy = policy
+        self._codec = codec
+        self._output = Path(output) if output is not None else None
+        self.progress = Progress()
+        self.summary: dict[str, Any] | None = None
+
+    @classmethod
+    def from_config(cls, config: RolloutConfig, output: str | Path | None = None) -> Collector:
+        """Configure a run from a whole configuration."""
+        fields = {name: getattr(config, name) for name in config.__struct_fields__}
+        env_ids, policy = fields.pop("env_ids"), fields.pop("policy")
+        fields["responses_create_params"] = msgspec.to_builtins(fields["responses_create_params"])
+        return cls(env_ids, policy, output=output, **fields)
+
+    async def collect(self) -> dict[str, Any]:
+        """Run it all and give the summary; groups that earlier sessions finished are not read again.
+
+        Raises:
+            PolicyUnavailable: The policy cannot be started, or has gone.
+            StoreError: The run folder cannot be used.
+        """
+        async with aclosing(self._run(keep=False)) as groups:
+            async for _ in groups:
+                pass
+        assert self.summary is not None
+        return self.summary
+
+    async def stream(self) -> AsyncIterator[Group]:
+        """Give each group once its last episode has ended; episodes of earlier sessions included.
+
+        Raises as `collect` does. Stopping early cancels the episodes that are running; close the
+        iterator (`contextlib.aclosing`) to have that done at once.
+        """
+        async with aclosing(self._run(keep=True)) as groups:
+            async for group in groups:
+                yield group
+
+    async def _run(self, *, keep: bool) -> AsyncIterator[Group]:
+        config = self.config
+        async with AsyncExitStack() as stack:
+            pools = [_EnvPool(env, config.max_turns, config.split) for env in config.environments]
+            for pool in pools:
+                stack.callback(pool.close)
+            sizes = [_num_tasks(pool, config) for pool in pools]
+            policy = self._policy
+            if isinstance(policy, str):
+                policy = make_policy(policy, **config.policy_options)
+                stack.push_async_callback(policy.close)
+            await policy.start()
+            codec = self._codec_of(policy)
+            store = None
+            if self._output is not None:
+                identity = _identity(config, policy, codec)
+                store = RunStore(self._output, identity, msgspec.to_builtins(config), config.fsync_seconds)
+                stack.callback(store.close)
+            self.progress = Progress(planned=sum(sizes) * config.num_repeats)
+            session = _Session(config, policy, codec, store, self.progress, keep)
+            try:
+                async with aclosing(session.groups(_plan(pools, sizes, config))) as groups:
+                    async for group in groups:
+                        yield group
+            except BaseException:
+                with suppress(StoreError):  # the error that ended the run says more
+                    self._conclude(session.records, store)
+                raise
+            self._conclude(session.records, store)
+
+    def _conclude(self, records: list[EpisodeRecord], store: RunStore | None) -> None:
+        """Summarise what is there, finished or not."""
+        everything = records if store is None else store.records.values()
+        progress = self.progress
+        self.summary = summarize(everything, progress.failures, progress.planned, self.config, progress.seconds)
+        if store is not None:
+            store.write_summary(self.summary)
+
+    def _codec_of(self, policy: Policy) -> ChatCodec | None:
+        if not isinstance(policy, TokenPolicy):
+            return None
+        if self._codec is None:
+            from llmgym.codec import codec_for
+
+            self._codec = codec_for(policy.tokenizer, self.config.codec)
+        return self._codec
+
+
+class _Session:
+    """The running part of a collection."""
+
+    def __init__(
+        self,
+        config: RolloutConfig,
+        policy: Policy,
+        codec: ChatCodec | None,
+        store: RunStore | None,
+        progress: Progress,
+        keep: bool,
+    ) -> None:
+        self._config, self._policy, self._codec, self._store = config, policy, codec, store
+        self._progress, self._keep = progress, keep
+        self._limits = Limits(config.max_episode_tokens, config.generation_timeout, config.episode_timeout)
+        self._params = msgspec.to_builtins(config.responses_create_params)
+        self._sampling = config.responses_create_params.sampling(codec.stop_token_ids if codec else ())
+        self._open: dict[str, dict[int, Trajectory | None]] = {}
+        self._ready: asyncio.Queue[Group | None] = asyncio.Queue(config.num_samples_in_parallel)
+        self._failed_in_a_row = 0
+        self.records: list[EpisodeRecord] = []
+
+    async def groups(self, jobs: Iterator[_Job]) -> AsyncIterator[Group]:
+        """Run the jobs and give each group once it is whole."""
+        workers = asyncio.create_task(self._work(jobs))
+        try:
+            while (group := await self._ready.get()) is not None:
+                yield group
+            await workers
+        finally:
+            workers.cancel()
+            await asyncio.gather(workers, return_exceptions=True)
+
+    async def _work(self, jobs: Iterator[_Job]) -> None:
+        """Keep `num_samples_in_parallel` episodes running until the jobs are done."""
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(min(self._config.num_samples_in_parallel, self._progress.planned)):
+                    workers.create_task(self._worker(jobs))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            # The reader may be gone, and a full queue must not keep us: it is told by the end of this task.
+            if self._ready.full():
+                self._ready.get_nowait()
+            self._ready.put_nowait(None)
+
+    async def _worker(self, jobs: Iterator[_Job]) -> None:
+        for job in jobs:
+            trajectory_id = f"{job.env.id}/{job.task.id}/{job.repeat}"
+            if self._store is not None and trajectory_id in self._store.records:
+                self._progress.resumed += 1
+                await self._close_repeat(job, None)
+                continue
+            env = job.env.take()
+            self._progress.live += 1
+            try:
+                trajectory = await self._episode(env, job)
+            finally:
+                self._progress.live -= 1
+                job.env.give(env)
+            await self._settle(job, trajectory)
+
+    async def _episode(self, env: ToolEnv, job: _Job) -> Trajectory:
+        """Run an episode, again where its policy or environment failed and that may help."""
+        for attempt in range(1, self._config.max_attempts + 1):
+            # One seed for all repeats of a task, so that they start alike.
+            seed = stable_hash(self._config.seed, job.env.id, job.task.id) >> 33
+            trajectory = Trajectory(job.env.id, job.task.id, job.repeat, seed, sampling=self._params)
+            trajectory.attempts = attempt
+            name = f"{trajectory.id}/{attempt}" if attempt > 1 else trajectory.id
+            await run_episode(env, job.task, self._speaker(name), trajectory, self._limits, self._progress.count_turn)
+            if trajectory.status not in _RETRIED or attempt == self._config.max_attempts:
+                break
+            await asyncio.sleep(_BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+        return trajectory
+
+    def _speaker(self, name: str) -> TokenSpeaker | ChatSpeaker:
+        if self._codec is not None and isinstance(self._policy, TokenPolicy):
+            return TokenSpeaker(self._policy, self._codec, self._sampling, self._limits.max_episode_tokens, name)
+        assert isinstance(self._policy, ChatPolicy)
+        return ChatSpeaker(self._policy, self._sampling, name)
+
+    async def _settle(self, job: _Job, trajectory: Trajectory) -> None:
+        """Store and count an episode that ended for good."""
+        if self._store is not None:
+            self._store.append(trajectory)
+        elif trajectory.finished:
+            self.records.append(EpisodeRecord.of(trajectory))
+        self._progress.count_episode(trajectory)
+        self._failed_in_a_row = 0 if trajectory.finished else self._failed_in_a_row + 1
+        if self._failed_in_a_row >= max(16, self._config.num_samples_in_parallel):
+            raise PolicyError(
+                f"{self._failed_in_a_row} episodes in a row failed; the last: {trajectory.error}; "
+                "those that finished are kept: mend it and start the same command again"
+            )
+        await self._close_repeat(job, trajectory)
+
+    async def _close_repeat(self, job: _Job, trajectory: Trajectory | None) -> None:
+        """Note that an episode is there (None: in the store), and pass its group on once it is whole."""
+        group_id = f"{job.env.id}/{job.task.id}"
+        group = self._open.setdefault(group_id, {})
+        group[job.repeat] = trajectory if self._keep else None
+        if len(group) < self._config.num_repeats:
+            return
+        del self._open[group_id]
+        if self._keep:
+            await self._ready.put(Group(group_id, [self._whole(group_id, i, group[i]) for i in sorted(group)]))
+
+    def _whole(self, group_id: str, repeat: int, trajectory: Trajectory | None) -> Trajectory:
+        if trajectory is not None:
+            return trajectory
+        assert self._store is not None
+        return self._store.load(f"{group_id}/{repeat}")
+
+
+def _num_tasks(pool: _EnvPool, config: RolloutConfig) -> int:
+    """Tasks of an environment that the run takes."""
+    size = pool.tasks.size(config.split)
+    if config.num_tasks is None:
+        if size is None:
+            raise ConfigError(f"{pool.id} makes tasks without end: set num_tasks")
+        return size
+    if size is not None and config.num_tasks > size:
+        raise ConfigError(
+            f"num_tasks is {config.num_tasks}, but the split {config.split!r} of {pool.id} has {size} tasks; "
+            "raise num_repeats for more episodes of each"
+        )
+    return config.num_tasks
+
+
+def _plan(pools: list[_EnvPool], sizes: list[int], config: RolloutConfig) -> Iterator[_Job]:
+    """All episodes in order: the environments take turns, and the repeats of a task come together."""
+    for index in range(max(sizes)):
+        for pool, size in zip(pools, sizes, strict=True):
+            if index < size:
+                task = pool.tasks.plan(config.split, config.seed, index, scope=pool.scope)
+                for repeat in range(config.num_repeats):
+                    yield _Job(pool, task, repeat)
+
+
+def _identity(config: RolloutConfig, policy: Policy, codec: ChatCodec | None) -> dict[str, Any]:
+    """What makes two runs the same; ports, concurrency, deadlines and sizes do not."""
+    return {
+        "environments": msgspec.to_builtins(config.environments),
+        "split": config.split,
+        "seed": config.seed,
+        "model": policy.model,
+        "logprobs_mode": policy.logprobs_mode if isinstance(policy, TokenPolicy) else None,
+        "codec": codec.fingerprint if codec else None,
+        "responses_create_params": msgspec.to_builtins(config.responses_create_params),
+        "max_turns": config.max_turns,
+        "max_episode_tokens": config.max_episode_tokens,
+    }

