@@ -14,7 +14,7 @@ import pickle
 import threading
 import types
 import weakref
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -106,7 +106,7 @@ def _resume(coroutine: Coroutine[Any, Any, T], waiting: Any) -> Generator[Any, A
     while True:
         try:
             yield waiting
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 -- raised inside the coroutine instead
             resume = functools.partial(coroutine.throw, error)
         else:
             resume = functools.partial(coroutine.send, None)
@@ -185,10 +185,8 @@ def _start_thread(function: Callable[[], T]) -> asyncio.Future[T]:
             failure = RuntimeError(f"StopIteration: {error}")
         except BaseException as error:  # noqa: BLE001 -- SystemExit of a tool is a failure of the tool
             failure = error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}")
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop closed while an abandoned job was running
             loop.call_soon_threadsafe(settle, result, failure)
-        except RuntimeError:  # the loop closed while an abandoned job was running
-            pass
 
     threading.Thread(target=work, name="llmgym-blocking", daemon=True).start()
     return future
@@ -238,7 +236,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextlib.contextmanager
-def _allow_children() -> Iterator[None]:
+def _allow_children() -> Generator[None]:
     """Let a daemonic process, such as those of `AsyncVectorEnv`, have workers; they end with it."""
     config = multiprocessing.process.current_process()._config  # type: ignore[attr-defined]
     with _starting:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -50,8 +52,9 @@ class Episode:
 
     @property
     def final_text(self) -> str:
-        """Text of the last assistant message; empty where it only called tools."""
-        return next((m["content"] for m in reversed(self.messages) if m["role"] == "assistant"), "")
+        """Text of the last assistant message; empty where it called tools, since then it was no final one."""
+        last = next((message for message in reversed(self.messages) if message["role"] == "assistant"), None)
+        return "" if last is None or "tool_calls" in last else last["content"]
 
     @property
     def tool_calls(self) -> list[ToolCall]:
@@ -96,6 +99,8 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Collect the tools, and find out whether anything in the class can suspend."""
         super().__init_subclass__(**kwargs)
+        if clash := [name for name in vars(cls) if re.match("_[^_]", name) and name in vars(ToolEnv)]:
+            raise TypeError(f"{cls.__name__} redefines {clash[0]}, which is ToolEnv's own; choose another name")
         cls.tools = tools_of(cls)
         hooks = [cls.setup, cls.respond, cls.verify, *(tool.function for tool in cls.tools.values())]
         blocking = cls.verify_in != "loop" or any(tool.options.blocking for tool in cls.tools.values())
@@ -177,9 +182,10 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         return task_from_row(row)
 
     def opening(self, task: Task) -> list[Message]:
-        """The first messages of an episode: the system prompt and those of the task."""
-        prompt = [system(self.system_prompt)] if self.system_prompt else []
-        return prompt + task.messages
+        """The first messages of an episode: those of the task, after the system prompt where they have none."""
+        messages = task.messages
+        own = messages[:1] and messages[0]["role"] == "system"
+        return [system(self.system_prompt), *messages] if self.system_prompt and not own else messages
 
     # --- what an environment calls ----------------------------------------------------------------
 
@@ -197,7 +203,9 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
 
     # --- Gymnasium --------------------------------------------------------------------------------
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
         """Start an episode; see `areset`."""
         return self._run(self.areset(seed=seed, options=options))
 
@@ -253,7 +261,9 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         if unknown := options.keys() - {"task_id", "task"}:
             raise TaskError(f"unknown reset option {sorted(unknown)[0]!r}; there is 'task_id' and 'task'")
         if (task := options.get("task")) is not None:
-            return task
+            if not isinstance(task, Task):
+                raise TaskError(f"the reset option 'task' takes a Task, not {task!r:.100}; 'task_id' takes an id")
+            return deepcopy(task)  # the episode may change its task, and the caller may use it again
         if (task_id := options.get("task_id")) is not None:
             return self.tasks.get(task_id)
         assert self._seed is not None
@@ -411,7 +421,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
 
     def _show(self, messages: Sequence[Message]) -> None:
         if self.render_mode == "human":
-            print(*map(format_message, messages), sep="\n")
+            print(*map(format_message, messages), sep="\n")  # noqa: T201 -- this mode prints
 
 
 def _verify_elsewhere(env: ToolEnv, episode: Episode) -> Any:
@@ -424,7 +434,7 @@ def _read_reply(reply: Any) -> list[Message] | None:
     """What `respond` returned, as messages."""
     if reply is None:
         return None
-    messages = [user(reply)] if isinstance(reply, str) else [reply] if isinstance(reply, dict) else list(reply)
+    messages: list[Any] = [user(reply)] if isinstance(reply, str) else [reply] if isinstance(reply, dict) else [*reply]
     for message in messages:
         if message["role"] not in ("system", "user", "tool") or not isinstance(message["content"], str):
             raise ValueError(f"not a message with a role and text: {message!r:.200}")
@@ -438,8 +448,6 @@ def _copies(messages: Sequence[Message]) -> Observation:
 
 def format_message(message: Message) -> str:
     """Show a message as a person would read it, tool calls as `name(arguments)`."""
-    lines = [f"[{message['role']}] {message['content']}".rstrip()]
-    for call in message.get("tool_calls", ()):
-        lines.append(f"  -> {call['function']['name']}({call['function']['arguments']})")
-    return "\n".join(lines)
-
+    calls = (call["function"] for call in message.get("tool_calls", ()))
+    text = f"[{message['role']}] {message['content']}".rstrip()
+    return "\n".join([text, *(f"  -> {call['name']}({call['arguments']})" for call in calls)])

@@ -32,6 +32,10 @@ class MissingExtraError(LLMGymError, ImportError):
         self.extra = extra
 
 
+class ConformanceError(LLMGymError):
+    """An environment fails checks of `llmgym.testing`; lists each with what to do."""
+
+
 class EnvironmentFailure(LLMGymError):
     """An environment's setup, respond or verify raised or ran out of time; says nothing about the policy."""
 

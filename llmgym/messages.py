@@ -7,11 +7,11 @@ the environment's business, and a broken one must survive to be answered and sto
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Literal, NotRequired, TypedDict
 
 import msgspec
-import orjson
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -97,7 +97,7 @@ def assistant(content: str = "", *calls: ToolCall) -> Message:
 
 def tool_call(name: str, /, **arguments: Any) -> ToolCall:
     """Make a tool call from Python values: `tool_call("add", a=1, b=2)`."""
-    return {"type": "function", "function": {"name": name, "arguments": orjson.dumps(arguments).decode()}}
+    return {"type": "function", "function": {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}}
 
 
 def parse_tool_calls(text: str) -> tuple[str, list[ToolCall]]:

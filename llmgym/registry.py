@@ -12,6 +12,7 @@ import importlib.util
 import os
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
@@ -23,6 +24,7 @@ import msgspec
 import yaml
 
 from llmgym.errors import RegistryError
+from llmgym.files import read_yaml
 from llmgym.wrappers.limits import TURN_LIMIT
 
 if TYPE_CHECKING:
@@ -111,13 +113,10 @@ def read_registry(path: Path) -> list[EnvEntry]:
     Raises:
         RegistryError: With file, line and key of what is wrong.
     """
+    path = path.resolve()
+    data, text = read_yaml(path, RegistryError)
     try:
-        text = path.read_text(encoding="utf-8")
-        rows = msgspec.convert(yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)), Catalogue).environments
-    except OSError as error:
-        raise RegistryError(f"cannot read the registry: {error}") from None
-    except yaml.YAMLError as error:
-        raise RegistryError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        rows = msgspec.convert(data, Catalogue).environments
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at ")
         raise RegistryError(f"{path}:{_line(text, where)}: {where.strip('`') or '$'}: {what}") from None
@@ -136,8 +135,9 @@ def _expand(row: EnvRow, path: Path, text: str, index: int) -> Iterator[EnvEntry
         raise fail("id", f"{row.id!r} is not of the form namespace/CamelCase-v0")
     if not re.fullmatch(r"[\w.]+:\w+", row.entry_point):
         raise fail("entry_point", f"{row.entry_point!r} is not of the form package.module:Class")
-    if row.max_turns < 1:
-        raise fail("max_turns", f"must be at least 1, is {row.max_turns}")
+    for key, turns in [("", row.max_turns), *((f"variants.{name}.", v.max_turns) for name, v in row.variants.items())]:
+        if turns is not None and turns < 1:
+            raise fail(f"{key}max_turns", f"must be at least 1, is {turns}")
     base = EnvEntry(
         row.id, row.entry_point, row.summary, tuple(row.domains), tuple(row.needs), row.max_turns,
         row.kwargs, row.nondeterministic, row.tasks, row.id, str(path),
@@ -192,23 +192,30 @@ def register_envs(path: str | Path | None = None) -> None:
         _register(read_registry(Path(path)))
         return
     _register(read_registry(Path(__file__).with_name("registry.yaml")))
-    for origin, file in _other_files():
+    packages = [("llmgym.envs", _file_of, point.value) for point in entry_points(group="llmgym.envs")]
+    files = os.environ.get("LLMGYM_REGISTRY", "").split(os.pathsep)
+    for origin, find, place in [*packages, *(("LLMGYM_REGISTRY", Path, file) for file in files if file)]:
         try:
-            _register(read_registry(file))
+            _register(read_registry(find(place)))
         except RegistryError as error:
             warnings.warn(f"{origin}: {error}", stacklevel=2)
 
 
-def _other_files() -> Iterator[tuple[str, Path]]:
-    for point in entry_points(group="llmgym.envs"):
-        found = importlib.util.find_spec(point.value)
-        for folder in (found.submodule_search_locations or []) if found else []:
-            yield f"package {point.value}", Path(folder) / "registry.yaml"
-    for file in filter(None, os.environ.get("LLMGYM_REGISTRY", "").split(os.pathsep)):
-        yield "LLMGYM_REGISTRY", Path(file)
+def _file_of(package: str) -> Path:
+    """The registry file of an installed package, which is not imported."""
+    try:
+        found = importlib.util.find_spec(package)
+    except Exception as error:  # finding a.b imports a, which may raise anything
+        raise RegistryError(f"cannot import {package}: {type(error).__name__}: {error}") from error
+    if found is None or not found.submodule_search_locations:
+        raise RegistryError(f"there is no package {package}")
+    return Path(found.submodule_search_locations[0]) / "registry.yaml"
 
 
 def _register(entries: list[EnvEntry]) -> None:
+    for name, count in Counter(entry.id for entry in entries).items():
+        if count > 1:
+            raise RegistryError(f"{entries[0].source}: {name} is there {count} times")
     for entry in entries:
         known = _entries.get(entry.id)
         if known and known.source != entry.source:
@@ -216,7 +223,7 @@ def _register(entries: list[EnvEntry]) -> None:
         if known == entry:
             continue
         _entries[entry.id] = entry
-        gymnasium.envs.registration.registry.pop(entry.id, None)
+        gymnasium.registry.pop(entry.id, None)
         gymnasium.register(
             entry.id,
             entry_point=entry.entry_point,
@@ -275,7 +282,7 @@ def make_core(env_id: str, **kwargs: Any) -> ToolEnv:
         entry(env_id)
     try:
         env = gymnasium.make(env_id, disable_env_checker=True, **kwargs).unwrapped
-    except (gymnasium.error.Error, ImportError, AttributeError, TypeError) as error:
+    except (gymnasium.error.Error, ImportError, AttributeError, TypeError, ValueError) as error:
         raise RegistryError(f"cannot make {env_id}: {error}") from error
     if not isinstance(env, ToolEnv):
         raise RegistryError(f"{env_id} is a {type(env).__name__}, not an llmgym.ToolEnv")

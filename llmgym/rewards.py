@@ -29,9 +29,7 @@ class Reward:
 
     __slots__ = ("metrics", "parts")
 
-    def __init__(
-        self, *, metrics: Mapping[str, float] | None = None, **parts: Part | float | None
-    ) -> None:
+    def __init__(self, *, metrics: Mapping[str, float] | None = None, **parts: Part | float | None) -> None:
         """Name the parts; a plain number is a part of weight 1."""
         self.parts: dict[str, Part] = {
             name: part if isinstance(part, Part) else Part(None if part is None else float(part))

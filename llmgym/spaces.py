@@ -168,7 +168,9 @@ def _bounds(schema: dict[str, Any], margin: float) -> tuple[Any, Any]:
 class _SharedMessages(tuple):  # type: ignore[type-arg]
     """A live view of the buffers: it reads as the batch of observations that they hold now."""
 
-    def __new__(cls, buffers: Any) -> _SharedMessages:
+    buffers: list[Any]
+
+    def __new__(cls, buffers: list[Any]) -> _SharedMessages:
         view = super().__new__(cls)
         view.buffers = buffers
         return view
@@ -194,7 +196,7 @@ class _SharedMessages(tuple):  # type: ignore[type-arg]
 
 
 @create_shared_memory.register(MessagesSpace)
-def _create(space: MessagesSpace, n: int = 1, ctx: BaseContext | Any = mp) -> list[Any]:
+def _create(space: MessagesSpace, n: int = 1, ctx: BaseContext | Any = mp) -> Any:
     return [ctx.RawArray(ctypes.c_char, 4 + _BUFFER_BYTES) for _ in range(n)]
 
 

@@ -164,7 +164,9 @@ class GeneratedTasks(TaskSet):
         self.check_split(split)
         return self._generate(split, stable_hash(scope, split, seed, episode))
 
-    plan = draw
+    def plan(self, split: str, seed: int, index: int, *, scope: str = "") -> Task:
+        """See `TaskSet.plan`."""
+        return self.draw(split, seed, index, scope=scope)
 
     def get(self, task_id: str) -> Task:
         """Make the task of an id again."""

@@ -107,7 +107,7 @@ def tools_of(cls: type) -> dict[str, Tool]:
         TypeError: A parameter has no annotation, or one that has no JSON schema.
     """
     names = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
-    functions = ((name, getattr(cls, name, None)) for name in names)
+    functions: list[tuple[str, Any]] = [(name, getattr(cls, name, None)) for name in names]
     return {name: _build(name, function) for name, function in functions if hasattr(function, _OPTIONS)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -207,24 +208,27 @@ class Trajectory:
             {"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}}
             for tool in params.pop("tools")
         ]
-        turns = [
-            Turn(**{**turn, "versions": tuple(VersionSpan(**span) for span in turn.get("versions", ()))})
-            for turn in row["turns"]
-        ]
         same = ("env_id", "task_id", "repeat", "seed", "status", "messages", "opening", "reward")
         return cls(
             **{key: row[key] for key in (*same, "reward_parts", "timings", "error", "attempts")},
             tools=tools,  # type: ignore[arg-type]
             sampling=params,
-            turns=turns,
+            turns=[_turn(turn) for turn in row["turns"]],
             segments=[segment_of(s["ids"], s["sampled"], s["logprobs"]) for s in row["segments"]],
-            metrics={key: value for key, value in row.items() if key not in ROW_FIELDS},
+            # JSON has no NaN: it was written as null.
+            metrics={k: math.nan if v is None else v for k, v in row.items() if k not in ROW_FIELDS},
         )
 
 
 def _turn_row(turn: Turn) -> dict[str, Any]:
     """`asdict` without its deep copies, which are most of its time."""
     return {name: getattr(turn, name) for name in Turn.__slots__ if name != "versions"}
+
+
+def _turn(row: Mapping[str, Any]) -> Turn:
+    versions = tuple(VersionSpan(**span) for span in row.get("versions", ()))
+    fields: dict[str, Any] = {**row, "versions": versions}
+    return Turn(**fields)
 
 
 def _spans(mask: NDArray[np.bool_]) -> list[list[int]]:
@@ -254,8 +258,7 @@ def _assistant_items(message: Message) -> list[dict[str, Any]]:
     if message["content"] or not calls:
         content = [{"type": "output_text", "text": message["content"]}]
         items.append({"type": "message", "role": "assistant", "content": content})
-    for call in calls:
-        items.append({"type": "function_call", "call_id": call.get("id", ""), **call["function"]})
+    items += [{"type": "function_call", "call_id": call.get("id", ""), **call["function"]} for call in calls]
     return items
 
 

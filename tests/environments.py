@@ -139,6 +139,10 @@ class Chat(Adder):
                 return [{"role": "user", "content": "and"}, {"role": "user", "content": "on"}]
         return None
 
+    def oracle(self, task: Task) -> Iterator[Message | str]:
+        """Talk until the user leaves."""
+        yield from ("hello", "still here", str(task.answer))
+
 
 class Workshop(ToolEnv):
     """A tool for every fault."""

@@ -20,7 +20,13 @@ def test_metrics_do_not_count() -> None:
 
 @pytest.mark.parametrize(
     "reward",
-    [Reward(), Reward(correct=None), Reward(correct=1.0, style=None), Reward(correct=Part(None)), Reward(a=float("nan"))],
+    [
+        Reward(),
+        Reward(correct=None),
+        Reward(correct=1.0, style=None),
+        Reward(correct=Part(None)),
+        Reward(a=float("nan")),
+    ],
 )
 def test_unscored_is_none_and_never_zero(reward: Reward) -> None:
     assert reward.value is None

@@ -64,8 +64,8 @@ def test_rows_become_tasks(tmp_path: Path) -> None:
         ({"messages": "hello"}, "messages|items|str"),
         ({"prompt": "p", "id": 1.5}, "id"),
         ({"prompt": "p", "split": 3}, "split is named by text"),
-        ({"id": "first", "prompt": "p"}, "'first' is that of .*:1"),
-        ({"prompt": "first prompt", "split": "test"}, "repeats the task of split 'train' at .*:1"),
+        ({"id": "first", "prompt": "p"}, r"'first' is that of .*:1"),
+        ({"prompt": "first prompt", "split": "test"}, r"repeats the task of split 'train' at .*:1"),
         (b"\xff".decode("latin-1"), "not JSON"),
     ],
 )
@@ -79,7 +79,7 @@ def test_a_malformed_row_is_named_by_file_line_and_reason(tmp_path: Path, row: A
 def test_a_file_without_rows_or_absent_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match="no tasks"):
         TaskSet.jsonl(write(tmp_path / "empty.jsonl")).size("train")
-    with pytest.raises(TaskError, match="absent.jsonl"):
+    with pytest.raises(TaskError, match=r"absent\.jsonl"):
         TaskSet.jsonl(tmp_path / "absent.jsonl").size("train")
 
 
@@ -221,12 +221,14 @@ def test_generated_splits_share_no_content() -> None:
 
 def test_a_generator_with_too_few_contents_says_so() -> None:
     tasks = TaskSet.generated(lambda rng: Task(prompt="always"))
+    absent = "train" if int(Task(prompt="always").content_hash[0], 16) < 2 else "test"
     with pytest.raises(TaskError, match="too few contents"):
-        for split in tasks.splits:
-            tasks.draw(split, 0, 0)
+        tasks.draw(absent, 0, 0)
 
 
-@pytest.mark.parametrize("task_id", ["", "train", "train-", "train-xyz", "dev-00c0ffee00c0ffee", "train-00C0FFEE00c0ffee"])
+@pytest.mark.parametrize(
+    "task_id", ["", "train", "train-", "train-xyz", "dev-00c0ffee00c0ffee", "train-00C0FFEE00c0ffee"]
+)
 def test_ids_of_no_generated_task_are_refused(task_id: str) -> None:
     with pytest.raises(TaskError, match="unknown task"):
         TaskSet.generated(make_sum).get(task_id)
@@ -239,12 +241,17 @@ def test_an_id_gives_the_same_task_in_another_process() -> None:
         "print(Adder.tasks.get(sys.argv[1]).prompt); print(Adder.tasks.draw('test', 3, 4).id)"
     )
     root = Path(__file__).parent.parent
-    output = subprocess.run([sys.executable, "-c", script, task.id], cwd=root, capture_output=True, text=True, check=True)
+    output = subprocess.run(
+        [sys.executable, "-c", script, task.id], cwd=root, capture_output=True, text=True, check=True
+    )
     assert output.stdout.splitlines() == [task.prompt, task.id]
 
 
 def test_contents_are_equal_whatever_the_id() -> None:
-    assert Task(id="a", prompt="p", answer={"x": 1, "y": 2}).content_hash == Task(prompt="p", answer={"y": 2, "x": 1}).content_hash
+    assert (
+        Task(id="a", prompt="p", answer={"x": 1, "y": 2}).content_hash
+        == Task(prompt="p", answer={"y": 2, "x": 1}).content_hash
+    )
     assert Task(prompt="p", answer=1).content_hash != Task(prompt="p", answer=2).content_hash
 
 

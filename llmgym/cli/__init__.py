@@ -34,7 +34,9 @@ def options(
     registry: Annotated[
         Path | None, typer.Option(help="Also register the environments of this registry file.", metavar="FILE")
     ] = None,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Tool-using tasks for language models as Gymnasium environments, and exact rollouts of them.
 
@@ -55,10 +57,11 @@ app.add_typer(models.app, name="models")
 
 def main() -> None:
     """Run the command line; an error that llmgym raises on purpose is one line, not a traceback."""
+    sys.path.insert(0, os.getcwd())  # for `script:module.function` and entry points in a `--registry FILE`
     try:
         app()
     except LLMGymError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -14,13 +14,15 @@ from llmgym.registry import list_envs
 
 def run(
     env_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Environment ids; all registered ones where none is given.")
+        list[str] | None,
+        typer.Argument(metavar="ID", help="Environment ids; all registered ones where none is given."),
     ] = None,
     tasks: Annotated[int, typer.Option(help="Tasks that the oracle and the degenerate policies play.", min=1)] = 50,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check that environments keep the rules: Gymnasium's, and that rewards tell good from bad.
+    """Check that environments keep the rules.
 
+    Those are Gymnasium's, that equal seeds give equal episodes, and that rewards tell good from bad.
     Exits with 1 where a check fails.
     """
     from llmgym.testing import run_checks
@@ -35,7 +37,7 @@ def run(
             failed += not result.passed
             results.append(msgspec.to_builtins(result))
             if not json:
-                print(f"  {'ok  ' if result.passed else 'FAIL'} {result.name}: {result.detail}", flush=True)
+                print(f"  {result.status:<7}  {result.name}: {result.detail}", flush=True)
     if json:
         print_json(report)
     else:

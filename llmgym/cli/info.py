@@ -14,7 +14,7 @@ def run(
     env_id: Annotated[str, typer.Argument(metavar="ID", help="Environment id, such as llmgym/Calculator-v0.")],
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what an environment is: its documentation, tools, tasks and arguments."""
+    """Show an environment: documentation, tools, tasks."""
     found = describe(env_id)
     if json:
         print_json(found)

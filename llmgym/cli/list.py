@@ -13,7 +13,9 @@ from llmgym.registry import list_envs
 
 def run(
     domain: Annotated[str | None, typer.Option(help="Only environments with this domain tag.")] = None,
-    needs: Annotated[str | None, typer.Option(help="Only environments that need this (an extra, sandbox, judge).")] = None,
+    needs: Annotated[
+        str | None, typer.Option(help="Only environments that need this: an extra, sandbox, judge or network.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the registered environments."""

@@ -22,4 +22,6 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     console = Console()
-    Console(width=None if console.is_terminal else 200).print(table)
+    if not console.is_terminal:
+        console.width = max(len(title), *(sum(map(len, row)) + 2 * len(row) for row in [columns, *rows]), 1)
+    console.print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +17,7 @@ def run(
     split: Annotated[str, typer.Option(help="Split of the tasks.")] = "train",
     task: Annotated[str | None, typer.Option(help="Id of the task.")] = None,
 ) -> None:
-    """Play an environment at this terminal, in the model's place.
+    """Play an environment in the model's place.
 
     Write text, or call a tool as `add {"a": 1, "b": 2}`. Ends with Ctrl-D.
     """
@@ -41,7 +42,7 @@ def run(
             raise ConfigError(str(error)) from error
         total, ended = total + reward, terminated or truncated
         shown = _show(env, shown + 1)
-    print(f"reward {total:g}  {_parts(info)}")
+    print(f"reward {'unscored' if math.isnan(total) else f'{total:g}'}  {_parts(info)}".rstrip())
 
 
 def _show(env: Any, start: int) -> int:

@@ -6,8 +6,10 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
@@ -15,29 +17,29 @@ import yaml
 from llmgym.cli.output import print_json, print_table
 from llmgym.errors import ConfigError
 
-_RUN = "What to run"
-_SIZE = "How much"
-_SAMPLING = "Sampling"
+if TYPE_CHECKING:
+    from llmgym.rollout import Collector
 
 
 def run(
     env: Annotated[
-        list[str] | None, typer.Option(help="Environment id; may be given again.", rich_help_panel=_RUN)
+        list[str] | None,
+        typer.Option(metavar="ID", help="Environment id, such as llmgym/Calculator-v0; may be given again."),
     ] = None,
     policy: Annotated[
         str | None,
         typer.Option(
+            metavar="POLICY",
             help="smollm2 (the default), transformers:MODEL, openai:MODEL, script:module.function, human.",
-            rich_help_panel=_RUN,
         ),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="YAML file of settings; flags go over it.", rich_help_panel=_RUN),
+        typer.Option(metavar="FILE", help="YAML file of settings."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Run folder, to start or to resume. Without it nothing is kept.", rich_help_panel=_RUN),
+        typer.Option(metavar="DIR", help="Run folder, to start or to resume; without it nothing is kept."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Split of the tasks (train).")] = None,
     seed: Annotated[int | None, typer.Option(help="Picks the tasks and seeds the environments (0).")] = None,
@@ -49,16 +51,18 @@ def run(
     top_p: Annotated[float | None, typer.Option(help="Nucleus mass (1.0).")] = None,
     max_output_tokens: Annotated[int | None, typer.Option(help="Most tokens of one reply (256).")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; the value is YAML. May be given again.")
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; the value is YAML. May be given again."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Collect episodes, scored and with exact tokens, into a run folder.
+    """Collect scored episodes into a run folder.
 
     The same command again resumes the run: each episode is in it exactly once, whatever happened. More
     tasks or repeats extend it. Ctrl-C stops and keeps what has finished; a second one stops at once.
+    Defaults are in parentheses; flags go over `--set`, and both over `--config`.
     """
-    from llmgym.rollout.config import load_config, parse_config
+    from llmgym.rollout import Collector, load_config, parse_config
 
     settings: dict[str, Any] = load_config(config) if config else {}
     flags = {
@@ -67,14 +71,17 @@ def run(
     }  # fmt: skip
     sampling = {"temperature": temperature, "top_p": top_p, "max_output_tokens": max_output_tokens}
     settings |= dict(map(_setting, set_ or ())) | {name: value for name, value in flags.items() if value is not None}
-    if given := {name: value for name, value in sampling.items() if value is not None}:
-        settings["responses_create_params"] = {**(settings.get("responses_create_params") or {}), **given}
+    given = {name: value for name, value in sampling.items() if value is not None}
+    params = settings.get("responses_create_params") or {}
+    if given and isinstance(params, dict):  # `parse_config` says what is wrong where it is something else
+        settings["responses_create_params"] = params | given
     checked = parse_config(settings, str(config) if config else "flags").check()
-    summary = _collect(checked, output)
+    collector = Collector.from_config(checked, output)
+    summary = _collect(collector, output)
     if json:
         print_json(summary)
     else:
-        _print_summary(summary, output)
+        _print_summary(summary, collector.progress.last_error, output)
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -83,30 +90,20 @@ def _setting(text: str) -> tuple[str, Any]:
         raise ConfigError(f"--set takes NAME=VALUE, not {text!r}")
     try:
         return name, yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"--set {name}: not YAML: {error}") from None
 
 
-def _collect(config: Any, output: Path | None) -> dict[str, Any]:
+def _collect(collector: Collector, output: Path | None) -> dict[str, Any]:
     """Run the collector; Ctrl-C ends it in order, a second one at once."""
-    from llmgym.rollout import Collector
     from llmgym.rollout.progress import show_progress
 
-    collector = Collector.from_config(config, output)
-
     async def collect() -> dict[str, Any]:
-        loop = asyncio.get_running_loop()
         running = asyncio.current_task()
         assert running is not None
-
-        def stop() -> None:
-            loop.add_signal_handler(signal.SIGINT, os._exit, 130)
-            print("\nstopping; Ctrl-C again stops at once", file=sys.stderr, flush=True)
-            running.cancel()
-
-        loop.add_signal_handler(signal.SIGINT, stop)
-        async with show_progress(lambda: collector.progress):
-            return await collector.collect()
+        with _interruptible(running):
+            async with show_progress(lambda: collector.progress):
+                return await collector.collect()
 
     try:
         return asyncio.run(collect())
@@ -116,7 +113,24 @@ def _collect(config: Any, output: Path | None) -> dict[str, Any]:
         sys.exit(130)
 
 
-def _print_summary(summary: dict[str, Any], output: Path | None) -> None:
+@contextmanager
+def _interruptible(running: asyncio.Task[Any]) -> Generator[None]:
+    """Let Ctrl-C cancel a task, and a second one end the process, even where the event loop is blocked."""
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        os.write(2, b"\nstopping; Ctrl-C again stops at once\n")  # a handler must not print: streams have locks
+        loop.call_soon_threadsafe(running.cancel)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _print_summary(summary: dict[str, Any], error: str | None, output: Path | None) -> None:
     scores = summary.get("environments") or {"all": summary}
     rows = [[name, *_score_cells(score)] for name, score in scores.items()]
     if len(rows) > 1:
@@ -130,6 +144,8 @@ def _print_summary(summary: dict[str, Any], output: Path | None) -> None:
     print(f"statuses  {_counts(summary['statuses'])}   failed  {_counts(summary['failed'])}")
     print(f"tokens    {tokens['sampled']:,} sampled, {tokens['context']:,} context; {summary['turns']:,} turns")
     print(f"session   {timings['session_wall_s']:.1f} s")
+    if error is not None:
+        print(f"error     {error}")
     if output is not None:
         print(f"run       {output}  (rollouts.jsonl, summary.json, run.json)")
 

@@ -47,7 +47,9 @@ class ChatCodec(Protocol):
         """
         ...
 
-    def parse(self, completion_ids: Sequence[int], prompt_ids: Sequence[int] = ()) -> Message:
+    def parse(
+        self, completion_ids: Sequence[int], prompt_ids: Sequence[int] = (), tools: Sequence[ToolSchema] = ()
+    ) -> Message:
         """Read sampled ids as an assistant message.
 
         Never raises on what a model may sample. A tool call that is not valid keeps its text in
@@ -57,5 +59,7 @@ class ChatCodec(Protocol):
             completion_ids: Sampled ids.
             prompt_ids: Prompt they continue; templates that open a reasoning block in the
                 generation prompt need its end.
+            tools: What the model was offered; families that write arguments without JSON need the
+                types.
         """
         ...

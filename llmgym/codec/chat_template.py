@@ -133,7 +133,7 @@ class ChatTemplate:
         history, asks = probes.history("none"), probes.asks("none", "call_1")
         plain, before = self.attempt(history, probes.TOOLS, ask=False), self.attempt(history, probes.TOOLS)
         text = self.attempt([*history, asks, *probes.answers("call_1")], probes.TOOLS)
-        if not (plain and before and text) or probes.TOOL not in before or not 0 <= text.find(probes.SAID):
+        if not (plain and before and text) or probes.TOOL not in before or not text.find(probes.SAID) >= 0:
             return None
         end = self.find_end(text, text.find(probes.SAID), max(text.find(probes.RESULT), 0), None, call=True)
         start = next((len(prefix) for prefix in (before, plain) if text.startswith(prefix)), None)
@@ -158,7 +158,9 @@ def _known_ends(tokenizer: FastTokenizer, stop_tokens: Sequence[str]) -> dict[st
     for text in (*stop_tokens, tokenizer.eos_token):
         index = None if text is None else tokenizer.convert_tokens_to_ids(text)
         if text in stop_tokens and (index is None or index == tokenizer.unk_token_id):
-            raise CodecError(f"stop token {text!r} is not in the vocabulary of {tokenizer.name_or_path!r}; spell it out")
+            raise CodecError(
+                f"stop token {text!r} is not in the vocabulary of {tokenizer.name_or_path!r}; spell it out"
+            )
         if text is not None and index is not None:
             ends[text] = index
     return ends

@@ -14,6 +14,7 @@ from llmgym.messages import Message, ToolCall, ToolSchema, scrub
 # A bridge looks back from the end of the prompt to the header of the turn it continues, no further. That is part of
 # the generation prompt, at most a dozen tokens in every renderer; the tests compare with whole prompts.
 _TAIL = 64
+_CALL_ID = "functions.qztoolqz:0"  # Kimi reads the name of a call from its id
 
 
 class RendererCodec:
@@ -48,7 +49,8 @@ class RendererCodec:
         self.stop_token_ids: tuple[int, ...] = tuple(self._renderer.get_stop_token_ids())
         self._stops = frozenset(self.stop_token_ids)
         self._disarms = is_fast(tokenizer) and self._tokenises_here()
-        self._terminators = {answers: _terminator(_renderer(tokenizer, config), answers) for answers in (False, True)}
+        offsets = _renderer(tokenizer, config)
+        self._terminators = {answers: self._proven_terminator(offsets, answers) for answers in (False, True)}
         self.fingerprint: str = fingerprint("RendererCodec 1", *self._identity())
 
     def open(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> list[int]:
@@ -79,34 +81,33 @@ class RendererCodec:
         A turn that was cut short is closed the way the template closes one.
 
         Returns:
-            The ids; None where the renderer cannot bridge, where the turn ended with a token with
-            which the template does not end it, where a stop token lies inside it, and where it was
-            cut in the middle of its reasoning.
+            The ids; None where the renderer cannot bridge, or does not bridge to what it renders,
+            where the turn ended with a token with which the template does not end it, where a stop
+            token lies inside it, and where it was cut in the middle of its reasoning.
         """
         if not new_messages or not self._stops.isdisjoint(completion_ids[:-1]):
             return None
         terminator = self._terminators[new_messages[0]["role"] == "tool"]
+        if terminator is None:
+            return None
         ended = len(completion_ids) > 0 and completion_ids[-1] in self._stops
         if ended and completion_ids[-1] != terminator:
             return None
-        tail, completion = list(prompt_ids[-_TAIL:]), list(completion_ids)
-        try:
-            bridge = self._renderer.bridge_to_next_turn(
-                tail, completion, self._prepare(new_messages), tools=list(tools) or None
-            )
-        except Exception:  # noqa: BLE001  what a renderer refuses here, `open` refuses with a reason
-            return None
-        known = tail + completion
-        if bridge is None or bridge.token_ids[: len(known)] != known:
-            return None
-        extension: list[int] = bridge.token_ids[len(known) :]
-        return extension if ended or extension[:1] == [terminator] else None
+        extension = self._bridge(list(prompt_ids[-_TAIL:]), list(completion_ids), new_messages, tools)
+        return extension if ended or (extension and extension[0] == terminator) else None
 
-    def parse(self, completion_ids: Sequence[int], prompt_ids: Sequence[int] = ()) -> Message:
-        """Read sampled ids, up to the first stop token, as an assistant message; see `ChatCodec.parse`."""
+    def parse(
+        self, completion_ids: Sequence[int], prompt_ids: Sequence[int] = (), tools: Sequence[ToolSchema] = ()
+    ) -> Message:
+        """Read sampled ids, up to the first stop token, as an assistant message; see `ChatCodec.parse`.
+
+        Families that write calls in XML (Qwen3.5, GLM, MiniMax and others) put no quotes around
+        strings: only with `tools` is a parameter declared a string read as one where it looks like
+        a number, `true` or `null`.
+        """
         ids, tail = list(completion_ids), list(prompt_ids[-_TAIL:])
         try:
-            parsed = self._renderer.parse_response(ids, prompt_ids=tail or None)
+            parsed = self._renderer.parse_response(ids, prompt_ids=tail or None, tools=list(tools) or None)
             calls = [_tool_call(call) for call in parsed.tool_calls]
         except Exception:  # noqa: BLE001  a parser may trip over what a model samples; the text is still the message
             ids = [index for index in ids if index not in self._stops]
@@ -132,6 +133,45 @@ class RendererCodec:
                 plain["tool_calls"] = [formats.template_call(call) for call in calls]
             prepared.append(plain)
         return prepared
+
+    def _proven_terminator(self, offsets: Any, answers: bool) -> int | None:
+        """The token that ends a turn before a tool result, or before a user message.
+
+        None if the renderer does not bridge a probe to what it renders of the whole: not every one does.
+        `offsets` is the renderer on the full tokenizer, which alone tells what a model samples.
+        """
+        head: list[Message] = [probes.message("user", "x")]
+        new = probes.news(["tool" if answers else "user"], _CALL_ID)
+        if answers:  # Inkling bridges to results that say whose they are
+            new[0]["name"] = probes.asks("none", _CALL_ID).get("tool_calls", [])[0]["function"]["name"]
+        for style in ("none", "field"):
+            said = probes.asks(style, _CALL_ID) if answers else probes.says(style)
+            try:
+                prompt, whole = self.open(head, probes.TOOLS), self.open([*head, said, *new], probes.TOOLS)
+                rendered = offsets.render(self._prepare([*head, said, *new]), tools=list(probes.TOOLS))
+            except Exception:  # noqa: BLE001  a renderer that refuses results never bridges to one
+                return None
+            owned = zip(rendered.token_ids, rendered.sampled_mask, rendered.message_indices, strict=True)
+            sampled = [index for index, by_model, owner in owned if by_model and owner == 1]
+            if not sampled or whole[: len(prompt)] != prompt or sampled[-1] not in whole[len(prompt) :]:
+                continue
+            end = whole.index(sampled[-1], len(prompt)) + 1
+            if self._bridge(prompt, whole[len(prompt) : end], new, probes.TOOLS) == whole[end:]:
+                return sampled[-1]
+        return None
+
+    def _bridge(
+        self, prompt: list[int], completion: list[int], new: Sequence[Message], tools: Sequence[ToolSchema]
+    ) -> list[int] | None:
+        """What the renderer appends; None where it appends nothing, or takes something away."""
+        try:
+            bridge = self._renderer.bridge_to_next_turn(
+                prompt, completion, self._prepare(new), tools=list(tools) or None
+            )
+        except Exception:  # noqa: BLE001  what a renderer refuses here, `open` refuses with a reason
+            return None
+        known = prompt + completion
+        return bridge.token_ids[len(known) :] if bridge and bridge.token_ids[: len(known)] == known else None
 
     def _tokenises_here(self) -> bool:
         """Whether content reaches this codec's tokenizer, which takes the seams out again."""
@@ -176,32 +216,18 @@ def _renderer(tokenizer: Any, config: Any) -> Any:
         ) from error
 
 
-def _terminator(renderer: Any, answers: bool) -> int | None:
-    """The token that ends a turn before a tool result, or before a user message; None if there is none."""
-    said = probes.asks("none", "call_1") if answers else probes.says("none")
-    new = probes.answers("call_1") if answers else [probes.message("user")]
-    new = [{**message, "name": probes.TOOL} for message in new] if answers else new
-    calls = [formats.template_call(call) for call in said.get("tool_calls", [])]
-    turn = {**said, "tool_calls": calls} if calls else {**said}
-    try:
-        rendered = renderer.render([*probes.history("none"), turn, *new], add_generation_prompt=True)
-    except Exception:  # noqa: BLE001  a renderer that refuses results never bridges to one
-        return None
-    owned = zip(rendered.token_ids, rendered.sampled_mask, rendered.message_indices, strict=True)
-    sampled = [index for index, by_model, owner in owned if by_model and owner == 1]
-    return sampled[-1] if sampled else None
-
-
 def _tool_call(parsed: Any) -> ToolCall:
     """Take over a call as parsed, in the model's own text where that is JSON.
 
     One that is not valid keeps its text, and any name that was read.
     """
-    raw = scrub(parsed.raw)
-    if parsed.status != "ok" or not parsed.name:
+    raw, arguments = scrub(parsed.raw), parsed.arguments
+    # A value that is not JSON for its type is for the environment to refuse, like any other wrong argument.
+    readable = isinstance(arguments, dict) and parsed.status in ("ok", "invalid_json", "unknown_tool")
+    if not parsed.name or not (readable or parsed.status == "ok"):
         return formats.call_of(parsed.name or "", raw, parsed.id)
     written = formats.written_call(raw)
     if written and written["function"]["name"] == parsed.name:
         return formats.call_of(parsed.name, written["function"]["arguments"], parsed.id)
-    arguments = parsed.arguments if isinstance(parsed.arguments, str) else json.dumps(parsed.arguments, ensure_ascii=False)
-    return formats.call_of(parsed.name, scrub(arguments), parsed.id)
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return formats.call_of(parsed.name, scrub(text), parsed.id)

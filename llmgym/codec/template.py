@@ -122,8 +122,14 @@ class TemplateCodec:
         ids = self._tokenizer.encode((turn.terminator if ended else turn.close) + delta, add_special_tokens=False)
         return ids[1:] if ended else ids
 
-    def parse(self, completion_ids: Sequence[int], prompt_ids: Sequence[int] = ()) -> Message:
-        """Read sampled ids, up to the first stop token, as an assistant message; see `ChatCodec.parse`."""
+    def parse(
+        self, completion_ids: Sequence[int], prompt_ids: Sequence[int] = (), tools: Sequence[ToolSchema] = ()
+    ) -> Message:
+        """Read sampled ids, up to the first stop token, as an assistant message; see `ChatCodec.parse`.
+
+        All formats that this codec reads are JSON, which says itself what is a string, so `tools` is
+        not needed.
+        """
         opened = self._opens_reasoning(prompt_ids)
         reasoning, text, _ = formats.split_reasoning(self._text(completion_ids), opened, self._marker)
         content, calls = self._template.tool_format.parse(text)

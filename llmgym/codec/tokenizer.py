@@ -41,7 +41,7 @@ class FastTokenizer:
 
         if not is_fast(tokenizer):
             raise CodecError(
-                f"{type(tokenizer).__name__} ({tokenizer.name_or_path!r}) has no `tokenizers` backend; "
+                f"{type(tokenizer).__name__} has no `tokenizers` backend; "
                 "load the fast tokenizer (a repository with a tokenizer.json)"
             )
         self._source = tokenizer

@@ -17,7 +17,7 @@ class Turn:
     Attributes:
         head: The conversation, prepared, up to and including an assistant turn.
         prefix: What it renders to, up to and including the token that ends the turn.
-        close: What the template wrote to end the turn; the end of `prefix`.
+        close: What the template writes to end a turn that was cut short; the end of `prefix`.
         terminator: The token that ends the turn; the end of `close`.
         terminator_id: Its id.
         keeps_reasoning: Whether the history keeps what the turn itself reasoned.
@@ -50,8 +50,10 @@ def learn(template: ChatTemplate, roles: Sequence[str]) -> Turn | None:
         return None
     index, terminator = end
     stop = index + len(terminator)
+    # What precedes the token after a call is the end of the probe's own call.
+    close = terminator if answers else text[start:stop]
     ids = template.tokenizer.encode(terminator, add_special_tokens=False)
-    return Turn(head, text[:stop], text[start:stop], terminator, ids[0]) if len(ids) == 1 else None
+    return Turn(head, text[:stop], close, terminator, ids[0]) if len(ids) == 1 else None
 
 
 def prove(template: ChatTemplate, turn: Turn, roles: Sequence[str], tools: bool) -> Turn | None:
@@ -65,11 +67,7 @@ def prove(template: ChatTemplate, turn: Turn, roles: Sequence[str], tools: bool)
         The proven turn, or None.
     """
     schemas = probes.TOOLS if tools else ()
-    keeps = [
-        _holds(template, turn, trial, schemas)
-        for style in probes.STYLES
-        for trial in probes.trials(roles, style)
-    ]
+    keeps = [_holds(template, turn, trial, schemas) for style in probes.STYLES for trial in probes.trials(roles, style)]
     shown = [kept for kept in keeps if kept is not None]
     if not shown or "unstable" in shown:
         return None
@@ -99,9 +97,7 @@ def _holds(
     return "forgets"
 
 
-def _reasons(
-    template: ChatTemplate, history: Sequence[Message], said: Message, schemas: Sequence[ToolSchema]
-) -> bool:
+def _reasons(template: ChatTemplate, history: Sequence[Message], said: Message, schemas: Sequence[ToolSchema]) -> bool:
     """Whether a turn has reasoning that the template ought to know: any in its content, or a field that it shows."""
     if "reasoning_content" in said:
         return probes.THOUGHT in (template.attempt([*history, said], schemas, ask=False) or "")

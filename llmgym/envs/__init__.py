@@ -1,0 +1,1 @@
+"""The environments that come with llmgym, one module or package each; importing this loads none of them."""

@@ -41,6 +41,9 @@ POLICIES = {
 }
 
 
+_WITH_ARGUMENT = frozenset({"transformers", "openai", "script"})
+
+
 def make_policy(spec: str, **options: Any) -> Policy:
     """Make a policy from its short form; nothing is loaded before `start`.
 
@@ -52,7 +55,7 @@ def make_policy(spec: str, **options: Any) -> Policy:
         ConfigError: The short form is unknown, or the class refuses the options.
     """
     kind, _, argument = spec.partition(":")
-    if kind not in POLICIES or (not argument and kind in ("transformers", "openai", "script")):
+    if kind not in POLICIES or bool(argument) != (kind in _WITH_ARGUMENT):
         forms = "; ".join(f"{name} ({text})" for name, (_, _, text) in POLICIES.items())
         raise ConfigError(f"unknown policy {spec!r}; there is {forms}")
     module, name, _ = POLICIES[kind]

@@ -8,6 +8,7 @@ differ numerically; the manifest of the folder says which source made it.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -247,19 +248,21 @@ def _first_line(error: Exception) -> str:
 def _from_hub(source: HubSource, target: Path) -> None:
     """Take the files from the Hub's own cache or from the Hub, and check their pinned hashes."""
     try:
-        from huggingface_hub import HfApi, hf_hub_download
+        import huggingface_hub
     except ImportError as error:
         raise MissingExtraError(f"downloading {source.repo}", "transformers") from error
 
+    hub: Any = huggingface_hub  # partly typed
+
     def download(offline: bool) -> Iterable[tuple[str, str]]:
         for name in source.files:
-            yield name, hf_hub_download(source.repo, name, revision=source.revision, local_files_only=offline)
+            yield name, hub.hf_hub_download(source.repo, name, revision=source.revision, local_files_only=offline)
 
     try:
         found = list(download(offline=True))
     except FileNotFoundError:  # huggingface_hub's LocalEntryNotFoundError
         # One question with a short deadline first: the download itself would retry for minutes without a network.
-        HfApi().model_info(source.repo, revision=source.revision, timeout=_HUB_TIMEOUT)
+        hub.HfApi().model_info(source.repo, revision=source.revision, timeout=_HUB_TIMEOUT)
         found = list(download(offline=False))
     for name, path in found:
         shutil.copyfile(path, target / name)
@@ -297,28 +300,28 @@ def _convert_gguf(gguf: Path, target: Path) -> None:
     checkpoint in its own type should not end up in float16.
     """
     try:
-        import accelerate as _accelerate  # needed by the GGUF loader, which reports its absence far too late
-        import gguf as _gguf
+        for needed in ("accelerate", "gguf"):  # by the GGUF loader, which reports their absence less clearly
+            importlib.import_module(needed)
         import torch
+        import transformers
         from tokenizers import pre_tokenizers
-        from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
     except ImportError as error:
         raise MissingExtraError(f"converting {gguf.name}", "transformers") from error
-    del _accelerate, _gguf
+    hf: Any = transformers  # partly typed
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    tokenizer = hf.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     # The GGUF only names SmolLM2's pre-tokenizer and the loader falls back to GPT-2's, which splits runs of spaces
     # before a digit differently from the original.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
-    quantised: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    quantised = hf.AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     # transformers takes a model that was loaded from GGUF for a quantised one, which it will neither save nor train:
     # its weights go into a fresh model.
     fields = quantised.config.to_dict()
     for stale in ("quantization_config", "_name_or_path", "_model_name_or_path"):
         fields.pop(stale, None)
-    model: Any = LlamaForCausalLM(LlamaConfig(**fields))
+    model = hf.LlamaForCausalLM(hf.LlamaConfig(**fields))
     model.load_state_dict(quantised.state_dict())
     model.tie_weights()
     model.generation_config.eos_token_id = tokenizer.eos_token_id

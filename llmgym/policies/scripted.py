@@ -6,14 +6,13 @@ import asyncio
 import importlib
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
 
 from llmgym.errors import ConfigError, PolicyError
 from llmgym.messages import Message, ToolSchema, as_assistant
 from llmgym.policies.base import ChatGeneration, Sampling
 
-Script = Callable[
-    [Sequence[Message], Sequence[ToolSchema]], "str | Message | Awaitable[str | Message]"
-]
+Script = Callable[[Sequence[Message], Sequence[ToolSchema]], "str | Message | Awaitable[str | Message]"]
 
 
 class ScriptedPolicy:
@@ -60,12 +59,14 @@ class ScriptedPolicy:
 def _find(path: str) -> Script:
     module, _, name = path.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name)
+        found: Any = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"there is no function {path!r}: {error}") from error
+    except Exception as error:  # the module is the user's code
+        raise ConfigError(f"cannot import {module}: {type(error).__name__}: {error}") from error
     if not callable(found):
         raise ConfigError(f"{path!r} is a {type(found).__name__}, not a function")
-    return found
+    return cast(Script, found)
 
 
 class HumanPolicy:

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ import msgspec
 from llmgym.codec.base import ChatCodec
 from llmgym.env import ToolEnv
 from llmgym.errors import ConfigError, PolicyError, StoreError
+from llmgym.messages import scrub
 from llmgym.policies import ChatPolicy, Policy, TokenPolicy, make_policy
 from llmgym.registry import make_core
 from llmgym.rollout.config import EnvConfig, RolloutConfig, parse_config
@@ -57,6 +58,7 @@ class Progress:
         resumed: Episodes that were there already.
         finished: Episodes that ended in this session.
         failures: Episodes without a result, by status.
+        last_error: What went wrong with the last of them.
         live: Episodes that are running.
         turns: Turns taken in this session.
         tokens: Tokens sampled in this session.
@@ -69,6 +71,7 @@ class Progress:
     resumed: int = 0
     finished: int = 0
     failures: Counter[str] = field(default_factory=Counter)
+    last_error: str | None = None
     live: int = 0
     turns: int = 0
     tokens: int = 0
@@ -106,6 +109,7 @@ class Progress:
         """Count an episode that ended for good."""
         if not trajectory.finished:
             self.failures[trajectory.status] += 1
+            self.last_error = trajectory.error
             return
         self.finished += 1
         if trajectory.reward is not None:
@@ -167,7 +171,7 @@ class Collector:
         policy: Policy | str = "smollm2",
         *,
         output: str | Path | None = None,
-        codec: ChatCodec | None = None,
+        codec: ChatCodec | str = "auto",
         **settings: Any,
     ) -> None:
         """Configure a run; nothing is loaded yet.
@@ -176,17 +180,19 @@ class Collector:
             env_ids: Environments.
             policy: A policy, or its short form.
             output: Run folder, to start or to resume; None keeps nothing.
-            codec: Codec for the policy's tokens; by default the one that `settings` name.
+            codec: Codec for the policy's tokens, or the kind of it.
             **settings: Other fields of `RolloutConfig`.
 
         Raises:
             ConfigError: A setting is unknown or makes no sense.
         """
         name = policy if isinstance(policy, str) else policy.name
-        data = {"env_ids": [msgspec.to_builtins(env) for env in env_ids or ()], "policy": name, **settings}
+        data = {"env_ids": msgspec.to_builtins(env_ids or []), "policy": name, **settings}
+        if isinstance(codec, str):
+            data["codec"] = codec
         self.config: RolloutConfig = parse_config(data).check()
         self._policy = policy
-        self._codec = codec
+        self._codec = None if isinstance(codec, str) else codec
         self._output = Path(output) if output is not None else None
         self.progress = Progress()
         self.summary: dict[str, Any] | None = None
@@ -203,8 +209,10 @@ class Collector:
         """Run it all and give the summary; groups that earlier sessions finished are not read again.
 
         Raises:
-            PolicyUnavailable: The policy cannot be started, or has gone.
-            StoreError: The run folder cannot be used.
+            ConfigError: An environment or a setting does not fit; `RegistryError` is one.
+            TaskError: The tasks cannot be read.
+            PolicyError: The policy cannot be started, or too many episodes in a row failed.
+            StoreError: The run folder cannot be used, or is full.
         """
         async with aclosing(self._run(keep=False)) as groups:
             async for _ in groups:
@@ -212,7 +220,7 @@ class Collector:
         assert self.summary is not None
         return self.summary
 
-    async def stream(self) -> AsyncIterator[Group]:
+    async def stream(self) -> AsyncGenerator[Group]:
         """Give each group once its last episode has ended; episodes of earlier sessions included.
 
         Raises as `collect` does. Stopping early cancels the episodes that are running; close the
@@ -222,12 +230,13 @@ class Collector:
             async for group in groups:
                 yield group
 
-    async def _run(self, *, keep: bool) -> AsyncIterator[Group]:
+    async def _run(self, *, keep: bool) -> AsyncGenerator[Group]:
         config = self.config
         async with AsyncExitStack() as stack:
-            pools = [_EnvPool(env, config.max_turns, config.split) for env in config.environments]
-            for pool in pools:
-                stack.callback(pool.close)
+            pools: list[_EnvPool] = []
+            for env in config.environments:
+                pools.append(_EnvPool(env, config.max_turns, config.split))
+                stack.callback(pools[-1].close)
             sizes = [_num_tasks(pool, config) for pool in pools]
             policy = self._policy
             if isinstance(policy, str):
@@ -288,15 +297,19 @@ class _Session:
         self._params = msgspec.to_builtins(config.responses_create_params)
         self._sampling = config.responses_create_params.sampling(codec.stop_token_ids if codec else ())
         self._open: dict[str, dict[int, Trajectory | None]] = {}
-        self._ready: asyncio.Queue[Group | None] = asyncio.Queue(config.num_samples_in_parallel)
+        # A semaphore bounds the groups that wait for the reader, and not the queue, so that there is always room for
+        # the None that ends it.
+        self._ready: asyncio.Queue[Group | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(config.num_samples_in_parallel)
         self._failed_in_a_row = 0
         self.records: list[EpisodeRecord] = []
 
-    async def groups(self, jobs: Iterator[_Job]) -> AsyncIterator[Group]:
+    async def groups(self, jobs: Iterator[_Job]) -> AsyncGenerator[Group]:
         """Run the jobs and give each group once it is whole."""
         workers = asyncio.create_task(self._work(jobs))
         try:
             while (group := await self._ready.get()) is not None:
+                self._room.release()
                 yield group
             await workers
         finally:
@@ -312,9 +325,6 @@ class _Session:
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
-            # The reader may be gone, and a full queue must not keep us: it is told by the end of this task.
-            if self._ready.full():
-                self._ready.get_nowait()
             self._ready.put_nowait(None)
 
     async def _worker(self, jobs: Iterator[_Job]) -> None:
@@ -323,6 +333,7 @@ class _Session:
             if self._store is not None and trajectory_id in self._store.records:
                 self._progress.resumed += 1
                 await self._close_repeat(job, None)
+                await asyncio.sleep(0)  # a long run that was finished before must not block the loop
                 continue
             env = job.env.take()
             self._progress.live += 1
@@ -335,17 +346,17 @@ class _Session:
 
     async def _episode(self, env: ToolEnv, job: _Job) -> Trajectory:
         """Run an episode, again where its policy or environment failed and that may help."""
-        for attempt in range(1, self._config.max_attempts + 1):
-            # One seed for all repeats of a task, so that they start alike.
-            seed = stable_hash(self._config.seed, job.env.id, job.task.id) >> 33
-            trajectory = Trajectory(job.env.id, job.task.id, job.repeat, seed, sampling=self._params)
-            trajectory.attempts = attempt
+        # One seed for all repeats of a task, so that they start alike.
+        seed = stable_hash(self._config.seed, job.env.id, job.task.id) >> 33
+        attempt = 1
+        while True:
+            trajectory = Trajectory(job.env.id, job.task.id, job.repeat, seed, sampling=self._params, attempts=attempt)
             name = f"{trajectory.id}/{attempt}" if attempt > 1 else trajectory.id
             await run_episode(env, job.task, self._speaker(name), trajectory, self._limits, self._progress.count_turn)
             if trajectory.status not in _RETRIED or attempt == self._config.max_attempts:
-                break
+                return trajectory
             await asyncio.sleep(_BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
-        return trajectory
+            attempt += 1
 
     def _speaker(self, name: str) -> TokenSpeaker | ChatSpeaker:
         if self._codec is not None and isinstance(self._policy, TokenPolicy):
@@ -356,7 +367,7 @@ class _Session:
     async def _settle(self, job: _Job, trajectory: Trajectory) -> None:
         """Store and count an episode that ended for good."""
         if self._store is not None:
-            self._store.append(trajectory)
+            trajectory = _append(self._store, trajectory)
         elif trajectory.finished:
             self.records.append(EpisodeRecord.of(trajectory))
         self._progress.count_episode(trajectory)
@@ -377,13 +388,28 @@ class _Session:
             return
         del self._open[group_id]
         if self._keep:
-            await self._ready.put(Group(group_id, [self._whole(group_id, i, group[i]) for i in sorted(group)]))
+            await self._room.acquire()
+            self._ready.put_nowait(Group(group_id, [self._whole(group_id, i, group[i]) for i in sorted(group)]))
 
     def _whole(self, group_id: str, repeat: int, trajectory: Trajectory | None) -> Trajectory:
         if trajectory is not None:
             return trajectory
         assert self._store is not None
         return self._store.load(f"{group_id}/{repeat}")
+
+
+def _append(store: RunStore, trajectory: Trajectory) -> Trajectory:
+    """Store an episode; one that JSON cannot hold, such as a metric that is no number, failed in its environment."""
+    try:
+        store.append(trajectory)
+    except TypeError as error:
+        t = trajectory
+        said = scrub(f"the episode cannot be stored: {error}" + (f"; {t.error}" if t.error else ""))
+        trajectory = Trajectory(
+            t.env_id, t.task_id, t.repeat, t.seed, "env_error", sampling=t.sampling, error=said, attempts=t.attempts
+        )
+        store.append(trajectory)
+    return trajectory
 
 
 def _num_tasks(pool: _EnvPool, config: RolloutConfig) -> int:

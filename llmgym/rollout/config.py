@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import yaml
 
 from llmgym.errors import ConfigError
+from llmgym.files import read_yaml
 from llmgym.policies.base import Sampling
 
 
@@ -97,7 +97,7 @@ class RolloutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             ConfigError: Names the value that does not.
         """
         params = self.responses_create_params
-        ids = [env.id for env in self.environments]
+        ids = [env.id.rpartition(":")[2] for env in self.environments]
         rules = {
             "seed": (self.seed, self.seed >= 0, "at least 0"),
             "num_tasks": (self.num_tasks, self.num_tasks is None or self.num_tasks > 0, "at least 1"),
@@ -148,15 +148,7 @@ def load_config(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: The file cannot be read or is not a YAML mapping; names file and line.
     """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the configuration: {error}") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}:{line}: not YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from None
+    data, _ = read_yaml(path)
     if data is None:
         return {}
     if not isinstance(data, dict):

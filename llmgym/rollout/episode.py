@@ -11,8 +11,8 @@ from typing import Any
 
 from llmgym.codec.base import ChatCodec
 from llmgym.env import StepResult, ToolEnv
-from llmgym.errors import ContextLengthExceeded, EnvironmentFailure, PolicyError
-from llmgym.messages import Message, ToolSchema
+from llmgym.errors import CodecError, ContextLengthExceeded, EnvironmentFailure, PolicyError
+from llmgym.messages import Message, ToolSchema, as_assistant
 from llmgym.policies.base import ChatPolicy, FinishReason, Generation, Sampling, TokenPolicy
 from llmgym.tasks import Task
 from llmgym.trajectory import Segment, SegmentBuilder, Status, Trajectory, Turn
@@ -55,7 +55,7 @@ class LimitReached(Exception):
 
     def __init__(self, status: Status) -> None:
         super().__init__(status)
-        self.status = status
+        self.status: Status = status
 
 
 class TokenSpeaker:
@@ -95,9 +95,11 @@ class TokenSpeaker:
         sampled = len(generation.token_ids)
         if len(generation.logprobs) != sampled:
             raise PolicyError(f"{sampled} tokens came with {len(generation.logprobs)} log-probabilities")
+        if not math.isfinite(sum(generation.logprobs)):
+            raise PolicyError("a log-probability is not finite")
         if generation.finish_reason == "abort":
             raise PolicyError("the engine aborted the request")
-        message = self._codec.parse(generation.token_ids, segment.ids)
+        message = self._codec.parse(generation.token_ids, segment.ids, self._tools)
         self._pending = generation
         self._turn += 1
         if self._left is not None:
@@ -170,7 +172,7 @@ class ChatSpeaker:
         except ContextLengthExceeded as error:
             raise LimitReached("context_length") from error
         self._turn += 1
-        return Reply(generation.message, generation.finish_reason, "max_tokens", {})
+        return Reply(as_assistant(generation.message), generation.finish_reason, "max_tokens", {})
 
     def hear(self, new: list[Message], messages: list[Message]) -> None:
         """Nothing to do: the whole transcript is sent each time."""
@@ -201,15 +203,19 @@ async def run_episode(
         on_turn: Called after each turn.
     """
     started = time.perf_counter()
+    deadline = asyncio.timeout(limits.episode_timeout)
     try:
-        async with asyncio.timeout(limits.episode_timeout):
+        async with deadline:
             trajectory.status = await _converse(env, task, speaker, trajectory, limits, on_turn)
-    except TimeoutError:
-        trajectory.status, trajectory.error = "timeout", f"the episode ran past {limits.episode_timeout} s"
-    except PolicyError as error:
+    except (PolicyError, CodecError) as error:
         trajectory.status, trajectory.error = "policy_error", f"{type(error).__name__}: {error}"
     except EnvironmentFailure as error:
         trajectory.status, trajectory.error = "env_error", str(error)
+    except Exception as error:  # noqa: BLE001 -- a defect of one environment must not end the others
+        if isinstance(error, TimeoutError) and deadline.expired():
+            trajectory.status, trajectory.error = "timeout", f"the episode ran past {limits.episode_timeout} s"
+        else:
+            trajectory.status, trajectory.error = "env_error", f"{type(error).__name__}: {error}"
     trajectory.segments = speaker.finish()
     trajectory.messages = env.transcript
     sampled = trajectory.sampled_tokens
@@ -255,15 +261,17 @@ async def _converse(
         new, _, terminated, truncated, _ = _credit(trajectory, step)
         if on_turn is not None:
             on_turn(trajectory.turns[-1])
+        if cut:
+            return reply.bound
         if terminated or truncated:
-            return reply.bound if cut else "completed" if terminated else "max_turns"
+            return "completed" if terminated else "max_turns"
         speaker.hear(list(new), env.transcript)
 
 
 def _credit(trajectory: Trajectory, step: StepResult) -> StepResult:
-    """Add a step's reward to the episode and to its last turn; unscored (NaN) makes both None."""
+    """Add a step's reward to the episode and to its last turn; unscored (NaN, or infinite) makes both None."""
     _, reward, _, _, info = step
-    value = None if math.isnan(reward) else reward
+    value = reward if math.isfinite(reward) else None
     trajectory.reward = None if value is None or trajectory.reward is None else trajectory.reward + value
     if trajectory.turns:
         last = trajectory.turns[-1]
@@ -273,10 +281,14 @@ def _credit(trajectory: Trajectory, step: StepResult) -> StepResult:
 
 
 async def _bounded(reply: Awaitable[Reply], seconds: float) -> Reply:
+    """Wait for a reply; any way that the policy fails is a `PolicyError`."""
+    deadline = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds) as deadline:
+        async with deadline:
             return await reply
-    except TimeoutError:
-        if deadline.expired():
-            raise PolicyError(f"no reply within {seconds} s") from None
+    except (LimitReached, PolicyError, CodecError):
         raise
+    except Exception as error:
+        if isinstance(error, TimeoutError) and deadline.expired():
+            raise PolicyError(f"no reply within {seconds} s") from None
+        raise PolicyError(f"{type(error).__name__}: {error}") from error

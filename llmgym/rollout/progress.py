@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TextIO
 
@@ -16,7 +16,7 @@ _LOG_S = 10.0
 
 
 @asynccontextmanager
-async def show_progress(read: Callable[[], Progress], stream: TextIO = sys.stderr) -> AsyncIterator[None]:
+async def show_progress(read: Callable[[], Progress], stream: TextIO = sys.stderr) -> AsyncGenerator[None]:
     """Show a run's progress on a stream while the block runs.
 
     Args:
@@ -29,7 +29,7 @@ async def show_progress(read: Callable[[], Progress], stream: TextIO = sys.stder
         yield
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError, OSError):  # a log that cannot be written must not end a run
             await task
 
 

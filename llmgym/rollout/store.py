@@ -8,7 +8,7 @@ import platform
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -37,9 +37,9 @@ class EpisodeRecord(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, trajectory: Trajectory) -> EpisodeRecord:
         """Take the numbers of a trajectory."""
-        counts = {name: trajectory.metrics.get(name, 0) for name in cls.__struct_fields__ if name.startswith("num_")}
-        same = ("id", "env_id", "group_id", "status", "reward", "timings")
-        return cls(**{name: getattr(trajectory, name) for name in same}, **counts)
+        t = trajectory
+        counts = [t.metrics.get(name, 0) for name in ("num_turns", "num_sampled_tokens", "num_context_tokens")]
+        return cls(t.id, t.env_id, t.group_id, t.status, t.reward, t.timings, *counts)
 
 
 class Journal:
@@ -91,10 +91,7 @@ class Journal:
         except OSError as error:
             with suppress(OSError):
                 os.ftruncate(self._file, self._size)
-            raise StoreError(
-                f"cannot write {self.path}: {error.strerror}; what was written before is safe: "
-                "make room and start the same command again"
-            ) from error
+            raise self._unwritable(error) from error
         offset, self._size = self._size, self._size + len(line)
         return offset
 
@@ -105,14 +102,28 @@ class Journal:
             return file.readline()
 
     def sync(self) -> None:
-        """Have the operating system put what was written on the disk."""
-        os.fsync(self._file)
+        """Have the operating system put what was written on the disk.
+
+        Raises:
+            StoreError: It cannot.
+        """
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> StoreError:
+        return StoreError(
+            f"cannot write {self.path}: {error.strerror}; what was written before is safe: "
+            "make room and start the same command again"
+        )
 
     def close(self) -> None:
-        """Sync and close."""
-        with suppress(OSError):
+        """Sync and close; raises as `sync` does."""
+        try:
             self.sync()
-        os.close(self._file)
+        finally:
+            os.close(self._file)
 
 
 class RunStore:
@@ -136,25 +147,19 @@ class RunStore:
             StoreError: The folder holds another run, is in use, or cannot be written.
         """
         self.path = path
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise StoreError(f"cannot make the run folder {path}: {error.strerror}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
-            raise StoreError(f"{path} is in use by another process: wait for it or choose another folder") from None
-        self._describe(identity, config)
-        self._rollouts = Journal(path / "rollouts.jsonl")
-        self._failures = Journal(path / "failures.jsonl")
         self.records: dict[str, EpisodeRecord] = {}
         self._offsets: dict[str, int] = {}
-        self._read_records()
         self._fsync_seconds = fsync_seconds
         self._dirty = False
+        self._lost: StoreError | None = None
         self._closed = threading.Event()
+        with ExitStack() as stack:
+            stack.callback(os.close, _lock(path))
+            self._describe(identity, config)
+            self._rollouts = stack.enter_context(closing(Journal(path / "rollouts.jsonl")))
+            self._failures = stack.enter_context(closing(Journal(path / "failures.jsonl")))
+            self._read_records()
+            self._open = stack.pop_all()
         if fsync_seconds:
             threading.Thread(target=self._sync_often, name="llmgym-fsync", daemon=True).start()
 
@@ -168,7 +173,7 @@ class RunStore:
                 known = orjson.loads(file.read_bytes())
                 sessions, before = known["sessions"], known["identity"]
             except (ValueError, KeyError, TypeError, OSError) as error:
-                raise StoreError(f"{file} is not a run description: {error}") from None
+                raise StoreError(f"{file} is not the description of a run: {error}; choose another folder") from None
             identity = orjson.loads(orjson.dumps(identity))
             if different := [key for key in identity if before.get(key) != identity[key]]:
                 changes = "; ".join(f"{key} was {before.get(key)!r}, is {identity[key]!r}" for key in different)
@@ -189,8 +194,10 @@ class RunStore:
         """Store an episode: a finished one for good, a failure for the record.
 
         Raises:
-            StoreError: It cannot be written; the episodes before are safe.
+            StoreError: It cannot be written, or the last ones could not; the episodes before are safe.
         """
+        if self._lost is not None:
+            raise self._lost
         line = dump_row(trajectory)
         if not trajectory.finished:
             self._failures.append(line)
@@ -214,17 +221,33 @@ class RunStore:
         while not self._closed.wait(self._fsync_seconds):
             if self._dirty:
                 self._dirty = False
-                with suppress(OSError):
+                try:
                     self._rollouts.sync()
+                except StoreError as error:  # told to the next episode, since this thread has nobody to tell
+                    self._lost = error
 
     def close(self) -> None:
         """Sync, close, and let others have the folder."""
-        if self._closed.is_set():
-            return
-        self._closed.set()
-        self._rollouts.close()
-        self._failures.close()
-        os.close(self._lock)
+        if not self._closed.is_set():
+            self._closed.set()
+            self._open.close()
+
+
+def _lock(path: Path) -> int:
+    """Make the folder and keep other processes out of it, for as long as the descriptor is open."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StoreError(f"cannot make the run folder {path}: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        if isinstance(error, BlockingIOError):
+            raise StoreError(f"{path} is in use: wait for the other run or choose another folder") from None
+        raise StoreError(f"cannot lock {path}: {error.strerror}; choose a folder on another file system") from error
+    return lock
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -27,6 +27,6 @@ class TurnLimit(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         limit, below = 0, env
         while isinstance(below, gymnasium.Wrapper):
             if isinstance(below, TimeLimit):
-                limit = below._max_episode_steps
+                limit = below._max_episode_steps  # pyright: ignore[reportPrivateUsage]
             below = below.env
         below.time_limit = limit  # type: ignore[attr-defined]

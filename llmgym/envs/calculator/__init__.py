@@ -17,7 +17,7 @@ from llmgym.tools import tool
 
 
 class Calculator(ToolEnv):
-    """Solve nested arithmetic problems with tools that compute exactly.
+    r"""Solve nested arithmetic problems with tools that compute exactly.
 
     ## Description
 
@@ -41,7 +41,7 @@ class Calculator(ToolEnv):
     ## Rewards
 
     1 where the last number of the final message is exactly the answer, else 0. In that message,
-    the content of `\\boxed{}` counts before other text; separators of thousands, currency signs, unicode
+    the content of `\boxed{}` counts before other text; separators of thousands, currency signs, unicode
     minus signs, fractions and powers of ten are understood. An episode that ends with a tool call
     earns 0.
 
@@ -179,9 +179,7 @@ class Calculator(ToolEnv):
 
     def verify(self, episode: Episode) -> Reward:
         """Compare the number that the final message states with the answer."""
-        last = episode.messages[-1]
-        final = last["role"] == "assistant" and not last.get("tool_calls")
-        stated = final_number(last["content"]) if final else None
+        stated = final_number(episode.final_text)
         metrics = {
             "used_tools": float(episode.metrics["tool_calls"] > episode.metrics["tool_errors"]),
             "answered": float(stated is not None),
@@ -199,9 +197,8 @@ class Calculator(ToolEnv):
         if isinstance(plan, str):
             return plan
         operation, *rest = plan
-        values: list[str] = []
-        for part in rest:
-            values.append((yield from self._carry_out(part)))
+        first = yield from self._carry_out(rest[0])
+        values = [first] if len(rest) == 1 else [first, (yield from self._carry_out(rest[1]))]
         names = self.tools[operation].schema["function"]["parameters"]["properties"]
         yield assistant("", tool_call(operation, **dict(zip(names, map(_as_json, values), strict=True))))
         return self.transcript[-1]["content"]

@@ -24,7 +24,7 @@ def read(number: Number) -> Fraction:
     # The shortest text that gives a float is what the model wrote, up to 15 digits and more in text.
     value = parse_number(number if isinstance(number, str) else repr(number))
     if value is None:
-        raise ToolError(f"{str(number)[:40]!r} is not a number; write one such as 12, -0.5 or \"3/4\"")
+        raise ToolError(f'{str(number)[:40]!r} is not a number; write one such as 12, -0.5 or "3/4"')
     return _bounded(value)
 
 

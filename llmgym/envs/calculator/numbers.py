@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from fractions import Fraction
 
 from llmgym.envs.text import last_boxed
@@ -28,7 +29,7 @@ _NUMBER = re.compile(
     """,
     re.VERBOSE,
 )
-_LATEX_FRACTION = re.compile(r"(?P<whole>[0-9])?\s?\\[dt]?frac\s?\{\s?(-?[0-9.,]{1,99})\s?\}\s?\{\s?([0-9.,]{1,99})\s?\}")
+_LATEX_FRACTION = re.compile(r"(?P<whole>[0-9])? ?\\[dt]?frac ?\{ ?(-?[0-9.,]{1,99}) ?\} ?\{ ?([0-9.,]{1,99}) ?\}")
 _LATEX_SHORT_FRACTION = re.compile(r"\\[dt]?frac ?([0-9]) ?([0-9])")
 _LATEX_SPACING = re.compile(r"(?<=[0-9])(?:\{,\}|\\[,;:!]\s?)(?=[0-9])")
 
@@ -73,11 +74,8 @@ def final_number(text: str) -> Fraction | None:
         part = _LATEX_SPACING.sub(lambda m: "," if m[0] == "{,}" else "", part.replace("\\$", "$"))
         part = _LATEX_SHORT_FRACTION.sub(r"\\frac{\1}{\2}", part)
         part = _LATEX_FRACTION.sub(lambda m: f"{m['whole'] + ' ' if m['whole'] else ''}{m[2]}/{m[3]}", part)
-        last = None
-        for last in _NUMBER.finditer(part):
-            pass
-        if last:
-            return _value(last)
+        if found := deque(_NUMBER.finditer(part), maxlen=1):
+            return _value(found[0])
     return None
 
 
@@ -94,10 +92,10 @@ def _value(match: re.Match[str]) -> Fraction | None:
             return None
         value /= bottom
     if match["top"]:
-        top, bottom = int(match["top"]), int(match["bottom"])
-        if not bottom:
+        over, under = int(match["top"]), int(match["bottom"])
+        if not under:
             return None
-        value = value + Fraction(top, bottom) if top < bottom else Fraction(top, bottom)
+        value = value + Fraction(over, under) if over < under else Fraction(over, under)
     negative = match["sign"] in ("-", "−", "–") or match["loose"] or match["word"] or match["inner"]
     return -value if negative else value
 

@@ -167,7 +167,7 @@ def _presentable(value: Fraction) -> bool:
 
 
 def _pick(rng: np.random.Generator, choices: Sequence[str]) -> str:
-    return choices[rng.integers(len(choices))]
+    return choices[int(rng.integers(len(choices)))]
 
 
 def _in_symbols(expression: Expression, symbols: dict[str, str], outermost: bool = True) -> str:

@@ -11,16 +11,21 @@ import numpy as np
 
 from llmgym.envs.calculator.expressions import Call, Expression, call, size_of, value_of
 
-_PEOPLE = (
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_PEOPLE = _words(
     "Ada Ahmed Aisha Alma Amir Ana Anil Anton Ayumi Bao Beatriz Boris Carla Chidi Chloe Dana Daniel Diego Elena Emeka "
     "Emil Fatima Felix Freya George Grace Hana Hugo Ines Ivan Jamal Jin Jonas Julia Kai Karim Kofi Lara Leila Liam "
     "Lina Luca Maya Mei Mia Milan Mina Nadia Nia Noah Nora Olga Omar Oscar Paula Pedro Priya Rafael Ravi Rosa Ruth "
     "Samir Sara Sofia Tariq Theo Uma Vera Viktor Wanda Yara Yusuf Zoe"
-).split()
-_THINGS = (
+)
+_THINGS = _words(
     "marbles stamps stickers coins cards apples pencils shells buttons books pebbles beads postcards oranges balloons "
     "cookies bricks tickets candles photos roses walnuts plums magnets badges crayons figurines seeds lemons keys"
-).split()
+)
 _PACKS = ("boxes", "bags", "packs", "jars", "crates", "envelopes", "baskets", "tins")
 _LATER = ("Later", "After that", "The next day", "Then", "A week afterwards", "In the evening", "Some time later")
 _MAX_VALUE = 10**7  # beyond it a story stops making sense
@@ -52,7 +57,7 @@ class _Scene:
 
     def pick(self, *choices: str) -> str:
         """One of some phrases, with names filled in."""
-        text = choices[self.rng.integers(len(choices))]
+        text = choices[int(self.rng.integers(len(choices)))]
         names = {"WHO": self.who, "OTHER": self.other, "THINGS": self.things, "PACKS": self.packs}
         return re.sub("WHO|OTHER|THINGS|PACKS", lambda match: names[match[0]], text)
 
@@ -147,7 +152,9 @@ def tellable(operations: frozenset[str]) -> bool:
     return any(len(needed) == 1 and needed <= operations for needed in _EVENTS)
 
 
-def tell(rng: np.random.Generator, steps: int, largest: int, operations: frozenset[str]) -> tuple[str, Expression] | None:
+def tell(
+    rng: np.random.Generator, steps: int, largest: int, operations: frozenset[str]
+) -> tuple[str, Expression] | None:
     """Tell a story.
 
     Args:
@@ -181,7 +188,7 @@ def tell(rng: np.random.Generator, steps: int, largest: int, operations: frozens
 
 
 def _one(rng: np.random.Generator, choices: Sequence[str]) -> str:
-    return choices[rng.integers(len(choices))]
+    return choices[int(rng.integers(len(choices)))]
 
 
 def _happen(scene: _Scene, have: Expression, events: list[frozenset[str]]) -> _Told:

@@ -119,7 +119,9 @@ class Wordle(ToolEnv):
         self.strict = strict
         self.check_words = check_words
         self.system_prompt = _RULES.format(guesses=guesses, strict=_STRICT if strict else "")
-        super().__init__(tasks=RowTasks(SecretWords(length, openers), self.read_row) if tasks is None else tasks, **options)
+        if tasks is None:
+            tasks = RowTasks(SecretWords(length, openers), self.read_row)
+        super().__init__(tasks=tasks, **options)
 
     @staticmethod
     def read_row(row: dict[str, Any]) -> Task:

@@ -1,0 +1,30 @@
+"""The environment of the README, whole: look up the capital of a country."""
+
+from __future__ import annotations
+
+from llmgym import Episode, Message, Task, TaskSet, ToolEnv, assistant, tool, tool_call
+
+CAPITALS = {"France": "Paris", "Japan": "Tokyo", "Peru": "Lima", "Kenya": "Nairobi"}
+
+
+class Capitals(ToolEnv):
+    """Find the capital of a country by looking it up."""
+
+    tasks = TaskSet.jsonl("capitals.jsonl")
+
+    @tool
+    def look_up(self, country: str) -> str:
+        """Look up the capital of a country.
+
+        Args:
+            country: English name of the country.
+        """
+        return CAPITALS[country]
+
+    def verify(self, episode: Episode) -> float:
+        """1 where the final message names the capital."""
+        return float(episode.task.answer in episode.final_text)
+
+    def oracle(self, task: Task) -> list[Message | str]:
+        """Look it up, then say it."""
+        return [assistant("", tool_call("look_up", country=task.metadata["country"])), f"It is {task.answer}."]

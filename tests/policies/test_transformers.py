@@ -1,0 +1,557 @@
+"""Continuous batching against plain forward passes of small random models."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("transformers")
+
+import torch
+import transformers
+
+from llmgym.errors import ConfigError, ContextLengthExceeded, PolicyError
+from llmgym.policies import transformers as module
+from llmgym.policies.base import Generation, Sampling, TokenPolicy
+from llmgym.policies.models import fetch
+from llmgym.policies.transformers import TransformersPolicy
+
+hf: Any = transformers
+VOCABULARY = 128
+CONTEXT = 512
+SHAPE: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": CONTEXT,
+    "initializer_range": 0.3,  # peaked enough that a wrong mask or position shows
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+    "tie_word_embeddings": False,
+}
+SLIDING: dict[str, Any] = {"sliding_window": 8}
+CONFIGS: dict[str, Callable[[], Any]] = {
+    "llama": lambda: hf.LlamaConfig(**SHAPE),
+    "qwen3": lambda: hf.Qwen3Config(**SHAPE),
+    "qwen3-sliding": lambda: hf.Qwen3Config(**SHAPE, **SLIDING, use_sliding_window=True, max_window_layers=1),
+    "mistral-sliding": lambda: hf.MistralConfig(**SHAPE, **SLIDING),
+    "gemma3": lambda: hf.Gemma3TextConfig(**SHAPE, **SLIDING),
+    "gpt2": lambda: hf.GPT2Config(vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=32, n_layer=2, n_head=4),
+    "phi3": lambda: hf.Phi3Config(**SHAPE),
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Make checkpoints of random models, each with a tokenizer of numbered words."""
+    made: dict[str, str] = {}
+
+    def make(kind: str) -> str:
+        if kind not in made:
+            folder = tmp_path_factory.mktemp(kind)
+            save(CONFIGS[kind](), folder)
+            made[kind] = str(folder)
+        return made[kind]
+
+    return make
+
+
+def save(config: Any, folder: Path) -> None:
+    from tokenizers import Tokenizer
+    from tokenizers import models as tokenizer_models
+
+    torch.manual_seed(0)
+    hf.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    words = {f"w{i}": i for i in range(VOCABULARY)}
+    tokenizer = Tokenizer(tokenizer_models.WordLevel(words, unk_token="w0"))
+    hf.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="w2").save_pretrained(folder)
+
+
+@pytest.fixture
+def llama(checkpoint: Callable[[str], str]) -> str:
+    return checkpoint("llama")
+
+
+def prompt(length: int, seed: int = 0) -> list[int]:
+    return torch.randint(
+        3, VOCABULARY, (length,), generator=torch.Generator().manual_seed(seed * 1000 + length)
+    ).tolist()
+
+
+def run(model: str, body: Callable[[TransformersPolicy], Awaitable[Any]], **options: Any) -> Any:
+    """Run a coroutine with a started policy."""
+
+    async def main() -> Any:
+        policy = TransformersPolicy(model, device="cpu", **options)
+        await policy.start()
+        try:
+            return await asyncio.wait_for(body(policy), 60)
+        finally:
+            await policy.close()
+
+    return asyncio.run(main())
+
+
+async def ask(
+    policy: TransformersPolicy, ids: Sequence[int], session: str = "s", *, request: str = "r", **options: Any
+) -> Generation:
+    return await policy.generate(ids, Sampling(**options), request_id=request, session_id=session)
+
+
+def recompute(model: Any, ids: Sequence[int], reply: Generation, temperature: float, top_p: float) -> torch.Tensor:
+    """Log-probabilities of a reply from one plain forward pass and a plain nucleus."""
+    with torch.inference_mode():
+        logits = model(torch.tensor([[*ids, *reply.token_ids]])).logits[0, len(ids) - 1 : -1].float()
+    if temperature == 0:
+        temperature, top_p = 1, 1
+    probabilities = (logits / temperature).softmax(-1)
+    if top_p < 1:
+        for row in probabilities:
+            mass = 0.0
+            for token in row.argsort(descending=True).tolist():
+                mass, row[token] = mass + float(row[token]), 0.0 if mass >= top_p else row[token]
+        probabilities /= probabilities.sum(-1, keepdim=True)
+    return probabilities.log().gather(1, torch.tensor(reply.token_ids)[:, None])[:, 0]
+
+
+def load(folder: str) -> Any:
+    return hf.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+@pytest.mark.parametrize("kind", list(CONFIGS))
+def test_greedy_equals_generate_and_logprobs_a_forward_pass(checkpoint: Callable[[str], str], kind: str) -> None:
+    folder, prompts = checkpoint(kind), [prompt(length) for length in (1, 2, 7, 40, 41, 130)]
+
+    async def body(policy: TransformersPolicy) -> list[Generation]:
+        return await asyncio.gather(
+            *(ask(policy, ids, str(i), temperature=0, max_tokens=20) for i, ids in enumerate(prompts))
+        )
+
+    model = load(folder)
+    for ids, reply in zip(prompts, run(folder, body), strict=True):
+        expected = model.generate(
+            torch.tensor([ids]), max_new_tokens=20, do_sample=False, eos_token_id=None, pad_token_id=0
+        )
+        assert [*ids, *reply.token_ids] == expected[0].tolist()
+        assert reply.finish_reason == "length"
+        torch.testing.assert_close(torch.tensor(reply.logprobs), recompute(model, ids, reply, 0, 1), atol=1e-4, rtol=0)
+
+
+def test_logprobs_are_of_the_distribution_that_was_sampled(llama: str) -> None:
+    cases = [
+        (0.0, 1.0),
+        (0.0, 0.5),
+        (1.0, 1.0),
+        (0.7, 1.0),
+        (1.3, 0.9),
+        (0.7, 0.5),
+        (1.0, 0.999),
+        (1e-4, 1.0),
+        (1.0, 1e-6),
+    ]
+    prompts = [prompt(5 + 23 * i) for i in range(len(cases))]
+
+    async def body(policy: TransformersPolicy) -> list[Generation]:
+        return await asyncio.gather(
+            *(
+                ask(policy, ids, str(i), temperature=temperature, top_p=top_p, max_tokens=16 + i, seed=i)
+                for i, (ids, (temperature, top_p)) in enumerate(zip(prompts, cases, strict=True))
+            )
+        )
+
+    model = load(llama)
+    for ids, (temperature, top_p), reply in zip(prompts, cases, run(llama, body), strict=True):
+        found = torch.tensor(reply.logprobs)
+        assert bool((found <= 0).all())
+        torch.testing.assert_close(found, recompute(model, ids, reply, temperature, top_p), atol=1e-4, rtol=0)
+
+
+def test_samples_follow_the_distribution(llama: str) -> None:
+    ids, count = prompt(6), 2000
+
+    async def body(policy: TransformersPolicy) -> list[Generation]:
+        return await asyncio.gather(
+            *(ask(policy, ids, str(i), top_p=0.9, max_tokens=1, seed=i, request=str(i)) for i in range(count))
+        )
+
+    replies: list[Generation] = run(llama, body, max_batch=64)
+    frequency = torch.bincount(torch.tensor([reply.token_ids[0] for reply in replies]), minlength=VOCABULARY) / count
+    probability = torch.zeros(VOCABULARY)
+    for reply in replies:
+        probability[reply.token_ids[0]] = torch.tensor(reply.logprobs[0]).exp()
+    assert float((frequency - probability).abs().sum() / 2) < 0.08  # total variation, about 0.03 expected
+
+
+def test_narrow_search_for_a_nucleus_equals_the_wide_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logprobs = (torch.randn(6, 500, generator=generator) * torch.tensor([[0.1], [1], [2], [4], [8], [16]])).log_softmax(
+        -1
+    )
+    top_p = torch.tensor([0.9, 0.5, 0.99, 0.3, 0.9, 0.9])
+    nucleus: Callable[..., torch.Tensor] = getattr(module, "_nucleus")  # noqa: B009  (private, for its fallback)
+    torch.testing.assert_close(nucleus(logprobs, top_p, 16), nucleus(logprobs, top_p, 500))
+
+
+def test_sixty_four_prompts_of_very_different_lengths(llama: str) -> None:
+    prompts = [prompt(1 + (i * i) // 10, seed=i) for i in range(64)]
+
+    async def body(policy: TransformersPolicy) -> list[Generation]:
+        return await asyncio.gather(
+            *(
+                ask(policy, ids, f"s{i}", max_tokens=1 + i % 17, seed=i, top_p=0.95, request=str(i))
+                for i, ids in enumerate(prompts)
+            )
+        )
+
+    replies: list[Generation] = run(llama, body, max_batch=16, max_batch_tokens=4096)
+    model = load(llama)
+    for i, (ids, reply) in enumerate(zip(prompts, replies, strict=True)):
+        assert len(reply.token_ids) == len(reply.logprobs) == 1 + i % 17
+        torch.testing.assert_close(
+            torch.tensor(reply.logprobs), recompute(model, ids, reply, 1, 0.95), atol=1e-4, rtol=0
+        )
+
+
+def test_a_seed_gives_the_same_tokens_alone_and_in_a_crowd(llama: str) -> None:
+    ids = prompt(30)
+
+    async def body(policy: TransformersPolicy) -> None:
+        alone = await ask(policy, ids, seed=7, max_tokens=24)
+        crowd = [ask(policy, prompt(3 + 11 * i, seed=1), str(i), max_tokens=9 + i) for i in range(10)]
+        again, other, *_ = await asyncio.gather(
+            ask(policy, ids, "a", seed=7, max_tokens=24), ask(policy, ids, "b", seed=8, max_tokens=24), *crowd
+        )
+        assert again.token_ids == alone.token_ids
+        assert other.token_ids != alone.token_ids
+        unseeded = await asyncio.gather(*(ask(policy, ids, str(i), max_tokens=24) for i in range(2)))
+        assert unseeded[0].token_ids != unseeded[1].token_ids
+
+    run(llama, body)
+
+
+def test_stop_tokens(llama: str) -> None:
+    ids = prompt(9)
+
+    async def body(policy: TransformersPolicy) -> None:
+        free = await ask(policy, ids, temperature=0, max_tokens=8)
+        assert (free.finish_reason, len(free.token_ids)) == ("length", 8)
+        first = await ask(policy, ids, temperature=0, max_tokens=8, stop_token_ids=(free.token_ids[0],))
+        assert (first.finish_reason, list(first.token_ids)) == ("stop", [free.token_ids[0]])
+        everything = tuple(range(VOCABULARY))
+        last = await ask(policy, ids, temperature=0, max_tokens=1, stop_token_ids=everything)
+        assert last.finish_reason == "stop"
+
+    run(llama, body)
+
+
+def test_context(llama: str) -> None:
+    async def body(policy: TransformersPolicy) -> None:
+        assert policy.context_length == 64
+        with pytest.raises(ContextLengthExceeded, match="64 tokens leaves no room in the 64"):
+            await ask(policy, prompt(64))
+        assert len((await ask(policy, prompt(63), max_tokens=50)).token_ids) == 1
+        reply = await ask(policy, prompt(50), "t", max_tokens=50)
+        assert (len(reply.token_ids), reply.finish_reason) == (14, "length")
+
+    run(llama, body, context_length=64)
+
+
+def test_to_the_end_of_learned_positions(checkpoint: Callable[[str], str]) -> None:
+    async def body(policy: TransformersPolicy) -> None:
+        pair = [ask(policy, prompt(length), str(length), max_tokens=CONTEXT) for length in (CONTEXT - 3, CONTEXT - 40)]
+        assert [len(reply.token_ids) for reply in await asyncio.gather(*pair)] == [3, 40]
+
+    run(checkpoint("gpt2"), body)
+
+
+@pytest.mark.parametrize("options", [{}, {"max_batch": 1}])
+@pytest.mark.parametrize("kind", ["llama", "qwen3-sliding"])
+def test_reusing_keys_and_values_changes_nothing(
+    checkpoint: Callable[[str], str], kind: str, options: dict[str, Any]
+) -> None:
+    async def body(policy: TransformersPolicy) -> list[list[Generation]]:
+        async def episode(i: int) -> list[Generation]:
+            ids, replies = prompt(20 + 7 * i, seed=i), list[Generation]()
+            for turn in range(4):
+                reply = await ask(policy, ids, f"e{i}", max_tokens=5 + i, seed=turn, top_p=0.9)
+                replies.append(reply)
+                ids = [*ids, *reply.token_ids, *prompt(1 + turn * 3, seed=99)]
+            return replies
+
+        return list(await asyncio.gather(*(episode(i) for i in range(5))))
+
+    cached, plain = (run(checkpoint(kind), body, cache_bytes=size, **options) for size in (1 << 30, 0))
+    for i, (with_cache, without) in enumerate(zip(cached, plain, strict=True)):
+        known = 20 + 7 * i
+        for turn, (one, other) in enumerate(zip(with_cache, without, strict=True)):
+            assert one.token_ids == other.token_ids
+            assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+            if turn:
+                assert one.cached_tokens == known - 1 >= 20  # all but the last sampled token and what came after it
+            known += len(one.token_ids) if not turn else 1 + (turn - 1) * 3 + len(one.token_ids)
+
+
+def test_only_equal_prefixes_are_reused(llama: str) -> None:
+    opening = prompt(60)
+
+    async def body(policy: TransformersPolicy) -> None:
+        assert (await ask(policy, opening, "a", max_tokens=4)).cached_tokens == 0
+        changed = [*opening[:25], (opening[25] + 1) % VOCABULARY, *opening[26:]]
+        fork = await ask(policy, changed, "a", max_tokens=4, seed=1, temperature=0)
+        assert fork.cached_tokens == 25
+        same = await ask(policy, changed, "another session", max_tokens=4, temperature=0)
+        assert same.cached_tokens == 59
+        assert same.token_ids == fork.token_ids
+        assert (await ask(policy, prompt(30, seed=5), "a", max_tokens=4)).cached_tokens == 0
+
+    run(llama, body)
+
+
+def test_episodes_that_start_together_share_their_opening(llama: str) -> None:
+    opening = prompt(100)
+
+    async def body(policy: TransformersPolicy) -> None:
+        prompts = [[*opening, *prompt(10, seed=i)] for i in range(8)]
+        replies = await asyncio.gather(
+            *(ask(policy, ids, str(i), temperature=0, max_tokens=6) for i, ids in enumerate(prompts))
+        )
+        assert sorted(reply.cached_tokens for reply in replies)[0] == 0
+        assert sum(reply.cached_tokens >= 100 for reply in replies) == 7
+        model = load(llama)
+        for ids, reply in zip(prompts, replies, strict=True):
+            assert reply.logprobs == pytest.approx(recompute(model, ids, reply, 0, 1).tolist(), abs=1e-4)
+
+    run(llama, body, cache_bytes=0)  # shared with a running request, not with a kept one
+
+
+def test_kept_caches_are_bounded(llama: str) -> None:
+    per_token = 3 * 2 * 2 * 8 * 4  # layers, keys and values, heads, dim, bytes
+
+    async def body(policy: TransformersPolicy) -> None:
+        for session in ("a", "b", "c"):
+            await ask(policy, prompt(50, seed=ord(session)), session, max_tokens=1)
+        cached = [
+            (await ask(policy, prompt(50, seed=ord(session)), "new", max_tokens=1)).cached_tokens for session in "cba"
+        ]
+        assert cached[0] == 49
+        assert cached[2] == 0
+
+    run(llama, body, cache_bytes=100 * per_token)
+
+
+def test_cancelling_frees_the_slot(llama: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = count_steps(monkeypatch)
+
+    async def body(policy: TransformersPolicy) -> None:
+        long = asyncio.create_task(ask(policy, prompt(5), "long", max_tokens=CONTEXT))
+        waiting = asyncio.create_task(ask(policy, prompt(6), "waiting", max_tokens=CONTEXT))
+        short = asyncio.create_task(ask(policy, prompt(7), "short", max_tokens=3))
+        while not steps:
+            await asyncio.sleep(0.001)
+        long.cancel()
+        waiting.cancel()
+        assert len((await short).token_ids) == 3
+        for task in (long, waiting):
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        done = len(steps)
+        await asyncio.sleep(0.05)
+        assert len(steps) == done < CONTEXT / 2
+
+    run(llama, body, max_batch=1)
+
+
+def count_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Record the batch size of every decoding step."""
+    steps: list[int] = []
+    sample: Callable[..., Any] = getattr(module, "_sample")  # noqa: B009  (private)
+
+    def counting(logits: torch.Tensor, requests: Sequence[Any]) -> Any:
+        steps.append(len(requests))
+        return sample(logits, requests)
+
+    monkeypatch.setattr(module, "_sample", counting)
+    return steps
+
+
+def test_requests_are_batched_and_bounded(llama: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = count_steps(monkeypatch)
+
+    async def body(policy: TransformersPolicy) -> None:
+        await asyncio.gather(*(ask(policy, prompt(40, seed=i), str(i), max_tokens=10) for i in range(20)))
+
+    run(llama, body, max_batch=8)
+    assert max(steps) == 8
+    assert sum(steps) == 200
+    steps.clear()
+    run(llama, body, max_batch_tokens=150)
+    assert max(steps) == 3
+    steps.clear()
+    run(llama, body, max_batch_tokens=1)
+    assert set(steps) == {1}
+
+
+def test_many_concurrent_requests_from_several_loops(llama: str) -> None:
+    async def body(policy: TransformersPolicy) -> None:
+        async def some(offset: int) -> list[int]:
+            replies = await asyncio.gather(
+                *(ask(policy, prompt(1 + i % 30, seed=offset + i), str(offset + i), max_tokens=6) for i in range(100))
+            )
+            return [len(reply.token_ids) for reply in replies]
+
+        other_loops = [asyncio.to_thread(asyncio.run, some(1000 * (i + 1))) for i in range(2)]
+        for lengths in await asyncio.gather(some(0), *other_loops):
+            assert lengths == [6] * 100
+
+    run(llama, body)
+
+
+@pytest.mark.parametrize("where", ["_sample", "_Runner.prefill", "_Store.move", "_Kept.keep"])
+def test_a_crash_of_the_worker_reaches_everyone(llama: str, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    def crash(*_args: object) -> None:
+        raise MemoryError("no more")
+
+    async def body(policy: TransformersPolicy) -> None:
+        monkeypatch.setattr(f"llmgym.policies.transformers.{where}", crash)
+        replies = await asyncio.gather(
+            *(ask(policy, prompt(9, seed=i), str(i), max_tokens=2 + i) for i in range(12)), return_exceptions=True
+        )
+        failed = [reply for reply in replies if isinstance(reply, PolicyError)]
+        assert len(failed) == 12 if where in {"_sample", "_Runner.prefill"} else len(failed) >= 8
+        assert all("MemoryError" in str(error) and isinstance(error.__cause__, MemoryError) for error in failed)
+        with pytest.raises(PolicyError, match=r"MemoryError.*start the policy again") as later:
+            await ask(policy, prompt(3))
+        assert isinstance(later.value.__cause__, MemoryError)
+        monkeypatch.undo()
+        await policy.close()
+        await policy.start()
+        assert len((await ask(policy, prompt(3), max_tokens=2)).token_ids) == 2
+
+    run(llama, body, max_batch=4)
+
+
+def test_nan_is_an_error(checkpoint: Callable[[str], str], tmp_path: Path) -> None:
+    model = load(checkpoint("llama"))
+    with torch.no_grad():
+        model.lm_head.weight[5] = float("nan")
+    folder = tmp_path / "nan"
+    model.save_pretrained(folder)
+    hf.AutoTokenizer.from_pretrained(checkpoint("llama")).save_pretrained(folder)
+    with pytest.raises(PolicyError, match="nan"):
+        run(str(folder), lambda policy: ask(policy, prompt(4)))
+
+
+def test_closing_fails_what_is_pending(llama: str) -> None:
+    async def main() -> None:
+        policy = TransformersPolicy(llama, device="cpu", max_batch=1)
+        await asyncio.gather(policy.start(), policy.start())
+        tasks = [asyncio.create_task(ask(policy, prompt(5), str(i), max_tokens=CONTEXT)) for i in range(3)]
+        await asyncio.sleep(0.01)
+        await policy.close()
+        for task in tasks:
+            with pytest.raises(PolicyError, match="was closed"):
+                await asyncio.wait_for(task, 10)
+        with pytest.raises(PolicyError, match="await its start"):
+            await ask(policy, prompt(5))
+        await policy.close()
+
+    asyncio.run(main())
+
+
+def test_a_loop_that_ends_early_harms_nobody(llama: str) -> None:
+    async def body(policy: TransformersPolicy) -> None:
+        async def give_up() -> None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ask(policy, prompt(5), "gone", max_tokens=CONTEXT), 0.005)
+
+        await asyncio.to_thread(asyncio.run, give_up())
+        assert len((await ask(policy, prompt(5), max_tokens=3)).token_ids) == 3
+
+    run(llama, body)
+
+
+@pytest.mark.parametrize(
+    ("ids", "options", "error"),
+    [
+        ([], {}, "one or more ids from 0 to 127"),
+        ([VOCABULARY], {}, "one or more ids from 0 to 127"),
+        ([-1], {}, "one or more ids from 0 to 127"),
+        ([5], {"temperature": -1.0}, "temperature >= 0"),
+        ([5], {"temperature": float("nan")}, "temperature >= 0"),
+        ([5], {"top_p": 0.0}, "top_p"),
+        ([5], {"top_p": 1.5}, "top_p"),
+        ([5], {"max_tokens": 0}, "max_tokens"),
+    ],
+)
+def test_malformed_requests_fail_alone(llama: str, ids: list[int], options: dict[str, Any], error: str) -> None:
+    async def body(policy: TransformersPolicy) -> None:
+        with pytest.raises(PolicyError, match=error):
+            await ask(policy, ids, **options)
+        assert len((await ask(policy, [5], max_tokens=2)).token_ids) == 2
+
+    run(llama, body)
+
+
+def test_what_cannot_start(llama: str, tmp_path: Path) -> None:
+    async def start(model: str, **options: Any) -> None:
+        await TransformersPolicy(model, device="cpu", **options).start()
+
+    with pytest.raises(PolicyError, match="cannot load"):
+        asyncio.run(start(str(tmp_path)))
+    with pytest.raises(ConfigError, match="is made for 512"):
+        asyncio.run(start(llama, context_length=1000))
+    with pytest.raises(ConfigError, match="max_batch=0"):
+        TransformersPolicy(llama, max_batch=0)
+    save(hf.MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4), tmp_path / "mamba")
+    with pytest.raises(PolicyError, match=r"cannot be batched by TransformersPolicy.*vllm:"):
+        asyncio.run(start(str(tmp_path / "mamba"), context_length=64))
+
+
+def test_contract(llama: str) -> None:
+    policy = TransformersPolicy(llama)
+    assert isinstance(policy, TokenPolicy)
+    assert policy.logprobs_mode == "processed"
+    assert policy.name == Path(llama).name
+
+    async def body(policy: TransformersPolicy) -> None:
+        assert policy.tokenizer.convert_tokens_to_ids("w7") == 7
+        assert policy.context_length == CONTEXT
+
+    run(llama, body)
+
+
+def test_importing_loads_neither_torch_nor_transformers() -> None:
+    code = "import sys, llmgym.policies.transformers; assert not {'torch', 'transformers'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.integration
+def test_smollm2_talks() -> None:
+    fetch("smollm2")
+
+    async def body(policy: TransformersPolicy) -> None:
+        chat = [{"role": "user", "content": "What is the capital of France?"}]
+        ids = policy.tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
+        stop = policy.tokenizer.eos_token_id
+        reply = await ask(policy, ids, temperature=0, max_tokens=20, stop_token_ids=(stop,))
+        assert "Paris" in policy.tokenizer.decode(reply.token_ids)
+        assert (reply.finish_reason, reply.token_ids[-1]) == ("stop", stop)
+        follow_up = policy.tokenizer.encode("\n<|im_start|>user\nAnd of Italy?<|im_end|>\n<|im_start|>assistant\n")
+        again = await ask(policy, [*ids, *reply.token_ids, *follow_up], temperature=0, max_tokens=20)
+        assert again.cached_tokens == len(ids) + len(reply.token_ids) - 1
+        assert policy.context_length == 8192
+
+    run("smollm2", body)

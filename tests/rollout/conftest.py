@@ -1,0 +1,12 @@
+"""Retries without their pauses."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmgym.rollout import collector
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "_BACKOFF_S", 0.0)

@@ -1,0 +1,146 @@
+"""Settings: from YAML, from flags, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from llmgym.errors import ConfigError
+from llmgym.rollout import Collector, EnvConfig, RolloutConfig, load_config, parse_config
+
+# The blocks of the guides on data for SFT, DPO and PPO, as they stand there.
+SFT = """
+# Optimized for consistency
+num_samples_in_parallel: 20
+responses_create_params:
+  temperature: 0.2  # Low for consistent behavior
+
+# Then filter for quality
+min_reward_threshold: 0.8
+"""
+DPO = """
+# Optimized for diversity
+num_repeats: 2  # Multiple samples per task
+responses_create_params:
+  temperature: 0.7  # Higher for variation
+
+# Then create preference pairs
+min_quality_difference: 0.1
+"""
+PPO = """
+# Balanced approach
+num_samples_in_parallel: 10
+responses_create_params:
+  temperature: 0.5  # Moderate exploration
+"""
+
+
+@pytest.mark.parametrize("block", [SFT, DPO, PPO])
+def test_blocks_of_the_guides_load_unchanged(block: str, tmp_path: Path) -> None:
+    (tmp_path / "guide.yaml").write_text(block)
+    data = load_config(tmp_path / "guide.yaml")
+    config = parse_config({"env_ids": ["x/Y-v0"], **data}).check()
+    wanted = yaml.safe_load(block)
+    assert config.responses_create_params.temperature == wanted.pop("responses_create_params")["temperature"]
+    assert {name: getattr(config, name) for name in wanted} == wanted
+
+
+def test_environments_are_ids_or_have_arguments() -> None:
+    config = parse_config({"env_ids": ["x/Y-v0", {"id": "x/Z-v0", "kwargs": {"n": 1}}]})
+    assert config.environments == [EnvConfig("x/Y-v0"), EnvConfig("x/Z-v0", {"n": 1})]
+
+
+def test_an_empty_file_is_an_empty_configuration(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("# nothing\n")
+    assert load_config(tmp_path / "c.yaml") == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"num_tasks: 1\nseed: [1\n", "c.yaml:3: not YAML"),
+        (b"a: b: c\n", "c.yaml:1: not YAML"),
+        (b"- 1\n", "is a mapping, this is a list"),
+        (b"seed: \xff\n", "c.yaml: not YAML"),
+        (b"seed: 2024-13-01\n", "c.yaml: not YAML: month"),
+        (b"seed: \x01\n", "c.yaml"),
+    ],
+)
+def test_a_malformed_file_is_named(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_bytes(content)
+    with pytest.raises(ConfigError) as error:
+        load_config(tmp_path / "c.yaml")
+    assert said in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read .*none\.yaml: No such file"):
+        load_config(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"num_repeat": 1}, "unknown setting 'num_repeat'; did you mean num_repeats?"),
+        ({"zzz": 1}, "unknown setting 'zzz'; there is env_ids"),
+        ({1: 1}, "unknown setting '1'"),
+        ({"num_tasks": "three"}, "num_tasks: Expected `int | null`, got `str`"),
+        ({"num_repeats": True}, "num_repeats: Expected `int`, got `bool`"),
+        ({"responses_create_params": {"temp": 1}}, "responses_create_params: Object contains unknown field `temp`"),
+        ({"responses_create_params": None}, "responses_create_params: Expected `object`"),
+        ({"env_ids": "x/Y-v0"}, "env_ids: Expected `array`, got `str`"),
+        ({"env_ids": [{"kwargs": {}}]}, "env_ids[0]: Object missing required field `id`"),
+        ({"codec": "words"}, "codec: Invalid enum value 'words'"),
+    ],
+)
+def test_a_wrong_setting_is_named(data: Any, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_config(data, "c.yaml")
+    assert str(error.value).startswith("c.yaml: ")
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"seed": -1},
+        {"num_tasks": 0},
+        {"num_repeats": 0},
+        {"num_samples_in_parallel": 0},
+        {"max_turns": 0},
+        {"max_episode_tokens": 0},
+        {"max_attempts": 0},
+        {"generation_timeout": 0},
+        {"episode_timeout": float("nan")},
+        {"fsync_seconds": -0.1},
+        {"env_ids": []},
+        {"env_ids": ["x/Y-v0", "x/Y-v0"]},
+        {"env_ids": ["x/Y-v0", "module:x/Y-v0"]},
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused(settings: dict[str, Any]) -> None:
+    [name] = settings
+    with pytest.raises(ConfigError, match=f"{name} must be"):
+        parse_config({"env_ids": ["x/Y-v0"], **settings}).check()
+
+
+@pytest.mark.parametrize(("name", "value"), [("temperature", -1), ("top_p", 0), ("top_p", 1.1), ("max_output_tokens", 0)])
+def test_sampling_that_makes_no_sense_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"{name} must be"):
+        parse_config({"env_ids": ["x/Y-v0"], "responses_create_params": {name: value}}).check()
+
+
+def test_a_collector_takes_the_same_settings() -> None:
+    with pytest.raises(ConfigError, match="did you mean num_tasks"):
+        Collector(["x/Y-v0"], num_task=1)
+    with pytest.raises(ConfigError, match="env_ids: Expected `array`, got `str`"):
+        Collector("x/Y-v0")  # type: ignore[arg-type]
+    config = parse_config(
+        {"env_ids": ["x/Y-v0", {"id": "x/Z-v0"}], "seed": 3, "responses_create_params": {"top_p": 0.5}}
+    )
+    again = Collector.from_config(config).config
+    assert again.environments == config.environments
+    assert again == RolloutConfig(**{n: getattr(config, n) for n in config.__struct_fields__ if n != "env_ids"}, env_ids=again.env_ids)

@@ -1,0 +1,362 @@
+"""The conformance kit passes good environments, and fails each broken one by the check that it breaks."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import pytest
+
+from llmgym.env import Episode, ToolEnv
+from llmgym.errors import ConformanceError
+from llmgym.messages import Message, as_assistant, assistant, tool_call
+from llmgym.rewards import Reward
+from llmgym.tasks import Task, TaskSet
+from llmgym.testing import CHECKS, check_text_env, run_checks
+from llmgym.tools import tool
+from llmgym.wrappers.limits import TURN_LIMIT
+from tests.environments import Adder, make_sum
+
+
+class WrongOracle(Adder):
+    """Its oracle answers wrongly on some tasks."""
+
+    def oracle(self, task: Task) -> Iterator[Message | str]:
+        yield str(task.answer if task.answer % 2 else 0)
+
+
+class EndlessOracle(Adder):
+    """Its oracle stops before the episode does."""
+
+    def oracle(self, task: Task) -> Iterator[Message | str]:
+        yield assistant("", tool_call("add", a=1))
+
+
+class NoOracle(Adder):
+    """It has no oracle."""
+
+    oracle = ToolEnv.oracle  # type: ignore[assignment]
+
+
+class RewardsEveryone(Adder):
+    """Its verifier does not look."""
+
+    def verify(self, episode: Episode) -> float:  # type: ignore[override]
+        return 1.0
+
+
+class RewardsEcho(Adder):
+    """Its verifier looks for words of the question."""
+
+    def verify(self, episode: Episode) -> float:  # type: ignore[override]
+        return float("What is" in episode.final_text or super().verify(episode).value == 1.0)
+
+
+class RewardsClaims(Adder):
+    """Its verifier believes what it reads."""
+
+    def verify(self, episode: Episode) -> float:  # type: ignore[override]
+        return float("reward: 1" in episode.final_text or super().verify(episode).value == 1.0)
+
+
+class RewardsOneAnswer(Adder):
+    """All its tasks have one answer."""
+
+    tasks = TaskSet.generated(lambda rng: Task(prompt=f"{rng.integers(10**9)} times zero?", answer=0))
+
+    def oracle(self, task: Task) -> Iterator[Message | str]:
+        yield "0"
+
+
+class RewardsCalls(Adder):
+    """Pays for each tool call, whatever comes of it."""
+
+    def verify(self, episode: Episode) -> float:  # type: ignore[override]
+        return float(len(episode.tool_calls)) or float(super().verify(episode).value or 0)
+
+
+class Unscored(Adder):
+    """Leaves empty answers unscored."""
+
+    def verify(self, episode: Episode) -> Reward | None:  # type: ignore[override]
+        return super().verify(episode) if episode.final_text else None
+
+
+class Clock(Adder):
+    """Tells the time."""
+
+    def verify(self, episode: Episode) -> Reward:
+        return Reward(correct=super().verify(episode).value, metrics={"now": time.perf_counter()})
+
+
+class RandomAnswers(Adder):
+    """Its tool's answers come from elsewhere than the seed."""
+
+    @tool
+    def add(self, a: int, b: int = 0) -> str:  # type: ignore[override]
+        """Add."""
+        return uuid.uuid4().hex
+
+    def oracle(self, task: Task) -> Iterator[Message | str]:
+        yield str(task.answer)
+
+
+class Leaky(Adder):
+    """Keeps the state of an episode on the class."""
+
+    calls: ClassVar[list[int]] = []
+
+    def setup(self, task: Task) -> None:
+        super().setup(task)
+        self.calls.clear()
+
+    @tool
+    def add(self, a: int, b: int = 0) -> str:  # type: ignore[override]
+        """Add."""
+        self.calls.append(a + b)
+        return f"{a + b}, call {len(self.calls)}"
+
+    def oracle(self, task: Task) -> Iterator[Message | str]:
+        yield str(task.answer)
+
+
+class Sharing(Adder):
+    """Gives out one object again and again."""
+
+    rules: ClassVar[dict[str, str]] = {"first": "add"}
+
+    async def areset(self, **kwargs: Any) -> Any:
+        observation, info = await super().areset(**kwargs)
+        return observation, info | {"rules": self.rules}
+
+
+class Unpicklable(Adder):
+    """Holds a lock."""
+
+    def setup(self, task: Task) -> None:
+        super().setup(task)
+        self.lock = threading.Lock()
+
+
+class Forgetful(Adder):
+    """Leaves part of its state behind when it is pickled."""
+
+    @tool
+    def add(self, a: int, b: int = 0) -> int:
+        """Add."""
+        self.lookups += 1
+        return self.lookups
+
+    def oracle(self, task: Task) -> Iterator[Message | str]:
+        yield str(task.answer)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"lookups": 0}
+
+
+class Fragile(Adder):
+    """Reads the arguments itself."""
+
+    async def astep(self, action: Any) -> Any:
+        for call in as_assistant(action).get("tool_calls", ()):
+            json.loads(call["function"]["arguments"])
+        return await super().astep(action)
+
+
+class Warns(Adder):
+    """Warns at each step."""
+
+    @tool
+    def add(self, a: int, b: int = 0) -> int:
+        """Add."""
+        warnings.warn("do not add", stacklevel=1)
+        self.lookups += 1
+        return a + b
+
+
+class Undescribed(Adder):
+    """Its tool has no docstring."""
+
+    @tool
+    def add(self, a: int, b: int = 0) -> int:
+        return a + b
+
+
+class FewTasks(Adder):
+    """Its generator has few outcomes."""
+
+    tasks = TaskSet.generated(lambda rng: make_sum(np.random.Generator(np.random.PCG64(int(rng.integers(500))))))
+
+
+class Overlapping(TaskSet):
+    """A set of tasks whose splits are the same."""
+
+    splits = ("train", "test")
+
+    def size(self, split: str) -> int:
+        return 100
+
+    def draw(self, split: str, seed: int, episode: int, *, scope: str = "") -> Task:
+        return self.plan(split, seed, seed + episode)
+
+    def plan(self, split: str, seed: int, index: int, *, scope: str = "") -> Task:
+        return self.get(str(index % 100))
+
+    def get(self, task_id: str) -> Task:
+        a = int(task_id)
+        return Task(id=task_id, prompt=f"What is {a} + 1?", answer=a + 1, metadata={"numbers": [a, 1]})
+
+
+class Overlap(Adder):
+    """Tests on what it trains on."""
+
+    tasks = Overlapping()
+
+
+class Differs(Adder):
+    """Behaves differently in another process."""
+
+    home: ClassVar[int] = 0
+
+    def opening(self, task: Task) -> list[Message]:
+        import os
+
+        Differs.home = Differs.home or os.getpid()
+        return [{"role": "system", "content": "away" if os.getpid() != self.home else "home"}, *task.messages]
+
+
+class Unverified(Adder):
+    """Registered without the wrapper that tells it of a limit."""
+
+
+class HasObject(Adder):
+    """Takes an object that no JSON holds."""
+
+    def __init__(self, thing: object = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+
+
+class Endless(Adder):
+    """Ends by no limit."""
+
+    turn_limit = 10**9  # type: ignore[assignment]
+
+    def respond(self, message: Message) -> str | None:
+        return None if message["content"] == str(self.task.answer) else "no"  # type: ignore[union-attr]
+
+
+BROKEN: list[tuple[type[ToolEnv], set[str]]] = [
+    (WrongOracle, {"oracle"}),
+    (EndlessOracle, {"oracle"}),
+    (NoOracle, {"oracle"}),
+    (RewardsEveryone, {"silent", "echo", "constant", "random", "malformed", "injection"}),
+    (RewardsEcho, {"echo"}),
+    (RewardsClaims, {"injection"}),
+    (RewardsOneAnswer, {"constant"}),
+    (RewardsCalls, {"random", "malformed"}),
+    (Unscored, {"silent"}),
+    (Clock, {"determinism"}),
+    (RandomAnswers, {"gymnasium", "determinism"}),
+    (Leaky, {"isolation"}),
+    (Sharing, {"gymnasium", "isolation"}),
+    (Unpicklable, {"pickling"}),
+    (Forgetful, {"pickling"}),
+    (Fragile, {"malformed"}),
+    (Warns, {"gymnasium"}),
+    (Undescribed, {"tools"}),
+    (FewTasks, {"tasks"}),
+    (Overlap, {"tasks"}),
+    (Differs, {"vectors"}),
+    (Unverified, {"limit"}),
+    (HasObject, {"spec"}),
+    (Endless, {"limit"}),
+]
+for _cls, _ in BROKEN:
+    gymnasium.register(
+        f"test/{_cls.__name__}-v0",
+        entry_point=f"{__name__}:{_cls.__name__}",
+        max_episode_steps=6,
+        additional_wrappers=() if _cls is Unverified else (TURN_LIMIT,),
+        kwargs={"thing": object} if _cls is HasObject else {},
+    )
+
+
+@pytest.mark.parametrize("name", ["Adder", "SuspendingAdder", "BlockingAdder", "ProcessAdder", "Chat"])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_good_environment_passes(name: str) -> None:
+    report = check_text_env(f"test/{name}-v0", tasks=10)
+    assert [result.name for result in report.results] == list(CHECKS)
+    assert {result.status for result in report.results} == {"passed"}
+    assert "0 of" in str(report)
+
+
+@pytest.mark.parametrize(("cls", "checks"), BROKEN, ids=[cls.__name__ for cls, _ in BROKEN])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning", "ignore:do not add")
+def test_a_broken_environment_fails_the_check_that_it_breaks(cls: type[ToolEnv], checks: set[str]) -> None:
+    results = list(run_checks(f"test/{cls.__name__}-v0", tasks=12))
+    failed = {result.name: result.detail for result in results if result.status == "failed"}
+    assert checks <= failed.keys()
+    assert all(failed.values())
+
+
+def test_each_check_fails_for_some_environment() -> None:
+    assert set(itertools.chain.from_iterable(checks for _, checks in BROKEN)) == set(CHECKS)
+
+
+def test_the_error_lists_every_failure_and_what_to_do() -> None:
+    with pytest.raises(ConformanceError) as caught:
+        check_text_env("test/RewardsEveryone-v0", tasks=5)
+    text = str(caught.value)
+    assert text.startswith("test/RewardsEveryone-v0 fails 6 of")
+    assert "silent: it earned 1 on average, as much as the oracle; make the verifier look" in text
+
+
+def test_a_nondeterministic_environment_may_skip() -> None:
+    gymnasium.register(
+        "test/Judged-v0",
+        entry_point=f"{__name__}:Clock",
+        max_episode_steps=6,
+        nondeterministic=True,
+        additional_wrappers=(TURN_LIMIT,),
+    )
+    report = check_text_env("test/Judged-v0", tasks=5)
+    skipped = {result.name for result in report.results if result.status == "skipped"}
+    assert skipped == {"determinism", "isolation", "vectors", "pickling"}
+
+
+def test_arguments_reach_the_environment() -> None:
+    with pytest.raises(ConformanceError, match=r"cannot be made.*no_such_argument"):
+        check_text_env("test/Adder-v0", no_such_argument=1)
+    with pytest.raises(ConformanceError, match="unknown split 'dev'"):
+        check_text_env("test/Adder-v0", split="dev", tasks=5)
+
+
+def test_what_is_no_text_environment_is_refused() -> None:
+    with pytest.raises(ConformanceError, match="cannot be made"):
+        check_text_env("test/NoSuchThing-v0")
+    with pytest.raises(ConformanceError, match="CartPoleEnv"):
+        check_text_env("CartPole-v1")
+
+
+def test_an_id_may_name_the_module_that_registers_it_and_needs_no_test_framework() -> None:
+    script = (
+        "import sys\n"
+        "from llmgym.testing import check_text_env\n"
+        "print(check_text_env('tests.environments:test/Adder-v0', tasks=5))\n"
+        "assert 'pytest' not in sys.modules\n"
+    )
+    root = Path(__file__).parent.parent
+    result = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert f"0 of {len(CHECKS)} checks failed" in result.stdout
