@@ -21,7 +21,7 @@ from llmgym.codec import ChatCodec
 from llmgym.rollout import Collector
 
 ENV = "llmgym/Calculator-v0"
-TOKENS = 32
+TOKENS = 48
 REPLIES = [*(call("add", a=i, b=2) for i in range(3)), "The answer is 42."]
 
 

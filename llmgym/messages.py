@@ -97,7 +97,8 @@ def assistant(content: str = "", *calls: ToolCall) -> Message:
 
 def tool_call(name: str, /, **arguments: Any) -> ToolCall:
     """Make a tool call from Python values: `tool_call("add", a=1, b=2)`."""
-    return {"type": "function", "function": {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}}
+    text = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
+    return {"type": "function", "function": {"name": name, "arguments": text}}
 
 
 def parse_tool_calls(text: str) -> tuple[str, list[ToolCall]]:

@@ -190,6 +190,7 @@ class RowSource(Protocol):
 
     def rows(self) -> Iterable[tuple[str, dict[str, Any]]]:
         """Yield a name of the row's place, for error messages, and the row."""
+        ...
 
 
 class RowTasks(TaskSet):

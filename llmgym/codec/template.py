@@ -10,7 +10,7 @@ before the first use; where the proof fails, `extend` answers None.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby, takewhile
+from itertools import groupby
 from typing import Any
 
 from llmgym.codec import formats, turns
@@ -150,9 +150,9 @@ class TemplateCodec:
         return self._turns[key]
 
     def _text(self, completion_ids: Sequence[int]) -> str:
-        if not self._stops.isdisjoint(completion_ids):
-            completion_ids = list(takewhile(lambda index: index not in self._stops, completion_ids))
-        return self._tokenizer.decode(completion_ids)
+        ids = list(completion_ids)
+        ends = [ids.index(stop) for stop in self._stops.intersection(ids)]
+        return self._tokenizer.decode(ids[: min(ends)] if ends else ids)
 
     def _opens_reasoning(self, prompt_ids: Sequence[int]) -> bool:
         """Whether the prompt, by default the template's usual one, ends in an open `<think>`."""

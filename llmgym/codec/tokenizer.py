@@ -17,6 +17,10 @@ from llmgym.messages import Message
 # Unicode noncharacters: never assigned, "not for interchange". Text is tokenised piecewise around it.
 SEAM = "\ufdd0\ufdd1"
 
+# A system prompt with tool schemas takes milliseconds to tokenise, and comes with every episode of an environment.
+_LONG_CHARS = 500
+_LONG_TEXTS = 256
+
 
 class FastTokenizer:
     """A tokenizer with the surface that `renderers` asks for, and nothing slow in it.
@@ -56,6 +60,7 @@ class FastTokenizer:
         self.added: dict[str, int] = {token.content: index for index, token in tokens.items()}
         self.special: dict[str, int] = {token.content: index for index, token in tokens.items() if token.special}
         self._control = _any_of(text for text in self.special if len(text) > 1)
+        self._long: dict[str, list[int]] | None = {} if self._cuts_at_control(tokens.values()) else None
 
     def __getattr__(self, name: str) -> Any:
         """Look up everything else on the source tokenizer."""
@@ -66,9 +71,40 @@ class FastTokenizer:
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
         """Tokenise text; special tokens spelled in it become themselves, except across a `SEAM`."""
         if SEAM not in text:
+            if self._long is not None and len(text) >= _LONG_CHARS and not add_special_tokens:
+                return self._encode_long(text, self._long)
             return self._backend.encode(text, add_special_tokens=add_special_tokens).ids
         pieces = [self._backend.encode(piece, add_special_tokens=False).ids for piece in text.split(SEAM) if piece]
         return [index for piece in pieces for index in piece]
+
+    def _encode_long(self, text: str, known: dict[str, list[int]]) -> list[int]:
+        """Tokenise text piece by piece between control tokens, remembering the long pieces."""
+        assert self._control is not None
+        ids: list[int] = []
+        start = 0
+        for found in [*self._control.finditer(text), None]:
+            piece = text[start : found.start() if found else None]
+            if piece and (encoded := known.get(piece)) is None:
+                encoded = self._backend.encode(piece, add_special_tokens=False).ids
+                if len(piece) >= _LONG_CHARS:
+                    if len(known) >= _LONG_TEXTS:
+                        known.clear()
+                    known[piece] = encoded
+            if piece:
+                ids += encoded
+            if found:
+                ids.append(self.special[found[0]])
+                start = found.end()
+        return ids
+
+    def _cuts_at_control(self, tokens: Iterable[Any]) -> bool:
+        """Whether text between control tokens is tokenised as if it stood alone.
+
+        The backend takes added tokens out of the text before all else, so it is, unless a control
+        token swallows space around it or the start of the whole text is marked.
+        """
+        plain = all(not (t.lstrip or t.rstrip or t.single_word or t.normalized) for t in tokens if t.special)
+        return plain and self._control is not None and '"prepend_scheme":"first"' not in self.serialise()
 
     def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False, **_: Any) -> str:
         """Turn ids back into text, with no clean-up of spaces."""

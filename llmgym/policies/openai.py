@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from llmgym.errors import ContextLengthExceeded, MissingExtraError, PolicyError, PolicyUnavailable
 from llmgym.messages import Message, ToolSchema, as_assistant
 from llmgym.policies.base import ChatGeneration, Sampling
+
+T = TypeVar("T")
 
 
 class OpenAIPolicy:
@@ -60,10 +65,11 @@ class OpenAIPolicy:
         except openai.OpenAIError as error:
             raise PolicyUnavailable(f"{self.name}: {error}") from error
         try:
-            offered = [model.id async for model in client.models.list()]
+            response = await client.models.with_raw_response.list()
+            offered = [model.id for model in _decode(response.text, _Models).data]
         except openai.NotFoundError:
             offered = []  # a server need not list its models
-        except openai.OpenAIError as error:
+        except (openai.OpenAIError, ValueError) as error:
             await client.close()
             raise PolicyUnavailable(f"{self.name} at {client.base_url}: {_said(error)}") from error
         if offered and self.model not in offered:
@@ -101,7 +107,7 @@ class OpenAIPolicy:
         if sampling.seed is not None:
             request["seed"] = sampling.seed
         try:
-            completion = await self._client.chat.completions.create(**request)
+            response = await self._client.chat.completions.with_raw_response.create(**request)
         except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as error:
             raise PolicyUnavailable(f"{self.name}: {_said(error)}") from error
         except openai.BadRequestError as error:
@@ -109,22 +115,51 @@ class OpenAIPolicy:
             raise kind(f"{self.name}: {_said(error)}") from error
         except openai.OpenAIError as error:
             raise PolicyError(f"{self.name}: {_said(error)}") from error
-        if not completion.choices:
-            raise PolicyError(f"{self.name}: the reply has no choices")
-        choice = completion.choices[0]
-        usage = completion.usage
-        counts = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens} if usage else {}
+        try:
+            completion = _decode(response.text, _Completion)
+            if not completion.choices:
+                raise ValueError("the reply has no choices")
+            choice = completion.choices[0]
+            kept = {name: choice.message.get(name) for name in ("content", "tool_calls", "reasoning_content")}
+            message = as_assistant({"role": "assistant", **kept})
+        except ValueError as error:
+            raise PolicyError(f"{self.name}: {error}") from error
         reason = "length" if choice.finish_reason == "length" else "stop"
-        return ChatGeneration(_message(choice.message.model_dump(exclude_none=True)), reason, counts)
+        return ChatGeneration(message, reason, msgspec.to_builtins(completion.usage or {}))
 
 
-def _message(reply: dict[str, Any]) -> Message:
-    """The fields that llmgym keeps; servers add their own."""
-    kept = {key: reply[key] for key in ("content", "tool_calls", "reasoning_content") if key in reply}
+# The answers of a server as far as llmgym reads them. The client's own models let anything through.
+
+
+class _Choice(msgspec.Struct):
+    message: dict[str, Any]
+    finish_reason: str | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Completion(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+
+
+class _Model(msgspec.Struct):
+    id: str
+
+
+class _Models(msgspec.Struct):
+    data: list[_Model] = []
+
+
+def _decode(text: str, kind: type[T]) -> T:
+    """Read an answer; `json` takes lone surrogates, which stricter decoders refuse."""
     try:
-        return as_assistant({"role": "assistant", **kept})
+        return msgspec.convert(json.loads(text), kind)
     except ValueError as error:
-        raise PolicyError(str(error)) from error
+        raise ValueError(f"not the answer of a chat endpoint: {error}; got {text[:200]!r}") from None
 
 
 def _said(error: Exception) -> str:

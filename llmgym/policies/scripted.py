@@ -70,10 +70,14 @@ def _find(path: str) -> Script:
 
 
 class HumanPolicy:
-    """A person at the terminal: writes text, or a tool call as `name {"argument": value}`."""
+    """A person at the terminal: writes text, or a tool call as `name {"argument": value}`; one episode at a time."""
 
     name = "human"
     model = "human"
+
+    def __init__(self) -> None:
+        """Nobody is typing."""
+        self._terminal = asyncio.Lock()
 
     async def start(self) -> None:
         """Nothing to load."""
@@ -90,13 +94,16 @@ class HumanPolicy:
         request_id: str,
         session_id: str,
     ) -> ChatGeneration:
-        """Read one line.
+        """Show what is new and read one line.
 
         Raises:
             PolicyError: The input has ended.
         """
+        said = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+        new = [f"[{message['role']}] {message['content']}\n" for message in messages[said[-1] + 1 if said else 0 :]]
         try:
-            line = await asyncio.to_thread(input, "> ")
+            async with self._terminal:
+                line = await asyncio.to_thread(input, "".join(new) + "> ")
         except EOFError:
             raise PolicyError("the input has ended") from None
         return ChatGeneration(read_line(line, {tool["function"]["name"] for tool in tools}), "stop")

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import orjson
 
+import llmgym
 from llmgym.errors import StoreError
 from llmgym.trajectory import Trajectory, dump_row
 
@@ -290,8 +291,8 @@ def read_rollouts(path: Path) -> Iterator[Trajectory]:
 
 def _versions() -> dict[str, str]:
     """What the run was made with."""
-    found = {"python": platform.python_version()}
-    for package in ("llmgym", "gymnasium", "torch", "transformers", "renderers", "vllm"):
+    found = {"python": platform.python_version(), "llmgym": llmgym.__version__}
+    for package in ("gymnasium", "torch", "transformers", "renderers", "vllm"):
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
