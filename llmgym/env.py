@@ -73,13 +73,11 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         tasks: Where tasks are drawn from.
         tools: The tools by name, from the methods marked `@tool`.
         system_prompt: First message of every episode, where set.
-        max_turns: Assistant messages before an episode is truncated, where neither the registration
-            nor the caller sets a limit.
+        max_turns: Assistant messages before an episode is truncated.
         tool_timeout: Seconds for one tool call.
         hook_timeout: Seconds for one call of setup, respond or verify.
         verify_in: "thread" takes a `verify` that blocks off the event loop, "process" one that computes;
             the process is killed at its deadline, and gives back only what `verify` returns.
-        time_limit: Limit of Gymnasium's `TimeLimit` around this instance; set by `TurnLimit`.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "human"], "render_fps": 4}  # type: ignore[misc]
@@ -91,7 +89,6 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
     tool_timeout: float = 30.0
     hook_timeout: float = 60.0
     verify_in: Literal["loop", "thread", "process"] = "loop"
-    time_limit: int | None = None
 
     _suspends: ClassVar[bool] = False
     _responds: ClassVar[bool] = False
@@ -132,7 +129,8 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         self.split = split
         if tasks is not None:
             self.tasks = tasks if isinstance(tasks, TaskSet) else TaskSet.jsonl(Path(tasks).absolute(), self.read_row)
-        self._max_turns = max_turns
+        if max_turns is not None:
+            self.max_turns = max_turns
         if tool_timeout is not None:
             self.tool_timeout = tool_timeout
         if hook_timeout is not None:
@@ -217,13 +215,6 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         """The transcript so far in the mode "ansi", else None."""
         return "\n".join(map(format_message, self.transcript)) if self.render_mode == "ansi" else None
 
-    @property
-    def turn_limit(self) -> int:
-        """Assistant messages before truncation: the smaller of the caller's and Gymnasium's, else the class's."""
-        registered = gymnasium.registry.get(self.spec.id) if self.spec else None
-        limit = registered.max_episode_steps if registered and self.time_limit is None else self.time_limit
-        return min((turns for turns in (self._max_turns, limit) if turns), default=self.max_turns)
-
     # --- the async core ---------------------------------------------------------------------------
 
     async def areset(
@@ -297,7 +288,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         self._record(message)
         answers, done = await self._answer(message)
         self.transcript += answers
-        truncated = not done and self._turn >= self.turn_limit
+        truncated = not done and self._turn >= self.max_turns
         self._show([message, *answers])
         info: dict[str, Any] = {"task_id": task.id}
         if done or truncated:

@@ -52,6 +52,10 @@ class ContextLengthExceeded(PolicyError):
     """A prompt leaves no room for a reply in the model's context."""
 
 
+class ModelCacheError(LLMGymError):
+    """A cached model folder is incomplete, or differs from what was fetched."""
+
+
 class CodecError(LLMGymError):
     """A chat template cannot be rendered or is not usable for rollouts."""
 

@@ -25,7 +25,6 @@ import yaml
 
 from llmgym.errors import RegistryError
 from llmgym.files import read_yaml
-from llmgym.wrappers.limits import TURN_LIMIT
 
 if TYPE_CHECKING:
     from llmgym.env import ToolEnv
@@ -227,10 +226,10 @@ def _register(entries: list[EnvEntry]) -> None:
         gymnasium.register(
             entry.id,
             entry_point=entry.entry_point,
-            max_episode_steps=entry.max_turns,
             nondeterministic=entry.nondeterministic,
-            additional_wrappers=(TURN_LIMIT,),
-            kwargs=entry.kwargs,
+            # Not max_episode_steps: Gymnasium's TimeLimit cuts an episode off behind the environment's
+            # back, so that it is never verified.
+            kwargs={"max_turns": entry.max_turns, **entry.kwargs},
         )
 
 
@@ -238,7 +237,7 @@ def _register(entries: list[EnvEntry]) -> None:
 
 
 def list_envs(*, domain: str | None = None, needs: str | None = None) -> list[EnvEntry]:
-    """The registered environments, by id.
+    """The registered environments by id, each followed by its variants.
 
     Args:
         domain: Only those with this tag.
@@ -246,7 +245,7 @@ def list_envs(*, domain: str | None = None, needs: str | None = None) -> list[En
     """
     return [
         entry
-        for _, entry in sorted(_entries.items())
+        for entry in sorted(_entries.values(), key=lambda entry: (entry.base, entry.id != entry.base, entry.id))
         if (domain is None or domain in entry.domains) and (needs is None or needs in entry.needs)
     ]
 

@@ -225,8 +225,8 @@ def play(env: Env, task: Task, messages: Callable[[ToolEnv], Iterator[Message | 
         total += float(reward)
         if terminated or truncated:
             return Outcome(task.id, total, last)
-        if turn > core.turn_limit:
-            raise _Fault(f"task {task.id}: the episode goes on past its limit of {core.turn_limit} turns")
+        if turn > core.max_turns:
+            raise _Fault(f"task {task.id}: the episode goes on past its limit of {core.max_turns} turns")
     raise _Fault(f"task {task.id}: the messages end before the episode does; add the one that ends it")
 
 
@@ -393,14 +393,15 @@ def _spec(subject: _Subject) -> None:
 
 
 def _limit(subject: _Subject) -> None:
-    env = subject.make(max_episode_steps=1)
-    env.reset(seed=subject.seed)
-    info = env.step(assistant("", tool_call("no_such_tool")))[4]
-    if "reward_parts" not in info:
+    env = subject.make(max_turns=1)
+    if env.spec is not None and env.spec.max_episode_steps is not None:
         raise _Fault(
-            "an episode cut off by make(id, max_episode_steps=1) was not verified; register it through a registry "
-            "file of llmgym, or with additional_wrappers=(llmgym.wrappers.limits.TURN_LIMIT,)"
+            "registered with max_episode_steps, which cuts an episode off unverified; register kwargs={'max_turns': ...}"
         )
+    env.reset(seed=subject.seed)
+    *_, truncated, info = env.step(assistant("", tool_call("no_such_tool")))
+    if not truncated or "reward_parts" not in info:
+        raise _Fault("make(id, max_turns=1) does not end an episode at its first turn, verified; leave that to ToolEnv")
 
 
 def _tools(subject: _Subject) -> None:

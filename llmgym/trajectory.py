@@ -15,11 +15,18 @@ from llmgym.messages import Message, ToolSchema
 from llmgym.policies.base import FinishReason, Generation, VersionSpan
 
 Status = Literal[
-    "completed", "max_turns", "max_tokens", "context_length", "timeout", "env_error", "policy_error", "cancelled"
+    "completed",
+    "max_turns",
+    "max_tokens",
+    "context_length",
+    "template_refused",
+    "timeout",
+    "env_error",
+    "policy_error",
 ]
 
 #: Statuses of episodes that ran to an end, their own or a limit's. All others are failures: unscored, not kept.
-FINISHED: frozenset[Status] = frozenset({"completed", "max_turns", "max_tokens", "context_length"})
+FINISHED: frozenset[Status] = frozenset({"completed", "max_turns", "max_tokens", "context_length", "template_refused"})
 
 
 @dataclass(frozen=True, slots=True)

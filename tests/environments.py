@@ -16,7 +16,6 @@ from llmgym.messages import Message, assistant, tool_call
 from llmgym.rewards import Part, Reward
 from llmgym.tasks import Task, TaskSet
 from llmgym.tools import tool
-from llmgym.wrappers.limits import TURN_LIMIT
 
 
 def make_sum(rng: np.random.Generator) -> Task:
@@ -279,6 +278,5 @@ for _cls in (Adder, SuspendingAdder, BlockingAdder, ProcessAdder, ThreadVerified
     gymnasium.register(
         f"test/{_cls.__name__}-v0",
         entry_point=f"tests.environments:{_cls.__name__}",
-        max_episode_steps=6,
-        additional_wrappers=(TURN_LIMIT,),
+        kwargs={"max_turns": 6},
     )

@@ -26,7 +26,6 @@ from llmgym.rollout import Collector
 from llmgym.tasks import RowTasks, Task
 from llmgym.tools import tool
 from llmgym.trajectory import Trajectory
-from llmgym.wrappers.limits import TURN_LIMIT
 
 ROOT = Path(__file__).parent.parent
 LETTERS = "test/Letters-v0"
@@ -113,9 +112,7 @@ class Letters(ToolEnv):
         return Reward(correct=correct, shape=Part(0.5, weight=0.0), metrics={"shouted": self.shouted})
 
 
-gymnasium.register(
-    LETTERS, entry_point="tests.rollouts:Letters", max_episode_steps=6, additional_wrappers=(TURN_LIMIT,)
-)
+gymnasium.register(LETTERS, entry_point="tests.rollouts:Letters", kwargs={"max_turns": 6})
 
 
 # --- scripts ------------------------------------------------------------------------------------

@@ -132,11 +132,11 @@ def test_a_running_episode_can_be_pickled_and_copied(env_id: str) -> None:
 
 
 def test_the_spec_survives_json() -> None:
-    env = gymnasium.make("test/Adder-v0", max_episode_steps=3, split="test")
+    env = gymnasium.make("test/Adder-v0", max_turns=3, split="test")
     assert env.spec is not None
     again = gymnasium.make(EnvSpec.from_json(env.spec.to_json()))
     assert again.spec == env.spec
-    assert again.unwrapped.turn_limit == 3
+    assert again.unwrapped.max_turns == 3
     assert data_equivalence(play(env), play(again))
 
 
@@ -325,12 +325,8 @@ def rounds(env: gymnasium.Env[Any, Any]) -> tuple[int, Any]:
     ("options", "turns"),
     [
         ({}, 6),
-        ({"max_episode_steps": 3}, 3),
-        ({"max_episode_steps": 9}, 9),
-        ({"max_episode_steps": -1}, 16),
-        ({"max_episode_steps": -1, "max_turns": 20}, 20),
         ({"max_turns": 2}, 2),
-        ({"max_turns": 9}, 6),
+        ({"max_turns": 9}, 9),
     ],
 )
 def test_a_truncated_episode_is_verified(options: dict[str, Any], turns: int) -> None:
@@ -340,18 +336,8 @@ def test_a_truncated_episode_is_verified(options: dict[str, Any], turns: int) ->
         assert info["reward_parts"] == {"correct": 0.0}
 
 
-def test_a_registration_without_the_wrapper_has_its_limit_too() -> None:
-    gymnasium.register("test/Plain-v0", entry_point="tests.environments:Adder", max_episode_steps=4)
-    try:
-        turn, (*_, info) = rounds(gymnasium.make("test/Plain-v0"))
-    finally:
-        del gymnasium.registry["test/Plain-v0"]
-    assert turn == 4
-    assert "reward_parts" in info
-
-
 def test_a_vector_takes_the_limit_too() -> None:
-    vector = gymnasium.make_vec("test/Adder-v0", num_envs=2, max_episode_steps=2)
+    vector = gymnasium.make_vec("test/Adder-v0", num_envs=2, max_turns=2)
     vector.reset(seed=0)
     action = assistant("", tool_call("add", a=1))
     vector.step([action, action])

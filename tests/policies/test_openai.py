@@ -198,7 +198,7 @@ async def test_a_model_that_is_not_offered() -> None:
 async def test_a_server_that_cannot_be_asked_for_its_models(models: Answer, kind: type[Exception]) -> None:
     async with serving(hang) as server:
         server.models = models
-        with pytest.raises(kind, match="openai:m at http://127.0.0.1"):
+        with pytest.raises(kind, match=r"openai:m at http://127\.0\.0\.1"):
             await server.policy(timeout=0.2).start()
 
 

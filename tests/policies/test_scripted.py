@@ -59,9 +59,7 @@ async def test_a_function_is_found_by_its_path() -> None:
         ("torn_script.f", "cannot import torn_script: SyntaxError"),
     ],
 )
-def test_a_path_to_nothing_is_named(
-    path: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_path_to_nothing_is_named(path: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "torn_script.py").write_text("def f(:\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with pytest.raises(ConfigError) as error:
@@ -76,12 +74,12 @@ async def test_what_is_no_message_is_a_policy_error(reply: Any) -> None:
 
 
 async def test_what_a_function_raises_is_a_policy_error() -> None:
-    with pytest.raises(PolicyError, match="script:tests.rollouts.broken: RuntimeError: no idea"):
+    with pytest.raises(PolicyError, match=r"script:tests\.rollouts\.broken: RuntimeError: no idea"):
         await say(ScriptedPolicy("tests.rollouts.broken"))
 
 
 async def test_a_person_writes_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("builtins.input", lambda prompt: 'add {"a": 1}')
+    monkeypatch.setattr("builtins.input", lambda prompt: 'add {"a":1}')
     assert (await say(HumanPolicy())).message == assistant("", tool_call("add", a=1))
 
     def end(prompt: str) -> str:
@@ -102,7 +100,9 @@ async def test_a_person_sees_what_is_new(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_lines_are_text_or_calls() -> None:
-    assert read_line("add", {"add"}) == assistant("", {"type": "function", "function": {"name": "add", "arguments": "{}"}})
+    assert read_line("add", {"add"}) == assistant(
+        "", {"type": "function", "function": {"name": "add", "arguments": "{}"}}
+    )
     assert read_line("  add {broken ", {"add"})["tool_calls"][0]["function"]["arguments"] == "{broken"  # type: ignore[typeddict-item]
     assert read_line("adding things", {"add"}) == assistant("adding things")
     assert read_line("", {"add"}) == assistant("")

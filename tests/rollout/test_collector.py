@@ -95,11 +95,8 @@ async def test_repeats_start_alike_and_tasks_do_not() -> None:
 
 async def test_the_plan_depends_on_the_seed_only() -> None:
     async def order(seed: int, parallel: int) -> list[str]:
-        names: list[str] = []
         collector = letters(num_tasks=9, seed=seed, num_samples_in_parallel=parallel)(policy=Script(answer))
-        async for group in collector.stream():
-            names.append(group.id)
-        return sorted(names)
+        return sorted([group.id async for group in collector.stream()])
 
     assert await order(0, 1) == await order(0, 7)
     assert await order(0, 1) != await order(1, 1)
@@ -287,8 +284,10 @@ async def test_a_run_is_extended_with_tasks_and_repeats(tmp_path: Path) -> None:
 async def test_a_run_may_be_asked_for_less(tmp_path: Path) -> None:
     await letters(num_tasks=8, num_repeats=2)(policy=Script(answer), output=tmp_path).collect()
     policy, asked = counting()
-    found = await trajectories(letters(num_tasks=3)(policy=policy, output=tmp_path))
-    assert len(found) == 3
+    less = letters(num_tasks=3)(policy=policy, output=tmp_path)
+    assert len(await trajectories(less)) == 3
+    assert less.summary is not None
+    assert (less.summary["planned"], less.summary["finished"]) == (16, 16)
     assert asked == []
     assert len(ids(tmp_path)) == 16
 
@@ -301,9 +300,7 @@ async def test_earlier_episodes_are_streamed_with_their_group(tmp_path: Path) ->
             raise PolicyError("not now")
         return say(prompt)
 
-    first = letters(num_repeats=2, max_attempts=1)(
-        policy=WordPolicy(codec, failing), codec=codec, output=tmp_path
-    )
+    first = letters(num_repeats=2, max_attempts=1)(policy=WordPolicy(codec, failing), codec=codec, output=tmp_path)
     await first.collect()
     second = letters(num_repeats=2)(policy=WordPolicy(codec, say), codec=codec, output=tmp_path)
     groups = [group async for group in second.stream()]
@@ -431,10 +428,13 @@ async def test_stopping_early_cancels_what_runs() -> None:
 
 
 async def test_an_error_of_the_reader_passes_through(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError):
+    async def read() -> None:
         async with aclosing(letters()(policy=Script(answer), output=tmp_path).stream()) as groups:
             async for _ in groups:
                 raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await read()
     assert await pending() == set()
     assert orjson.loads((tmp_path / "summary.json").read_bytes())["finished"] == len(ids(tmp_path)) > 0
     await letters()(policy=Script(answer), output=tmp_path).collect()
@@ -446,9 +446,13 @@ async def test_groups_that_are_ready_are_read_before_an_error() -> None:
     die = dies_after(9, PolicyError("gone"))
     collector = letters(max_attempts=1, num_samples_in_parallel=16)(policy=WordPolicy(codec, die), codec=codec)
     seen: list[Trajectory] = []
-    with pytest.raises(PolicyError, match="in a row"):
+
+    async def read() -> None:
         async for group in collector.stream():
-            seen += group.trajectories
+            seen.extend(group.trajectories)
+
+    with pytest.raises(PolicyError, match="in a row"):
+        await read()
     assert sum(t.finished for t in seen) == collector.progress.finished == 9
     assert await pending() == set()
 
@@ -461,7 +465,7 @@ async def test_cancelling_a_run_leaves_nothing_behind(tmp_path: Path) -> None:
 
     collector = letters(num_samples_in_parallel=26)(policy=Script(wait), output=tmp_path)
     task = asyncio.create_task(collector.collect())
-    while not collector.progress.finished:
+    while not collector.progress.finished:  # noqa: ASYNC110 -- there is nothing to wait for
         await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

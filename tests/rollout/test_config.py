@@ -127,7 +127,9 @@ def test_a_value_that_makes_no_sense_is_refused(settings: dict[str, Any]) -> Non
         parse_config({"env_ids": ["x/Y-v0"], **settings}).check()
 
 
-@pytest.mark.parametrize(("name", "value"), [("temperature", -1), ("top_p", 0), ("top_p", 1.1), ("max_output_tokens", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("temperature", -1), ("top_p", 0), ("top_p", 1.1), ("max_output_tokens", 0)]
+)
 def test_sampling_that_makes_no_sense_is_refused(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"{name} must be"):
         parse_config({"env_ids": ["x/Y-v0"], "responses_create_params": {name: value}}).check()
@@ -143,4 +145,6 @@ def test_a_collector_takes_the_same_settings() -> None:
     )
     again = Collector.from_config(config).config
     assert again.environments == config.environments
-    assert again == RolloutConfig(**{n: getattr(config, n) for n in config.__struct_fields__ if n != "env_ids"}, env_ids=again.env_ids)
+    assert again == RolloutConfig(
+        **{n: getattr(config, n) for n in config.__struct_fields__ if n != "env_ids"}, env_ids=again.env_ids
+    )

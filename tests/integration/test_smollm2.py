@@ -1,0 +1,75 @@
+"""The whole path with a real model: SmolLM2 plays real environments, and every token is accounted for."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from llmgym.policies import make_policy
+from llmgym.rollout import Collector, read_rollouts
+from llmgym.trajectory import Segment, Trajectory
+from tests.exactness import Recording, prove
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+ENVS = ["llmgym/Calculator-easy-v0", "llmgym/Wordle-easy-v0", "test/Talk-v0"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Trajectory], Recording, Any, Path]:
+    """Episodes of several environments, the engine's record of them, and the codec."""
+    folder = tmp_path_factory.mktemp("smollm2") / "run"
+    policy = Recording(make_policy("smollm2"))
+    collector = Collector(
+        ENVS, policy, output=folder, num_tasks=2, num_repeats=2, max_turns=3,
+        responses_create_params={"temperature": 0.8, "top_p": 0.9, "max_output_tokens": 40},
+    )  # fmt: skip
+
+    async def collect() -> list[Trajectory]:
+        found = [trajectory async for group in collector.stream() for trajectory in group.trajectories]
+        await policy.close()
+        return found
+
+    return asyncio.run(collect()), policy, collector._codec, folder
+
+
+def test_every_trajectory_is_what_the_engine_consumed_and_sampled(run: Any) -> None:
+    found, policy, codec, folder = run
+    assert len(found) == 4 * len(ENVS)
+    assert any(len(trajectory.turns) > 1 for trajectory in found)
+    for trajectory in [*found, *read_rollouts(folder)]:
+        prove(trajectory, policy.requests[trajectory.id], codec)
+        assert trajectory.reward is not None
+
+
+def test_logprobs_are_those_of_a_plain_forward_pass(run: Any) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from llmgym.policies.models import resolve
+
+    found, *_ = run
+    model = AutoModelForCausalLM.from_pretrained(resolve("smollm2"), dtype=torch.float32)
+    longest = max((segment for trajectory in found for segment in trajectory.segments), key=lambda s: len(s.ids))
+    assert np.allclose(recomputed(model, longest, 0.8, 0.9), longest.logprobs[longest.sampled], atol=2e-3)
+
+
+def recomputed(model: Any, segment: Segment, temperature: float, top_p: float) -> np.ndarray:
+    """Log-probabilities of a segment's sampled tokens under temperature and top-p, by one forward pass."""
+    import torch
+
+    ids = torch.tensor(segment.ids, dtype=torch.long)
+    with torch.inference_mode():
+        logprobs = torch.log_softmax(model(ids[None]).logits[0].double() / temperature, -1)
+    places = np.flatnonzero(segment.sampled)
+    rows = logprobs[places - 1]
+    ordered, order = rows.sort(-1, descending=True)
+    before = ordered.exp().cumsum(-1) - ordered.exp()
+    kept = torch.zeros_like(rows, dtype=torch.bool).scatter(1, order, before < top_p)
+    nucleus = rows.masked_fill(~kept, -torch.inf)
+    normal = nucleus - nucleus.logsumexp(-1, keepdim=True)
+    return normal[torch.arange(len(places)), ids[places]].numpy()

@@ -1,0 +1,96 @@
+"""Every trajectory says exactly what the engine consumed and sampled, whatever it sampled, for every family."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from llmgym.codec import ChatCodec, RendererCodec, TemplateCodec
+from llmgym.rollout import Collector, read_rollouts
+from llmgym.trajectory import Trajectory, dump_row
+from tests.codec import families
+from tests.exactness import FuzzPolicy, Recording, prove
+
+TEMPLATES = ["smollm2", "qwen2.5", "qwen3", "qwen3-training", "llama3.1", "mistral", "gemma", "phi3", "deepseek-r1"]
+
+
+def renderer_codec(family: str) -> ChatCodec:
+    from renderers import Llama3RendererConfig, Qwen3RendererConfig
+
+    config = {"qwen3": Qwen3RendererConfig, "llama3.1": Llama3RendererConfig}[family]()
+    return RendererCodec(families.tokenizer(family), config)
+
+
+async def fuzz(codec: ChatCodec, tokenizer: Any, output: Path, seed: int, **settings: Any) -> list[Trajectory]:
+    """Collect with the fuzzing policy and prove every trajectory, as given and as stored."""
+    policy = Recording(FuzzPolicy(tokenizer, codec.stop_token_ids, seed))
+    collector = Collector(
+        ["test/Talk-v0"], policy, codec=codec, output=output, num_tasks=30, num_repeats=2, seed=seed,
+        responses_create_params={"max_output_tokens": 24}, **settings,
+    )  # fmt: skip
+    found = [trajectory async for group in collector.stream() for trajectory in group.trajectories]
+    assert len(found) == 60
+    for trajectory in found:
+        assert trajectory.finished, trajectory.error
+        prove(trajectory, policy.requests[trajectory.id], codec)
+    for stored in read_rollouts(output):
+        prove(stored, policy.requests[stored.id], codec)
+    return found
+
+
+@pytest.mark.parametrize("family", TEMPLATES)
+async def test_template_codec_is_exact(family: str, tmp_path: Path) -> None:
+    tokenizer = families.tokenizer(family)
+    found = await fuzz(TemplateCodec(tokenizer), tokenizer, tmp_path / "run", seed=1)
+    assert max(len(trajectory.turns) for trajectory in found) >= 5
+    statuses = {trajectory.status for trajectory in found}
+    assert {"max_turns", "max_tokens"} <= statuses
+
+
+@pytest.mark.parametrize("family", ["qwen3", "llama3.1"])
+async def test_renderer_codec_is_exact(family: str, tmp_path: Path) -> None:
+    found = await fuzz(renderer_codec(family), families.tokenizer(family), tmp_path / "run", seed=2)
+    assert max(len(trajectory.turns) for trajectory in found) >= 5
+
+
+async def test_history_that_is_rewritten_starts_a_segment(tmp_path: Path) -> None:
+    tokenizer = families.tokenizer("qwen3")
+    found = await fuzz(TemplateCodec(tokenizer), tokenizer, tmp_path / "run", seed=3)
+    forked = [trajectory for trajectory in found if len(trajectory.segments) > 1]
+    assert forked
+    for trajectory in forked:
+        total = sum(int(segment.sampled.sum()) for segment in trajectory.segments)
+        assert total == trajectory.sampled_tokens  # each sampled token is in one loss mask
+
+
+@pytest.mark.parametrize("limit", [{"max_episode_tokens": 20}, {"max_turns": 2}])
+async def test_limits_leave_trajectories_exact(limit: dict[str, int], tmp_path: Path) -> None:
+    tokenizer = families.tokenizer("smollm2")
+    found = await fuzz(TemplateCodec(tokenizer), tokenizer, tmp_path / "run", seed=4, **limit)
+    if "max_turns" in limit:
+        assert max(len(trajectory.turns) for trajectory in found) == 2
+    else:
+        assert max(trajectory.sampled_tokens for trajectory in found) <= 20
+
+
+async def test_a_small_context_ends_episodes_and_leaves_them_exact() -> None:
+    tokenizer = families.tokenizer("smollm2")
+    codec = TemplateCodec(tokenizer)
+    policy = Recording(FuzzPolicy(tokenizer, codec.stop_token_ids, 5, context_length=600))
+    settings: dict[str, Any] = {"num_tasks": 40, "responses_create_params": {"max_output_tokens": 64}}
+    collector = Collector(["test/Talk-v0"], policy, codec=codec, **settings)
+    found = [group.trajectories[0] async for group in collector.stream()]
+    for trajectory in found:
+        prove(trajectory, policy.requests.get(trajectory.id, []), codec)
+        assert trajectory.reward is not None
+    assert "context_length" in {trajectory.status for trajectory in found}
+
+
+async def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
+    tokenizer = families.tokenizer("qwen3")
+    for trajectory in await fuzz(TemplateCodec(tokenizer), tokenizer, tmp_path / "run", seed=6):
+        line = dump_row(trajectory)
+        assert dump_row(Trajectory.from_row(orjson.loads(line))) == line
