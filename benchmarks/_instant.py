@@ -117,7 +117,12 @@ def measure(env_id: str, policy: InstantPolicy, codec: ChatCodec, episodes: int,
     settings.setdefault("num_samples_in_parallel", 64)
     with tempfile.TemporaryDirectory() as folder:
         collector = Collector(
-            settings.pop("env_ids", [env_id]), policy, codec=codec, output=Path(folder) / "run", num_tasks=episodes, **settings
+            settings.pop("env_ids", [env_id]),
+            policy,
+            codec=codec,
+            output=Path(folder) / "run",
+            num_tasks=episodes,
+            **settings,
         )
         cpu, wall = time.process_time(), time.perf_counter()
         summary = asyncio.run(collector.collect())

@@ -16,9 +16,7 @@ def table() -> str:
     lines = ["| id | what it is | domains | turns | tasks |", "|---|---|---|---|---|"]
     for entry in list_envs():
         origin = f"{entry.tasks.origin} ({entry.tasks.licence})"
-        lines.append(
-            f"| `{entry.id}` | {entry.summary} | {', '.join(entry.domains)} | {entry.max_turns} | {origin} |"
-        )
+        lines.append(f"| `{entry.id}` | {entry.summary} | {', '.join(entry.domains)} | {entry.max_turns} | {origin} |")
     return "\n".join(lines) + "\n"
 
 

@@ -81,7 +81,9 @@ class FuzzPolicy:
         rng, stop = self.rng, self.rng.choice(self.stops)
         noise = [rng.randrange(len(self.tokenizer)) for _ in range(rng.randrange(12))]
         call = f'<tool_call>\n{{"name": "echo", "arguments": {{"text": "{rng.choice("aé数")}"}}}}\n</tool_call>'
-        text = rng.choice(["", "hello", " ok\n", "<think>\nwell\n</think>\n\nyes", "<think>open", call, call + call, "é🙂 "])
+        text = rng.choice(
+            ["", "hello", " ok\n", "<think>\nwell\n</think>\n\nyes", "<think>open", call, call + call, "é🙂 "]
+        )
         spelled = self.tokenizer.encode(text, add_special_tokens=False)
         match rng.randrange(6):
             case 0:
@@ -150,5 +152,3 @@ def prove(trajectory: Trajectory, requests: Sequence[Request], codec: ChatCodec)
 def _without_ids(message: Message) -> dict[str, Any]:
     calls = [call["function"] for call in message.get("tool_calls", ())]
     return {**message, "tool_calls": calls}
-
-

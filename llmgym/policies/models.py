@@ -167,7 +167,7 @@ def _build(model: ModelInfo, folder: Path, say: Progress) -> None:
                 source.fill(made, say)
             except MissingExtraError:
                 raise
-            except Exception as error:  # noqa: BLE001  (the libraries behind a source raise whatever they like)
+            except Exception as error:  # noqa: BLE001  the libraries behind a source raise anything
                 causes.append(f"{source.label}: {_first_line(error)}")
                 say(f"{source.label} did not work: {_first_line(error)}")
                 continue

@@ -11,7 +11,20 @@ from tests.codec.families import tokenizer
 
 PIECES = st.one_of(
     st.text(max_size=20),
-    st.sampled_from(["<|im_start|>", "<|im_end|>", "<|im_end|> ", " <|im_start|>", "<tool_call>", "\n", "  ", "é", "🙂", "word " * 120]),
+    st.sampled_from(
+        [
+            "<|im_start|>",
+            "<|im_end|>",
+            "<|im_end|> ",
+            " <|im_start|>",
+            "<tool_call>",
+            "\n",
+            "  ",
+            "é",
+            "🙂",
+            "word " * 120,
+        ]
+    ),
 )
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import random
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+import threading
+import weakref
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +19,20 @@ import pytest
 
 pytest.importorskip("transformers")
 
+import numpy as np
 import torch
 import transformers
 
 from llmgym.errors import ConfigError, ContextLengthExceeded, PolicyError
-from llmgym.policies import transformers as module
 from llmgym.policies.base import Generation, Sampling, TokenPolicy
 from llmgym.policies.models import fetch
 from llmgym.policies.transformers import TransformersPolicy
+from llmgym.policies.transformers import worker as worker_module
+from llmgym.policies.transformers.kept import longest_prefix
+from llmgym.policies.transformers.runner import Runner
+from llmgym.policies.transformers.sampling import nucleus, sample
+from llmgym.policies.transformers.store import Store
+from llmgym.policies.transformers.worker import Worker
 
 hf: Any = transformers
 VOCABULARY = 128
@@ -52,6 +62,15 @@ CONFIGS: dict[str, Callable[[], Any]] = {
     "gpt2": lambda: hf.GPT2Config(vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=32, n_layer=2, n_head=4),
     "phi3": lambda: hf.Phi3Config(**SHAPE),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Several threads only get in each other's way with models this small."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -111,10 +130,14 @@ async def ask(
     return await policy.generate(ids, Sampling(**options), request_id=request, session_id=session)
 
 
+def plain_logits(model: Any, ids: Sequence[int], reply: Generation) -> torch.Tensor:
+    with torch.inference_mode():
+        return model(torch.tensor([[*ids, *reply.token_ids]])).logits[0, len(ids) - 1 : -1].float()
+
+
 def recompute(model: Any, ids: Sequence[int], reply: Generation, temperature: float, top_p: float) -> torch.Tensor:
     """Log-probabilities of a reply from one plain forward pass and a plain nucleus."""
-    with torch.inference_mode():
-        logits = model(torch.tensor([[*ids, *reply.token_ids]])).logits[0, len(ids) - 1 : -1].float()
+    logits = plain_logits(model, ids, reply)
     if temperature == 0:
         temperature, top_p = 1, 1
     probabilities = (logits / temperature).softmax(-1)
@@ -132,22 +155,27 @@ def load(folder: str) -> Any:
 
 
 @pytest.mark.parametrize("kind", list(CONFIGS))
-def test_greedy_equals_generate_and_logprobs_a_forward_pass(checkpoint: Callable[[str], str], kind: str) -> None:
+def test_greedy_takes_the_likeliest_tokens_of_a_plain_forward_pass(checkpoint: Callable[[str], str], kind: str) -> None:
     folder, prompts = checkpoint(kind), [prompt(length) for length in (1, 2, 7, 40, 41, 130)]
 
     async def body(policy: TransformersPolicy) -> list[Generation]:
         return await asyncio.gather(
-            *(ask(policy, ids, str(i), temperature=0, max_tokens=20) for i, ids in enumerate(prompts))
+            *(ask(policy, ids, str(i), temperature=0, max_tokens=12) for i, ids in enumerate(prompts))
         )
 
     model = load(folder)
     for ids, reply in zip(prompts, run(folder, body), strict=True):
-        expected = model.generate(
-            torch.tensor([ids]), max_new_tokens=20, do_sample=False, eos_token_id=None, pad_token_id=0
-        )
-        assert [*ids, *reply.token_ids] == expected[0].tolist()
-        assert reply.finish_reason == "length"
-        torch.testing.assert_close(torch.tensor(reply.logprobs), recompute(model, ids, reply, 0, 1), atol=1e-4, rtol=0)
+        assert (len(reply.token_ids), reply.finish_reason) == (12, "length")
+        expected = plain_logits(model, ids, reply).log_softmax(-1).max(-1)
+        assert list(reply.token_ids) == expected.indices.tolist()
+        torch.testing.assert_close(torch.tensor(reply.logprobs), expected.values, atol=1e-4, rtol=0)
+
+
+def test_greedy_equals_generate(llama: str) -> None:
+    ids = prompt(20)
+    reply: Generation = run(llama, lambda policy: ask(policy, ids, temperature=0, max_tokens=12))
+    options = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
+    assert [*ids, *reply.token_ids] == load(llama).generate(torch.tensor([ids]), **options)[0].tolist()
 
 
 def test_logprobs_are_of_the_distribution_that_was_sampled(llama: str) -> None:
@@ -167,7 +195,7 @@ def test_logprobs_are_of_the_distribution_that_was_sampled(llama: str) -> None:
     async def body(policy: TransformersPolicy) -> list[Generation]:
         return await asyncio.gather(
             *(
-                ask(policy, ids, str(i), temperature=temperature, top_p=top_p, max_tokens=16 + i, seed=i)
+                ask(policy, ids, str(i), temperature=temperature, top_p=top_p, max_tokens=8 + i, seed=i)
                 for i, (ids, (temperature, top_p)) in enumerate(zip(prompts, cases, strict=True))
             )
         )
@@ -180,7 +208,7 @@ def test_logprobs_are_of_the_distribution_that_was_sampled(llama: str) -> None:
 
 
 def test_samples_follow_the_distribution(llama: str) -> None:
-    ids, count = prompt(6), 2000
+    ids, count = prompt(6), 1000
 
     async def body(policy: TransformersPolicy) -> list[Generation]:
         return await asyncio.gather(
@@ -192,7 +220,7 @@ def test_samples_follow_the_distribution(llama: str) -> None:
     probability = torch.zeros(VOCABULARY)
     for reply in replies:
         probability[reply.token_ids[0]] = torch.tensor(reply.logprobs[0]).exp()
-    assert float((frequency - probability).abs().sum() / 2) < 0.08  # total variation, about 0.03 expected
+    assert float((frequency - probability).abs().sum() / 2) < 0.1  # total variation, about 0.04 expected
 
 
 def test_narrow_search_for_a_nucleus_equals_the_wide_one() -> None:
@@ -201,7 +229,6 @@ def test_narrow_search_for_a_nucleus_equals_the_wide_one() -> None:
         -1
     )
     top_p = torch.tensor([0.9, 0.5, 0.99, 0.3, 0.9, 0.9])
-    nucleus: Callable[..., torch.Tensor] = getattr(module, "_nucleus")  # noqa: B009  (private, for its fallback)
     torch.testing.assert_close(nucleus(logprobs, top_p, 16), nucleus(logprobs, top_p, 500))
 
 
@@ -359,8 +386,7 @@ def test_cancelling_frees_the_slot(llama: str, monkeypatch: pytest.MonkeyPatch) 
         long = asyncio.create_task(ask(policy, prompt(5), "long", max_tokens=CONTEXT))
         waiting = asyncio.create_task(ask(policy, prompt(6), "waiting", max_tokens=CONTEXT))
         short = asyncio.create_task(ask(policy, prompt(7), "short", max_tokens=3))
-        while not steps:
-            await asyncio.sleep(0.001)
+        await until(lambda: bool(steps))
         long.cancel()
         waiting.cancel()
         assert len((await short).token_ids) == 3
@@ -377,14 +403,21 @@ def test_cancelling_frees_the_slot(llama: str, monkeypatch: pytest.MonkeyPatch) 
 def count_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Record the batch size of every decoding step."""
     steps: list[int] = []
-    sample: Callable[..., Any] = getattr(module, "_sample")  # noqa: B009  (private)
 
-    def counting(logits: torch.Tensor, requests: Sequence[Any]) -> Any:
-        steps.append(len(requests))
-        return sample(logits, requests)
+    def counting(logits: torch.Tensor, *arguments: Any) -> Any:
+        steps.append(len(logits))
+        return sample(logits, *arguments)
 
-    monkeypatch.setattr(module, "_sample", counting)
+    monkeypatch.setattr(worker_module, "sample", counting)
     return steps
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(10_000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it did not happen within 10 s")
 
 
 def test_requests_are_batched_and_bounded(llama: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,7 +452,7 @@ def test_many_concurrent_requests_from_several_loops(llama: str) -> None:
     run(llama, body)
 
 
-@pytest.mark.parametrize("where", ["_sample", "_Runner.prefill", "_Store.move", "_Kept.keep"])
+@pytest.mark.parametrize("where", ["worker.sample", "runner.Runner.prefill", "store.Store.move", "kept.Kept.keep"])
 def test_a_crash_of_the_worker_reaches_everyone(llama: str, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     def crash(*_args: object) -> None:
         raise MemoryError("no more")
@@ -430,7 +463,7 @@ def test_a_crash_of_the_worker_reaches_everyone(llama: str, monkeypatch: pytest.
             *(ask(policy, prompt(9, seed=i), str(i), max_tokens=2 + i) for i in range(12)), return_exceptions=True
         )
         failed = [reply for reply in replies if isinstance(reply, PolicyError)]
-        assert len(failed) == 12 if where in {"_sample", "_Runner.prefill"} else len(failed) >= 8
+        assert len(failed) == 12 if where in {"worker.sample", "runner.Runner.prefill"} else len(failed) >= 8
         assert all("MemoryError" in str(error) and isinstance(error.__cause__, MemoryError) for error in failed)
         with pytest.raises(PolicyError, match=r"MemoryError.*start the policy again") as later:
             await ask(policy, prompt(3))
@@ -443,15 +476,30 @@ def test_a_crash_of_the_worker_reaches_everyone(llama: str, monkeypatch: pytest.
     run(llama, body, max_batch=4)
 
 
-def test_nan_is_an_error(checkpoint: Callable[[str], str], tmp_path: Path) -> None:
+def test_nan_fails_one_request_alone(checkpoint: Callable[[str], str], tmp_path: Path) -> None:
     model = load(checkpoint("llama"))
     with torch.no_grad():
-        model.lm_head.weight[5] = float("nan")
-    folder = tmp_path / "nan"
-    model.save_pretrained(folder)
-    hf.AutoTokenizer.from_pretrained(checkpoint("llama")).save_pretrained(folder)
-    with pytest.raises(PolicyError, match="nan"):
-        run(str(folder), lambda policy: ask(policy, prompt(4)))
+        model.get_input_embeddings().weight[5] = float("nan")
+    model.save_pretrained(tmp_path)
+    hf.AutoTokenizer.from_pretrained(checkpoint("llama")).save_pretrained(tmp_path)
+    poisoned = [[5, 7], [7, 5], [*prompt(40), 5], [5, *prompt(90)]]
+    healthy = [[token for token in prompt(12 + i, seed=i) if token != 5] for i in range(4)]
+
+    async def body(policy: TransformersPolicy) -> None:
+        for _ in range(2):  # the second time in rows that had NaN in them
+            bad, good = [], []
+            for i, (one, other) in enumerate(zip(poisoned, healthy, strict=True)):
+                bad.append(ask(policy, one, f"bad {i}", request=f"bad {i}", max_tokens=4))
+                good.append(ask(policy, other, f"good {i}", temperature=0, max_tokens=1))
+            failed = await asyncio.gather(*bad, *good, return_exceptions=True)
+            for i, error in enumerate(failed[:4]):
+                assert isinstance(error, PolicyError)
+                assert f"NaN for request bad {i};" in str(error)
+            for ids, reply in zip(healthy, failed[4:], strict=True):
+                assert isinstance(reply, Generation)
+                assert reply.logprobs == pytest.approx(recompute(model, ids, reply, 0, 1).tolist(), abs=1e-4)
+
+    run(str(tmp_path), body)
 
 
 def test_closing_fails_what_is_pending(llama: str) -> None:
@@ -471,6 +519,216 @@ def test_closing_fails_what_is_pending(llama: str) -> None:
     asyncio.run(main())
 
 
+def test_closing_from_another_loop(llama: str) -> None:
+    async def body(policy: TransformersPolicy) -> None:
+        pending = asyncio.create_task(ask(policy, prompt(5), max_tokens=CONTEXT))
+        await asyncio.sleep(0.01)
+        await asyncio.to_thread(asyncio.run, policy.close())
+        with pytest.raises(PolicyError, match="was closed"):
+            await pending
+
+    run(llama, body)
+
+
+def test_two_loops_in_turn(llama: str) -> None:
+    policy = TransformersPolicy(llama, device="cpu")
+    asyncio.run(policy.start())
+    replies = [asyncio.run(ask(policy, prompt(9), max_tokens=3, seed=1)) for _ in range(2)]
+    asyncio.run(policy.close())
+    assert replies[0].token_ids == replies[1].token_ids
+    assert replies[1].cached_tokens == 8
+
+
+def test_a_loop_that_is_closed_on_its_requests_frees_their_slots(llama: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = count_steps(monkeypatch)
+    policy = TransformersPolicy(llama, device="cpu", max_batch=1)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(policy.start())
+    tasks = [loop.create_task(ask(policy, prompt(5), str(i), max_tokens=CONTEXT)) for i in range(2)]
+    loop.run_until_complete(until(lambda: bool(steps)))
+    loop.close()
+    asyncio.run(ask(policy, prompt(6), "other", max_tokens=1))
+    assert len(steps) < CONTEXT / 2
+    for task in tasks:
+        setattr(task, "_log_destroy_pending", False)  # noqa: B010  it is left pending on purpose
+        task.get_coro().close()  # pyright: ignore[reportOptionalMemberAccess]
+    asyncio.run(policy.close())
+
+
+def test_the_prompt_is_read_at_once(llama: str) -> None:
+    ids = prompt(20)
+
+    async def body(policy: TransformersPolicy) -> None:
+        live = list(ids)
+        task = asyncio.create_task(ask(policy, live, temperature=0, max_tokens=8))
+        await asyncio.sleep(0)
+        live[:] = [99]
+        reply = await task
+        assert live == [99]
+        assert list(reply.token_ids) == list((await ask(policy, ids, "b", temperature=0, max_tokens=8)).token_ids)
+
+    run(llama, body)
+
+
+@pytest.mark.parametrize("by", ["cancelling", "closing"])
+def test_a_long_prefill_can_be_interrupted(llama: str, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    ids, widths, first, go_on = prompt(400), list[int](), threading.Event(), threading.Event()
+    prefill = Runner.prefill
+
+    def slow(runner: Runner, row: int, chunks: Sequence[Any], starts: Sequence[int]) -> None:
+        prefill(runner, row, chunks, starts)
+        widths.append(max(map(len, chunks)))
+        if len(widths) > 1:  # the first is the proof at the start
+            first.set()
+            go_on.wait(10)
+
+    monkeypatch.setattr(worker_module, "PASS_TOKENS", 64)
+    monkeypatch.setattr(Runner, "prefill", slow)
+
+    async def body(policy: TransformersPolicy) -> None:
+        task = asyncio.create_task(ask(policy, ids))
+        await asyncio.to_thread(first.wait, 10)
+        if by == "closing":
+            closing = asyncio.create_task(policy.close())
+            await until(lambda: bool(getattr(getattr(policy, "_worker"), "_stopping")))  # noqa: B009
+            go_on.set()
+            with pytest.raises(PolicyError, match="was closed"):
+                await task
+            await closing
+            return
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go_on.set()
+        reply = await ask(policy, ids, "other", temperature=0, max_tokens=4)
+        assert reply.cached_tokens == 64  # what was prefilled is whole, and kept
+        expected = recompute(load(llama), ids, reply, 0, 1)
+        assert reply.logprobs == pytest.approx(expected.tolist(), abs=1e-4)
+
+    run(llama, body)
+    assert widths[:2] == [8, 64]
+    assert len(widths) == (2 if by == "closing" else 8)
+
+
+def test_memory_for_running_requests_is_bounded(llama: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    reserve = Store.reserve
+
+    def recording(store: Store, rows: int, length: int) -> None:
+        reserve(store, rows, length)
+        sizes.append(store.cells)
+
+    monkeypatch.setattr(Store, "reserve", recording)
+
+    async def body(policy: TransformersPolicy) -> None:
+        short = [ask(policy, prompt(5, seed=i), str(i), max_tokens=2 + i) for i in range(16)]
+        long = [ask(policy, prompt(400, seed=i), f"long {i}", temperature=0, max_tokens=100) for i in range(3)]
+        more = [ask(policy, prompt(300, seed=i), f"more {i}", max_tokens=2 + i) for i in range(8)]
+        replies = await asyncio.gather(*short, *long, *more)
+        model = load(llama)
+        for i in range(3):
+            expected = recompute(model, prompt(400, seed=i), replies[16 + i], 0, 1)
+            assert replies[16 + i].logprobs == pytest.approx(expected.tolist(), abs=1e-4)
+
+    run(llama, body, max_batch_tokens=4096)
+    assert max(sizes) == 4096
+
+
+def test_a_store_keeps_what_is_there_as_it_grows_and_shrinks() -> None:
+    store, generator = Store(1000, 4096), random.Random(0)
+    store.reserve(1, 1)
+    cells = torch.randn(1, 1000, 2, 3)
+    for _ in range(200):
+        length = generator.randint(1, 1000)
+        rows = generator.randint(1, max(1, 4096 // length))
+        store.clear()
+        store.reserve(rows, length)
+        for row in range(rows):
+            store.put(row, {0: (cells[:, :length] + row, -cells[:, :length] - row)}, length)
+        longer = generator.randint(length, 1000)
+        more = generator.randint(rows, max(rows, 4096 // longer))
+        store.reserve(more, longer)
+        assert store.length >= longer
+        assert store.cells <= max(4096, more * min(-(-longer // 256) * 256, 1000))
+        store.put(more - 1, {0: (cells[:, :longer], cells[:, :longer])}, longer)
+        for row in range(rows if more > rows else rows - 1):
+            keys, values = store.get(row, length)[0]
+            assert torch.equal(keys, cells[:, :length] + row)
+            assert torch.equal(values, -cells[:, :length] - row)
+
+
+def test_the_longest_prefix_is_found() -> None:
+    generator = random.Random(0)
+
+    def shared(one: Sequence[int], other: Sequence[int]) -> int:
+        return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+    for _ in range(500):
+        ids, *others = ([generator.randint(0, 1) for _ in range(generator.randint(0, 8))] for _ in range(6))
+        sources = [(np.array(other, np.int64), row) for row, other in enumerate(others)]
+        length, row = longest_prefix(np.array(ids, np.int64), sources)
+        assert length == max(shared(ids, other) for other in others)
+        assert row is None if not length else isinstance(row, int) and shared(ids, others[row]) == length
+
+
+def workers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("llmgym-")]
+
+
+def test_a_policy_that_is_dropped_unclosed_ends(llama: str) -> None:
+    asyncio.run(TransformersPolicy(llama, device="cpu").start())
+    gc.collect()
+    for thread in workers():
+        thread.join(10)
+    assert not workers()
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_an_error_that_is_held_does_not_hold_the_model(
+    llama: str, monkeypatch: pytest.MonkeyPatch, crash: bool
+) -> None:
+    def fail(*_args: object) -> None:
+        raise MemoryError
+
+    async def body(policy: TransformersPolicy) -> tuple[BaseException, weakref.ref[Any]]:
+        worker: Worker = getattr(policy, "_worker")  # noqa: B009  private
+        model = weakref.ref(getattr(getattr(worker, "_runner"), "_model"))  # noqa: B009  private
+        if crash:
+            monkeypatch.setattr(worker_module, "sample", fail)
+        task = asyncio.create_task(ask(policy, prompt(5), max_tokens=CONTEXT))
+        await asyncio.sleep(0.01)
+        await policy.close()
+        with pytest.raises(PolicyError) as raised:
+            await task
+        return raised.value, model
+
+    error, model = run(llama, body)
+    gc.collect()
+    assert error.__traceback__ is not None
+    assert model() is None
+
+
+LEAVE = """
+import asyncio, sys
+from llmgym.policies.base import Sampling
+from llmgym.policies.transformers import TransformersPolicy
+
+loop = asyncio.new_event_loop()
+busy, idle = (TransformersPolicy(sys.argv[1], device="cpu") for _ in range(2))
+for policy in (busy, idle):
+    loop.run_until_complete(policy.start())
+requests = [busy.generate([5] * 9, Sampling(max_tokens=490), request_id="", session_id=str(i)) for i in range(4)]
+tasks = [loop.create_task(request) for request in requests]
+loop.run_until_complete(asyncio.sleep(0.05))
+assert not any(task.done() for task in tasks)
+"""
+
+
+def test_a_script_that_forgets_to_close_exits_cleanly(llama: str) -> None:
+    done = subprocess.run([sys.executable, "-c", LEAVE, llama], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_loop_that_ends_early_harms_nobody(llama: str) -> None:
     async def body(policy: TransformersPolicy) -> None:
         async def give_up() -> None:
@@ -488,7 +746,8 @@ def test_a_loop_that_ends_early_harms_nobody(llama: str) -> None:
     [
         ([], {}, "one or more ids from 0 to 127"),
         ([VOCABULARY], {}, "one or more ids from 0 to 127"),
-        ([-1], {}, "one or more ids from 0 to 127"),
+        ([-1], {}, "one or more ids from 0 to 127, but it has -1"),
+        ([[5, 6]], {}, r"shape is \[1, 2\]"),
         ([5], {"temperature": -1.0}, "temperature >= 0"),
         ([5], {"temperature": float("nan")}, "temperature >= 0"),
         ([5], {"top_p": 0.0}, "top_p"),
@@ -496,7 +755,7 @@ def test_a_loop_that_ends_early_harms_nobody(llama: str) -> None:
         ([5], {"max_tokens": 0}, "max_tokens"),
     ],
 )
-def test_malformed_requests_fail_alone(llama: str, ids: list[int], options: dict[str, Any], error: str) -> None:
+def test_malformed_requests_fail_alone(llama: str, ids: Any, options: dict[str, Any], error: str) -> None:
     async def body(policy: TransformersPolicy) -> None:
         with pytest.raises(PolicyError, match=error):
             await ask(policy, ids, **options)

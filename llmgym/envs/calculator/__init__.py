@@ -66,7 +66,7 @@ class Calculator(ToolEnv):
     ## Registered Variants
 
     - `llmgym/Calculator-v0`: four operations.
-    - `llmgym/Calculator-easy-v0`: one operation on numbers up to 30.
+    - `llmgym/Calculator-easy-v0`: one addition or subtraction of numbers up to 20.
     - `llmgym/Calculator-hard-v0`: nine operations, five levels deep, powers, negative and decimal numbers.
 
     ## Version History

@@ -29,6 +29,16 @@ _ENDINGS = (
     "Close with the number that you get.",
     "State the number last.",
 )
+
+# What one operation gives needs no working out in the reply, and small models lose it there.
+_TERSE_ENDINGS = (
+    "Answer with just the number.",
+    "Reply with only the number.",
+    "Give the number alone.",
+    "Write just the number, nothing else.",
+    "Say only the number.",
+    "Your reply is to be the number and nothing else.",
+)
 _ASK = ("What is {}?", "Calculate {}.", "Work out {}.", "Compute {}.", "How much is {}?", "Find the value of {}.")
 _SPOKEN = {
     "add": ("the sum of {} and {}", "{} plus {}"),
@@ -82,7 +92,7 @@ class Problems:
             if problem := self._problem(rng):
                 text, expression = problem
                 answer = value_of(expression)
-                prompt = f"{_pick(rng, _OPENINGS)}{text} {_pick(rng, _ENDINGS)}"
+                prompt = f"{_pick(rng, _OPENINGS)}{text} {_pick(rng, _ENDINGS if self.steps > 1 else _TERSE_ENDINGS)}"
                 if final_number(prompt) != answer:  # a parrot must not be right
                     return Task(prompt=prompt, answer=format_number(answer), metadata={"plan": plan_of(expression)})
         raise ConfigError(f"found no problem with {self} in {_TRIES} tries; allow more operations or larger operands")

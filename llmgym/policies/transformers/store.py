@@ -32,6 +32,11 @@ class Store:
         self.length = 0
         self.bytes_per_cell = 0
 
+    @property
+    def cells(self) -> int:
+        """Cells that there is room for in all rows together."""
+        return self._capacity * self.length
+
     def reserve(self, rows: int, length: int) -> None:
         """Make room for the first rows and cells, keeping what is there.
 

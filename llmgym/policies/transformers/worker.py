@@ -68,7 +68,7 @@ class Worker:
             with torch.inference_mode():
                 while self._collect():
                     self._step()
-        except BaseException as error:  # noqa: BLE001  (a thread has nobody else to tell)
+        except BaseException as error:  # noqa: BLE001  a thread has nobody else to tell
             traceback.clear_frames(error.__traceback__)  # they hold the model, and callers may hold the error
             ended = (f"the worker thread of {self._name} died of {error!r}; close and start the policy again", error)
         with self._changed:
@@ -145,7 +145,7 @@ class Worker:
         tokens, logprobs = sample(logits, [request.sampling for request in rows], draws)
         for row, (request, token, logprob) in enumerate(zip(rows, tokens, logprobs, strict=True)):
             if math.isnan(logprob):
-                request.fail(PolicyError(f"the model gives NaN for {request.request_id}; try dtype='float32'"))
+                request.fail(PolicyError(f"the model gives NaN for request {request.request_id}; try dtype='float32'"))
                 request.filled = 0
                 self._runner.store.wipe(row)  # or it would spread to the row's next request
                 leaving.append(row)
@@ -161,7 +161,8 @@ class Worker:
         store = self._runner.store
         for row in sorted(leaving, reverse=True):
             request, last = self._rows[row], self._rows.pop()
+            if last is not request:
+                self._rows[row] = last  # before anything can fail, so that a failure finds it
             self._kept.keep(request, store, row)
             if last is not request:
-                self._rows[row] = last
                 store.move(len(self._rows), row, last.filled)
