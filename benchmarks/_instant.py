@@ -71,9 +71,10 @@ class InstantPolicy:
         self._latency = latency
         self._turns: dict[str, int] = {}
         self.waiting = 0
+        self.prompt_bytes = 0  # of the first prompts: a list takes 8 for each token
 
     def _reply(self, text: str, tokens: int, stop: int) -> Generation:
-        tail = self.tokenizer.encode("\n" + text, add_special_tokens=False) + [stop]
+        tail = [*self.tokenizer.encode("\n" + text, add_special_tokens=False), stop]
         filler = self.tokenizer.encode(FILLER, add_special_tokens=False)
         missing = tokens - len(tail)
         assert missing >= 0, f"{text!r} alone has {len(tail)} tokens"
@@ -93,6 +94,7 @@ class InstantPolicy:
         """The reply of this turn."""
         turn = self._turns.get(session_id, 0)
         self._turns[session_id] = turn + 1
+        self.prompt_bytes += 0 if turn else 8 * len(prompt_ids)
         if self._latency is not None:
             self.waiting += 1
             await asyncio.sleep(self._latency())
@@ -113,11 +115,9 @@ def one_core() -> None:
 
 def measure(env_id: str, policy: InstantPolicy, codec: ChatCodec, episodes: int, **settings: Any) -> dict[str, Any]:
     """Collect episodes into a run folder; gives CPU and wall seconds, turns and tokens."""
-    # The instant policy knows no resource that more than some episodes at once would fill.
-    settings.setdefault("num_samples_in_parallel", 64)
     with tempfile.TemporaryDirectory() as folder:
         collector = Collector(
-            settings.pop("env_ids", [env_id]),
+            [env_id],
             policy,
             codec=codec,
             output=Path(folder) / "run",

@@ -129,7 +129,8 @@ def is_cancellation(error: BaseException) -> bool:
 
 # --- blocking work ------------------------------------------------------------------------------
 
-_CORES = os.cpu_count() or 1
+# The cores that this process may use: a container has fewer than its host.
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _LIMITS = {"thread": min(32, _CORES + 4), "process": _CORES}
 _permits: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphore]] = (
     weakref.WeakKeyDictionary()

@@ -23,7 +23,7 @@ from gymnasium.error import ResetNeeded
 
 from llmgym.concurrency import drive, drive_in_background, in_process, in_thread, is_cancellation, suspends, within
 from llmgym.errors import EnvironmentFailure, TaskError, ToolError
-from llmgym.messages import Message, ToolCall, as_assistant, system, user
+from llmgym.messages import Message, ToolCall, as_assistant, scrub, system, user
 from llmgym.rewards import Reward
 from llmgym.spaces import AssistantSpace, MessagesSpace
 from llmgym.tasks import Task, TaskSet, task_from_row
@@ -429,7 +429,7 @@ def _read_reply(reply: Any) -> list[Message] | None:
     for message in messages:
         if message["role"] not in ("system", "user", "tool") or not isinstance(message["content"], str):
             raise ValueError(f"not a message with a role and text: {message!r:.200}")
-    return messages
+    return [message | {"content": scrub(message["content"])} for message in messages]
 
 
 def _copies(messages: Sequence[Message]) -> Observation:

@@ -213,6 +213,10 @@ class RowTasks(TaskSet):
         """Leave the rows out: a worker process loads them itself."""
         return {"_source": self._source, "_row": self._row}
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> RowTasks:
+        """The same: `gymnasium.make` copies its arguments, and thousands of slots share one set."""
+        return self
+
     @cached_property
     def _tasks(self) -> dict[str, list[Task]]:
         tasks: dict[str, list[Task]] = {}

@@ -396,7 +396,8 @@ def _limit(subject: _Subject) -> None:
     env = subject.make(max_turns=1)
     if env.spec is not None and env.spec.max_episode_steps is not None:
         raise _Fault(
-            "registered with max_episode_steps, which cuts an episode off unverified; register kwargs={'max_turns': ...}"
+            "registered with max_episode_steps, which cuts an episode off unverified; "
+            "register kwargs={'max_turns': ...}"
         )
     env.reset(seed=subject.seed)
     *_, truncated, info = env.step(assistant("", tool_call("no_such_tool")))

@@ -82,6 +82,8 @@ def run(
         print_json(summary)
     else:
         _print_summary(summary, collector.progress.last_error, output)
+    if summary["failed"] and not summary["finished"]:
+        sys.exit(1)
 
 
 def _setting(text: str) -> tuple[str, Any]:

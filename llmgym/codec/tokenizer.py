@@ -84,14 +84,14 @@ class FastTokenizer:
         start = 0
         for found in [*self._control.finditer(text), None]:
             piece = text[start : found.start() if found else None]
-            if piece and (encoded := known.get(piece)) is None:
+            encoded = known.get(piece)
+            if encoded is None:
                 encoded = self._backend.encode(piece, add_special_tokens=False).ids
                 if len(piece) >= _LONG_CHARS:
                     if len(known) >= _LONG_TEXTS:
                         known.clear()
                     known[piece] = encoded
-            if piece:
-                ids += encoded
+            ids += encoded
             if found:
                 ids.append(self.special[found[0]])
                 start = found.end()

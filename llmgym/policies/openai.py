@@ -15,6 +15,9 @@ from llmgym.policies.base import ChatGeneration, Sampling
 T = TypeVar("T")
 
 
+_PROBE_S = 20.0
+
+
 class OpenAIPolicy:
     """Chat completions of an OpenAI-compatible server.
 
@@ -65,7 +68,9 @@ class OpenAIPolicy:
         except openai.OpenAIError as error:
             raise PolicyUnavailable(f"{self.name}: {error}") from error
         try:
-            response = await client.models.with_raw_response.list()
+            # A server that hangs is found here, in seconds.
+            probe = client.with_options(timeout=min(_PROBE_S, self._options["timeout"]), max_retries=1)
+            response = await probe.models.with_raw_response.list()
             offered = [model.id for model in _decode(response.text, _Models).data]
         except openai.NotFoundError:
             offered = []  # a server need not list its models
@@ -100,7 +105,7 @@ class OpenAIPolicy:
             "messages": list(messages),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
-            "max_tokens": sampling.max_tokens,
+            "max_completion_tokens": sampling.max_tokens,
         }
         if tools:
             request["tools"] = list(tools)

@@ -113,7 +113,7 @@ async def test_a_request_and_its_reply() -> None:
     assert server.requests == [
         {
             "model": "m", "messages": [user("hi")], "tools": [TOOL],
-            "temperature": 0.3, "top_p": 0.9, "max_tokens": 11, "seed": 5,
+            "temperature": 0.3, "top_p": 0.9, "max_completion_tokens": 11, "seed": 5,
         }
     ]  # fmt: skip
 

@@ -28,6 +28,7 @@ def load(name: str, device: str | None, dtype: Dtype) -> tuple[Any, Any]:
     wanted = "float32" if dtype == "auto" and target.type == "cpu" else dtype
     try:
         folder = resolve(name)
+        hf.utils.logging.disable_progress_bar()
         tokenizer = hf.AutoTokenizer.from_pretrained(folder)
         model = hf.AutoModelForCausalLM.from_pretrained(folder, dtype=wanted)
         return model.to(target).eval(), tokenizer
