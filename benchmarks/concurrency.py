@@ -70,23 +70,27 @@ def main() -> None:
     instant = InstantPolicy(tokenizer, REPLIES, TOKENS, stop)
     measure(ENV, instant, codec, 200, seed=1)  # warm
     memory = idle_bytes(tokenizer, codec, episodes)
-    work = measure(ENV, InstantPolicy(tokenizer, REPLIES, TOKENS, stop), codec, episodes, seed=2)
-    waits: list[float] = []
-    simulated = InstantPolicy(tokenizer, REPLIES, TOKENS, stop, latency(waits))
-    run = measure(ENV, simulated, codec, episodes, seed=2, num_samples_in_parallel=episodes)
     turns = len(REPLIES)
-    longest = max(sum(waits[i::episodes][:turns]) for i in range(episodes))
-    ideal = max(work["cpu_s"], longest)
+    work, wall, longest = float("inf"), float("inf"), 0.0
+    for seed in range(3):  # in turn and the best of each, so that a busy machine is busy for both
+        plain = InstantPolicy(tokenizer, REPLIES, TOKENS, stop)
+        work = min(work, measure(ENV, plain, codec, episodes, seed=seed)["cpu_s"])
+        waits: list[float] = []
+        simulated = InstantPolicy(tokenizer, REPLIES, TOKENS, stop, latency(waits))
+        run = measure(ENV, simulated, codec, episodes, seed=seed, num_samples_in_parallel=episodes)
+        wall = min(wall, run["wall_s"])
+        longest = max(sum(waits[i::episodes][:turns]) for i in range(episodes))
+    ideal = max(work, longest)
     report(
         "concurrency",
         {
             "episodes": episodes,
-            "turns": run["turns"],
-            "wall_s": run["wall_s"],
+            "turns": turns * episodes,
+            "wall_s": wall,
             "ideal_s": ideal,
-            "work_s": work["cpu_s"],
+            "work_s": work,
             "longest_wait_s": longest,
-            "ratio": run["wall_s"] / ideal,
+            "ratio": wall / ideal,
             "idle_kb_per_episode": memory / 1024,
         },
     )

@@ -47,7 +47,7 @@ async def test_template_codec_is_exact(family: str, tmp_path: Path) -> None:
     found = await fuzz(TemplateCodec(tokenizer), tokenizer, tmp_path / "run", seed=1)
     assert max(len(trajectory.turns) for trajectory in found) >= 5
     statuses = {trajectory.status for trajectory in found}
-    assert {"max_turns", "max_tokens"} <= statuses
+    assert "max_tokens" in statuses
 
 
 @pytest.mark.parametrize("family", ["qwen3", "llama3.1"])

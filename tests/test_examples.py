@@ -1,0 +1,57 @@
+"""The examples and the code of the README run as they stand."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments: str, folder: Path = ROOT) -> str:
+    done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+
+
+def test_the_gymnasium_loop_of_the_examples() -> None:
+    assert "reward" in run("examples/gymnasium_loop.py")
+
+
+def test_the_gymnasium_loop_of_the_readme() -> None:
+    loop = next(block for block in blocks("python") if "gymnasium.make" in block)
+    assert "'correct'" in run("-c", loop)
+
+
+def test_the_environment_of_the_readme_is_that_of_the_examples() -> None:
+    written = next(block for block in blocks("python") if "class Capitals" in block)
+    example = (ROOT / "examples/capitals/capitals.py").read_text("utf-8")
+    for line in written.splitlines():
+        code = line.partition("  #")[0].strip()
+        if code.startswith(("@", "tasks", "return CAP", "return float", "return [", "CAPITALS")):
+            assert code in example
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_example_package_passes_the_conformance_kit() -> None:
+    said = run("-m", "llmgym", "--registry", "registry.yaml", "check", "capitals/Capitals-v0", folder=ROOT / "examples/capitals")
+    assert "all checks passed" in said
+
+
+def test_the_environment_table_is_up_to_date() -> None:
+    run("docs/tables.py", "--check")
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(600)
+def test_the_collecting_example(tmp_path: Path) -> None:
+    said = run("examples/collect.py", str(tmp_path / "run"))
+    assert said.count("rewards") == 4
