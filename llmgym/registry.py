@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import inspect
 import os
 import re
 import warnings
@@ -301,5 +302,5 @@ def describe(env_id: str) -> dict[str, Any]:
         "source": found.source,
         "splits": {split: env.tasks.size(split) for split in env.tasks.splits},
         "tools": [tool.schema for tool in env.tools.values()],
-        "documentation": (type(env).__doc__ or "").strip(),
+        "documentation": inspect.cleandoc(type(env).__doc__ or ""),
     }
