@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from llmgym.registry import describe, list_envs, register_envs
 
 if TYPE_CHECKING:
+    from llmgym.batch import TokenBatch
     from llmgym.env import Episode, ToolEnv
     from llmgym.errors import LLMGymError, ToolError
     from llmgym.messages import Message, assistant, system, tool_call, user
     from llmgym.policies import ChatPolicy, Generation, Sampling, TokenPolicy, make_policy
     from llmgym.rewards import Part, Reward
-    from llmgym.rollout import Collector, Group, RolloutConfig, read_rollouts
+    from llmgym.rollout import Collector, Group, GroupFilter, RolloutConfig, batches, read_rollouts
     from llmgym.spaces import AssistantSpace, MessagesSpace
     from llmgym.tasks import Task, TaskSet
     from llmgym.tools import tool
@@ -52,6 +53,9 @@ _LAZY = {
     # rollouts
     "Collector": "rollout",
     "Group": "rollout",
+    "GroupFilter": "rollout",
+    "batches": "rollout",
+    "TokenBatch": "batch",
     "RolloutConfig": "rollout",
     "read_rollouts": "rollout",
     "Trajectory": "trajectory",
@@ -68,6 +72,7 @@ __all__ = [
     "Episode",
     "Generation",
     "Group",
+    "GroupFilter",
     "LLMGymError",
     "Message",
     "MessagesSpace",
@@ -81,10 +86,12 @@ __all__ = [
     "TokenPolicy",
     "ToolEnv",
     "ToolError",
+    "TokenBatch",
     "Trajectory",
     "Turn",
     "__version__",
     "assistant",
+    "batches",
     "describe",
     "list_envs",
     "make_policy",

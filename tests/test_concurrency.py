@@ -174,7 +174,10 @@ async def test_within_keeps_the_task_and_its_own_deadlines() -> None:
 
 
 async def test_cancelling_goes_through() -> None:
-    task = asyncio.create_task(within(EVER, asyncio.sleep(EVER)))
+    async def wait() -> None:
+        await within(EVER, asyncio.sleep(EVER))
+
+    task = asyncio.create_task(wait())
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llmgym.rollout.batches import GroupFilter, batches
 from llmgym.rollout.collector import Collector, Group, Progress
 from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfig, load_config, parse_config
 from llmgym.rollout.episode import ChatSpeaker, Limits, TokenSpeaker, run_episode
@@ -14,12 +15,14 @@ __all__ = [
     "EnvConfig",
     "EpisodeRecord",
     "Group",
+    "GroupFilter",
     "Limits",
     "Progress",
     "ResponsesCreateParams",
     "RolloutConfig",
     "RunStore",
     "TokenSpeaker",
+    "batches",
     "load_config",
     "parse_config",
     "pass_at_k",

@@ -1,0 +1,169 @@
+"""Token batches: trajectories padded for a trainer, as NumPy or torch arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmgym.trajectory import Segment, Trajectory, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """Padded rows, one for each segment in which something was sampled.
+
+    B is the number of rows, P the longest prompt, C the longest completion. A completion starts with the
+    row's first sampled token and holds what came between replies too, which `loss_mask` leaves out.
+
+    Attributes:
+        prompt_ids: int64[B, P]; padded on the left.
+        completion_ids: int64[B, C]; padded on the right.
+        attention_mask: bool[B, P + C]; false on padding.
+        loss_mask: bool[B, C]; true on sampled tokens.
+        logprobs: float32[B, C]; log-probability (nats) of each sampled token when it was sampled, else 0.
+        rewards: float32[B, C]; each turn's reward, on its last sampled token. They sum to the
+            episode's reward over its rows.
+        episode_rewards: float32[B]; reward of the row's whole episode.
+        group_ids: int64[B]; equal for episodes of one task, numbered from 0.
+        episode_ids: int64[B]; equal for the segments of one episode, numbered from 0.
+        policy_versions: int64[B, C]; weights that sampled each token, -1 where none did.
+    """
+
+    prompt_ids: Any
+    completion_ids: Any
+    attention_mask: Any
+    loss_mask: Any
+    logprobs: Any
+    rewards: Any
+    episode_rewards: Any
+    group_ids: Any
+    episode_ids: Any
+    policy_versions: Any
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.group_ids)
+
+    @property
+    def input_ids(self) -> Any:
+        """int64[B, P + C]; prompts and completions side by side."""
+        if isinstance(self.prompt_ids, np.ndarray):
+            return np.concatenate([self.prompt_ids, self.completion_ids], axis=1)
+        import torch
+
+        return torch.cat([self.prompt_ids, self.completion_ids], dim=1)
+
+    def advantages(self, *, scale: bool = True) -> Any:
+        """float32[B]; reward of each row's episode over the mean of its group, as GRPO has it.
+
+        Shao et al., "DeepSeekMath", 2024; `scale` divides by the group's standard deviation (Liu et al.,
+        "Understanding R1-Zero-Like Training", 2025, argue against). An episode counts once in its
+        group, however many segments it has. 0 throughout a group whose rewards are equal.
+        """
+        rewards, groups, episodes = (
+            np.asarray(values) for values in (self.episode_rewards, self.group_ids, self.episode_ids)
+        )
+        result = np.zeros(len(rewards), dtype=np.float32)
+        for group in np.unique(groups):
+            rows = groups == group
+            _, first = np.unique(episodes[rows], return_index=True)
+            once = rewards[rows][first].astype(np.float64)
+            centred = rewards[rows] - once.mean()
+            deviation = once.std(ddof=1) if scale and len(once) > 1 else 1.0
+            result[rows] = centred / deviation if deviation > 1e-8 else 0.0
+        return result if isinstance(self.group_ids, np.ndarray) else _tensor(result).to(self.group_ids.device)
+
+    def to_torch(self, device: Any = None) -> TokenBatch:
+        """The same with torch tensors."""
+        return replace(self, **{f.name: _tensor(getattr(self, f.name)).to(device) for f in fields(self)})
+
+    @classmethod
+    def of(cls, trajectories: Iterable[Trajectory], *, pad_id: int = 0) -> TokenBatch:
+        """Pad trajectories; those that are unscored, or have no tokens, are left out.
+
+        Raises:
+            ValueError: None is left.
+        """
+        rows = [row for episode, t in enumerate(_trainable(trajectories)) for row in _rows(episode, t)]
+        if not rows:
+            raise ValueError("no trajectory has both a reward and sampled tokens; chat policies give no tokens")
+        starts = [int(np.argmax(row.segment.sampled)) for row in rows]
+        prompt = max(starts)
+        completion = max(len(row.segment.ids) - start for row, start in zip(rows, starts, strict=True))
+        made = _empty(len(rows), prompt, completion, pad_id)
+        groups: dict[str, int] = {}
+        for index, (row, start) in enumerate(zip(rows, starts, strict=True)):
+            _fill(made, index, row, start)
+            made.group_ids[index] = groups.setdefault(row.trajectory.group_id, len(groups))
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One segment of one episode, with the turns that it holds."""
+
+    episode: int
+    trajectory: Trajectory
+    segment: Segment
+    turns: Sequence[Turn]
+
+
+def _trainable(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
+    return [t for t in trajectories if t.reward is not None and t.sampled_tokens]
+
+
+def _rows(episode: int, trajectory: Trajectory) -> list[_Row]:
+    numbered = enumerate(trajectory.segments)
+    return [
+        _Row(episode, trajectory, segment, [turn for turn in trajectory.turns if turn.segment == number])
+        for number, segment in numbered
+        if segment.sampled.any()
+    ]
+
+
+def _empty(rows: int, prompt: int, completion: int, pad_id: int) -> TokenBatch:
+    def full(width: int, value: float, dtype: Any) -> NDArray[Any]:
+        return np.full((rows, width), value, dtype=dtype)
+
+    return TokenBatch(
+        prompt_ids=full(prompt, pad_id, np.int64),
+        completion_ids=full(completion, pad_id, np.int64),
+        attention_mask=full(prompt + completion, False, np.bool_),
+        loss_mask=full(completion, False, np.bool_),
+        logprobs=full(completion, 0.0, np.float32),
+        rewards=full(completion, 0.0, np.float32),
+        episode_rewards=np.zeros(rows, dtype=np.float32),
+        group_ids=np.zeros(rows, dtype=np.int64),
+        episode_ids=np.zeros(rows, dtype=np.int64),
+        policy_versions=full(completion, -1, np.int64),
+    )
+
+
+def _fill(batch: TokenBatch, index: int, row: _Row, start: int) -> None:
+    """Write a row; `start` is the place of its first sampled token."""
+    ids, width = row.segment.ids, batch.prompt_ids.shape[1]
+    length = len(ids) - start
+    batch.prompt_ids[index, width - start :] = ids[:start]
+    batch.completion_ids[index, :length] = ids[start:]
+    batch.attention_mask[index, width - start : width + length] = True
+    batch.loss_mask[index, :length] = row.segment.sampled[start:]
+    batch.logprobs[index, :length] = row.segment.logprobs[start:]
+    batch.episode_rewards[index] = row.trajectory.reward
+    batch.episode_ids[index] = row.episode
+    for turn in row.turns:
+        if turn.end > turn.start:
+            batch.rewards[index, turn.end - start - 1] += turn.reward or 0.0
+            batch.policy_versions[index, turn.start - start : turn.end - start] = 0
+        for span in turn.versions:
+            offset = turn.start - start
+            batch.policy_versions[index, offset + span.start : offset + span.end] = span.version
+
+
+def _tensor(array: Any) -> Any:
+    import torch
+
+    return array if isinstance(array, torch.Tensor) else torch.from_numpy(array)

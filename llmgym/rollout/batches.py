@@ -1,0 +1,75 @@
+"""From groups, as they finish, to batches for a trainer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+
+from llmgym.batch import TokenBatch
+from llmgym.rollout.collector import Group
+
+
+@dataclass(slots=True)
+class GroupFilter:
+    """Which groups are worth training on, and how many were not.
+
+    Attributes:
+        drop_equal: Leave out groups whose episodes all earned the same, which have no advantage
+            (dynamic sampling; Yu et al., "DAPO", 2025).
+        max_staleness: Leave out groups with a token that weights sampled which are more than this
+            many versions older than the newest seen; None keeps all.
+        equal: Groups left out since their rewards were equal.
+        stale: Groups left out since they were stale.
+        unscored: Groups left out since no episode was scored or has tokens.
+    """
+
+    drop_equal: bool = False
+    max_staleness: int | None = None
+    equal: int = 0
+    stale: int = 0
+    unscored: int = 0
+    _newest: int = 0
+
+    def keeps(self, group: Group) -> bool:
+        """Decide about a group, and count it where it is left out."""
+        scored = [t for t in group.trajectories if t.reward is not None and t.sampled_tokens]
+        versions = [span.version for t in scored for turn in t.turns for span in turn.versions]
+        self._newest = max([self._newest, *versions])
+        if not scored:
+            self.unscored += 1
+        elif self.drop_equal and len({t.reward for t in scored}) == 1:
+            self.equal += 1
+        elif self.max_staleness is not None and min(versions, default=self._newest) < self._newest - self.max_staleness:
+            self.stale += 1
+        else:
+            return True
+        return False
+
+
+async def batches(
+    groups: AsyncIterator[Group], size: int, *, keep: GroupFilter | None = None, pad_id: int = 0
+) -> AsyncGenerator[TokenBatch]:
+    """Give a batch whenever there are enough groups.
+
+    Episodes of later groups run on while the trainer has a batch, so that none waits for the slowest.
+
+    Args:
+        groups: Groups as they finish: `Collector.stream()`.
+        size: Groups in a batch; the last one may have fewer.
+        keep: Which groups to take.
+        pad_id: Token on padding.
+    """
+    keep = keep or GroupFilter()
+    ready: list[Group] = []
+    async for group in groups:
+        if keep.keeps(group):
+            ready.append(group)
+        if len(ready) == size:
+            yield _batch(ready, pad_id)
+            ready = []
+    if ready:
+        yield _batch(ready, pad_id)
+
+
+def _batch(groups: list[Group], pad_id: int) -> TokenBatch:
+    return TokenBatch.of((t for group in groups for t in group.trajectories), pad_id=pad_id)
