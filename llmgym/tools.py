@@ -81,6 +81,14 @@ class Tool:
     decoder: msgspec.json.Decoder[Any]
     options: ToolOptions
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the function, by name, and build the rest again: decoders cannot be pickled."""
+        return _build, (self.name, self.function)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tool:
+        """The same: nothing in a tool changes."""
+        return self
+
     @property
     def name(self) -> str:
         """Name that the model calls it by."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
+import pickle
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -18,6 +20,7 @@ from llmgym.env import ToolEnv
 from llmgym.errors import ToolError
 from llmgym.messages import tool_call
 from llmgym.tools import MAX_RESULT_CHARS, parse_docstring, render_result, tool
+from tests.environments import Adder
 
 
 @dataclass
@@ -229,3 +232,11 @@ def test_a_long_result_keeps_both_ends() -> None:
 @given(st.recursive(st.text(st.characters(exclude_categories=())), lambda inner: st.lists(inner, max_size=3)))
 def test_a_result_can_always_be_stored(result: Any) -> None:
     render_result(result).encode()
+
+
+def test_a_tool_survives_pickling() -> None:
+    made = Adder.tools["add"]
+    again = pickle.loads(pickle.dumps(made))
+    assert again.schema == made.schema
+    assert again.parse('{"a": 1, "b": 2}') == made.parse('{"a": 1, "b": 2}')
+    assert copy.deepcopy(made) is made

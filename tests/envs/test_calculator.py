@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import time
 from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
@@ -22,7 +21,15 @@ from tests.envs.checks import DEGENERATE, distinct_share, oracle_rewards, play, 
 ALL = ["add", "subtract", "multiply", "divide", "power", "negate"]
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
-    "easy": {"depth": 1, "steps": 1, "max_operand": 30, "operations": ["add", "subtract", "multiply"], "max_turns": 6},
+    "easy": {"depth": 1, "steps": 1, "max_operand": 20, "operations": ["add", "subtract"], "max_turns": 6},
+    "mental": {
+        "depth": 1,
+        "steps": 1,
+        "max_operand": 20,
+        "operations": ["add", "subtract"],
+        "offer_tools": False,
+        "max_turns": 1,
+    },
     "hard": {"depth": 5, "steps": 9, "max_operand": 200, "decimals": 1, "operations": ALL, "max_turns": 24},
     "symbols": {"depth": 4, "steps": 8, "decimals": 3, "operations": ALL, "word_problems": False},
     "one operation": {"depth": 2, "steps": 3, "operations": ["divide"]},
@@ -160,10 +167,9 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
 @pytest.mark.parametrize(
     "part", ["9", "1,", "1 ", "1,111", "-", "1/", "\\boxed{", "\\frac{", " ", "$", "a1", "1_", "1.", "1e", "{", "= - "]
 )
+@pytest.mark.timeout(20)
 def test_hostile_text_is_read_quickly(part: str) -> None:
-    start = time.perf_counter()
     final_number(part * (100_000 // len(part)))
-    assert time.perf_counter() - start < 2
 
 
 def _result(env: Calculator, name: str, arguments: str) -> str:
@@ -188,7 +194,7 @@ def _result(env: Calculator, name: str, arguments: str) -> str:
     ],
 )
 def test_tools_are_exact(name: str, arguments: str, result: str) -> None:
-    assert _result(Calculator(), name, arguments) == result
+    assert _result(Calculator(operations=ALL), name, arguments) == result
 
 
 @pytest.mark.parametrize(
@@ -211,13 +217,12 @@ def test_tools_are_exact(name: str, arguments: str, result: str) -> None:
         ("add", '{"a": "__import__(1)", "b": 1}', "not a number"),
     ],
 )
+@pytest.mark.timeout(20)
 def test_impossible_and_huge_arguments_are_answered_quickly(name: str, arguments: str, says: str) -> None:
-    start = time.perf_counter()
-    result = _result(Calculator(), name, arguments)
+    result = _result(Calculator(operations=ALL), name, arguments)
     assert result.startswith("Error")
     assert says in result
     assert len(result) < 500
-    assert time.perf_counter() - start < 1
 
 
 def test_repeated_squaring_ends_in_an_error() -> None:

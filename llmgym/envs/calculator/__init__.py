@@ -15,6 +15,12 @@ from llmgym.rewards import Reward
 from llmgym.tasks import Task, TaskSet, task_from_row
 from llmgym.tools import tool
 
+_WITH_TOOLS = (
+    "Solve the problem. The tools calculate exactly; call them as often as you need. When you have the result, "
+    "reply without a tool call."
+)
+_WITHOUT_TOOLS = "Solve the problem and give the result."
+
 
 class Calculator(ToolEnv):
     r"""Solve nested arithmetic problems with tools that compute exactly.
@@ -28,8 +34,8 @@ class Calculator(ToolEnv):
 
     ## Actions
 
-    Calls of `add`, `subtract`, `multiply`, `divide`, `power` and `negate`, any number of them in a
-    message; then a message without a call, which ends the episode and states the answer. Arguments
+    Calls of the tools of the operations (`add`, `subtract`, `multiply`, `divide`, `power`, `negate`), any
+    number of them in a message; then a message without a call, which ends the episode and states the answer. Arguments
     are JSON numbers, or text such as "3/4". Division by zero and results of more than 300
     digits are answered with an error.
 
@@ -61,12 +67,14 @@ class Calculator(ToolEnv):
     - `operations` (add, subtract, multiply, divide): those that problems use. Without `negate`, no number
       is negative.
     - `word_problems` (True): stories, phrases and steps; otherwise symbols alone.
+    - `offer_tools` (True): the tools of the operations; otherwise none.
     - `tasks`: a JSONL file with `prompt` (or `messages`) and `answer`, a number or text such as "3/4".
 
     ## Registered Variants
 
     - `llmgym/Calculator-v0`: four operations.
     - `llmgym/Calculator-easy-v0`: one addition or subtraction of numbers up to 20.
+    - `llmgym/Calculator-mental-v0`: the same without tools, one turn.
     - `llmgym/Calculator-hard-v0`: nine operations, five levels deep, powers, negative and decimal numbers.
 
     ## Version History
@@ -75,10 +83,6 @@ class Calculator(ToolEnv):
     """
 
     max_turns = 12
-    system_prompt = (
-        "Solve the problem. The tools calculate exactly; call them as often as you need. When you have the result, "
-        "reply without a tool call."
-    )
 
     def __init__(
         self,
@@ -89,6 +93,7 @@ class Calculator(ToolEnv):
         decimals: int = 0,
         operations: Sequence[str] = ("add", "subtract", "multiply", "divide"),
         word_problems: bool = True,
+        offer_tools: bool = True,
         tasks: TaskSet | str | Path | None = None,
         **options: Any,
     ) -> None:
@@ -101,6 +106,7 @@ class Calculator(ToolEnv):
             decimals: Most decimal places of such a number.
             operations: Operations that problems use.
             word_problems: Tell problems in words too, not in symbols alone.
+            offer_tools: Offer the tools of the operations; otherwise a problem is solved in the head.
             tasks: Other problems.
             **options: Passed to `ToolEnv`.
 
@@ -108,6 +114,8 @@ class Calculator(ToolEnv):
             ConfigError: An argument is out of range, or they do not go together.
         """
         problems = Problems(depth, steps, max_operand, decimals, tuple(operations), word_problems)
+        self.tools = {name: tool for name, tool in self.tools.items() if offer_tools and name in operations}
+        self.system_prompt = _WITH_TOOLS if self.tools else _WITHOUT_TOOLS
         super().__init__(tasks=TaskSet.generated(problems) if tasks is None else tasks, **options)
 
     @staticmethod
@@ -190,7 +198,7 @@ class Calculator(ToolEnv):
     def oracle(self, task: Task) -> Iterator[Message | str]:
         """Call one tool after another, with what the earlier ones gave, and state the last result."""
         plan = task.metadata.get("plan")
-        result = (yield from self._carry_out(plan)) if plan is not None else str(task.answer)
+        result = (yield from self._carry_out(plan)) if plan is not None and self.tools else str(task.answer)
         yield f"The answer is {result}."
 
     def _carry_out(self, plan: Any) -> Generator[Message, None, str]:
