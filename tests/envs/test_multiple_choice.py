@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -172,10 +171,9 @@ def test_any_text_is_read_without_an_error(text: str, grading: str) -> None:
 
 @pytest.mark.parametrize("part", ["A", "A ", "Answer: ", "answer is ", "\\boxed{", "\\text{", "*", "(", " ", "answer "])
 @pytest.mark.parametrize("grading", GRADINGS)
+@pytest.mark.timeout(20)
 def test_hostile_text_is_read_quickly(part: str, grading: str) -> None:
-    start = time.perf_counter()
     extract(part * (100_000 // len(part)), OPTIONS, grading)
-    assert time.perf_counter() - start < 2
 
 
 @pytest.mark.parametrize(
