@@ -21,7 +21,7 @@ VLLM_STAMP := $(VENV)/.stamp-vllm
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test test-integration lint format bench clean
+.PHONY: help install demo test test-integration test-vllm lint format bench clean
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,9 +58,12 @@ test: lint ## Run the checks of `lint`, then every test that needs no model
 	$(BIN)/python -m pytest -m "not integration" $(PYTEST_ARGS)
 
 # pytest exits with 5 where it finds no test: not a failure here, but said.
-test-integration: $(DEV_STAMP) $(VLLM_STAMP) ## Run the tests that need a model, an engine or a service
-	@$(BIN)/python -m pytest -m integration $(PYTEST_ARGS) || \
+test-integration: $(DEV_STAMP) ## Run the tests that need a model, an engine or a service
+	@$(BIN)/python -m pytest -m "integration and not vllm" $(PYTEST_ARGS) || \
 	    { status=$$?; [ $$status -eq 5 ] && echo "No integration tests were found." || exit $$status; }
+
+test-vllm: $(VLLM_STAMP) ## Run the tests that need vLLM, on the CPU
+	$(BIN)/python -m pytest -m vllm $(PYTEST_ARGS)
 
 lint: $(DEV_STAMP) ## Check style, formatting, types and the layers of the package
 	$(BIN)/ruff check .

@@ -1,4 +1,7 @@
-"""What `import llmgym` adds to `import gymnasium`, and how long `llmgym --help` takes. The last line is one JSON object."""
+"""What `import llmgym` adds to `import gymnasium`, and how long `llmgym --help` takes.
+
+The last line printed is one JSON object.
+"""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from llmgym.tasks import Task, TaskSet
     from llmgym.tools import tool
     from llmgym.trajectory import Segment, Trajectory, Turn
+    from llmgym.vector import TextVectorEnv
 
 __version__ = "0.1.0"
 
@@ -38,6 +39,8 @@ _LAZY = {
     "Part": "rewards",
     "MessagesSpace": "spaces",
     "AssistantSpace": "spaces",
+    # vectors
+    "TextVectorEnv": "vector",
     # messages
     "Message": "messages",
     "assistant": "messages",
@@ -83,6 +86,7 @@ __all__ = [
     "Segment",
     "Task",
     "TaskSet",
+    "TextVectorEnv",
     "TokenPolicy",
     "ToolEnv",
     "ToolError",

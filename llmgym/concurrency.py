@@ -15,6 +15,7 @@ import threading
 import types
 import weakref
 from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Future
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -55,16 +56,20 @@ def drive_in_background(coroutine: Coroutine[Any, Any, T]) -> T:
     Raises:
         RuntimeError: Called from the background loop itself, which it would block for ever.
     """
-    loop = _background_loop(os.getpid())
-    if asyncio._get_running_loop() is loop:
+    if asyncio._get_running_loop() is _background_loop(os.getpid()):
         coroutine.close()
         raise RuntimeError("reset() and step() of an environment inside another one: await areset() and astep()")
-    future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    future = start_in_background(coroutine)
     try:
         return future.result()
     except BaseException:
         future.cancel()
         raise
+
+
+def start_in_background(coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+    """Start a coroutine in this process's background event loop."""
+    return asyncio.run_coroutine_threadsafe(coroutine, _background_loop(os.getpid()))
 
 
 @functools.lru_cache(maxsize=1)

@@ -261,6 +261,11 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         return self.tasks.draw(self.split, self._seed, self._episode, scope=self.scope)
 
     @property
+    def suspends(self) -> bool:
+        """Whether `areset` and `astep` may need an event loop."""
+        return self._suspends
+
+    @property
     def scope(self) -> str:
         """Name that task draws are hashed with: the registered id, else the class."""
         return self.spec.id if self.spec else type(self).__qualname__
@@ -348,7 +353,9 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
     async def _run_calls(self, calls: list[ToolCall]) -> list[Message]:
         """Answer the calls of one message: concurrently, unless one of them is to a serial tool."""
         tools = [self.tools.get(call["function"]["name"]) for call in calls]
-        if len(calls) == 1 or not self._suspends or any(tool and tool.options.serial for tool in tools):
+        if len(calls) == 1:
+            return [await self._call(tools[0], calls[0])]
+        if not self._suspends or any(tool and tool.options.serial for tool in tools):
             return [await self._call(tool, call) for tool, call in zip(tools, calls, strict=True)]
         return list(await asyncio.gather(*(map(self._call, tools, calls))))
 
@@ -380,10 +387,9 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
 
     async def _invoke(self, tool: Tool, arguments: dict[str, Any]) -> Any:
         seconds = tool.options.timeout or self.tool_timeout
-        call = functools.partial(tool.function, self, **arguments)
         if tool.options.blocking:
-            return await in_thread(call, seconds)
-        result = call()
+            return await in_thread(functools.partial(tool.function, self, **arguments), seconds)
+        result = tool.function(self, **arguments)
         return await within(seconds, result) if inspect.iscoroutine(result) else result
 
     async def _hook(

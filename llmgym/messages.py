@@ -133,7 +133,27 @@ def _tool_call(block: str) -> ToolCall:
 
 def scrub(text: str) -> str:
     """Replace lone surrogates, which no UTF-8 file can hold, by U+FFFD."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if text.isascii():
+        return text
+    try:
+        text.encode("utf-16-le")  # for most text the fastest way to find none
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def check_assistant(action: str | Message | dict[str, Any]) -> _AssistantMessage | str:
+    """Read an action as what it is.
+
+    Raises:
+        ValueError: The action is neither text nor an assistant message; says what is wrong.
+    """
+    if isinstance(action, str):
+        return action
+    try:
+        return msgspec.convert(action, _AssistantMessage)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"not an assistant message: {error}; got {str(action)[:200]!r}") from None
 
 
 def as_assistant(action: str | Message | dict[str, Any]) -> Message:
@@ -148,13 +168,10 @@ def as_assistant(action: str | Message | dict[str, Any]) -> Message:
     Raises:
         ValueError: The action is neither text nor an assistant message; says what is wrong.
     """
-    if isinstance(action, str):
-        content, calls = parse_tool_calls(scrub(action))
+    given = check_assistant(action)
+    if isinstance(given, str):
+        content, calls = parse_tool_calls(scrub(given))
         return assistant(content, *calls)
-    try:
-        given = msgspec.convert(action, _AssistantMessage)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"not an assistant message: {error}; got {str(action)[:200]!r}") from None
     message = assistant(scrub(given.get("content") or ""))
     if reasoning := given.get("reasoning_content"):
         message["reasoning_content"] = scrub(reasoning)

@@ -227,6 +227,8 @@ def _register(entries: list[EnvEntry]) -> None:
         gymnasium.register(
             entry.id,
             entry_point=entry.entry_point,
+            # `make_vec` tells its entry point nothing of the id, so each id has one of its own.
+            vector_entry_point=f"llmgym.vector:{entry.id}",
             nondeterministic=entry.nondeterministic,
             # Not max_episode_steps: Gymnasium's TimeLimit cuts an episode off behind the environment's
             # back, so that it is never verified.

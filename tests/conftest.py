@@ -6,6 +6,10 @@ import asyncio
 import inspect
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("llmgym", deadline=None)  # a busy machine is no defect
+settings.load_profile("llmgym")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -278,5 +278,6 @@ for _cls in (Adder, SuspendingAdder, BlockingAdder, ProcessAdder, ThreadVerified
     gymnasium.register(
         f"test/{_cls.__name__}-v0",
         entry_point=f"tests.environments:{_cls.__name__}",
+        vector_entry_point=f"llmgym.vector:test/{_cls.__name__}-v0",
         kwargs={"max_turns": 6},
     )

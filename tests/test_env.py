@@ -88,13 +88,14 @@ def test_same_seed_and_actions_give_the_same_everything(env_id: str) -> None:
     assert not data_equivalence(first, play(gymnasium.make(env_id), seed=1))
 
 
-@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("mode", ["sync", "async", "vector_entry_point"])
 @pytest.mark.parametrize("env_id", IDS)
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_vectors_agree_with_single_environments(env_id: str, mode: str) -> None:
     """With Gymnasium's defaults: next-step autoreset, and shared memory where they are processes."""
     n, seed = 3, 11
-    vector = gymnasium.make_vec(env_id, num_envs=n, vectorization_mode=mode)
+    more = {"autoreset_mode": "NextStep"} if mode == "vector_entry_point" else {}
+    vector = gymnasium.make_vec(env_id, num_envs=n, vectorization_mode=mode, **more)
     singles = [gymnasium.make(env_id) for _ in range(n)]
     vector.single_action_space.seed(seed)
     over = [False] * n
@@ -337,7 +338,7 @@ def test_a_truncated_episode_is_verified(options: dict[str, Any], turns: int) ->
 
 
 def test_a_vector_takes_the_limit_too() -> None:
-    vector = gymnasium.make_vec("test/Adder-v0", num_envs=2, max_turns=2)
+    vector = gymnasium.make_vec("test/Adder-v0", num_envs=2, max_turns=2, autoreset_mode="NextStep")
     vector.reset(seed=0)
     action = assistant("", tool_call("add", a=1))
     vector.step([action, action])

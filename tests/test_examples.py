@@ -42,7 +42,15 @@ def test_the_environment_of_the_readme_is_that_of_the_examples() -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_example_package_passes_the_conformance_kit() -> None:
-    said = run("-m", "llmgym", "--registry", "registry.yaml", "check", "capitals/Capitals-v0", folder=ROOT / "examples/capitals")
+    said = run(
+        "-m",
+        "llmgym",
+        "--registry",
+        "registry.yaml",
+        "check",
+        "capitals/Capitals-v0",
+        folder=ROOT / "examples/capitals",
+    )
     assert "all checks passed" in said
 
 

@@ -30,7 +30,8 @@ def run(
         str | None,
         typer.Option(
             metavar="POLICY",
-            help="smollm2 (the default), transformers:MODEL, openai:MODEL, script:module.function, human.",
+            help="smollm2 (the default), transformers:MODEL, http://HOST:PORT[,http://...], openai:MODEL, "
+            "script:module.function, human.",
         ),
     ] = None,
     config: Annotated[

@@ -16,7 +16,6 @@ from typing import Any
 import msgspec
 
 from llmgym.codec.base import ChatCodec
-from llmgym.env import ToolEnv
 from llmgym.errors import ConfigError, PolicyError, StoreError
 from llmgym.messages import scrub
 from llmgym.policies import ChatPolicy, Policy, TokenPolicy, make_policy
@@ -27,6 +26,7 @@ from llmgym.rollout.store import EpisodeRecord, RunStore
 from llmgym.rollout.summary import summarize
 from llmgym.tasks import Task, stable_hash
 from llmgym.trajectory import Trajectory, Turn
+from llmgym.wrappers import AnyToolEnv, wrap
 
 _RETRIED = frozenset({"policy_error", "env_error"})
 _BACKOFF_S = 0.5
@@ -141,13 +141,14 @@ class _EnvPool:
         self._idle = [self._make()]
         self.tasks, self.scope = self._idle[0].tasks, self._idle[0].scope
 
-    def _make(self) -> ToolEnv:
-        return make_core(self._config.id, **self._kwargs)
+    def _make(self) -> AnyToolEnv:
+        env = make_core(self._config.id, **self._kwargs)
+        return wrap(env, ((wrapper.name, wrapper.kwargs) for wrapper in self._config.wrappers))
 
-    def take(self) -> ToolEnv:
+    def take(self) -> AnyToolEnv:
         return self._idle.pop() if self._idle else self._make()
 
-    def give(self, env: ToolEnv) -> None:
+    def give(self, env: AnyToolEnv) -> None:
         self._idle.append(env)
 
     def close(self) -> None:
@@ -352,7 +353,7 @@ class _Session:
                 job.env.give(env)
             await self._settle(job, trajectory)
 
-    async def _episode(self, env: ToolEnv, job: _Job) -> Trajectory:
+    async def _episode(self, env: AnyToolEnv, job: _Job) -> Trajectory:
         """Run an episode, again where its policy or environment failed and that may help."""
         # One seed for all repeats of a task, so that they start alike.
         seed = stable_hash(self._config.seed, job.env.id, job.task.id) >> 33
@@ -447,8 +448,12 @@ def _plan(pools: list[_EnvPool], sizes: list[int], config: RolloutConfig) -> Ite
 
 def _identity(config: RolloutConfig, policy: Policy, codec: ChatCodec | None) -> dict[str, Any]:
     """What makes two runs the same; ports, concurrency, deadlines and sizes do not."""
+    environments = msgspec.to_builtins(config.environments)
+    for env in environments:  # runs from before there were wrappers can be resumed
+        if not env["wrappers"]:
+            del env["wrappers"]
     return {
-        "environments": msgspec.to_builtins(config.environments),
+        "environments": environments,
         "split": config.split,
         "seed": config.seed,
         "model": policy.model,

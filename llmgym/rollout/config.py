@@ -13,11 +13,19 @@ from llmgym.files import read_yaml
 from llmgym.policies.base import Sampling
 
 
+class WrapperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A wrapper, by its name in `llmgym.wrappers.WRAPPERS` or as "module:Class", with its arguments."""
+
+    name: str
+    kwargs: dict[str, Any] = {}
+
+
 class EnvConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An environment id with arguments for its class."""
+    """An environment id with arguments for its class, and wrappers to put around it, the first innermost."""
 
     id: str
     kwargs: dict[str, Any] = {}
+    wrappers: list[WrapperConfig] = []
 
 
 class ResponsesCreateParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,7 +50,7 @@ class RolloutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Configuration of a run.
 
     Attributes:
-        env_ids: Environments, as ids or as `{id, kwargs}`.
+        env_ids: Environments, as ids or as `{id, kwargs, wrappers}`.
         policy: Short form of a policy, such as "smollm2" or "http://localhost:8000".
         policy_options: Arguments of the policy's class.
         codec: "renderer" (hand-written for the model), "template" (any chat template), or "auto".

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llmgym.codec.base import ChatCodec
-from llmgym.env import StepResult, ToolEnv
+from llmgym.env import StepResult
 from llmgym.errors import CodecError, ContextLengthExceeded, EnvironmentFailure, PolicyError
 from llmgym.messages import Message, ToolSchema, as_assistant
 from llmgym.policies.base import ChatPolicy, FinishReason, Generation, Sampling, TokenPolicy
 from llmgym.tasks import Task
 from llmgym.trajectory import Segment, SegmentBuilder, Status, Trajectory, Turn
+from llmgym.wrappers import AnyToolEnv
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ class ChatSpeaker:
 
 
 async def run_episode(
-    env: ToolEnv,
+    env: AnyToolEnv,
     task: Task,
     speaker: TokenSpeaker | ChatSpeaker,
     trajectory: Trajectory,
@@ -235,7 +236,7 @@ async def run_episode(
 
 
 async def _converse(
-    env: ToolEnv,
+    env: AnyToolEnv,
     task: Task,
     speaker: TokenSpeaker | ChatSpeaker,
     trajectory: Trajectory,

@@ -312,6 +312,31 @@ async def test_earlier_episodes_are_streamed_with_their_group(tmp_path: Path) ->
     assert (second.progress.resumed, second.progress.finished) == (48, 4)
 
 
+async def test_environments_may_be_wrapped_by_name(tmp_path: Path) -> None:
+    def collector(*wrappers: dict[str, Any], **settings: Any) -> Collector:
+        env = {"id": LETTERS, "wrappers": list(wrappers)}
+        return Collector([env], Script(call_tools), output=tmp_path / "run", num_tasks=4, **settings)  # type: ignore[list-item]
+
+    penalty = {"name": "ToolPenalty", "kwargs": {"per_call": 0.125}}
+    transcripts = {"name": "RecordTranscript", "kwargs": {"path": str(tmp_path / "transcripts.jsonl")}}
+    run = collector(
+        {"name": "FilterTasks", "kwargs": {"metadata": {}}}, penalty, transcripts, {"name": "EpisodeStatistics"}
+    )
+    groups = [group async for group in run.stream()]
+    plain = [group async for group in letters(num_tasks=4)(policy=Script(call_tools)).stream()]
+    assert {group.id for group in groups} == {group.id for group in plain}
+    for group in groups:
+        (trajectory,) = group.trajectories
+        assert trajectory.reward_parts["tool_penalty"] == -0.125 * trajectory.metrics["tool_calls"] < 0
+        assert trajectory.reward == 1.25 + trajectory.reward_parts["tool_penalty"]
+        assert trajectory.metrics["seconds"] > 0
+    assert len((tmp_path / "transcripts.jsonl").read_text().splitlines()) == 4
+    with pytest.raises(StoreError, match="environments was"):
+        await collector(penalty).collect()
+    with pytest.raises(ConfigError, match="there is no wrapper 'Penalty'"):
+        await collector({"name": "Penalty"}).collect()
+
+
 async def test_another_run_is_refused(tmp_path: Path) -> None:
     await letters(num_tasks=2)(policy=Script(answer), output=tmp_path).collect()
     with pytest.raises(StoreError, match=r"seed was 0, is 1"):

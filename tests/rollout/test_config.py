@@ -53,6 +53,15 @@ def test_environments_are_ids_or_have_arguments() -> None:
     assert config.environments == [EnvConfig("x/Y-v0"), EnvConfig("x/Z-v0", {"n": 1})]
 
 
+def test_environments_may_have_wrappers() -> None:
+    wrappers = [{"name": "ToolPenalty", "kwargs": {"per_call": 0.01}}, {"name": "EpisodeStatistics"}]
+    config = parse_config({"env_ids": [{"id": "x/Y-v0", "wrappers": wrappers}]})
+    penalty, statistics = config.environments[0].wrappers
+    assert (penalty.name, penalty.kwargs, statistics.kwargs) == ("ToolPenalty", {"per_call": 0.01}, {})
+    with pytest.raises(ConfigError, match=r"env_ids\[0\].*wrappers\[0\]"):
+        parse_config({"env_ids": [{"id": "x/Y-v0", "wrappers": [{"nam": "ToolPenalty"}]}]})
+
+
 def test_an_empty_file_is_an_empty_configuration(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("# nothing\n")
     assert load_config(tmp_path / "c.yaml") == {}
