@@ -28,7 +28,13 @@ pytest.importorskip("vllm")
 psutil = pytest.importorskip("psutil")
 torch = pytest.importorskip("torch")
 
-pytestmark = [pytest.mark.integration, pytest.mark.vllm, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.vllm,
+    pytest.mark.timeout(900),
+    # vLLM leaves a zmq context for the garbage collector when it shuts down.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 BLOCK = 32
 EOS = 2
