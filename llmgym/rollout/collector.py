@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -129,6 +129,16 @@ class _Job:
     env: _EnvPool
     task: Task
     repeat: int
+
+    @property
+    def group_id(self) -> str:
+        """As `Trajectory.group_id`."""
+        return f"{self.env.id}/{self.task.id}"
+
+    @property
+    def id(self) -> str:
+        """As `Trajectory.id`."""
+        return f"{self.group_id}/{self.repeat}"
 
 
 class _EnvPool:
@@ -300,6 +310,8 @@ class _Session:
         progress: Progress,
         keep: bool,
     ) -> None:
+        # Checked once: a check against a protocol is slow, and there is a speaker for each episode.
+        assert isinstance(policy, TokenPolicy | ChatPolicy)
         self._config, self._policy, self._codec, self._store = config, policy, codec, store
         self._progress, self._keep = progress, keep
         self._limits = Limits(config.max_episode_tokens, config.generation_timeout, config.episode_timeout)
@@ -338,8 +350,7 @@ class _Session:
 
     async def _worker(self, jobs: Iterator[_Job]) -> None:
         for job in jobs:
-            trajectory_id = f"{job.env.id}/{job.task.id}/{job.repeat}"
-            if self._store is not None and trajectory_id in self._store.records:
+            if self._store is not None and job.id in self._store.records:
                 self._progress.resumed += 1
                 await self._close_repeat(job, None)
                 await asyncio.sleep(0)  # a long run that was finished before must not block the loop
@@ -368,10 +379,10 @@ class _Session:
             attempt += 1
 
     def _speaker(self, name: str) -> TokenSpeaker | ChatSpeaker:
-        if self._codec is not None and isinstance(self._policy, TokenPolicy):
-            return TokenSpeaker(self._policy, self._codec, self._sampling, self._limits.max_episode_tokens, name)
-        assert isinstance(self._policy, ChatPolicy)
-        return ChatSpeaker(self._policy, self._sampling, name)
+        if self._codec is None:
+            return ChatSpeaker(cast("ChatPolicy", self._policy), self._sampling, name)
+        policy = cast("TokenPolicy", self._policy)  # only these have a codec
+        return TokenSpeaker(policy, self._codec, self._sampling, self._limits.max_episode_tokens, name)
 
     async def _settle(self, job: _Job, trajectory: Trajectory) -> None:
         """Store and count an episode that ended for good."""
@@ -390,7 +401,7 @@ class _Session:
 
     async def _close_repeat(self, job: _Job, trajectory: Trajectory | None) -> None:
         """Note that an episode is there (None: in the store), and pass its group on once it is whole."""
-        group_id = f"{job.env.id}/{job.task.id}"
+        group_id = job.group_id
         group = self._open.setdefault(group_id, {})
         group[job.repeat] = trajectory if self._keep else None
         if len(group) < self._config.num_repeats:
