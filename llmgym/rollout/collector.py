@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import random
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from llmgym.codec.base import ChatCodec
 from llmgym.errors import ConfigError, PolicyError, StoreError
 from llmgym.messages import scrub
-from llmgym.policies import ChatPolicy, Policy, TokenPolicy, make_policy
-from llmgym.registry import make_core
+from llmgym.policies import Policy, TokenPolicy, make_policy
 from llmgym.rollout.config import EnvConfig, RolloutConfig, parse_config
-from llmgym.rollout.episode import ChatSpeaker, Limits, TokenSpeaker, run_episode
+from llmgym.rollout.runner import EnvPool, EpisodeRunner, num_tasks, planned_tasks
 from llmgym.rollout.store import EpisodeRecord, RunStore
 from llmgym.rollout.summary import summarize
-from llmgym.tasks import Task, stable_hash
+from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory, Turn
-from llmgym.wrappers import AnyToolEnv, wrap
-
-_RETRIED = frozenset({"policy_error", "env_error"})
-_BACKOFF_S = 0.5
 
 # With Python's defaults, thousands of live episodes spend a third of their time in the cycle collector, which goes
 # through all of them again and again and finds next to nothing.
@@ -126,7 +120,7 @@ class Progress:
 class _Job:
     """One episode to run."""
 
-    env: _EnvPool
+    env: EnvPool
     task: Task
     repeat: int
 
@@ -139,31 +133,6 @@ class _Job:
     def id(self) -> str:
         """As `Trajectory.id`."""
         return f"{self.group_id}/{self.repeat}"
-
-
-class _EnvPool:
-    """Instances of one environment, reused episode after episode."""
-
-    def __init__(self, config: EnvConfig, max_turns: int | None, split: str) -> None:
-        self._config = config
-        self._kwargs = {"split": split, **config.kwargs} | ({} if max_turns is None else {"max_turns": max_turns})
-        self.id = config.id.rpartition(":")[2]
-        self._idle = [self._make()]
-        self.tasks, self.scope = self._idle[0].tasks, self._idle[0].scope
-
-    def _make(self) -> AnyToolEnv:
-        env = make_core(self._config.id, **self._kwargs)
-        return wrap(env, ((wrapper.name, wrapper.kwargs) for wrapper in self._config.wrappers))
-
-    def take(self) -> AnyToolEnv:
-        return self._idle.pop() if self._idle else self._make()
-
-    def give(self, env: AnyToolEnv) -> None:
-        self._idle.append(env)
-
-    def close(self) -> None:
-        for env in self._idle:
-            env.close()
 
 
 class Collector:
@@ -207,6 +176,8 @@ class Collector:
         if isinstance(codec, str):
             data["codec"] = codec
         self.config: RolloutConfig = parse_config(data).check()
+        if not self.config.env_ids:
+            raise ConfigError("env_ids is empty; name an environment, such as llmgym/Calculator-v0")
         self._policy = policy
         self._codec = None if isinstance(codec, str) else codec
         self._output = Path(output) if output is not None else None
@@ -251,11 +222,11 @@ class Collector:
         async with AsyncExitStack() as stack:
             stack.callback(gc.set_threshold, *gc.get_threshold())
             gc.set_threshold(*_GC_THRESHOLD)
-            pools: list[_EnvPool] = []
+            pools: list[EnvPool] = []
             for env in config.environments:
-                pools.append(_EnvPool(env, config.max_turns, config.split))
+                pools.append(EnvPool(env, config.max_turns, config.split))
                 stack.callback(pools[-1].close)
-            sizes = [_num_tasks(pool, config) for pool in pools]
+            planned = sum(num_tasks(pool, config) for pool in pools) * config.num_repeats
             policy = self._policy
             if isinstance(policy, str):
                 policy = make_policy(policy, **config.policy_options)
@@ -267,10 +238,10 @@ class Collector:
                 identity = _identity(config, policy, codec)
                 store = RunStore(self._output, identity, msgspec.to_builtins(config), config.fsync_seconds)
                 stack.callback(store.close)
-            self.progress = Progress(planned=sum(sizes) * config.num_repeats)
+            self.progress = Progress(planned=planned)
             session = _Session(config, policy, codec, store, self.progress, keep)
             try:
-                async with aclosing(session.groups(_plan(pools, sizes, config))) as groups:
+                async with aclosing(session.groups(_jobs(pools, config))) as groups:
                     async for group in groups:
                         yield group
             except BaseException:
@@ -310,13 +281,9 @@ class _Session:
         progress: Progress,
         keep: bool,
     ) -> None:
-        # Checked once: a check against a protocol is slow, and there is a speaker for each episode.
-        assert isinstance(policy, TokenPolicy | ChatPolicy)
-        self._config, self._policy, self._codec, self._store = config, policy, codec, store
+        self._config, self._store = config, store
         self._progress, self._keep = progress, keep
-        self._limits = Limits(config.max_episode_tokens, config.generation_timeout, config.episode_timeout)
-        self._params = msgspec.to_builtins(config.responses_create_params)
-        self._sampling = config.responses_create_params.sampling(codec.stop_token_ids if codec else ())
+        self._runner = EpisodeRunner(config, policy, codec, progress.count_turn)
         self._open: dict[str, dict[int, Trajectory | None]] = {}
         # A semaphore bounds the groups that wait for the reader, and not the queue, so that there is always room for
         # the None that ends it.
@@ -355,34 +322,12 @@ class _Session:
                 await self._close_repeat(job, None)
                 await asyncio.sleep(0)  # a long run that was finished before must not block the loop
                 continue
-            env = job.env.take()
             self._progress.live += 1
             try:
-                trajectory = await self._episode(env, job)
+                trajectory = await self._runner.run(job.env, job.task, job.repeat)
             finally:
                 self._progress.live -= 1
-                job.env.give(env)
             await self._settle(job, trajectory)
-
-    async def _episode(self, env: AnyToolEnv, job: _Job) -> Trajectory:
-        """Run an episode, again where its policy or environment failed and that may help."""
-        # One seed for all repeats of a task, so that they start alike.
-        seed = stable_hash(self._config.seed, job.env.id, job.task.id) >> 33
-        attempt = 1
-        while True:
-            trajectory = Trajectory(job.env.id, job.task.id, job.repeat, seed, sampling=self._params, attempts=attempt)
-            name = f"{trajectory.id}/{attempt}" if attempt > 1 else trajectory.id
-            await run_episode(env, job.task, self._speaker(name), trajectory, self._limits, self._progress.count_turn)
-            if trajectory.status not in _RETRIED or attempt == self._config.max_attempts:
-                return trajectory
-            await asyncio.sleep(_BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
-            attempt += 1
-
-    def _speaker(self, name: str) -> TokenSpeaker | ChatSpeaker:
-        if self._codec is None:
-            return ChatSpeaker(cast("ChatPolicy", self._policy), self._sampling, name)
-        policy = cast("TokenPolicy", self._policy)  # only these have a codec
-        return TokenSpeaker(policy, self._codec, self._sampling, self._limits.max_episode_tokens, name)
 
     async def _settle(self, job: _Job, trajectory: Trajectory) -> None:
         """Store and count an episode that ended for good."""
@@ -432,29 +377,11 @@ def _append(store: RunStore, trajectory: Trajectory) -> Trajectory:
     return trajectory
 
 
-def _num_tasks(pool: _EnvPool, config: RolloutConfig) -> int:
-    """Tasks of an environment that the run takes."""
-    size = pool.tasks.size(config.split)
-    if config.num_tasks is None:
-        if size is None:
-            raise ConfigError(f"{pool.id} makes tasks without end: set num_tasks")
-        return size
-    if size is not None and config.num_tasks > size:
-        raise ConfigError(
-            f"num_tasks is {config.num_tasks}, but the split {config.split!r} of {pool.id} has {size} tasks; "
-            "raise num_repeats for more episodes of each"
-        )
-    return config.num_tasks
-
-
-def _plan(pools: list[_EnvPool], sizes: list[int], config: RolloutConfig) -> Iterator[_Job]:
-    """All episodes in order: the environments take turns, and the repeats of a task come together."""
-    for index in range(max(sizes)):
-        for pool, size in zip(pools, sizes, strict=True):
-            if index < size:
-                task = pool.tasks.plan(config.split, config.seed, index, scope=pool.scope)
-                for repeat in range(config.num_repeats):
-                    yield _Job(pool, task, repeat)
+def _jobs(pools: list[EnvPool], config: RolloutConfig) -> Iterator[_Job]:
+    """All episodes in order; the repeats of a task come together."""
+    for pool, task in planned_tasks(pools, config):
+        for repeat in range(config.num_repeats):
+            yield _Job(pool, task, repeat)
 
 
 def _identity(config: RolloutConfig, policy: Policy, codec: ChatCodec | None) -> dict[str, Any]:
@@ -473,4 +400,5 @@ def _identity(config: RolloutConfig, policy: Policy, codec: ChatCodec | None) ->
         "responses_create_params": msgspec.to_builtins(config.responses_create_params),
         "max_turns": config.max_turns,
         "max_episode_tokens": config.max_episode_tokens,
+        **({"max_completion_length": length} if (length := config.max_completion_length) is not None else {}),
     }

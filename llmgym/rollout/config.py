@@ -62,6 +62,7 @@ class RolloutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         responses_create_params: How replies are sampled.
         max_turns: Assistant messages per episode; None takes the environment's.
         max_episode_tokens: Tokens that an episode may sample; None for no limit besides the context.
+        max_completion_length: Tokens of a segment after its first prompt, sampled or not, as trainers bound them.
         generation_timeout: Seconds for one reply.
         episode_timeout: Seconds for one episode.
         max_attempts: Tries of an episode whose policy or environment failed.
@@ -85,6 +86,7 @@ class RolloutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     responses_create_params: ResponsesCreateParams = ResponsesCreateParams()
     max_turns: int | None = None
     max_episode_tokens: int | None = None
+    max_completion_length: int | None = None
     generation_timeout: float = 600.0
     episode_timeout: float = 3600.0
     max_attempts: int = 3
@@ -117,6 +119,10 @@ class RolloutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             "max_episode_tokens": (
                 self.max_episode_tokens, self.max_episode_tokens is None or self.max_episode_tokens > 0, "at least 1",
             ),
+            "max_completion_length": (
+                self.max_completion_length, self.max_completion_length is None or self.max_completion_length > 0,
+                "at least 1",
+            ),
             "max_attempts": (self.max_attempts, self.max_attempts > 0, "at least 1"),
             "generation_timeout": (self.generation_timeout, self.generation_timeout > 0, "above 0"),
             "episode_timeout": (self.episode_timeout, self.episode_timeout > 0, "above 0"),
@@ -124,7 +130,7 @@ class RolloutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             "temperature": (params.temperature, params.temperature >= 0, "at least 0"),
             "top_p": (params.top_p, 0 < params.top_p <= 1, "in (0, 1]"),
             "max_output_tokens": (params.max_output_tokens, params.max_output_tokens > 0, "at least 1"),
-            "env_ids": (ids, bool(ids) and len(set(ids)) == len(ids), "at least one id, none twice"),
+            "env_ids": (ids, len(set(ids)) == len(ids), "ids of which none comes twice"),
         }  # fmt: skip
         for name, (value, good, rule) in rules.items():
             if not good:

@@ -25,11 +25,13 @@ class Limits:
 
     Attributes:
         max_episode_tokens: Tokens that an episode may sample.
+        max_completion_length: Tokens of a segment after its first prompt, sampled or not.
         generation_timeout: Seconds for one reply.
         episode_timeout: Seconds for the episode.
     """
 
     max_episode_tokens: int | None = None
+    max_completion_length: int | None = None
     generation_timeout: float = 600.0
     episode_timeout: float = 3600.0
 
@@ -66,10 +68,11 @@ class TokenSpeaker:
     appended as it came. Nothing is ever tokenised twice.
     """
 
-    def __init__(self, policy: TokenPolicy, codec: ChatCodec, sampling: Sampling, limit: int | None, name: str) -> None:
-        """Speak for one episode, which may sample `limit` tokens, under a name that is unique."""
+    def __init__(self, policy: TokenPolicy, codec: ChatCodec, sampling: Sampling, limits: Limits, name: str) -> None:
+        """Speak for one episode, under a name that is unique."""
         self._policy, self._codec, self._sampling, self._name = policy, codec, sampling, name
-        self._left = limit
+        self._left, self._max_completion = limits.max_episode_tokens, limits.max_completion_length
+        self._opening = 0
         self._tools: list[ToolSchema] = []
         self._segments: list[SegmentBuilder] = []
         self._pending: Generation | None = None
@@ -79,6 +82,7 @@ class TokenSpeaker:
         """Start with the opening messages."""
         self._tools = tools
         self._segments.append(SegmentBuilder(self._codec.open(messages, tools)))
+        self._opening = len(self._segments[-1].ids)
 
     async def reply(self, messages: list[Message]) -> Reply:
         """Sample the next message."""
@@ -123,6 +127,8 @@ class TokenSpeaker:
         ]
         if self._left is not None:
             limits.append((self._left, "max_tokens"))
+        if self._max_completion is not None:
+            limits.append((self._opening + self._max_completion - prompt, "max_tokens"))
         room, bound = min(limits, key=lambda limit: limit[0])
         if room <= 0:
             raise LimitReached(bound)

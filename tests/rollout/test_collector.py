@@ -498,3 +498,8 @@ async def test_cancelling_a_run_leaves_nothing_behind(tmp_path: Path) -> None:
     assert await pending() == set()
     assert orjson.loads((tmp_path / "summary.json").read_bytes())["finished"] == 1
     assert ids(tmp_path) == whole(tasks={"a"})
+
+
+def test_a_run_needs_an_environment() -> None:
+    with pytest.raises(ConfigError, match="env_ids is empty; name an environment"):
+        Collector([])

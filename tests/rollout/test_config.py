@@ -125,7 +125,6 @@ def test_a_wrong_setting_is_named(data: Any, said: str) -> None:
         {"generation_timeout": 0},
         {"episode_timeout": float("nan")},
         {"fsync_seconds": -0.1},
-        {"env_ids": []},
         {"env_ids": ["x/Y-v0", "x/Y-v0"]},
         {"env_ids": ["x/Y-v0", "module:x/Y-v0"]},
     ],

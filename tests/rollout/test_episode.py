@@ -34,7 +34,7 @@ async def run(
     codec = codec or Words()
     policy = WordPolicy(codec, reply, context)
     sampling = Sampling(max_tokens=max_tokens, stop_token_ids=codec.stop_token_ids)
-    speaker = TokenSpeaker(policy, codec, sampling, limits.get("max_episode_tokens"), "name")
+    speaker = TokenSpeaker(policy, codec, sampling, Limits(**limits), "name")
     trajectory = Trajectory("x/Y-v0", task.id, 0, 1)
     await run_episode(env or Letters(), task, speaker, trajectory, Limits(**limits), on_turn)
     return trajectory, policy
@@ -109,6 +109,19 @@ async def test_an_episode_may_sample_so_many_tokens() -> None:
     assert trajectory.reward == 0.25
     assert trajectory.turns[-1].reward == 0.25
     assert trajectory.messages[-1]["role"] == "tool"
+
+
+async def test_what_follows_the_first_prompt_may_be_so_long() -> None:
+    whole, _ = await run(shout_first)
+    opening, second = whole.turns[0].start, whole.turns[1].start
+    trajectory, policy = await run(shout_first, max_completion_length=second - opening + 1)
+    assert trajectory.status == "max_tokens"
+    assert policy.requests[-1][1].max_tokens == 1
+    assert len(trajectory.segments[0].ids) == second + 1
+    trajectory, policy = await run(shout_first, max_completion_length=second - opening)
+    assert trajectory.status == "max_tokens"
+    assert len(policy.requests) == 1  # no room for a second
+    assert len(trajectory.segments[0].ids) == whole.turns[0].end  # and nothing after the last reply
 
 
 async def test_the_context_bounds_a_reply() -> None:

@@ -1,0 +1,322 @@
+"""The one contract of all trainers' adapters: what they receive, how an episode is run, and what they must return.
+
+A trainer's dataset names an environment and a task (`TaskRef`). An adapter runs that episode with whatever the trainer
+samples with (`TrainerPolicy`, `Episodes.run`) and returns what came of it (`Sample`):
+
+- Prompt and completion are the engine's own ids, and the mask is 1 on exactly those that were sampled.
+- Log-probabilities stand at the tokens that they belong to, and step rewards at the last token of their turn.
+- A row ends with a sampled token and is never empty.
+- An episode that failed, or was not scored, has `reward` None, and none of its tokens is trained. It is never worth 0.
+- Episodes of one task share their task and seed, and differ only in what is sampled.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections import Counter
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+from packaging.version import Version
+
+from llmgym.codec import codec_for
+from llmgym.codec.base import ChatCodec
+from llmgym.errors import ConfigError, MissingExtraError
+from llmgym.messages import Message, ToolSchema
+from llmgym.policies.base import Generation, LogprobsMode, Sampling
+from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfig, parse_config
+from llmgym.rollout.runner import EnvPool, EpisodeRunner, episode_seed, planned_tasks
+from llmgym.trajectory import Segment, Trajectory
+
+
+class TaskRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which episode to run; what a row of a trainer's dataset holds, as JSON text.
+
+    Attributes:
+        env: The environment, with its arguments and wrappers.
+        task_id: The task.
+        seed: Seed of the environment's `reset`, the same for all episodes of a group.
+    """
+
+    env: EnvConfig
+    task_id: str
+    seed: int
+
+    def dumps(self) -> str:
+        """As JSON text; in one text, since Arrow fills the fields of unlike structs with nulls."""
+        return msgspec.json.encode(self).decode()
+
+    @staticmethod
+    def loads(text: str) -> TaskRef:
+        """Read JSON text.
+
+        Raises:
+            ConfigError: It is not one of ours.
+        """
+        try:
+            return msgspec.json.decode(text, type=TaskRef)
+        except msgspec.DecodeError as error:
+            raise ConfigError(f"not a task that llmgym wrote ({error}): {text[:200]!r}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A task as a trainer's dataset needs it.
+
+    Attributes:
+        ref: Names it.
+        messages: Opening messages.
+        tools: Schemas of the tools.
+        answer: What the verifier compares with, for tables; may be None.
+    """
+
+    ref: TaskRef
+    messages: list[Message]
+    tools: list[ToolSchema]
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One row for a trainer: a prompt, and a completion that may hold several turns.
+
+    Attributes:
+        prompt_ids: Tokens before the first that was sampled.
+        completion_ids: The rest; never empty.
+        loss_mask: 1 on sampled tokens, 0 on others; all 0 where nothing may be trained.
+        logprobs: Log-probability (nats) of each sampled token, 0.0 elsewhere.
+        rewards: Each turn's reward, on its last token, else 0.0.
+        reward: Reward of the episode; None where it failed or was not scored.
+        trajectory: The episode.
+    """
+
+    prompt_ids: list[int]
+    completion_ids: list[int]
+    loss_mask: list[int]
+    logprobs: list[float]
+    rewards: list[float]
+    reward: float | None
+    trajectory: Trajectory
+
+
+class Generate(Protocol):
+    """How a trainer samples; as `TokenPolicy.generate`."""
+
+    def __call__(
+        self, prompt_ids: Sequence[int], sampling: Sampling, *, request_id: str, session_id: str
+    ) -> Awaitable[Generation]:
+        """Sample one reply."""
+        ...
+
+
+class TrainerPolicy:
+    """A `TokenPolicy` over whatever a trainer samples with; the trainer starts and ends it."""
+
+    def __init__(
+        self,
+        name: str,
+        generate: Generate,
+        tokenizer: Any,
+        context_length: int,
+        logprobs_mode: LogprobsMode = "processed",
+    ) -> None:
+        """Take the trainer's way to sample.
+
+        Args:
+            name: Name of the trainer.
+            generate: Samples one reply.
+            tokenizer: The engine's.
+            context_length: Most tokens of prompt and reply together.
+            logprobs_mode: What the log-probabilities are of.
+        """
+        self.name = self.model = name
+        self.generate = generate
+        self.tokenizer, self.context_length, self.logprobs_mode = tokenizer, context_length, logprobs_mode
+
+    async def start(self) -> None:
+        """Nothing to do."""
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+
+class Episodes:
+    """Runs the episodes that a trainer asks for; one for a process, in one event loop at a time.
+
+    Attributes:
+        config: Limits, deadlines and sampling.
+        codec: Codec of the trainer's tokenizer; None where the adapter speaks text.
+    """
+
+    def __init__(self, tokenizer: Any = None, **settings: Any) -> None:
+        """Configure them.
+
+        Args:
+            tokenizer: The tokenizer of the trainer's model; None where no tokens are needed.
+            **settings: Fields of `RolloutConfig`.
+
+        Raises:
+            ConfigError: A setting is unknown or makes no sense.
+            CodecError: The tokenizer's chat template cannot be used.
+        """
+        self.config: RolloutConfig = parse_config(settings, "settings").check()
+        self.codec: ChatCodec | None = None if tokenizer is None else codec_for(tokenizer, self.config.codec)
+        self._pools: dict[bytes, EnvPool] = {}
+
+    def pool(self, env: EnvConfig) -> EnvPool:
+        """The instances of an environment, made when first asked for."""
+        key = msgspec.json.encode(env, order="deterministic")
+        if key not in self._pools:
+            self._pools[key] = EnvPool(env, self.config.max_turns, self.config.split)
+        return self._pools[key]
+
+    def refs(self) -> Iterator[TaskRef]:
+        """The tasks of the configuration (`env_ids`, `split`, `seed`, `num_tasks`), the environments by turns.
+
+        Raises:
+            ConfigError: `env_ids` is empty, or `num_tasks` does not fit.
+        """
+        pools = [self.pool(env) for env in self.config.environments]
+        for pool, task in planned_tasks(pools, self.config):
+            yield TaskRef(pool.config, task.id, episode_seed(self.config.seed, pool.id, task.id))
+
+    async def rows(self) -> list[TaskRow]:
+        """The same with their opening messages and tools, each from a reset of its environment."""
+        return [await self.row(ref) for ref in self.refs()]
+
+    async def row(self, ref: TaskRef) -> TaskRow:
+        """Reset an environment to a task and see how it opens.
+
+        Raises:
+            TaskError: There is no such task.
+            EnvironmentFailure: The environment's setup failed.
+        """
+        pool = self.pool(ref.env)
+        task = pool.tasks.get(ref.task_id)
+        env = pool.take()
+        try:
+            messages, info = await env.areset(seed=ref.seed, options={"task": task})
+        finally:
+            pool.give(env)
+        return TaskRow(ref, list(messages), info["tools"], task.answer)
+
+    async def run(
+        self,
+        ref: TaskRef,
+        policy: TrainerPolicy,
+        *,
+        repeat: int = 0,
+        params: ResponsesCreateParams | None = None,
+    ) -> Trajectory:
+        """Run an episode; a failure is a status, never an exception.
+
+        Args:
+            ref: Which.
+            policy: Samples.
+            repeat: Number of the episode in its group.
+            params: How replies are sampled, where not as configured.
+
+        Raises:
+            ConfigError: There is no such environment.
+            TaskError: There is no such task.
+        """
+        assert self.codec is not None, "give Episodes the tokenizer"
+        config = self.config if params is None else msgspec.structs.replace(self.config, responses_create_params=params)
+        pool = self.pool(ref.env)
+        runner = EpisodeRunner(config, policy, self.codec)
+        return await runner.run(pool, pool.tasks.get(ref.task_id), repeat, seed=ref.seed)
+
+    def samples(self, trajectory: Trajectory) -> list[Sample]:
+        """All rows of an episode: one for each segment, since a template may have rewritten history between turns.
+
+        An episode in which nothing was sampled gives one row that trains nothing.
+        """
+        rows = [_sample(trajectory, number) for number, s in enumerate(trajectory.segments) if s.sampled.any()]
+        return rows or [self._blank(trajectory)]
+
+    def sample(self, trajectory: Trajectory) -> Sample:
+        """The row of an episode for trainers that take one: the segment in which most was sampled."""
+        return max(self.samples(trajectory), key=lambda sample: sum(sample.loss_mask))
+
+    def _blank(self, trajectory: Trajectory) -> Sample:
+        """A row for an episode without tokens, for trainers that must have one."""
+        assert self.codec is not None
+        token = self.codec.stop_token_ids[0]
+        opening = trajectory.messages[: trajectory.opening]
+        prompt = self.codec.open(opening, trajectory.tools) if opening else [token]
+        return Sample(prompt, [token], [0], [0.0], [0.0], trajectory.reward, trajectory)
+
+    def close(self) -> None:
+        """Close the environments."""
+        for pool in self._pools.values():
+            pool.close()
+        self._pools.clear()
+
+
+def _sample(trajectory: Trajectory, number: int) -> Sample:
+    segment: Segment = trajectory.segments[number]
+    start = int(segment.sampled.argmax())
+    ids: list[int] = segment.ids.tolist()
+    rewards = [0.0] * (len(ids) - start)
+    for turn in trajectory.turns:
+        if turn.segment == number and turn.end > turn.start:
+            rewards[turn.end - start - 1] += turn.reward or 0.0
+    trained = trajectory.reward is not None
+    mask = segment.sampled[start:].astype(int).tolist() if trained else [0] * len(rewards)
+    return Sample(
+        ids[:start], ids[start:], mask, segment.logprobs[start:].tolist(), rewards, trajectory.reward, trajectory
+    )
+
+
+def metrics(trajectories: Iterable[Trajectory]) -> dict[str, float]:
+    """What a trainer should log about a batch of episodes: shares by status, lengths, rows that it did not get."""
+    episodes = list(trajectories)
+    if not episodes:
+        return {}
+    statuses = Counter(episode.status for episode in episodes)
+    counted = {
+        "unscored": sum(episode.reward is None for episode in episodes),
+        "turns": sum(len(episode.turns) for episode in episodes),
+        "sampled_tokens": sum(episode.sampled_tokens for episode in episodes),
+        "segments": sum(len(episode.segments) for episode in episodes),
+        **{f"status/{status}": count for status, count in sorted(statuses.items())},
+    }
+    return {f"llmgym/{name}": total / len(episodes) for name, total in counted.items()}
+
+
+def check_version(package: str, lowest: str, below: str, extra: str) -> Version:
+    """Give the installed version of a trainer.
+
+    Raises:
+        MissingExtraError: It is not installed.
+        ConfigError: It is outside the range [lowest, below) that this adapter was tested with.
+    """
+    try:
+        version = Version(importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        raise MissingExtraError(f"llmgym.trainers.{extra}", extra) from None
+    if not Version(lowest) <= version < Version(below):
+        raise ConfigError(
+            f"{package} {version} is installed; llmgym.trainers.{extra} works with {package}>={lowest},<{below}"
+        )
+    return version
+
+
+def check_same_tokenizer(trainer: Any, engine: Any, kind: str = "auto") -> None:
+    """See that the trainer's tokenizer is the engine's.
+
+    Raises:
+        ConfigError: They differ, in their tokens or their chat template.
+    """
+    prints = [codec_for(tokenizer, kind).fingerprint for tokenizer in (trainer, engine)]  # type: ignore[arg-type]
+    if prints[0] != prints[1]:
+        raise ConfigError(
+            f"the trainer's tokenizer ({_name(trainer)}, {prints[0]}) is not the engine's ({_name(engine)}, "
+            f"{prints[1]}): load both from the same folder, with the same chat template"
+        )
+
+
+def _name(tokenizer: Any) -> str:
+    return str(getattr(tokenizer, "name_or_path", "")) or type(tokenizer).__name__
