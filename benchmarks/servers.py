@@ -32,8 +32,8 @@ SAMPLING: dict[str, Any] = {"temperature": 0.9, "top_p": 0.95, "max_output_token
 FLAGS = ("--logprobs-mode", "processed_logprobs")
 
 
-def collector(policy: Any, tasks: int, output: Path | None) -> Collector:
-    return Collector(ENVS, policy, output=output, num_tasks=tasks, num_repeats=REPEATS, max_turns=4,
+def collector(policy: Any, tasks: int, output: Path | None, seed: int = 0) -> Collector:
+    return Collector(ENVS, policy, output=output, num_tasks=tasks, num_repeats=REPEATS, max_turns=4, seed=seed,
                      num_samples_in_parallel=12, responses_create_params=SAMPLING)  # fmt: skip
 
 
@@ -104,7 +104,7 @@ async def measure(servers: list[VLLMServer], tasks: int, output: Path) -> dict[s
         assert time.monotonic() - waiting < 400, started.servers
     before = await asyncio.to_thread(servers[0].metric, "request_success_total")
     policy.requests.clear()
-    again = collector(policy, 2, None)
+    again = collector(policy, 2, None, seed=1)  # other episodes: these ones' sessions have moved to the other server
     await again.collect()
     after = await asyncio.to_thread(servers[0].metric, "request_success_total")
     result["after_return"] = {

@@ -20,13 +20,16 @@ Status = Literal[
     "max_tokens",
     "context_length",
     "template_refused",
+    "straggler",
     "timeout",
     "env_error",
     "policy_error",
 ]
 
 #: Statuses of episodes that ran to an end, their own or a limit's. All others are failures: unscored, not kept.
-FINISHED: frozenset[Status] = frozenset({"completed", "max_turns", "max_tokens", "context_length", "template_refused"})
+FINISHED: frozenset[Status] = frozenset(
+    {"completed", "max_turns", "max_tokens", "context_length", "template_refused", "straggler"}
+)
 
 
 @dataclass(frozen=True, slots=True)

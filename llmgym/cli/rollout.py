@@ -46,7 +46,10 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Picks the tasks and seeds the environments (0).")] = None,
     num_tasks: Annotated[int | None, typer.Option(help="Tasks of each environment (a whole finite split).")] = None,
     num_repeats: Annotated[int | None, typer.Option(help="Episodes of each task: a group (1).")] = None,
-    num_samples_in_parallel: Annotated[int | None, typer.Option(help="Episodes that run at once (64).")] = None,
+    num_samples_in_parallel: Annotated[
+        str | None,
+        typer.Option(metavar="INTEGER|auto", help="Episodes that run at once (64); auto goes by the engine's load."),
+    ] = None,
     max_turns: Annotated[int | None, typer.Option(help="Assistant messages per episode (the environment's).")] = None,
     temperature: Annotated[float | None, typer.Option(help="Softmax temperature; 0 is greedy (1.0).")] = None,
     top_p: Annotated[float | None, typer.Option(help="Nucleus mass (1.0).")] = None,
@@ -68,7 +71,8 @@ def run(
     settings: dict[str, Any] = load_config(config) if config else {}
     flags = {
         "env_ids": env, "policy": policy, "split": split, "seed": seed, "num_tasks": num_tasks,
-        "num_repeats": num_repeats, "num_samples_in_parallel": num_samples_in_parallel, "max_turns": max_turns,
+        "num_repeats": num_repeats, "num_samples_in_parallel": _parallel(num_samples_in_parallel),
+        "max_turns": max_turns,
     }  # fmt: skip
     sampling = {"temperature": temperature, "top_p": top_p, "max_output_tokens": max_output_tokens}
     settings |= dict(map(_setting, set_ or ())) | {name: value for name, value in flags.items() if value is not None}
@@ -85,6 +89,10 @@ def run(
         _print_summary(summary, collector.progress.last_error, output)
     if summary["failed"] and not summary["finished"]:
         sys.exit(1)
+
+
+def _parallel(text: str | None) -> int | str | None:
+    return int(text) if text is not None and text.isdecimal() else text
 
 
 def _setting(text: str) -> tuple[str, Any]:

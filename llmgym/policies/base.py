@@ -69,6 +69,23 @@ class ChatGeneration:
     usage: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class EngineLoad:
+    """How busy an engine is; over all engines where there are several.
+
+    Attributes:
+        running: Requests that are being sampled.
+        waiting: Requests that wait for room.
+        kv_cache_usage: Share of the key-value cache in use, 0 to 1; the fullest engine's.
+        preemptions: Requests put back for want of room, since the engine started.
+    """
+
+    running: int
+    waiting: int
+    kv_cache_usage: float
+    preemptions: int
+
+
 @runtime_checkable
 class Policy(Protocol):
     """What every policy has, of either kind.
@@ -120,6 +137,20 @@ class TokenPolicy(Policy, Protocol):
             ContextLengthExceeded: No room for a reply.
             PolicyUnavailable: The engine or server is gone.
             PolicyError: The request failed.
+        """
+        ...
+
+
+@runtime_checkable
+class MeasuredPolicy(Policy, Protocol):
+    """A policy that knows how busy its engine is: what `num_samples_in_parallel="auto"` needs."""
+
+    async def load(self) -> EngineLoad:
+        """Measure; cheap enough for once a second.
+
+        Raises:
+            ConfigError: The engine was started without such measurements.
+            PolicyError: It cannot be asked.
         """
         ...
 

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from llmgym.rollout.batches import GroupFilter, batches
-from llmgym.rollout.collector import Collector, Group, Progress
+from llmgym.rollout.collector import Collector
 from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfig, load_config, parse_config
-from llmgym.rollout.episode import ChatSpeaker, Limits, TokenSpeaker, run_episode
+from llmgym.rollout.episode import ChatSpeaker, Limits, Stop, TokenSpeaker, run_episode
+from llmgym.rollout.groups import Group
+from llmgym.rollout.order import Curriculum, Endless, Plan, TaskOrder
+from llmgym.rollout.progress import Progress
 from llmgym.rollout.store import EpisodeRecord, RunStore, read_rollouts
 from llmgym.rollout.summary import pass_at_k, summarize
 
 __all__ = [
     "ChatSpeaker",
     "Collector",
+    "Curriculum",
+    "Endless",
     "EnvConfig",
     "EpisodeRecord",
     "Group",
     "GroupFilter",
     "Limits",
+    "Plan",
     "Progress",
     "ResponsesCreateParams",
     "RolloutConfig",
     "RunStore",
+    "Stop",
+    "TaskOrder",
     "TokenSpeaker",
     "batches",
     "load_config",

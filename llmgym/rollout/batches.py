@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 from llmgym.batch import TokenBatch
-from llmgym.rollout.collector import Group
+from llmgym.rollout.groups import Group
 
 
 @dataclass(slots=True)

@@ -58,7 +58,11 @@ class RolloutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         seed: Picks the tasks and seeds the environments.
         num_tasks: Tasks of each environment; None takes a whole finite split.
         num_repeats: Episodes of each task: a group.
-        num_samples_in_parallel: Episodes that run at once.
+        num_spare_repeats: Episodes of each task that are started beyond these; a group is whole with the first
+            `num_repeats` that finish, and the others are its stragglers.
+        stragglers: "drop" forgets them; "keep" ends them where they are, verifies what is there and leaves
+            them in the group.
+        num_samples_in_parallel: Episodes that run at once; "auto" finds as many as keep the engine busy.
         responses_create_params: How replies are sampled.
         max_turns: Assistant messages per episode; None takes the environment's.
         max_episode_tokens: Tokens that an episode may sample; None for no limit besides the context.
@@ -82,7 +86,9 @@ class RolloutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     seed: int = 0
     num_tasks: int | None = None
     num_repeats: int = 1
-    num_samples_in_parallel: int = 64
+    num_spare_repeats: int = 0
+    stragglers: Literal["drop", "keep"] = "drop"
+    num_samples_in_parallel: int | Literal["auto"] = 64
     responses_create_params: ResponsesCreateParams = ResponsesCreateParams()
     max_turns: int | None = None
     max_episode_tokens: int | None = None
@@ -112,8 +118,11 @@ class RolloutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             "seed": (self.seed, self.seed >= 0, "at least 0"),
             "num_tasks": (self.num_tasks, self.num_tasks is None or self.num_tasks > 0, "at least 1"),
             "num_repeats": (self.num_repeats, self.num_repeats > 0, "at least 1"),
+            "num_spare_repeats": (self.num_spare_repeats, self.num_spare_repeats >= 0, "at least 0"),
             "num_samples_in_parallel": (
-                self.num_samples_in_parallel, self.num_samples_in_parallel > 0, "at least 1",
+                self.num_samples_in_parallel,
+                self.num_samples_in_parallel == "auto" or self.num_samples_in_parallel > 0,
+                'at least 1, or "auto"',
             ),
             "max_turns": (self.max_turns, self.max_turns is None or self.max_turns > 0, "at least 1"),
             "max_episode_tokens": (

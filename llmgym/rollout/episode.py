@@ -61,6 +61,47 @@ class LimitReached(Exception):
         self.status: Status = status
 
 
+class Stop:
+    """Ends an episode from outside: a reply that is being sampled is aborted, and no other is asked for."""
+
+    def __init__(self, *, verify: bool = True) -> None:
+        """Nothing is asked for yet; `verify` says whether what is there then is scored."""
+        self.requested, self.verify = False, verify
+        self._waiting: asyncio.Timeout | None = None
+
+    def request(self) -> None:
+        """End the episode; a step that the environment is taking is waited for."""
+        if self.requested:
+            return
+        self.requested = True
+        if self._waiting is not None and not self._waiting.expired():
+            self._waiting.reschedule(asyncio.get_running_loop().time())
+
+    async def bounded(self, reply: Callable[[], Awaitable[Reply]], seconds: float) -> Reply:
+        """Wait for a reply; any way that the policy fails is a `PolicyError`.
+
+        Raises:
+            LimitReached: There was no room for a reply, or the end was requested.
+            PolicyError: The policy failed, or took longer.
+        """
+        if self.requested:
+            raise LimitReached("straggler")
+        deadline = self._waiting = asyncio.timeout(seconds)
+        try:
+            async with deadline:
+                return await reply()
+        except (LimitReached, PolicyError, CodecError):
+            raise
+        except Exception as error:
+            if isinstance(error, TimeoutError) and deadline.expired():
+                if self.requested:
+                    raise LimitReached("straggler") from None
+                raise PolicyError(f"no reply within {seconds} s") from None
+            raise PolicyError(f"{type(error).__name__}: {error}") from error
+        finally:
+            self._waiting = None
+
+
 class TokenSpeaker:
     """Speaks for a token policy and keeps the episode's exact tokens.
 
@@ -196,6 +237,7 @@ async def run_episode(
     trajectory: Trajectory,
     limits: Limits,
     on_turn: Callable[[Turn], None] | None = None,
+    stop: Stop | None = None,
 ) -> None:
     """Run one episode and fill in its trajectory.
 
@@ -208,12 +250,13 @@ async def run_episode(
         trajectory: Names the task and the seed; the rest is filled in.
         limits: What ends the episode.
         on_turn: Called after each turn.
+        stop: Ends it from outside.
     """
     started = time.perf_counter()
     deadline = asyncio.timeout(limits.episode_timeout)
     try:
         async with deadline:
-            trajectory.status = await _converse(env, task, speaker, trajectory, limits, on_turn)
+            trajectory.status = await _converse(env, task, speaker, trajectory, limits, on_turn, stop or Stop())
     except (PolicyError, CodecError) as error:
         trajectory.status, trajectory.error = "policy_error", f"{type(error).__name__}: {error}"
     except EnvironmentFailure as error:
@@ -248,6 +291,7 @@ async def _converse(
     trajectory: Trajectory,
     limits: Limits,
     on_turn: Callable[[Turn], None] | None,
+    stop: Stop,
 ) -> Status:
     messages, info = await env.areset(seed=trajectory.seed, options={"task": task})
     trajectory.opening, trajectory.tools, trajectory.reward = len(messages), info["tools"], 0.0
@@ -255,9 +299,10 @@ async def _converse(
     while True:
         asked = time.perf_counter()
         try:
-            reply = await _bounded(speaker.reply(env.transcript), limits.generation_timeout)
+            reply = await stop.bounded(lambda: speaker.reply(env.transcript), limits.generation_timeout)
         except LimitReached as limit:
-            _credit(trajectory, await env.aend())
+            if stop.verify or not stop.requested:
+                _credit(trajectory, await env.aend())
             return limit.status
         replied = time.perf_counter()
         cut = reply.finish_reason == "length"
@@ -290,17 +335,3 @@ def _credit(trajectory: Trajectory, step: StepResult) -> StepResult:
         last.reward = None if value is None or last.reward is None else last.reward + value
     trajectory.reward_parts = info.get("reward_parts", trajectory.reward_parts)
     return step
-
-
-async def _bounded(reply: Awaitable[Reply], seconds: float) -> Reply:
-    """Wait for a reply; any way that the policy fails is a `PolicyError`."""
-    deadline = asyncio.timeout(seconds)
-    try:
-        async with deadline:
-            return await reply
-    except (LimitReached, PolicyError, CodecError):
-        raise
-    except Exception as error:
-        if isinstance(error, TimeoutError) and deadline.expired():
-            raise PolicyError(f"no reply within {seconds} s") from None
-        raise PolicyError(f"{type(error).__name__}: {error}") from error

@@ -1,18 +1,92 @@
-"""Live progress of a run: a bar at a terminal, a line every few seconds in a log file."""
+"""How far a run is, and how that is shown: a bar at a terminal, a line every few seconds in a log file."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TextIO
 
-from llmgym.rollout.collector import Progress
+from llmgym.trajectory import Trajectory, Turn
 
 _TERMINAL_S = 0.2
 _LOG_S = 10.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is; read it at any time.
+
+    Attributes:
+        planned: Episodes that the run is to hold; None where there is no end.
+        resumed: Episodes that were there already.
+        finished: Episodes that ended in this session.
+        failures: Episodes without a result, by status.
+        last_error: What went wrong with the last of them.
+        stragglers: Episodes that were ended since their group was whole without them.
+        live: Episodes that are running.
+        limit: Episodes that may run at once.
+        turns: Turns taken in this session.
+        tokens: Tokens sampled in this session.
+        scored: Scored episodes of this session.
+        reward_sum: Sum of their rewards.
+        started: `time.monotonic()` at the start.
+    """
+
+    planned: int | None = 0
+    resumed: int = 0
+    finished: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    last_error: str | None = None
+    stragglers: int = 0
+    live: int = 0
+    limit: int = 0
+    turns: int = 0
+    tokens: int = 0
+    scored: int = 0
+    reward_sum: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    @property
+    def failed(self) -> int:
+        """Episodes without a result."""
+        return self.failures.total()
+
+    @property
+    def mean_reward(self) -> float | None:
+        """Mean reward of this session's scored episodes."""
+        return self.reward_sum / self.scored if self.scored else None
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds that the rest will take at the present rate; None before the first episode, or without an end."""
+        ended = self.finished + self.failed
+        return self.seconds / ended * (self.planned - self.resumed - ended) if ended and self.planned else None
+
+    def count_turn(self, turn: Turn) -> None:
+        """Count a turn."""
+        self.turns += 1
+        self.tokens += turn.end - turn.start
+
+    def count_episode(self, trajectory: Trajectory) -> None:
+        """Count an episode that ended for good."""
+        if not trajectory.finished:
+            self.failures[trajectory.status] += 1
+            self.last_error = trajectory.error
+            return
+        self.finished += 1
+        if trajectory.reward is not None:
+            self.scored += 1
+            self.reward_sum += trajectory.reward
 
 
 @asynccontextmanager
@@ -67,11 +141,14 @@ def _update(bar: object, task: object, progress: Progress) -> None:
 
 def describe(progress: Progress) -> str:
     """One line: episodes, live ones, failures, turns, tokens and their rate, mean reward, time left."""
-    if not progress.planned:
+    if progress.planned == 0:
         return "starting: loading the policy"
-    parts = [f"episodes {progress.resumed + progress.finished}/{progress.planned}", f"live {progress.live}"]
+    of = "" if progress.planned is None else f"/{progress.planned}"
+    parts = [f"episodes {progress.resumed + progress.finished}{of}", f"live {progress.live}"]
     if progress.resumed:
         parts.append(f"resumed {progress.resumed}")
+    if progress.stragglers:
+        parts.append(f"stragglers {progress.stragglers}")
     parts.append(f"failed {progress.failed}")
     rate = progress.tokens / progress.seconds if progress.seconds else 0.0
     parts += [f"turns {progress.turns:,}", f"tokens {progress.tokens:,} ({rate:,.0f}/s)"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import cast
 
 import msgspec
@@ -14,7 +14,7 @@ from llmgym.errors import ConfigError
 from llmgym.policies.base import ChatPolicy, Policy, TokenPolicy
 from llmgym.registry import make_core
 from llmgym.rollout.config import EnvConfig, RolloutConfig
-from llmgym.rollout.episode import ChatSpeaker, Limits, TokenSpeaker, run_episode
+from llmgym.rollout.episode import ChatSpeaker, Limits, Stop, TokenSpeaker, run_episode
 from llmgym.tasks import Task, stable_hash
 from llmgym.trajectory import Trajectory, Turn
 from llmgym.wrappers import AnyToolEnv, wrap
@@ -90,7 +90,9 @@ class EpisodeRunner:
         self._params = msgspec.to_builtins(config.responses_create_params)
         self._sampling = config.responses_create_params.sampling(codec.stop_token_ids if codec else ())
 
-    async def run(self, pool: EnvPool, task: Task, repeat: int = 0, *, seed: int | None = None) -> Trajectory:
+    async def run(
+        self, pool: EnvPool, task: Task, repeat: int = 0, *, seed: int | None = None, stop: Stop | None = None
+    ) -> Trajectory:
         """Run an episode, again where its policy or environment failed and that may help; never raises for it.
 
         Args:
@@ -98,17 +100,19 @@ class EpisodeRunner:
             task: Its task.
             repeat: Number of the episode in its group.
             seed: Seed of the environment's `reset`; None for that of the configuration.
+            stop: Ends it from outside.
         """
         if seed is None:
             seed = episode_seed(self._config.seed, pool.id, task.id)
+        stop = stop or Stop()
         env = pool.take()
         try:
             attempt = 1
             while True:
                 trajectory = Trajectory(pool.id, task.id, repeat, seed, sampling=self._params, attempts=attempt)
                 name = f"{trajectory.id}/{attempt}" if attempt > 1 else trajectory.id
-                await run_episode(env, task, self._speaker(name), trajectory, self._limits, self._on_turn)
-                if trajectory.status not in _RETRIED or attempt == self._config.max_attempts:
+                await run_episode(env, task, self._speaker(name), trajectory, self._limits, self._on_turn, stop)
+                if trajectory.status not in _RETRIED or attempt == self._config.max_attempts or stop.requested:
                     return trajectory
                 await asyncio.sleep(_BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
                 attempt += 1
@@ -144,12 +148,3 @@ def num_tasks(pool: EnvPool, config: RolloutConfig) -> int:
             "raise num_repeats for more episodes of each"
         )
     return config.num_tasks
-
-
-def planned_tasks(pools: Sequence[EnvPool], config: RolloutConfig) -> Iterator[tuple[EnvPool, Task]]:
-    """All tasks of a configuration in order; the environments take turns."""
-    sizes = [num_tasks(pool, config) for pool in pools]
-    for index in range(max(sizes)):
-        for pool, size in zip(pools, sizes, strict=True):
-            if index < size:
-                yield pool, pool.tasks.plan(config.split, config.seed, index, scope=pool.scope)

@@ -12,6 +12,7 @@ samples with (`TrainerPolicy`, `Episodes.run`) and returns what came of it (`Sam
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 from collections import Counter
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
@@ -27,7 +28,8 @@ from llmgym.errors import ConfigError, MissingExtraError
 from llmgym.messages import Message, ToolSchema
 from llmgym.policies.base import Generation, LogprobsMode, Sampling
 from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfig, parse_config
-from llmgym.rollout.runner import EnvPool, EpisodeRunner, episode_seed, planned_tasks
+from llmgym.rollout.order import Plan
+from llmgym.rollout.runner import EnvPool, EpisodeRunner, episode_seed
 from llmgym.trajectory import Segment, Trajectory
 
 
@@ -90,6 +92,7 @@ class Sample:
         rewards: Each turn's reward, on its last token, else 0.0.
         reward: Reward of the episode; None where it failed or was not scored.
         trajectory: The episode.
+        spans: Where each turn's sampled tokens are in the completion, as [start, end), trained or not.
     """
 
     prompt_ids: list[int]
@@ -99,6 +102,7 @@ class Sample:
     rewards: list[float]
     reward: float | None
     trajectory: Trajectory
+    spans: Sequence[tuple[int, int]] = ()
 
 
 class Generate(Protocol):
@@ -179,7 +183,7 @@ class Episodes:
             ConfigError: `env_ids` is empty, or `num_tasks` does not fit.
         """
         pools = [self.pool(env) for env in self.config.environments]
-        for pool, task in planned_tasks(pools, self.config):
+        for pool, task, _ in Plan().visits(pools, self.config):
             yield TaskRef(pool.config, task.id, episode_seed(self.config.seed, pool.id, task.id))
 
     async def rows(self) -> list[TaskRow]:
@@ -260,14 +264,53 @@ def _sample(trajectory: Trajectory, number: int) -> Sample:
     start = int(segment.sampled.argmax())
     ids: list[int] = segment.ids.tolist()
     rewards = [0.0] * (len(ids) - start)
-    for turn in trajectory.turns:
-        if turn.segment == number and turn.end > turn.start:
-            rewards[turn.end - start - 1] += turn.reward or 0.0
+    turns = [turn for turn in trajectory.turns if turn.segment == number and turn.end > turn.start]
+    for turn in turns:
+        rewards[turn.end - start - 1] += turn.reward or 0.0
     trained = trajectory.reward is not None
     mask = segment.sampled[start:].astype(int).tolist() if trained else [0] * len(rewards)
-    return Sample(
-        ids[:start], ids[start:], mask, segment.logprobs[start:].tolist(), rewards, trajectory.reward, trajectory
-    )
+    spans = [(turn.start - start, turn.end - start) for turn in turns]
+    logprobs: list[float] = segment.logprobs[start:].tolist()
+    return Sample(ids[:start], ids[start:], mask, logprobs, rewards, trajectory.reward, trajectory, spans)
+
+
+class Siblings:
+    """Episodes of one task that run at once, for trainers that want a number where an episode has no reward.
+
+    It gets the mean of its siblings: that leaves their baseline where their own rewards put it.
+    """
+
+    def __init__(self) -> None:
+        """None runs."""
+        self._running: dict[str, list[asyncio.Future[float | None]]] = {}
+
+    async def reward(self, ref: TaskRef, episode: Awaitable[Trajectory]) -> tuple[Trajectory, float]:
+        """Wait for an episode, and where it has no reward for its siblings too.
+
+        Args:
+            ref: Its task.
+            episode: Runs it.
+
+        Returns:
+            The episode, and its reward or the mean of its siblings'; 0.0 where none of them has one.
+        """
+        key = ref.dumps()
+        siblings = self._running.setdefault(key, [])
+        mine: asyncio.Future[float | None] = asyncio.get_running_loop().create_future()
+        siblings.append(mine)
+        try:
+            trajectory = await episode
+            mine.set_result(trajectory.reward)
+            if trajectory.reward is not None:
+                return trajectory, trajectory.reward
+            done, _ = await asyncio.wait(siblings)
+            scored = [reward for sibling in done if (reward := sibling.result()) is not None]
+            return trajectory, sum(scored) / max(len(scored), 1)
+        finally:
+            if not mine.done():
+                mine.set_result(None)
+            if all(sibling.done() for sibling in siblings) and self._running.get(key) is siblings:
+                del self._running[key]
 
 
 def metrics(trajectories: Iterable[Trajectory]) -> dict[str, float]:

@@ -380,7 +380,7 @@ def test_no_process_outlives_its_owner(way: str, tmp_path: Path) -> None:
         os.killpg(owner.pid, signal.SIGINT)  # as a terminal does, to the whole group
     elif way != "exit":
         owner.send_signal(signal.SIGKILL)
-    owner.communicate(timeout=60)
+    owner.communicate(timeout=300)
     seconds = 40.0 if way == "kill at start" else 10.0  # until its worker is there to notice
     assert not alive(running, seconds)
 

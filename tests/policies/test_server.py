@@ -17,6 +17,7 @@ from aiohttp import web
 
 from llmgym.errors import ConfigError, ContextLengthExceeded, MissingExtraError, PolicyError, PolicyUnavailable
 from llmgym.policies import Generation, Sampling, TokenPolicy, VersionSpan, make_policy
+from llmgym.policies.base import EngineLoad, MeasuredPolicy
 from llmgym.policies.server import ServerPolicy, endpoint, pool
 from llmgym.policies.server.endpoint import parse_addresses
 
@@ -50,6 +51,7 @@ class Server:
         self.faults: list[Answer] = []
         self.spans: list[dict[str, Any]] | None = None
         self.edit: Callable[[dict[str, Any]], object] = lambda reply: None
+        self.metrics_text: str | None = None
         self.latency = 0.0
         self.live = self.most = self.cancelled = 0
         self.port = 0
@@ -65,6 +67,11 @@ class Server:
             "parent": None,
         }
         return web.json_response({"object": "list", "data": [{**card, "max_model_len": self.length, "permission": []}]})
+
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        if self.metrics_text is None:
+            raise web.HTTPNotFound
+        return web.Response(text=self.metrics_text)
 
     async def generate(self, request: web.Request) -> web.StreamResponse:
         return await self.answer(request, "generate")
@@ -132,6 +139,7 @@ class Server:
     async def up(self) -> None:
         app = web.Application(client_max_size=1 << 28, handler_args={"handler_cancellation": True})
         app.router.add_get("/v1/models", self.models)
+        app.router.add_get("/metrics", self.metrics)
         app.router.add_post("/inference/v1/generate", self.generate)
         app.router.add_post("/v1/completions", self.completions)
         self._runner = web.AppRunner(app, shutdown_timeout=0.01, handler_cancellation=True)
@@ -574,6 +582,46 @@ async def test_what_is_remembered_of_sessions_is_bounded(monkeypatch: pytest.Mon
         assert policy._pool is not None
         assert list(policy._pool._sessions) == ["3", "4", "5"]
         assert list(policy._pool._homes.values()) == [3]
+
+
+METRICS = """# HELP vllm:num_requests_running Number of requests in model execution batches.
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="a {b}"} 3.0
+vllm:num_requests_running{engine="1",model_name="a {b}"} 2.0
+vllm:num_requests_waiting{engine="0",model_name="a {b}"} 7.0
+vllm:num_requests_waiting_by_reason{engine="0",reason="capacity"} 99.0
+vllm:kv_cache_usage_perc{engine="0",model_name="a {b}"} 0.25
+vllm:kv_cache_usage_perc{engine="1",model_name="a {b}"} 0.5
+vllm:num_preemptions_total{engine="0",model_name="a {b}"} 1.1e+01
+vllm:num_preemptions_created{engine="0",model_name="a {b}"} 1.7e+09
+process_cpu_seconds_total 12.5
+"""
+
+
+async def test_the_load_of_all_servers() -> None:
+    servers = [Server(), Server()]
+    servers[0].metrics_text = METRICS
+    servers[1].metrics_text = METRICS.replace("0.25", "0.75")
+    async with running(*servers) as policy:
+        assert isinstance(policy, MeasuredPolicy)
+        assert await policy.load() == EngineLoad(running=10, waiting=14, kv_cache_usage=0.75, preemptions=22)
+        await servers[0].down()  # one that is away says nothing
+        assert await policy.load() == EngineLoad(running=5, waiting=7, kv_cache_usage=0.75, preemptions=11)
+        await servers[1].down()
+        with pytest.raises(PolicyUnavailable, match="no server could be asked how busy it is"):
+            await policy.load()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", "num_requests_running is missing"), (METRICS.replace("7.0", "many"), "could not convert"), (None, "404")],
+)
+async def test_a_server_without_metrics(text: str | None, said: str) -> None:
+    server = Server()
+    server.metrics_text = text
+    async with running(server) as policy:
+        with pytest.raises(PolicyError, match=f"{said}.*give num_samples_in_parallel a number"):
+            await policy.load()
 
 
 async def test_cancelling_ends_the_request_on_the_server() -> None:

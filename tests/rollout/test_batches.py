@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from llmgym.policies import VersionSpan
 from llmgym.rollout.batches import GroupFilter, batches
-from llmgym.rollout.collector import Group
+from llmgym.rollout.groups import Group
 from llmgym.trajectory import Trajectory, Turn, segment_of
 
 

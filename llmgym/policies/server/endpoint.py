@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from llmgym.errors import ConfigError, ContextLengthExceeded, PolicyError, PolicyUnavailable
-from llmgym.policies.base import LogprobsMode, Sampling
+from llmgym.policies.base import EngineLoad, LogprobsMode, Sampling
 from llmgym.policies.server.wire import PATHS, Api, Call, Reply, decode, encode
 
 _PROBE_PROMPT = [1, 2, 3]  # ids that every vocabulary has
@@ -173,6 +173,22 @@ class Endpoint:
         mode = await self._measure_mode(api, card.id, first)
         return Offer(api, card.id, card.root or card.id, length, mode)
 
+    async def load(self) -> EngineLoad:
+        """How busy the server says it is.
+
+        Raises:
+            Fault: It cannot be asked now.
+            PolicyError: It does not offer vLLM's metrics.
+        """
+        status, body = await self._fetch("GET", "/metrics", None, {}, self._timeouts.probe)
+        if status != HTTPStatus.OK:
+            raise PolicyError(f"{self.address}/metrics: {_said(status, body)}; give num_samples_in_parallel a number")
+        try:
+            return read_metrics(body.decode())
+        except (LookupError, ValueError) as error:
+            said = f"{self.address}/metrics are not those of a vLLM server ({error})"
+            raise PolicyError(f"{said}; give num_samples_in_parallel a number") from None
+
     async def _choose_api(self, model: str) -> tuple[Api, Reply]:
         call = _one_token(model, temperature=0.1)
         refusals: list[str] = []
@@ -249,6 +265,32 @@ class Endpoint:
         if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR and response.status != HTTPStatus.NOT_IMPLEMENTED:
             raise Fault(f"{self.address}{path}: {_said(response.status, data)}")
         return response.status, data
+
+
+def read_metrics(text: str) -> EngineLoad:
+    """Read vLLM's metrics in Prometheus' text format; a server of several engines has a line for each.
+
+    Raises:
+        LookupError: A metric is missing.
+        ValueError: A value is no number.
+    """
+    values: dict[str, list[float]] = {}
+    for line in text.splitlines():
+        name, _, rest = line.partition("{") if "{" in line else line.partition(" ")
+        if name.startswith("vllm:"):
+            values.setdefault(name, []).append(float(rest.rpartition(" ")[2]))
+
+    def of(name: str) -> list[float]:
+        if name not in values:
+            raise LookupError(f"{name} is missing")
+        return values[name]
+
+    return EngineLoad(
+        running=int(sum(of("vllm:num_requests_running"))),
+        waiting=int(sum(of("vllm:num_requests_waiting"))),
+        kv_cache_usage=max(of("vllm:kv_cache_usage_perc")),
+        preemptions=int(sum(of("vllm:num_preemptions_total"))),
+    )
 
 
 def _read(task: asyncio.Future[Any]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llmgym.errors import ConfigError, ContextLengthExceeded, MissingExtraError, PolicyError, PolicyUnavailable
-from llmgym.policies.base import Generation, LogprobsMode, Sampling
+from llmgym.policies.base import EngineLoad, Generation, LogprobsMode, Sampling
 from llmgym.policies.models import resolve
 from llmgym.policies.server.endpoint import Endpoint, Fault, Offer, Timeouts, parse_addresses
 from llmgym.policies.server.pool import Pool
@@ -253,6 +253,30 @@ class ServerPolicy:
                 endpoint.live -= 1
         raise PolicyUnavailable(
             f"request {request_id} failed {self._max_retries + 1} times, the last time with: {said}"
+        )
+
+    async def load(self) -> EngineLoad:
+        """How busy the servers in use are, by their `/metrics`.
+
+        Raises:
+            PolicyUnavailable: None of them could be asked.
+            PolicyError: One does not offer vLLM's metrics, or the policy is not started or was closed.
+        """
+        pool = self._running()
+        endpoints = [endpoint for endpoint in pool.endpoints if pool.usable(endpoint)]
+        answers = await asyncio.gather(*(endpoint.load() for endpoint in endpoints), return_exceptions=True)
+        loads = [answer for answer in answers if isinstance(answer, EngineLoad)]
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, Fault):
+                raise answer
+        if not loads:
+            why = "; ".join(map(str, answers)) or "all are aside"
+            raise PolicyUnavailable(f"no server could be asked how busy it is: {why}")
+        return EngineLoad(
+            running=sum(load.running for load in loads),
+            waiting=sum(load.waiting for load in loads),
+            kv_cache_usage=max(load.kv_cache_usage for load in loads),
+            preemptions=sum(load.preemptions for load in loads),
         )
 
     def _running(self) -> Pool:

@@ -38,6 +38,23 @@ def load(name: str, device: str | None, dtype: Dtype) -> tuple[Any, Any]:
         raise PolicyError(f"cannot load {name!r} with transformers on {target}: {error}") from error
 
 
+def check_loaded(model: Any, tokenizer: Any) -> Any:
+    """Give a model that is loaded already, if it can be sampled from with this tokenizer.
+
+    Raises:
+        ConfigError: It is in training mode, where dropout would falsify log-probabilities, or lacks tokens.
+    """
+    if model.training:
+        raise ConfigError(f"{type(model).__name__} is in training mode; call its eval() before sampling from it")
+    known = int(model.config.get_text_config().vocab_size)
+    if len(tokenizer) > known:
+        raise ConfigError(
+            f"the tokenizer has {len(tokenizer)} tokens, but {type(model).__name__} knows {known}; load both from the "
+            "same folder, or call resize_token_embeddings()"
+        )
+    return model
+
+
 def context_of(model: Any, name: str, wanted: int) -> int:
     """Return the context length to use: what is wanted, or, where that is 0, what the model was made for.
 

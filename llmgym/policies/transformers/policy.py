@@ -8,16 +8,19 @@ import random
 import threading
 import weakref
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llmgym.errors import ConfigError, ContextLengthExceeded, PolicyError
 from llmgym.policies.base import Generation, LogprobsMode, Sampling
-from llmgym.policies.transformers.loading import Dtype, context_of, load, prove
+from llmgym.policies.transformers.loading import Dtype, check_loaded, context_of, load, prove
 from llmgym.policies.transformers.request import Request
 from llmgym.policies.transformers.runner import Runner
 from llmgym.policies.transformers.worker import Worker
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 class TransformersPolicy:
@@ -34,10 +37,13 @@ class TransformersPolicy:
     A policy serves any number of event loops, at once or in turn. It computes with as many threads as
     `torch.set_num_threads` allows when it is started. One that is never closed ends with the interpreter.
 
+    A model that is loaded already, such as the one that a trainer trains, is used as it is. Its weights must not change
+    between `start` and `close`: what is kept of earlier requests is of the weights that computed it.
+
     Attributes:
         name: Short name for tables and run folders.
-        model: The model as it was asked for.
-        tokenizer: Tokenizer of the model, None before `start`.
+        model: The model as it was asked for; of one that was loaded already, its folder, Hub id or class.
+        tokenizer: Tokenizer of the model, None before `start` unless given.
         context_length: Most tokens of prompt and reply together, 0 before `start` unless given.
         logprobs_mode: Always "processed".
     """
@@ -46,8 +52,9 @@ class TransformersPolicy:
 
     def __init__(
         self,
-        model: str = "smollm2",
+        model: str | PreTrainedModel = "smollm2",
         *,
+        tokenizer: PreTrainedTokenizerBase | None = None,
         device: str | None = None,
         dtype: Dtype = "auto",
         max_batch: int = 32,
@@ -58,7 +65,8 @@ class TransformersPolicy:
         """Describe the policy; `start` loads it.
 
         Args:
-            model: Short name, local folder or Hub id.
+            model: Short name, local folder or Hub id; or a loaded model in evaluation mode, with its `tokenizer`.
+            tokenizer: Tokenizer of a loaded model; others bring their own.
             device: Such as "cpu" or "cuda:1"; None takes the GPU if there is one.
             dtype: Type to compute in; "auto" is float32 on a CPU, few of which are fast at anything else, and the
                 checkpoint's own type on a GPU.
@@ -76,9 +84,12 @@ class TransformersPolicy:
         ):
             if value is not None and value < least:
                 raise ConfigError(f"{option}={value} is too small; give at least {least}")
-        self.name = model.rstrip("/").rpartition("/")[2]
-        self.model = model
-        self.tokenizer: Any = None
+        if isinstance(model, str) != (tokenizer is None):
+            raise ConfigError("a loaded model comes with its `tokenizer`, and a name without: the folder has one")
+        self._loaded = None if isinstance(model, str) else model
+        self.model: str = model if isinstance(model, str) else model.name_or_path or type(model).__name__
+        self.name = self.model.rstrip("/").rpartition("/")[2]
+        self.tokenizer: Any = tokenizer
         self.context_length = context_length or 0
         self._device = device
         self._dtype: Dtype = dtype
@@ -95,6 +106,7 @@ class TransformersPolicy:
         Raises:
             MissingExtraError: torch or transformers is not installed.
             PolicyError: The model cannot be loaded, or has an architecture that cannot be batched here.
+            ConfigError: A model that was loaded already is in training mode, or lacks tokens of its tokenizer.
         """
         await asyncio.to_thread(self._start)
 
@@ -154,7 +166,10 @@ class TransformersPolicy:
         with self._lifecycle:
             if self._worker is not None:
                 return
-            model, tokenizer = load(self.model, self._device, self._dtype)
+            if self._loaded is None:
+                model, tokenizer = load(self.model, self._device, self._dtype)
+            else:
+                model, tokenizer = check_loaded(self._loaded, self.tokenizer), self.tokenizer
             context_length = context_of(model, self.model, self.context_length)
             runner = Runner(model, context_length, self._max_batch_tokens)
             prove(runner, self.model)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from llmgym.errors import ConfigError, MissingExtraError, PolicyError, PolicyUnavailable
-from llmgym.policies.base import LogprobsMode
+from llmgym.policies.base import EngineLoad, LogprobsMode
 
 T = TypeVar("T")
 
@@ -101,8 +101,55 @@ def arguments(folder: str, mode: LogprobsMode, given: Mapping[str, Any]) -> dict
     return {**defaults, **given, "model": folder, "logprobs_mode": f"{mode}_logprobs"}
 
 
-def launch(name: str, args: dict[str, Any]) -> tuple[Any, list[Any]]:
+class Gauge:
+    """Keeps the latest statistics of each engine core; vLLM calls it a stat logger."""
+
+    def __init__(self) -> None:
+        """Nothing has been seen."""
+        self._latest: dict[int, Any] = {}
+        self._preemptions = 0
+
+    def __call__(self, config: Any, engine_index: int = 0) -> Gauge:
+        """Serve as the logger of one more core."""
+        return self
+
+    def record(
+        self, scheduler_stats: Any, iteration_stats: Any, mm_cache_stats: Any = None, engine_idx: int = 0
+    ) -> None:
+        """Take the statistics of a step."""
+        if scheduler_stats is not None:
+            self._latest[engine_idx] = scheduler_stats
+        if iteration_stats is not None:
+            self._preemptions += iteration_stats.num_preempted_reqs
+
+    @property
+    def load(self) -> EngineLoad:
+        """All cores together."""
+        stats = self._latest.values()
+        return EngineLoad(
+            running=sum(s.num_running_reqs for s in stats),
+            waiting=sum(s.num_waiting_reqs + s.num_skipped_waiting_reqs for s in stats),
+            kv_cache_usage=max((s.kv_cache_usage for s in stats), default=0.0),
+            preemptions=self._preemptions,
+        )
+
+    def log(self) -> None:
+        """Nothing to print."""
+
+    def log_engine_initialized(self) -> None:
+        """Nothing to print."""
+
+    def record_sleep_state(self, is_awake: int, level: int) -> None:
+        """Nothing to note."""
+
+
+def launch(name: str, args: dict[str, Any], gauge: Gauge) -> tuple[Any, list[Any]]:
     """Make an `AsyncLLM` in the running loop, which is blocked until it is there.
+
+    Args:
+        name: Name for messages.
+        args: As `arguments` gives them.
+        gauge: Takes the engine's statistics, where `args` do not disable them.
 
     Returns:
         The engine, and the processes that it consists of.
@@ -126,7 +173,9 @@ def launch(name: str, args: dict[str, Any]) -> tuple[Any, list[Any]]:
     except Exception as error:  # a wrong name, a broken config.json, values that do not fit each other
         raise PolicyError(f"{name}: vLLM refuses the model or its engine arguments: {error}") from error
     try:
-        llm: Any = AsyncLLM.from_vllm_config(config, disable_log_stats=args["disable_log_stats"])
+        quiet = args["disable_log_stats"]
+        loggers: Any = None if quiet else [gauge]
+        llm: Any = AsyncLLM.from_vllm_config(config, disable_log_stats=quiet, stat_loggers=loggers)
     except Exception as error:  # no memory, a crash, a timeout: all end the start
         raise PolicyUnavailable(f"{name}: the engine did not start: {said(error)}. {_LOWER}") from error
     roots = [psutil.Process(process.pid) for process in llm.engine_core.resources.engine_manager.processes]

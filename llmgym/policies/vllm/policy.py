@@ -10,9 +10,9 @@ from contextlib import ExitStack
 from typing import Any, Literal, TypeVar
 
 from llmgym.errors import ConfigError, ContextLengthExceeded, LLMGymError, PolicyError, PolicyUnavailable
-from llmgym.policies.base import FinishReason, Generation, LogprobsMode, Sampling, VersionSpan
+from llmgym.policies.base import EngineLoad, FinishReason, Generation, LogprobsMode, Sampling, VersionSpan
 from llmgym.policies.models import resolve
-from llmgym.policies.vllm.engine import Home, arguments, end, import_vllm, launch, translate
+from llmgym.policies.vllm.engine import Gauge, Home, arguments, end, import_vllm, launch, translate
 from llmgym.policies.vllm.weights import Weights, as_files
 
 T = TypeVar("T")
@@ -70,6 +70,7 @@ class VLLMPolicy:
         self._engine_args = engine_args
         self._llm: Any = None
         self._end: Any = None
+        self._gauge = Gauge()
         self._why = "it is not started; await its start() first"
         self._home = Home(self.name)
         self._lifecycle = asyncio.Lock()  # only used in the home loop
@@ -184,6 +185,21 @@ class VLLMPolicy:
         """Await a coroutine of `engine` in the loop that the engine is tied to."""
         return await self._call(self._running(), coroutine)
 
+    async def load(self) -> EngineLoad:
+        """How busy the engine is, as of its last step.
+
+        Raises:
+            ConfigError: It was started without statistics, which cost it a few microseconds a token.
+            PolicyUnavailable: It is gone.
+        """
+        self._running()
+        if self._engine_args.get("disable_log_stats", True):
+            raise ConfigError(
+                f"{self.name} does not measure how busy it is; start it with VLLMPolicy(..., disable_log_stats=False), "
+                "or in a configuration with policy_options: {disable_log_stats: false}"
+            )
+        return self._gauge.load
+
     @property
     def num_unfinished(self) -> int:
         """Requests that the engine has and has not finished."""
@@ -227,7 +243,8 @@ class VLLMPolicy:
         folder = str(resolve(self.model))
         args = arguments(folder, self.logprobs_mode, self._engine_args)
         tokenizer = _tokenizer(args)
-        llm, processes = launch(self.name, args)
+        self._gauge = Gauge()
+        llm, processes = launch(self.name, args, self._gauge)
         self._end = weakref.finalize(self, end, llm, processes)
         self.tokenizer, self.context_length, self.version = tokenizer, llm.model_config.max_model_len, 0
         self._llm = llm

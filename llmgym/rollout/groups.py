@@ -1,0 +1,60 @@
+"""Groups: the episodes of one task, while they run and when they are there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from llmgym.rollout.episode import Stop
+from llmgym.trajectory import Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The episodes of one task.
+
+    Attributes:
+        id: `env_id/task_id`.
+        trajectories: By repeat; failures are among them, unscored.
+    """
+
+    id: str
+    trajectories: list[Trajectory]
+
+    @property
+    def rewards(self) -> list[float | None]:
+        """Reward of each episode; None where unscored."""
+        return [trajectory.reward for trajectory in self.trajectories]
+
+
+@dataclass(slots=True)
+class OpenGroup:
+    """A group that is not whole yet, or whose stragglers still run.
+
+    Attributes:
+        ahead: Episodes that have not ended, started or not.
+        wanted: Episodes that make it whole.
+        ended: Those that count, by repeat; None where the store has them.
+        finished: How many of these are not failures.
+        running: How to end those that run.
+        given: Whether it was passed on.
+    """
+
+    ahead: int
+    wanted: int
+    ended: dict[int, Trajectory | None] = field(default_factory=dict)
+    finished: int = 0
+    running: dict[int, Stop] = field(default_factory=dict)
+    given: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether enough episodes have finished, so that any more would be stragglers."""
+        return self.finished >= self.wanted
+
+    def add(self, repeat: int, trajectory: Trajectory | None, *, finished: bool) -> None:
+        """Note an episode that ended; the one that makes the group whole ends the others."""
+        self.ended[repeat] = trajectory
+        self.finished += finished
+        if self.whole:
+            for stop in self.running.values():
+                stop.request()

@@ -1,0 +1,134 @@
+"""In which order tasks come: a plan that ends, the same for ever, or a curriculum by what has been solved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import Protocol
+
+import numpy as np
+
+from llmgym.rollout.config import RolloutConfig
+from llmgym.rollout.groups import Group
+from llmgym.rollout.runner import EnvPool, num_tasks
+from llmgym.tasks import Task
+
+#: An environment, a task, and how often the task has come before.
+Visit = tuple[EnvPool, Task, int]
+
+
+class TaskOrder(Protocol):
+    """Which task comes next; asked whenever there is room for another group."""
+
+    def size(self, pools: Sequence[EnvPool], config: RolloutConfig) -> int | None:
+        """How many tasks will come; None for no end."""
+        ...
+
+    def visits(self, pools: Sequence[EnvPool], config: RolloutConfig) -> Iterator[Visit]:
+        """The tasks, one by one; each is drawn when it is needed."""
+        ...
+
+    def observe(self, group: Group, config: RolloutConfig) -> None:
+        """See what came of a task."""
+        ...
+
+
+class Plan:
+    """`num_tasks` of each environment, once; the environments take turns."""
+
+    def size(self, pools: Sequence[EnvPool], config: RolloutConfig) -> int:
+        """See `TaskOrder`; raises `ConfigError` where `num_tasks` does not fit."""
+        return sum(num_tasks(pool, config) for pool in pools)
+
+    def visits(self, pools: Sequence[EnvPool], config: RolloutConfig) -> Iterator[Visit]:
+        """See `TaskOrder`."""
+        sizes = [num_tasks(pool, config) for pool in pools]
+        for index in range(max(sizes)):
+            for pool, size in zip(pools, sizes, strict=True):
+                if index < size:
+                    yield pool, pool.tasks.plan(config.split, config.seed, index, scope=pool.scope), 0
+
+    def observe(self, group: Group, config: RolloutConfig) -> None:
+        """Makes no difference."""
+
+
+class Endless:
+    """Tasks without end for training: a finite split is shuffled anew for each pass through it."""
+
+    def size(self, pools: Sequence[EnvPool], config: RolloutConfig) -> None:
+        """No end."""
+
+    def visits(self, pools: Sequence[EnvPool], config: RolloutConfig) -> Iterator[Visit]:
+        """See `TaskOrder`."""
+        sizes = [pool.tasks.size(config.split) for pool in pools]
+        for index in count():
+            for pool, size in zip(pools, sizes, strict=True):
+                task = pool.tasks.plan(config.split, config.seed, index, scope=pool.scope)
+                yield pool, task, index // size if size else 0
+
+    def observe(self, group: Group, config: RolloutConfig) -> None:
+        """Makes no difference."""
+
+
+class Curriculum:
+    """Tasks without end, those most often that are solved about half of the time, where there is most to learn.
+
+    A task of a finite split is drawn in proportion to `p (1 - p)`, the variance of its outcome, where p is the share
+    of its episodes that reached `success_threshold`; tasks that were not tried yet count as 1/2. Where an environment
+    makes tasks without end, none comes twice: there p is the environment's. The past fades, since the policy changes.
+    """
+
+    def __init__(self, *, memory: float = 0.7, floor: float = 0.1) -> None:
+        """Configure it.
+
+        Args:
+            memory: Weight of earlier episodes against the latest group's, in [0, 1).
+            floor: Least chance of an entry relative to the greatest possible, in (0, 1]: what is never solved now may
+                be later.
+        """
+        self._memory, self._floor = memory, floor
+        self._arms: dict[str, int] = {}  # by group, or by environment where tasks do not come again
+        self._solved = np.ones(0)
+        self._tried = np.ones(0)
+
+    def size(self, pools: Sequence[EnvPool], config: RolloutConfig) -> None:
+        """No end."""
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Chance of each entry, by group id or environment id, for those that have come up."""
+        chances = self._chances()
+        return {name: float(chances[arm]) for name, arm in self._arms.items()}
+
+    def visits(self, pools: Sequence[EnvPool], config: RolloutConfig) -> Iterator[Visit]:
+        """See `TaskOrder`."""
+        sizes = [pool.tasks.size(config.split) for pool in pools]
+        starts = np.cumsum([0, *(size or 1 for size in sizes)])
+        self._solved, self._tried = np.full(starts[-1], 0.5), np.ones(starts[-1])
+        self._arms = {pool.id: int(start) for pool, start, size in zip(pools, starts, sizes, strict=False) if not size}
+        drawn = np.zeros(starts[-1], dtype=np.int64)
+        rng = np.random.default_rng(config.seed)
+        while True:
+            arm = int(rng.choice(len(drawn), p=self._chances()))
+            which = int(np.searchsorted(starts, arm, side="right")) - 1
+            pool, size, before = pools[which], sizes[which], int(drawn[arm])
+            drawn[arm] += 1
+            index = before if size is None else arm - int(starts[which])
+            task = pool.tasks.plan(config.split, config.seed, index, scope=pool.scope)
+            if size is not None:
+                self._arms[f"{pool.id}/{task.id}"] = arm
+            yield pool, task, 0 if size is None else before
+
+    def observe(self, group: Group, config: RolloutConfig) -> None:
+        """See what came of a task."""
+        rewards = [reward for reward in group.rewards if reward is not None]
+        arm = self._arms.get(group.id, self._arms.get(group.trajectories[0].env_id))
+        if arm is None or not rewards:
+            return
+        self._solved[arm] = self._memory * self._solved[arm] + sum(r >= config.success_threshold for r in rewards)
+        self._tried[arm] = self._memory * self._tried[arm] + len(rewards)
+
+    def _chances(self) -> np.ndarray:
+        p = self._solved / self._tried
+        weights = np.maximum(4 * p * (1 - p), self._floor)
+        return weights / weights.sum()

@@ -1,0 +1,231 @@
+"""The running part of a collection: workers that take episodes, store them, and pass on groups that are whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from llmgym.codec.base import ChatCodec
+from llmgym.errors import ConfigError, PolicyError, PolicyUnavailable
+from llmgym.messages import scrub
+from llmgym.policies.base import MeasuredPolicy, Policy
+from llmgym.rollout.config import RolloutConfig
+from llmgym.rollout.episode import Stop
+from llmgym.rollout.groups import Group, OpenGroup
+from llmgym.rollout.order import TaskOrder
+from llmgym.rollout.parallelism import AdaptiveLimit
+from llmgym.rollout.progress import Progress
+from llmgym.rollout.runner import EnvPool, EpisodeRunner
+from llmgym.rollout.store import EpisodeRecord, RunStore
+from llmgym.tasks import Task
+from llmgym.trajectory import Trajectory
+
+_LOOK_S = 1.0  # between two looks at the engine's load
+_UNREAD = 256  # groups that may wait for their reader before episodes do
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One episode to run."""
+
+    env: EnvPool
+    task: Task
+    first: int
+    repeat: int
+
+    @property
+    def group_id(self) -> str:
+        """As `Trajectory.group_id`."""
+        return f"{self.env.id}/{self.task.id}"
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Names the group; with an endless order, a task has one for each time that it comes."""
+        return self.group_id, self.first
+
+
+class Session:
+    """Runs the episodes of a configuration.
+
+    Attributes:
+        records: Finished episodes, where there is no store.
+    """
+
+    def __init__(
+        self,
+        config: RolloutConfig,
+        policy: Policy,
+        codec: ChatCodec | None,
+        store: RunStore | None,
+        progress: Progress,
+        *,
+        keep: bool,
+    ) -> None:
+        """Take what a run has; `keep` says whether groups are given with their trajectories, or not at all."""
+        self._config, self._policy, self._store = config, policy, store
+        self._progress, self._keep = progress, keep
+        self._runner = EpisodeRunner(config, policy, codec, progress.count_turn)
+        self._per_group = config.num_repeats + config.num_spare_repeats
+        self._keep_stragglers = config.stragglers == "keep"
+        self._open: dict[tuple[str, int], OpenGroup] = {}
+        self._workers = 0
+        self._over = asyncio.Event()
+        # A semaphore bounds the groups that wait for the reader, and not the queue, so that there is always room for
+        # the None that ends it.
+        self._ready: asyncio.Queue[Group | None] = asyncio.Queue()
+        parallel = config.num_samples_in_parallel
+        self._adaptive = AdaptiveLimit() if parallel == "auto" else None
+        progress.limit = self._adaptive.value if self._adaptive else int(parallel)
+        self._room = asyncio.Semaphore(_UNREAD if self._adaptive else progress.limit)
+        self._failed_in_a_row = 0
+        self.records: list[EpisodeRecord] = []
+
+    async def groups(self, order: TaskOrder, pools: list[EnvPool]) -> AsyncGenerator[Group]:
+        """Run the tasks of an order and give each group once it is whole."""
+        self._order = order
+        work = asyncio.create_task(self._work(self._jobs(pools)))
+        try:
+            while (group := await self._ready.get()) is not None:
+                self._room.release()
+                yield group
+            await work
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    def _jobs(self, pools: list[EnvPool]) -> Iterator[_Job]:
+        """All episodes in order; those of a task come together, so that an open group goes on before another starts."""
+        for pool, task, before in self._order.visits(pools, self._config):
+            first = before * self._per_group
+            for repeat in range(first, first + self._per_group):
+                yield _Job(pool, task, first, repeat)
+
+    async def _work(self, jobs: Iterator[_Job]) -> None:
+        """Keep as many episodes running as may run, until the jobs are done."""
+        try:
+            async with asyncio.TaskGroup() as workers:
+                self._hire(workers, jobs)
+                if self._adaptive is not None:
+                    workers.create_task(self._adapt(self._adaptive, workers, jobs))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            self._ready.put_nowait(None)
+
+    def _hire(self, workers: asyncio.TaskGroup, jobs: Iterator[_Job]) -> None:
+        wanted = self._progress.limit
+        if self._progress.planned is not None:
+            wanted = min(wanted, self._progress.planned // self._config.num_repeats * self._per_group)
+        for _ in range(wanted - self._workers):
+            self._workers += 1
+            workers.create_task(self._worker(jobs))
+        if not self._workers:
+            self._over.set()
+
+    async def _adapt(self, limit: AdaptiveLimit, workers: asyncio.TaskGroup, jobs: Iterator[_Job]) -> None:
+        """Look at the engine from time to time, and let more or fewer episodes run."""
+        policy = self._policy
+        if not isinstance(policy, MeasuredPolicy):
+            raise ConfigError(
+                f'num_samples_in_parallel is "auto", but {policy.name} does not know how busy it is; give a number'
+            )
+        while not self._over.is_set():
+            with suppress(PolicyUnavailable):  # the episodes will say so, if it stays away
+                limit.update(await policy.load(), self._progress.live)
+            self._progress.limit = limit.value
+            self._hire(workers, jobs)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
+                    await self._over.wait()
+
+    async def _worker(self, jobs: Iterator[_Job]) -> None:
+        """Run jobs until there are none, or too many workers."""
+        try:
+            while self._workers <= self._progress.limit and (job := next(jobs, None)) is not None:
+                await self._take(job)
+        finally:
+            self._workers -= 1
+        if not self._workers:
+            self._over.set()
+
+    async def _take(self, job: _Job) -> None:
+        group = self._open.get(job.key) or self._begin(job)
+        if group.whole or job.repeat in group.ended:
+            await asyncio.sleep(0)  # a long run that was finished before must not block the loop
+            await self._pass_on(job, group)
+            return
+        stop = group.running[job.repeat] = Stop(verify=self._keep_stragglers)
+        self._progress.live += 1
+        try:
+            trajectory = await self._runner.run(job.env, job.task, job.repeat, stop=stop)
+        finally:
+            self._progress.live -= 1
+            del group.running[job.repeat]
+        if group.whole and not self._keep_stragglers:
+            self._progress.stragglers += 1
+        else:
+            trajectory = self._settle(trajectory)
+            group.add(job.repeat, trajectory if self._keep else None, finished=trajectory.finished)
+        await self._pass_on(job, group)
+
+    def _begin(self, job: _Job) -> OpenGroup:
+        """Open a group, with what the store has of it."""
+        group = self._open[job.key] = OpenGroup(self._per_group, self._config.num_repeats)
+        if self._store is not None:
+            for repeat in range(job.first, job.first + self._per_group):
+                if f"{job.group_id}/{repeat}" in self._store.records:
+                    group.add(repeat, None, finished=True)
+                    self._progress.resumed += 1
+        return group
+
+    def _settle(self, trajectory: Trajectory) -> Trajectory:
+        """Store and count an episode that ended for good."""
+        if self._store is not None:
+            trajectory = _append(self._store, trajectory)
+        elif trajectory.finished:
+            self.records.append(EpisodeRecord.of(trajectory))
+        self._progress.count_episode(trajectory)
+        self._failed_in_a_row = 0 if trajectory.finished else self._failed_in_a_row + 1
+        if self._failed_in_a_row >= max(16, self._progress.limit):
+            raise PolicyError(
+                f"{self._failed_in_a_row} episodes in a row failed; the last: {trajectory.error}; "
+                "those that finished are kept: mend it and start the same command again"
+            )
+        return trajectory
+
+    async def _pass_on(self, job: _Job, group: OpenGroup) -> None:
+        """Count an episode off, and give the group if this was the one that it waited for."""
+        group.ahead -= 1
+        if group.ahead == 0:
+            del self._open[job.key]
+        if group.given or not (group.ahead == 0 or (group.whole and not self._keep_stragglers)):
+            return
+        group.given = True
+        if self._keep:
+            await self._room.acquire()
+            ended = [self._load(job, repeat, group.ended[repeat]) for repeat in sorted(group.ended)]
+            whole = Group(job.group_id, ended)
+            self._order.observe(whole, self._config)
+            self._ready.put_nowait(whole)
+
+    def _load(self, job: _Job, repeat: int, trajectory: Trajectory | None) -> Trajectory:
+        if trajectory is not None:
+            return trajectory
+        assert self._store is not None
+        return self._store.load(f"{job.group_id}/{repeat}")
+
+
+def _append(store: RunStore, trajectory: Trajectory) -> Trajectory:
+    """Store an episode; one that JSON cannot hold, such as a metric that is no number, failed in its environment."""
+    try:
+        store.append(trajectory)
+    except TypeError as error:
+        t = trajectory
+        said = scrub(f"the episode cannot be stored: {error}" + (f"; {t.error}" if t.error else ""))
+        trajectory = Trajectory(
+            t.env_id, t.task_id, t.repeat, t.seed, "env_error", sampling=t.sampling, error=said, attempts=t.attempts
+        )
+        store.append(trajectory)
+    return trajectory
