@@ -45,7 +45,7 @@ SMALL = {"kv_cache_memory_bytes": 256 << 20, "block_size": BLOCK}
 @pytest.fixture(scope="module")
 def policy() -> Iterator[VLLMPolicy]:
     """One engine for all tests that leave it running; each may use a loop of its own."""
-    made = make_policy("vllm:smollm2", block_size=BLOCK)
+    made = make_policy("vllm:smollm2", block_size=BLOCK, disable_log_stats=False)
     assert isinstance(made, VLLMPolicy)
     began = time.perf_counter()
     asyncio.run(made.start())
@@ -282,6 +282,38 @@ def test_throughput(policy: VLLMPolicy) -> None:
     print(f"\n{asyncio.run(scenario()):.0f} tokens/s at 32 requests")
 
 
+def test_the_engine_says_how_busy_it_is(policy: VLLMPolicy) -> None:
+    async def scenario() -> None:
+        asked = [asyncio.create_task(ask(policy, range(i, i + 32), f"b{i}", max_tokens=60)) for i in range(8)]
+        seen = await policy.load()
+        while not any(task.done() for task in asked) and seen.running < 8:
+            await asyncio.sleep(0.02)
+            seen = await policy.load()
+        assert seen.running == 8
+        assert seen.waiting == seen.preemptions == 0
+        assert 0 < seen.kv_cache_usage < 0.5
+        await asyncio.gather(*asked)
+        assert (await policy.load()).running == 0
+
+    asyncio.run(scenario())
+
+
+def test_stragglers_are_aborted_in_the_engine(policy: VLLMPolicy) -> None:
+    collector = Collector(
+        ["llmgym/Calculator-mental-v0"], policy, num_tasks=2, num_repeats=2, num_spare_repeats=4,
+        num_samples_in_parallel="auto", responses_create_params={"max_output_tokens": 300},
+    )  # fmt: skip
+
+    async def scenario() -> None:
+        groups = [group async for group in collector.stream()]
+        assert [len(group.trajectories) for group in groups] == [2, 2]
+        assert collector.progress.stragglers > 0
+        await asyncio.sleep(0.5)
+        assert policy.num_unfinished == 0
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("victim", ["EngineCore", "Worker"])
 def test_a_dead_engine_is_told_at_once_and_can_be_replaced(victim: str, models: list[Any]) -> None:
     policy = VLLMPolicy("smollm2", logprobs_mode="raw", **SMALL, max_model_len=512)
@@ -289,6 +321,8 @@ def test_a_dead_engine_is_told_at_once_and_can_be_replaced(victim: str, models: 
     async def scenario() -> None:
         before = engine_processes()
         await policy.start()
+        with pytest.raises(ConfigError, match="disable_log_stats=False"):
+            await policy.load()
         running = [process for process in engine_processes() if process not in before]
         pending = [asyncio.create_task(ask(policy, [i, 5, 6], f"k{i}", max_tokens=400)) for i in range(3)]
         await asyncio.sleep(0.5)
