@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 # Arguments passed through: make test PYTEST_ARGS="-n 2 -k tools"
 PYTEST_ARGS ?=
 
+# The same for a benchmark: make bench-saturation BENCH_ARGS="--model qwen3-0.6b --concurrency 64"
+BENCH_ARGS ?=
+
 # On Linux, PyPI's torch is the CUDA build, several gigabytes. For the CPU build, name PyTorch's own index:
 #   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
@@ -21,10 +24,11 @@ VLLM_STAMP := $(VENV)/.stamp-vllm
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test test-integration test-vllm lint format bench clean
+.PHONY: help install demo test test-integration test-vllm lint format bench bench-saturation bench-saturation-short \
+    bench-prefix-cache bench-gpu clean
 
 help: ## List the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # pip is what venv installs last, so a half-made environment is made again.
 $(BIN)/pip:
@@ -76,10 +80,26 @@ format: $(DEV_STAMP) ## Format the code and apply the safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(DEV_STAMP) ## Run every script of benchmarks/
-	@set -e; for script in $(filter-out benchmarks/_%, $(wildcard benchmarks/*.py)); do \
+# Those that need vLLM, or a GPU, have targets of their own.
+VLLM_BENCHES := $(addprefix benchmarks/, gpu.py prefix_cache.py saturation.py servers.py)
+
+bench: $(DEV_STAMP) ## Run the scripts of benchmarks/ that need no vLLM
+	@set -e; for script in $(filter-out benchmarks/_% $(VLLM_BENCHES), $(wildcard benchmarks/*.py)); do \
 	    echo "== $$script"; $(BIN)/python $$script; \
 	done
+
+bench-saturation: $(VLLM_STAMP) ## Measure a collector against raw vLLM, on the CPU; half an hour on two busy cores
+	$(BIN)/python benchmarks/saturation.py $(BENCH_ARGS)
+
+bench-saturation-short: $(VLLM_STAMP) ## The same, shorter: less than ten minutes
+	$(BIN)/python benchmarks/saturation.py --short $(BENCH_ARGS)
+
+bench-prefix-cache: $(VLLM_STAMP) ## Measure what vLLM's prefix cache serves of episodes, on the CPU
+	$(BIN)/python benchmarks/prefix_cache.py $(BENCH_ARGS)
+
+# Not in .venv, whose vLLM is for the CPU: PYTHON names one with `pip install 'llmgym[vllm]'`.
+bench-gpu: ## Measure a collector against raw vLLM on a CUDA GPU, with PYTHON's packages, into docs/benchmarks.md
+	$(PYTHON) benchmarks/gpu.py $(BENCH_ARGS)
 
 clean: ## Remove the virtual environment, caches and builds; keep runs/
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

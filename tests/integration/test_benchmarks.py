@@ -48,18 +48,18 @@ def policy() -> Iterator[VLLMPolicy]:
 
 @pytest.mark.parametrize("turns", [1, 4])
 def test_both_sides_do_the_same_work(policy: VLLMPolicy, turns: int) -> None:
-    load = saturation.Load(turns, episodes=6, concurrency=3, max_tokens=64)
+    load = saturation.Load(turns, episodes=4, concurrency=2, max_tokens=64)
     rounds = asyncio.run(saturation.compare(policy, codec_for(policy.tokenizer), load, rounds=2))
     assert len(rounds) == 2
     for each in rounds:
-        assert 6 * turns * 32 <= each.collector.tokens <= 6 * turns * 64
+        assert 4 * turns * 32 <= each.collector.tokens <= 4 * turns * 64
         assert each.collector.tokens == each.raw.tokens
-        # Which of the first episodes finds the system prompt cached is a matter of chance.
+        # What of the system prompt the first episodes find cached may be a matter of chance.
         assert abs(each.collector.cached_tokens - each.raw.cached_tokens) <= 0.1 * each.raw.cached_tokens
         assert each.collector.ended > each.collector.began
     told = saturation.figures("multi_turn", load, rounds)
     assert told["ratio_multi_turn"] > 0
-    assert (told["multi_turn_turns"], told["multi_turn_episodes"]) == (turns, 6)
+    assert (told["multi_turn_turns"], told["multi_turn_episodes"]) == (turns, 4)
 
 
 def test_a_script_is_what_the_engine_was_sent(policy: VLLMPolicy) -> None:
