@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from llmgym.messages import Message, assistant, system, tool_call, user
     from llmgym.policies import ChatPolicy, Generation, Sampling, TokenPolicy, make_policy
     from llmgym.rewards import Part, Reward
-    from llmgym.rollout import Collector, Group, GroupFilter, RolloutConfig, batches, read_rollouts
+    from llmgym.rollout import (
+        Collector,
+        Curriculum,
+        Endless,
+        Group,
+        GroupFilter,
+        RolloutConfig,
+        batches,
+        read_rollouts,
+    )
     from llmgym.spaces import AssistantSpace, MessagesSpace
     from llmgym.tasks import Task, TaskSet
     from llmgym.tools import tool
@@ -55,6 +64,8 @@ _LAZY = {
     "make_policy": "policies",
     # rollouts
     "Collector": "rollout",
+    "Curriculum": "rollout",
+    "Endless": "rollout",
     "Group": "rollout",
     "GroupFilter": "rollout",
     "batches": "rollout",
@@ -72,6 +83,8 @@ __all__ = [
     "AssistantSpace",
     "ChatPolicy",
     "Collector",
+    "Curriculum",
+    "Endless",
     "Episode",
     "Generation",
     "Group",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llmgym.advantages import Estimator, estimate
 from llmgym.trajectory import Segment, Trajectory, Turn
 
 
@@ -48,6 +49,10 @@ class TokenBatch:
         """Number of rows."""
         return len(self.group_ids)
 
+    def __getitem__(self, rows: Any) -> TokenBatch:
+        """Some rows: a slice, an index array or a mask, such as for micro-batches; the padding stays as it is."""
+        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
     @property
     def input_ids(self) -> Any:
         """int64[B, P + C]; prompts and completions side by side."""
@@ -57,24 +62,14 @@ class TokenBatch:
 
         return torch.cat([self.prompt_ids, self.completion_ids], dim=1)
 
-    def advantages(self, *, scale: bool = True) -> Any:
-        """float32[B]; reward of each row's episode over the mean of its group, as GRPO has it.
+    def advantages(self, estimator: Estimator = "grpo") -> Any:
+        """float32[B]; how much better each row's episode was than its group, or the batch.
 
-        Shao et al., "DeepSeekMath", 2024; `scale` divides by the group's standard deviation (Liu et al.,
-        "Understanding R1-Zero-Like Training", 2025, argue against). An episode counts once in its
-        group, however many segments it has. 0 throughout a group whose rewards are equal.
+        "grpo", "dr_grpo", "rloo" or "reinforce++"; `llmgym.advantages` says what they are, and has GAE over tokens.
         """
-        rewards, groups, episodes = (
-            np.asarray(values) for values in (self.episode_rewards, self.group_ids, self.episode_ids)
-        )
-        result = np.zeros(len(rewards), dtype=np.float32)
-        for group in np.unique(groups):
-            rows = groups == group
-            _, first = np.unique(episodes[rows], return_index=True)
-            once = rewards[rows][first].astype(np.float64)
-            centred = rewards[rows] - once.mean()
-            deviation = once.std(ddof=1) if scale and len(once) > 1 else 1.0
-            result[rows] = centred / deviation if deviation > 1e-8 else 0.0
+        arrays = (self.episode_rewards, self.group_ids, self.episode_ids, self.loss_mask)
+        rewards, groups, episodes, mask = (_array(values) for values in arrays)
+        result = estimate(estimator, rewards, groups, episodes, mask.sum(axis=1))
         return result if isinstance(self.group_ids, np.ndarray) else _tensor(result).to(self.group_ids.device)
 
     def to_torch(self, device: Any = None) -> TokenBatch:
@@ -104,12 +99,13 @@ class TokenBatch:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One segment of one episode, with the turns that it holds."""
+    """One segment of one episode, with the turns that it holds and its tokens' rewards."""
 
     episode: int
     trajectory: Trajectory
     segment: Segment
     turns: Sequence[Turn]
+    rewards: NDArray[np.float64]
 
 
 def _trainable(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
@@ -117,10 +113,10 @@ def _trainable(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
 
 
 def _rows(episode: int, trajectory: Trajectory) -> list[_Row]:
-    numbered = enumerate(trajectory.segments)
+    numbered = enumerate(zip(trajectory.segments, trajectory.token_rewards(), strict=True))
     return [
-        _Row(episode, trajectory, segment, [turn for turn in trajectory.turns if turn.segment == number])
-        for number, segment in numbered
+        _Row(episode, trajectory, segment, [turn for turn in trajectory.turns if turn.segment == number], rewards)
+        for number, (segment, rewards) in numbered
         if segment.sampled.any()
     ]
 
@@ -152,12 +148,11 @@ def _fill(batch: TokenBatch, index: int, row: _Row, start: int) -> None:
     batch.attention_mask[index, width - start : width + length] = True
     batch.loss_mask[index, :length] = row.segment.sampled[start:]
     batch.logprobs[index, :length] = row.segment.logprobs[start:]
+    batch.rewards[index, :length] = row.rewards[start:]
     batch.episode_rewards[index] = row.trajectory.reward
     batch.episode_ids[index] = row.episode
     for turn in row.turns:
-        if turn.end > turn.start:
-            batch.rewards[index, turn.end - start - 1] += turn.reward or 0.0
-            batch.policy_versions[index, turn.start - start : turn.end - start] = 0
+        batch.policy_versions[index, turn.start - start : turn.end - start] = 0
         for span in turn.versions:
             offset = turn.start - start
             batch.policy_versions[index, offset + span.start : offset + span.end] = span.version
@@ -167,3 +162,7 @@ def _tensor(array: Any) -> Any:
     import torch
 
     return array if isinstance(array, torch.Tensor) else torch.from_numpy(array)
+
+
+def _array(values: Any) -> NDArray[Any]:
+    return values if isinstance(values, np.ndarray) else values.cpu().numpy()

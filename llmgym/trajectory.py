@@ -174,6 +174,22 @@ class Trajectory:
         """Tokens that the policy sampled."""
         return sum(turn.end - turn.start for turn in self.turns)
 
+    def token_rewards(self) -> list[NDArray[np.float64]]:
+        """For each segment float64[L]; each turn's reward on the last token that was sampled in it.
+
+        That of an empty reply is on the last token sampled before it, so that they sum to the reward of the episode.
+        """
+        if not self.segments:
+            return []
+        ends = np.cumsum([len(segment.ids) for segment in self.segments])
+        places = np.flatnonzero(np.concatenate([segment.sampled for segment in self.segments]))
+        rewards = np.zeros(ends[-1])
+        for turn in self.turns:
+            if turn.reward and len(places):
+                end = turn.end + (ends[turn.segment - 1] if turn.segment else 0)
+                rewards[places[max(np.searchsorted(places, end) - 1, 0)]] += turn.reward
+        return np.split(rewards, ends[:-1])
+
     def to_row(self) -> dict[str, Any]:
         """The line of `rollouts.jsonl`, as JSON data with NumPy arrays.
 

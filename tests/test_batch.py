@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmgym.advantages import Estimator
 from llmgym.batch import TokenBatch
 from llmgym.policies import VersionSpan
 from llmgym.trajectory import Trajectory, Turn, segment_of
@@ -77,9 +78,23 @@ def test_advantages_compare_an_episode_with_its_group() -> None:
     batch = TokenBatch.of(
         [episode("a", 0, 1.0, segments=2), episode("a", 1, 0.0), episode("b", 0, 5.0), episode("b", 1, 5.0)]
     )
-    assert batch.advantages(scale=False).tolist() == [0.5, 0.5, -0.5, 0.0, 0.0]
+    assert batch.advantages("dr_grpo").tolist() == [0.5, 0.5, -0.5, 0.0, 0.0]
+    assert batch.advantages("rloo").tolist() == [1.0, 1.0, -1.0, 0.0, 0.0]
     deviation = np.std([1.0, 0.0], ddof=1)
     assert batch.advantages().tolist() == pytest.approx([0.5 / deviation, 0.5 / deviation, -0.5 / deviation, 0.0, 0.0])
+    tokens = np.repeat([1.0, 1.0, 0.0, 5.0, 5.0], 2)  # each row has two
+    expected = ([1.0, 1.0, 0.0, 5.0, 5.0] - tokens.mean()) / tokens.std()
+    assert batch.advantages("reinforce++").tolist() == pytest.approx(expected.tolist())
+
+
+def test_the_reward_of_an_empty_reply_is_not_lost() -> None:
+    inside, alone, first = (episode("a", repeat, 1.0) for repeat in range(3))
+    inside.turns.append(Turn(0.5, "length", 0.0, 0.0, 0, 3, 3))
+    alone.segments.append(segment_of([1, 2], [], []))
+    alone.turns.append(Turn(0.5, "length", 0.0, 0.0, 1, 2, 2))
+    first.turns.insert(0, Turn(0.5, "length", 0.0, 0.0, 0, 1, 1))
+    batch = TokenBatch.of([inside, alone, first])
+    assert batch.rewards.tolist() == [[0.0, 1.5], [0.0, 1.5], [0.5, 1.0]]
 
 
 def test_unscored_episodes_and_those_without_tokens_are_left_out() -> None:
@@ -97,4 +112,16 @@ def test_torch_holds_the_same() -> None:
     assert tensors.loss_mask.dtype == torch.bool
     assert tensors.completion_ids.dtype == torch.int64
     assert tensors.input_ids.tolist() == batch.input_ids.tolist()
-    assert tensors.advantages().tolist() == batch.advantages().tolist()
+    for estimator in get_args(Estimator):
+        assert tensors.advantages(estimator).tolist() == batch.advantages(estimator).tolist()
+
+
+@given(st.lists(trajectories(), min_size=2, max_size=5))
+def test_rows_can_be_taken_for_micro_batches(given: list[Trajectory]) -> None:
+    batch = TokenBatch.of(given)
+    order = np.arange(len(batch))[::-1]
+    for rows in (slice(0, 1), order, batch.episode_ids == batch.episode_ids[0]):
+        part = batch[rows]
+        assert len(part) == len(order[rows])
+        assert (part.input_ids == batch.input_ids[rows]).all()
+        assert (part.advantages("dr_grpo").shape, part.rewards.sum()) == ((len(part),), batch.rewards[rows].sum())

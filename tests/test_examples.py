@@ -26,6 +26,12 @@ def test_the_gymnasium_loop_of_the_examples() -> None:
     assert "reward" in run("examples/gymnasium_loop.py")
 
 
+def test_the_vectors_of_the_examples() -> None:
+    returns = [float(line.rpartition(" ")[2]) for line in run("examples/vectorized_rollouts.py").splitlines()]
+    assert len(returns) == 2
+    assert all(0.5 < mean < 0.9 for mean in returns)
+
+
 def test_the_gymnasium_loop_of_the_readme() -> None:
     loop = next(block for block in blocks("python") if "gymnasium.make" in block)
     assert "'correct'" in run("-c", loop)

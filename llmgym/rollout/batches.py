@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 from llmgym.batch import TokenBatch
 from llmgym.rollout.groups import Group
 
+_MANY = 64  # groups in a row without one to train on, of which a person should know
+
+_log = logging.getLogger("llmgym.rollout")
+
 
 @dataclass(slots=True)
 class GroupFilter:
-    """Which groups are worth training on, and how many were not.
+    """Which groups are worth training on, and how many were not; a warning is logged when none is for long.
 
     Attributes:
         drop_equal: Leave out groups whose episodes all earned the same, which have no advantage
@@ -29,9 +34,18 @@ class GroupFilter:
     stale: int = 0
     unscored: int = 0
     _newest: int = 0
+    _in_a_row: int = 0
 
     def keeps(self, group: Group) -> bool:
         """Decide about a group, and count it where it is left out."""
+        kept = self._judge(group)
+        self._in_a_row = 0 if kept else self._in_a_row + 1
+        if self._in_a_row and self._in_a_row % _MANY == 0:
+            why = f"{self.equal} had equal rewards, {self.stale} were stale, {self.unscored} unscored"
+            _log.warning("the last %d groups were all left out; so far %s", self._in_a_row, why)
+        return kept
+
+    def _judge(self, group: Group) -> bool:
         scored = [t for t in group.trajectories if t.reward is not None and t.sampled_tokens]
         versions = [span.version for t in scored for turn in t.turns for span in turn.versions]
         self._newest = max([self._newest, *versions])

@@ -39,7 +39,7 @@ class Collector:
     Attributes:
         config: The configuration.
         progress: How far the run is.
-        summary: What the run amounted to, once it has ended.
+        summary: What the run amounted to, once it has ended; None for a stream without end that is not stored.
     """
 
     def __init__(
@@ -147,7 +147,9 @@ class Collector:
             self._conclude(session.records, store)
 
     def _conclude(self, records: list[EpisodeRecord], store: RunStore | None) -> None:
-        """Summarise what is there, finished or not."""
+        """Summarise what is there, finished or not; what has no end and is stored nowhere is not remembered."""
+        if store is None and self.progress.planned is None:
+            return
         everything = records if store is None else store.records.values()
         progress = self.progress
         planned = max(progress.planned or 0, len(everything))  # the folder may hold more than was asked for this time
@@ -176,6 +178,8 @@ def _identity(config: RolloutConfig, policy: Policy, codec: ChatCodec | None) ->
         "split": config.split,
         "seed": config.seed,
         "model": policy.model,
+        # Weights that were updated are another model than the one of that name.
+        **({"weights": version} if (version := getattr(policy, "version", 0)) else {}),
         "logprobs_mode": policy.logprobs_mode if isinstance(policy, TokenPolicy) else None,
         "codec": codec.fingerprint if codec else None,
         "responses_create_params": msgspec.to_builtins(config.responses_create_params),

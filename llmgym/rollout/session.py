@@ -23,7 +23,7 @@ from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory
 
 _LOOK_S = 1.0  # between two looks at the engine's load
-_UNREAD = 256  # groups that may wait for their reader before episodes do
+_UNREAD = 256  # episodes that may wait for their reader before others do, where their number is not fixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Session:
     """Runs the episodes of a configuration.
 
     Attributes:
-        records: Finished episodes, where there is no store.
+        records: Finished episodes, where there is neither a store nor no end.
     """
 
     def __init__(
@@ -78,7 +78,8 @@ class Session:
         parallel = config.num_samples_in_parallel
         self._adaptive = AdaptiveLimit() if parallel == "auto" else None
         progress.limit = self._adaptive.value if self._adaptive else int(parallel)
-        self._room = asyncio.Semaphore(_UNREAD if self._adaptive else progress.limit)
+        unread = _UNREAD if self._adaptive else progress.limit
+        self._room = asyncio.Semaphore(max(1, unread // config.num_repeats))
         self._failed_in_a_row = 0
         self.records: list[EpisodeRecord] = []
 
@@ -184,7 +185,7 @@ class Session:
         """Store and count an episode that ended for good."""
         if self._store is not None:
             trajectory = _append(self._store, trajectory)
-        elif trajectory.finished:
+        elif trajectory.finished and self._progress.planned is not None:
             self.records.append(EpisodeRecord.of(trajectory))
         self._progress.count_episode(trajectory)
         self._failed_in_a_row = 0 if trajectory.finished else self._failed_in_a_row + 1

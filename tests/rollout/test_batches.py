@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
+
+import pytest
 
 from llmgym.policies import VersionSpan
 from llmgym.rollout.batches import GroupFilter, batches
@@ -50,3 +53,14 @@ async def test_groups_that_teach_nothing_are_left_out_and_counted() -> None:
 
 async def test_equal_groups_stay_where_they_are_wanted() -> None:
     assert await sizes(group("a", 1.0, 1.0), group("b", 0.0, 0.0), size=1) == [2, 2]
+
+
+async def test_a_person_is_told_when_nothing_is_left_to_train_on(caplog: pytest.LogCaptureFixture) -> None:
+    keep = GroupFilter(drop_equal=True)
+    equal, uneven = group("a", 1.0, 1.0), group("b", 0.0, 1.0)
+    with caplog.at_level(logging.WARNING, "llmgym.rollout"):
+        assert await sizes(*[equal] * 63, uneven, *[equal] * 63, size=1, keep=keep) == [2]
+        assert not caplog.messages
+        assert await sizes(*[equal] * 2, size=1, keep=keep) == []
+    [said] = caplog.messages
+    assert said.startswith("the last 64 groups were all left out; so far 127 had equal rewards")
