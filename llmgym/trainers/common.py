@@ -17,20 +17,24 @@ import importlib.metadata
 from collections import Counter
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import msgspec
+import numpy as np
 from packaging.version import Version
 
 from llmgym.codec import codec_for
 from llmgym.codec.base import ChatCodec
-from llmgym.errors import ConfigError, MissingExtraError
+from llmgym.concurrency import drive_in_background
+from llmgym.errors import ConfigError, MissingExtraError, PolicyError
 from llmgym.messages import Message, ToolSchema
-from llmgym.policies.base import Generation, LogprobsMode, Sampling
+from llmgym.policies.base import Generation, LogprobsMode, Sampling, TokenPolicy
 from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfig, parse_config
 from llmgym.rollout.order import Plan
 from llmgym.rollout.runner import EnvPool, EpisodeRunner, episode_seed
-from llmgym.trajectory import Segment, Trajectory
+from llmgym.trajectory import Segment, Status, Trajectory
+
+_MOST_FAILURES = 64  # of episodes on end, before the engine is given up
 
 
 class TaskRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,7 +96,7 @@ class Sample:
         rewards: Each turn's reward, on its last token, else 0.0.
         reward: Reward of the episode; None where it failed or was not scored.
         trajectory: The episode.
-        spans: Where each turn's sampled tokens are in the completion, as [start, end), trained or not.
+        spans: Where each reply's sampled tokens are in the completion, as [start, end), trained or not.
     """
 
     prompt_ids: list[int]
@@ -108,9 +112,9 @@ class Sample:
 class Generate(Protocol):
     """How a trainer samples; as `TokenPolicy.generate`."""
 
-    def __call__(
+    async def __call__(
         self, prompt_ids: Sequence[int], sampling: Sampling, *, request_id: str, session_id: str
-    ) -> Awaitable[Generation]:
+    ) -> Generation:
         """Sample one reply."""
         ...
 
@@ -137,7 +141,8 @@ class TrainerPolicy:
         """
         self.name = self.model = name
         self.generate = generate
-        self.tokenizer, self.context_length, self.logprobs_mode = tokenizer, context_length, logprobs_mode
+        self.tokenizer, self.context_length = tokenizer, context_length
+        self.logprobs_mode: LogprobsMode = logprobs_mode
 
     async def start(self) -> None:
         """Nothing to do."""
@@ -209,7 +214,7 @@ class Episodes:
     async def run(
         self,
         ref: TaskRef,
-        policy: TrainerPolicy,
+        policy: TrainerPolicy | TokenPolicy,
         *,
         repeat: int = 0,
         params: ResponsesCreateParams | None = None,
@@ -261,17 +266,34 @@ class Episodes:
 
 def _sample(trajectory: Trajectory, number: int) -> Sample:
     segment: Segment = trajectory.segments[number]
-    start = int(segment.sampled.argmax())
-    ids: list[int] = segment.ids.tolist()
-    rewards = [0.0] * (len(ids) - start)
-    turns = [turn for turn in trajectory.turns if turn.segment == number and turn.end > turn.start]
-    for turn in turns:
-        rewards[turn.end - start - 1] += turn.reward or 0.0
+    places = segment.sampled.nonzero()[0]
+    start, end = int(places[0]), int(places[-1]) + 1  # an empty reply at the end leaves the context before it
+    ids: list[int] = segment.ids[:end].tolist()
+    rewards: list[float] = trajectory.token_rewards()[number][start:end].tolist()
     trained = trajectory.reward is not None
-    mask = segment.sampled[start:].astype(int).tolist() if trained else [0] * len(rewards)
-    spans = [(turn.start - start, turn.end - start) for turn in turns]
-    logprobs: list[float] = segment.logprobs[start:].tolist()
+    mask = segment.sampled[start:end].astype(int).tolist() if trained else [0] * len(rewards)
+    # Not those of the turns: a reply in whose step the environment failed has none.
+    edges = np.flatnonzero(np.diff(segment.sampled[start:end], prepend=False, append=False)).tolist()
+    spans = list(zip(edges[::2], edges[1::2], strict=True))
+    logprobs: list[float] = segment.logprobs[start:end].tolist()
     return Sample(ids[:start], ids[start:], mask, logprobs, rewards, trajectory.reward, trajectory, spans)
+
+
+def task_rows(**settings: Any) -> list[TaskRow]:
+    """The tasks of a configuration for a trainer's dataset, for synchronous callers.
+
+    Args:
+        **settings: Fields of `RolloutConfig`: `env_ids`, `num_tasks`, `split`, `seed`.
+
+    Raises:
+        ConfigError: A setting is wrong.
+        EnvironmentFailure: The setup of an environment failed.
+    """
+    episodes = Episodes(**settings)
+    try:
+        return drive_in_background(episodes.rows())
+    finally:
+        episodes.close()
 
 
 class Siblings:
@@ -283,6 +305,7 @@ class Siblings:
     def __init__(self) -> None:
         """None runs."""
         self._running: dict[str, list[asyncio.Future[float | None]]] = {}
+        self._failures = 0
 
     async def reward(self, ref: TaskRef, episode: Awaitable[Trajectory]) -> tuple[Trajectory, float]:
         """Wait for an episode, and where it has no reward for its siblings too.
@@ -293,13 +316,20 @@ class Siblings:
 
         Returns:
             The episode, and its reward or the mean of its siblings'; 0.0 where none of them has one.
+
+        Raises:
+            PolicyError: The policy failed in so many episodes on end that there is nothing left to train on.
         """
         key = ref.dumps()
         siblings = self._running.setdefault(key, [])
         mine: asyncio.Future[float | None] = asyncio.get_running_loop().create_future()
         siblings.append(mine)
         try:
+            await asyncio.sleep(0)  # until all that start together are here
             trajectory = await episode
+            self._failures = self._failures + 1 if trajectory.status == "policy_error" else 0
+            if self._failures >= _MOST_FAILURES:
+                raise PolicyError(f"{self._failures} episodes on end got no reply, the last: {trajectory.error}")
             mine.set_result(trajectory.reward)
             if trajectory.reward is not None:
                 return trajectory, trajectory.reward
@@ -314,7 +344,10 @@ class Siblings:
 
 
 def metrics(trajectories: Iterable[Trajectory]) -> dict[str, float]:
-    """What a trainer should log about a batch of episodes: shares by status, lengths, rows that it did not get."""
+    """What a trainer should log about a batch of episodes: shares by status, lengths, rows that it did not get.
+
+    The names are the same for every batch, or means over batches and ranks would leave out those where a share is 0.
+    """
     episodes = list(trajectories)
     if not episodes:
         return {}
@@ -324,7 +357,7 @@ def metrics(trajectories: Iterable[Trajectory]) -> dict[str, float]:
         "turns": sum(len(episode.turns) for episode in episodes),
         "sampled_tokens": sum(episode.sampled_tokens for episode in episodes),
         "segments": sum(len(episode.segments) for episode in episodes),
-        **{f"status/{status}": count for status, count in sorted(statuses.items())},
+        **{f"status/{status}": statuses[status] for status in get_args(Status)},
     }
     return {f"llmgym/{name}": total / len(episodes) for name, total in counted.items()}
 

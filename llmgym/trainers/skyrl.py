@@ -1,0 +1,216 @@
+"""SkyRL: any environment as a `BaseTextEnv` of skyrl-gym, and trajectories as the output of a generator.
+
+With `LLMGymTextEnv`, SkyRL's own generator samples: `register()` in its process, rows from `rows()`. With
+`to_generator_output`, a generator of yours runs episodes with a `Collector` or with `Episodes`, and SkyRL trains on
+the exact tokens.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from llmgym.concurrency import drive_in_background
+from llmgym.messages import Message, ToolSchema, system
+from llmgym.trainers.common import Episodes, Sample, TaskRef, check_version, metrics, task_rows
+from llmgym.trainers.text import TextEpisode, TextEpisodes
+from llmgym.trajectory import Trajectory
+
+check_version("skyrl-gym", "0.4", "0.5", "skyrl")
+_skyrl_gym: Any = importlib.import_module("skyrl_gym")
+_text_env: Any = importlib.import_module("skyrl_gym.envs.base_text_env")
+
+ENV_CLASS = "llmgym"
+
+_TOOLS = """# Tools
+
+You may call one or more functions to assist with the user query.
+
+You are provided with function signatures within <tools></tools> XML tags:
+<tools>
+{schemas}
+</tools>
+
+For each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:
+<tool_call>
+{{"name": <function-name>, "arguments": <args-json-object>}}
+</tool_call>"""
+
+
+def register(**settings: Any) -> None:
+    """Register the environment class "llmgym", in the process in which SkyRL's generator runs.
+
+    Args:
+        **settings: Fields of `RolloutConfig`; `max_turns` is the generator's where it is less.
+
+    Raises:
+        ConfigError: A setting is wrong.
+    """
+    _skyrl_gym.registry.pop(ENV_CLASS, None)
+    # A class, since SkyRL asks it for `aggregate_metrics`, and copies the arguments that it is registered with.
+    env = type("LLMGymTextEnv", (LLMGymTextEnv,), {"episodes": TextEpisodes(**settings)})
+    _skyrl_gym.register(id=ENV_CLASS, entry_point=env)
+
+
+def rows(**settings: Any) -> list[dict[str, Any]]:
+    """The tasks of a configuration as rows of SkyRL's dataset, to be written as Parquet.
+
+    Args:
+        **settings: Fields of `RolloutConfig`; see `task_rows`.
+
+    Returns:
+        `data_source`, `prompt` (messages, with the tools in the system message), `env_class`, and the extra `task`.
+    """
+    return [
+        {
+            "data_source": row.ref.env.id,
+            "prompt": with_tools(row.messages, row.tools),
+            "env_class": ENV_CLASS,
+            "task": row.ref.dumps(),
+        }
+        for row in task_rows(**settings)
+    ]
+
+
+def with_tools(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> list[Message]:
+    """Describe the tools in the system message, in Hermes format; SkyRL gives none to the chat template."""
+    if not tools:
+        return list(messages)
+    text = _TOOLS.format(schemas="\n".join(json.dumps(tool) for tool in tools))
+    if messages and messages[0]["role"] == "system":
+        return [system(f"{messages[0]['content']}\n\n{text}"), *messages[1:]]
+    return [system(text), *messages]
+
+
+class LLMGymTextEnv(_text_env.BaseTextEnv):
+    """An episode as SkyRL's generator plays it: text in, messages out.
+
+    Attributes:
+        episodes: Set by `register`.
+    """
+
+    episodes: ClassVar[TextEpisodes]
+
+    def __init__(self, env_config: Any = None, extras: dict[str, Any] | None = None) -> None:
+        """Name the episode.
+
+        Args:
+            env_config: Not used; it is for a whole class of environments.
+            extras: Further columns of the row: `task`, and `max_turns`, which the generator adds.
+
+        Raises:
+            ConfigError: `task` is none of ours.
+        """
+        super().__init__()
+        extras = extras or {}
+        self.max_turns = extras.get("max_turns") or 1 << 30
+        self._ref = TaskRef.loads(extras.get("task", ""))
+        self._episode: TextEpisode | None = None
+
+    def init(self, prompt: list[Message]) -> tuple[list[Message], dict[str, Any]]:
+        """Start the episode.
+
+        Args:
+            prompt: The row's; used where the setup fails, which the first step says.
+        """
+        self._episode = drive_in_background(self.episodes.open(self._ref))
+        return with_tools(self._episode.messages, self._episode.tools) or prompt, {}
+
+    def step(self, action: str) -> dict[str, Any]:
+        """Take what was sampled."""
+        episode = self._episode
+        assert episode is not None, "call init first"
+        self.turns += 1
+        step = drive_in_background(episode.step(action))
+        reward, observations = step.reward, [_plain(message) for message in step.messages]
+        if not step.done and self.turns >= self.max_turns:
+            reward += drive_in_background(episode.finish()).reward
+            observations = []
+        return {
+            "observations": observations,
+            "reward": reward,
+            "done": episode.done,
+            "metadata": {"error": episode.error} if episode.error else {},
+            "postprocessed_action": None,
+        }
+
+    def get_metrics(self) -> dict[str, float]:
+        """Numbers of the episode, which SkyRL averages."""
+        return self._episode.metrics() if self._episode is not None else {}
+
+    def close(self) -> None:
+        """Give the environment back."""
+        if self._episode is not None:
+            self._episode.close()
+
+
+def _plain(message: Message) -> Message:
+    """A message with nothing but its role and text.
+
+    Templates want a call with an id before a tool's message, and SkyRL renders new messages without what precedes them.
+    """
+    if message["role"] == "tool":
+        return {"role": "user", "content": f"<tool_response>\n{message['content']}\n</tool_response>"}
+    return {"role": message["role"], "content": message["content"]}
+
+
+def to_generator_output(
+    trajectories: Sequence[Trajectory],
+    episodes: Episodes,
+    trajectory_ids: Sequence[Any] | None = None,
+    *,
+    step_wise: bool = False,
+) -> dict[str, Any]:
+    """Trajectories as SkyRL's `GeneratorOutput`, with the reward of each turn on its last token.
+
+    An episode without a reward trains no token. SkyRL computes baselines from all rewards, so that its last token has
+    the mean of its group.
+
+    Args:
+        trajectories: In the order of the generator's input.
+        episodes: Whose tokenizer fills the rows of episodes without tokens.
+        trajectory_ids: The input's, one for each.
+        step_wise: Give every segment of an episode as a row of its own, for `step_wise_trajectories`; else the one in
+            which most was sampled.
+
+    Returns:
+        The fields of `GeneratorOutput`; those that llmgym does not know are left out.
+    """
+    means = _means(trajectories)
+    found = [episodes.samples(t) if step_wise else [episodes.sample(t)] for t in trajectories]
+    samples = [sample for of_one in found for sample in of_one]
+    ids = None
+    if trajectory_ids is not None:
+        ids = [name for name, of_one in zip(trajectory_ids, found, strict=True) for _ in of_one]
+    last = [number == len(of_one) - 1 for of_one in found for number in range(len(of_one))]
+    return {
+        "prompt_token_ids": [sample.prompt_ids for sample in samples],
+        "response_ids": [sample.completion_ids for sample in samples],
+        "rewards": [_rewards(sample, means, end) for sample, end in zip(samples, last, strict=True)],
+        "loss_masks": [sample.loss_mask for sample in samples],
+        "stop_reasons": [
+            "length" if s.trajectory.status in ("max_tokens", "context_length") else "stop" for s in samples
+        ],
+        "rollout_metrics": metrics(trajectories),
+        "rollout_logprobs": [sample.logprobs for sample in samples],
+        "trajectory_ids": ids,
+        "is_last_step": last if step_wise else None,
+    }
+
+
+def _means(trajectories: Sequence[Trajectory]) -> dict[str, float]:
+    """Mean reward of the scored episodes of each group that has any."""
+    groups: dict[str, list[float]] = {}
+    for trajectory in trajectories:
+        if trajectory.reward is not None:
+            groups.setdefault(trajectory.group_id, []).append(trajectory.reward)
+    return {name: sum(rewards) / len(rewards) for name, rewards in groups.items()}
+
+
+def _rewards(sample: Sample, means: dict[str, float], last: bool) -> list[float]:
+    if sample.reward is not None:
+        return sample.rewards
+    stand_in = means.get(sample.trajectory.group_id, 0.0) if last else 0.0
+    return [*[0.0] * (len(sample.completion_ids) - 1), stand_in]

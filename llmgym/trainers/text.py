@@ -1,0 +1,178 @@
+"""The environment's side of an episode, for trainers that sample by themselves and speak text.
+
+Such trainers make tokens of what the environment says, once, when it is said; what was sampled stays as it was. They
+take a number for each step and no word on failures, so an episode without a reward gets a stand-in for one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from llmgym.env import StepResult
+from llmgym.errors import EnvironmentFailure
+from llmgym.messages import Message, ToolSchema
+from llmgym.trainers.common import Episodes, TaskRef
+from llmgym.wrappers import AnyToolEnv
+
+
+@dataclass(frozen=True, slots=True)
+class TextStep:
+    """What a step brought.
+
+    Attributes:
+        messages: What the environment said; none where the episode is over.
+        reward: Reward of the step.
+        done: Whether the episode is over.
+    """
+
+    messages: list[Message]
+    reward: float
+    done: bool
+
+
+class TextEpisodes:
+    """Starts the episodes that a trainer asks for; one for a process, in one event loop.
+
+    Attributes:
+        episodes: Their environments and configuration.
+        tokenizer: The trainer's; None where it renders messages itself.
+    """
+
+    def __init__(self, tokenizer: Any = None, **settings: Any) -> None:
+        """Configure them, as `Episodes`."""
+        self.episodes, self.tokenizer = Episodes(tokenizer, **settings), tokenizer
+        self._scored: dict[str, tuple[float, int]] = {}
+
+    async def open(self, ref: TaskRef) -> TextEpisode:
+        """Start an episode; where the environment's setup fails for good, it is over with the first step.
+
+        Raises:
+            ConfigError: There is no such environment.
+            TaskError: There is no such task.
+        """
+        episode = TextEpisode(self, ref)
+        await episode.open()
+        return episode
+
+    def stand_in(self, ref: TaskRef) -> float:
+        """Mean reward of the scored episodes of a task so far, for one that has none; 0.0 where there are none."""
+        total, count = self._scored.get(ref.dumps(), (0.0, 1))
+        return total / count
+
+    def note(self, ref: TaskRef, reward: float) -> None:
+        """Remember the reward of an episode."""
+        total, count = self._scored.get(ref.dumps(), (0.0, 0))
+        self._scored[ref.dumps()] = total + reward, count + 1
+
+
+class TextEpisode:
+    """One episode.
+
+    Attributes:
+        messages: Opening messages; none where the setup failed.
+        tools: Schemas of the tools.
+        prompt_ids: The rendered opening; none without a tokenizer.
+        reward: Sum of the steps' rewards so far, a stand-in included.
+        turns: Steps so far.
+        done: Whether it is over.
+        error: What failed, if anything.
+        unscored: Whether `reward` is a stand-in.
+    """
+
+    def __init__(self, episodes: TextEpisodes, ref: TaskRef) -> None:
+        """Name the task; `open` starts it."""
+        self._all, self._ref = episodes, ref
+        self._pool = episodes.episodes.pool(ref.env)
+        self._env: AnyToolEnv | None = None
+        self.messages: list[Message] = []
+        self.tools: list[ToolSchema] = []
+        self.prompt_ids: list[int] = []
+        self.reward, self.turns = 0.0, 0
+        self.done = self.unscored = False
+        self.error: str | None = None
+
+    async def open(self) -> None:
+        """Reset an environment to the task, as often as configured where its setup fails."""
+        task = self._pool.tasks.get(self._ref.task_id)
+        self._env = self._pool.take()
+        for _ in range(self._all.episodes.config.max_attempts):
+            try:
+                messages, info = await self._env.areset(seed=self._ref.seed, options={"task": task})
+            except EnvironmentFailure as error:
+                self.error = str(error)
+                continue
+            self.messages, self.tools, self.error = list(messages), info["tools"], None
+            if (codec := self._all.episodes.codec) is not None:
+                self.prompt_ids = codec.open(self.messages, self.tools)
+            return
+
+    async def step(self, action: str | Message) -> TextStep:
+        """Take what the policy said."""
+        self.turns += 1
+        return await self._take(lambda env: env.astep(action))
+
+    async def finish(self) -> TextStep:
+        """End the episode after a step, at a limit of the trainer's, and score it as it is."""
+        return await self._take(lambda env: env.aend())
+
+    async def _take(self, act: Callable[[AnyToolEnv], Awaitable[StepResult]]) -> TextStep:
+        if self.error is not None or self._env is None:
+            return self._unscored()
+        try:
+            new, reward, terminated, truncated, _ = await act(self._env)
+        except EnvironmentFailure as error:
+            self.error = str(error)
+            return self._unscored()
+        if not math.isfinite(reward):
+            return self._unscored()
+        self.reward += reward
+        self.done = terminated or truncated
+        if self.done:
+            self._all.note(self._ref, self.reward)
+            self.close()
+        return TextStep([] if self.done else list(new), reward, self.done)
+
+    def _unscored(self) -> TextStep:
+        missing = self._all.stand_in(self._ref) - self.reward
+        self.reward += missing
+        self.done = self.unscored = True
+        self.close()
+        return TextStep([], missing, True)
+
+    def parse(self, text: str) -> Message:
+        """Read what the policy said in the format of its chat template."""
+        codec, tokenizer = self._all.episodes.codec, self._all.tokenizer
+        assert codec is not None, "give TextEpisodes the tokenizer"
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        return codec.parse(ids, self.prompt_ids, self.tools)
+
+    def glue(self, text: str, new: list[Message]) -> str | None:
+        """The text that leads from what the policy said to its next turn; None where the template has none.
+
+        It is for trainers that end what was sampled with its stop token and make tokens of what they are given.
+        """
+        codec, tokenizer = self._all.episodes.codec, self._all.tokenizer
+        assert codec is not None, "give TextEpisodes the tokenizer"
+        said = tokenizer.encode(text, add_special_tokens=False)
+        for stop in codec.stop_token_ids:
+            if (ids := codec.extend(self.prompt_ids, [*said, stop], new, self.tools)) is not None:
+                return tokenizer.decode(ids, skip_special_tokens=False)
+        return None
+
+    def metrics(self) -> dict[str, float]:
+        """What a trainer should log, with the same names for every episode."""
+        return {
+            "llmgym/reward": self.reward,
+            "llmgym/turns": float(self.turns),
+            "llmgym/unscored": float(self.unscored),
+            "llmgym/failed": float(self.error is not None),
+        }
+
+    def close(self) -> None:
+        """Give the environment back."""
+        if self._env is not None:
+            self._pool.give(self._env)
+            self._env = None

@@ -1,0 +1,94 @@
+"""Episodes for trainers that speak text: rewards, stand-ins for them, and environments that are given back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from llmgym.errors import TaskError
+from llmgym.messages import assistant, tool_call
+from llmgym.rollout.config import EnvConfig
+from llmgym.trainers.common import TaskRef
+from llmgym.trainers.text import TextEpisode, TextEpisodes, TextStep
+from tests.rollouts import PLAIN
+
+SHOUT = assistant("", tool_call("shout", letter="a"))
+
+
+def ref(task_id: str = "a", **kwargs: Any) -> TaskRef:
+    return TaskRef(EnvConfig(PLAIN, kwargs), task_id, 5)
+
+
+async def play(episodes: TextEpisodes, *said: Any, fault: str = "", task_id: str = "a") -> TextEpisode:
+    episode = await episodes.open(ref(task_id))
+    env: Any = episode._env
+    env.faults = {task_id: fault} if fault else {}
+    for message in said:
+        await episode.step(message)
+    return episode
+
+
+async def test_a_step_has_what_is_new_its_reward_and_whether_it_is_the_last() -> None:
+    episode = await TextEpisodes().open(ref())
+    assert [message["role"] for message in episode.messages] == ["system", "user"]
+    assert [tool["function"]["name"] for tool in episode.tools] == ["shout", "fail"]
+    step = await episode.step(SHOUT)
+    assert ([message["content"] for message in step.messages], step.reward, step.done) == (["A"], 0.25, False)
+    assert await episode.step("A") == TextStep([], 1.0, True)
+    assert (episode.reward, episode.turns, episode.done, episode.unscored) == (1.25, 2, True, False)
+
+
+@pytest.mark.parametrize("fault", ["verify raise", "verify unscored", "verify infinite"])
+async def test_a_stand_in_is_the_mean_of_the_task_so_far(fault: str) -> None:
+    episodes = TextEpisodes()
+    for said in ("A", "B", "A"):
+        await play(episodes, said)
+    await play(episodes, "B", task_id="b")
+    failed = await play(episodes, SHOUT, "A", fault=fault)
+    assert failed.reward == pytest.approx(2 / 3)
+    assert (failed.done, failed.unscored, failed.error is None) == (True, True, fault != "verify raise")
+    other = await play(episodes, "C", fault=fault, task_id="c")
+    assert (other.reward, other.unscored) == (0.0, True)
+    again = await play(episodes, "A", fault=fault)
+    assert again.reward == pytest.approx(2 / 3), "a stand-in is no reward to stand in for others"
+
+
+async def test_a_limit_of_the_trainer_ends_and_scores_an_episode() -> None:
+    episodes = TextEpisodes()
+    episode = await play(episodes, SHOUT)
+    assert await episode.finish() == TextStep([], 0.0, True)
+    assert (episode.reward, episode.turns, episode.unscored) == (0.25, 1, False)
+    assert episodes.stand_in(ref()) == 0.25
+
+
+async def test_a_setup_that_passes_later_is_tried_again() -> None:
+    episodes = TextEpisodes(max_attempts=2)
+    passing = await episodes.open(ref(faults={"a": "setup raise"}, once=True))
+    assert passing.error is None
+    assert (await passing.step("A")).reward == 1.0
+    failing = await episodes.open(ref(faults={"a": "setup raise"}))
+    assert "lost" in (failing.error or "")
+    assert (failing.messages, failing.tools) == ([], [])
+    assert (await failing.step("A")).done
+    assert failing.metrics() == {
+        "llmgym/reward": 0.0, "llmgym/turns": 1.0, "llmgym/unscored": 1.0, "llmgym/failed": 1.0,
+    }  # fmt: skip
+
+
+async def test_environments_are_given_back_once() -> None:
+    episodes = TextEpisodes()
+    pool = episodes.episodes.pool(ref().env)
+    used = set()
+    for said in ("A", "B", SHOUT):
+        episode = await episodes.open(ref())
+        used.add(id(episode._env))
+        await episode.step(said)
+        episode.close()
+        episode.close()
+    assert len(used) == len(pool._idle) == 1
+
+
+async def test_a_task_that_is_not_there_is_an_error_of_the_caller() -> None:
+    with pytest.raises(TaskError, match="nowhere"):
+        await TextEpisodes().open(ref("nowhere"))
