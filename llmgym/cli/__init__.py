@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import llmgym
-from llmgym.cli import check, info, models, play, rollout
+from llmgym.cli import check, export, info, models, play, rollout
 from llmgym.cli import list as list_
 from llmgym.errors import ConfigError, LLMGymError
 
@@ -53,6 +53,7 @@ app.command("check")(check.run)
 app.command("play")(play.run)
 app.command("rollout")(rollout.run)
 app.add_typer(models.app, name="models")
+app.add_typer(export.app, name="export")
 
 
 def main() -> None:

@@ -75,7 +75,7 @@ def run(
         "max_turns": max_turns,
     }  # fmt: skip
     sampling = {"temperature": temperature, "top_p": top_p, "max_output_tokens": max_output_tokens}
-    settings |= dict(map(_setting, set_ or ())) | {name: value for name, value in flags.items() if value is not None}
+    settings |= dict(map(setting, set_ or ())) | {name: value for name, value in flags.items() if value is not None}
     given = {name: value for name, value in sampling.items() if value is not None}
     params = settings.get("responses_create_params") or {}
     if given and isinstance(params, dict):  # `parse_config` says what is wrong where it is something else
@@ -95,7 +95,12 @@ def _parallel(text: str | None) -> int | str | None:
     return int(text) if text is not None and text.isdecimal() else text
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def setting(text: str) -> tuple[str, Any]:
+    """Read NAME=VALUE, where the value is YAML.
+
+    Raises:
+        ConfigError: It is something else.
+    """
     name, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"--set takes NAME=VALUE, not {text!r}")

@@ -21,7 +21,8 @@ import yaml
 
 from tests.rollouts import LETTERS, PLAIN, ROOT, environ, llmgym
 
-VERBS = ["list", "info", "check", "play", "rollout", "models", "models fetch"]
+VERBS = ["list", "info", "check", "play", "rollout", "models", "models fetch", "export"]
+VERBS += ["export verl-config", "export verl-data", "export verl-tools"]
 
 
 @pytest.fixture
