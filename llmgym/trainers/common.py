@@ -17,7 +17,7 @@ import importlib.metadata
 from collections import Counter
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, get_args
+from typing import Any, Final, Protocol, get_args
 
 import msgspec
 import numpy as np
@@ -35,6 +35,15 @@ from llmgym.rollout.runner import EnvPool, EpisodeRunner, episode_seed
 from llmgym.trajectory import Segment, Status, Trajectory
 
 _MOST_FAILURES = 64  # of episodes on end, before the engine is given up
+
+
+#: Trainers by the extra that installs them: package, lowest version, and the first that is too new.
+SUPPORTED: Final = {
+    "trl": ("trl", "1.16", "1.17"),
+    "verl": ("verl", "0.7", "0.10"),
+    "openrlhf": ("openrlhf", "0.11", "0.12"),
+    "skyrl": ("skyrl-gym", "0.4", "0.5"),
+}
 
 
 class TaskRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -362,13 +371,17 @@ def metrics(trajectories: Iterable[Trajectory]) -> dict[str, float]:
     return {f"llmgym/{name}": total / len(episodes) for name, total in counted.items()}
 
 
-def check_version(package: str, lowest: str, below: str, extra: str) -> Version:
+def check_version(extra: str) -> Version:
     """Give the installed version of a trainer.
+
+    Args:
+        extra: Key of `SUPPORTED`.
 
     Raises:
         MissingExtraError: It is not installed.
-        ConfigError: It is outside the range [lowest, below) that this adapter was tested with.
+        ConfigError: It is outside the range that its adapter was tested with.
     """
+    package, lowest, below = SUPPORTED[extra]
     try:
         version = Version(importlib.metadata.version(package))
     except importlib.metadata.PackageNotFoundError:

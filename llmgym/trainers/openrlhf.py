@@ -31,7 +31,7 @@ from llmgym.trainers.common import Episodes, Siblings, TaskRef, TrainerPolicy, c
 from llmgym.trainers.text import TextEpisode, TextEpisodes
 from llmgym.trajectory import Status
 
-check_version("openrlhf", "0.11", "0.12", "openrlhf")
+check_version("openrlhf")
 _agent: Any = importlib.import_module("openrlhf.utils.agent")
 
 _CUT: frozenset[Status] = frozenset({"max_tokens", "context_length"})

@@ -18,7 +18,7 @@ from llmgym.trainers.common import Episodes, Sample, TaskRef, check_version, met
 from llmgym.trainers.text import TextEpisode, TextEpisodes
 from llmgym.trajectory import Trajectory
 
-check_version("skyrl-gym", "0.4", "0.5", "skyrl")
+check_version("skyrl")
 _skyrl_gym: Any = importlib.import_module("skyrl_gym")
 _text_env: Any = importlib.import_module("skyrl_gym.envs.base_text_env")
 

@@ -46,5 +46,5 @@ def __getattr__(name: str) -> Any:
     """
     if name not in _NEED_VERL:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    check_version("verl", "0.7", "0.10", "verl")
+    check_version("verl")
     return getattr(importlib.import_module(f"{__name__}.{_NEED_VERL[name]}"), name)
