@@ -110,7 +110,7 @@ def prompt(length: int, seed: int = 0) -> list[int]:
     ).tolist()
 
 
-def run(model: str, body: Callable[[TransformersPolicy], Awaitable[Any]], **options: Any) -> Any:
+def run(model: Any, body: Callable[[TransformersPolicy], Awaitable[Any]], **options: Any) -> Any:
     """Run a coroutine with a started policy."""
 
     async def main() -> Any:
@@ -777,6 +777,40 @@ def test_what_cannot_start(llama: str, tmp_path: Path) -> None:
     save(hf.MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4), tmp_path / "mamba")
     with pytest.raises(PolicyError, match=r"cannot be batched by TransformersPolicy.*vllm:"):
         asyncio.run(start(str(tmp_path / "mamba"), context_length=64))
+
+
+def test_a_model_that_is_loaded(llama: str) -> None:
+    model, tokenizer = hf.AutoModelForCausalLM.from_pretrained(llama), hf.AutoTokenizer.from_pretrained(llama)
+    ids = prompt(20)
+
+    async def greedy(policy: TransformersPolicy) -> Sequence[int]:
+        return (await ask(policy, ids, temperature=0.0, max_tokens=30)).token_ids
+
+    expected = run(llama, greedy)
+    assert run(model.eval(), greedy, tokenizer=tokenizer) == expected
+    policy = TransformersPolicy(model, tokenizer=tokenizer)
+    assert (policy.model, policy.name, policy.tokenizer) == (llama, Path(llama).name, tokenizer)
+    # It goes on being trained, and the next policy samples with what it learned.
+    model.train()
+    with pytest.raises(ConfigError, match=r"in training mode; call its eval\(\)"):
+        asyncio.run(policy.start())
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    batch = torch.tensor([ids])
+    model(batch, labels=batch).loss.backward()
+    optimizer.step()
+    assert run(model.eval(), greedy, tokenizer=tokenizer) != expected
+    fresh = hf.AutoModelForCausalLM.from_config(CONFIGS["llama"]())
+    assert TransformersPolicy(fresh, tokenizer=tokenizer).name == "LlamaForCausalLM"
+
+
+def test_a_model_and_its_tokenizer_come_together(llama: str) -> None:
+    model, tokenizer = hf.AutoModelForCausalLM.from_pretrained(llama), hf.AutoTokenizer.from_pretrained(llama)
+    for arguments in ({"model": model}, {"model": llama, "tokenizer": tokenizer}):
+        with pytest.raises(ConfigError, match="a loaded model comes with its `tokenizer`"):
+            TransformersPolicy(**arguments)
+    tokenizer.add_tokens([f"surplus{i}" for i in range(3)])
+    with pytest.raises(ConfigError, match=f"has {VOCABULARY + 3} tokens, but LlamaForCausalLM knows {VOCABULARY}"):
+        asyncio.run(TransformersPolicy(model.eval(), tokenizer=tokenizer).start())
 
 
 def test_contract(llama: str) -> None:
