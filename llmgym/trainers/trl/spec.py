@@ -1,0 +1,187 @@
+"""What to train on, in the forms that `GRPOTrainer` takes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+from llmgym.errors import ConfigError, PolicyError
+from llmgym.rollout.config import EnvConfig
+from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, check_version, metrics, task_rows
+from llmgym.trainers.trl import sampling
+from llmgym.trainers.trl.environment import Play, ToolEnvironment, environment_class
+from llmgym.trainers.trl.prompts import Prompt, prompt_of, ref_of
+from llmgym.trajectory import Trajectory
+
+_THEIRS = {
+    "max_completion_length": "max_completion_length of the trainer's config",
+    "num_repeats": "num_generations of the trainer's config",
+    "responses_create_params": "temperature and top_p of the trainer's config, and max_output_tokens here",
+}
+
+
+def spec(env_ids: Sequence[str | EnvConfig], *, max_output_tokens: int | None = None, **settings: Any) -> Spec:
+    """Describe what to train on; its parts are arguments of `GRPOTrainer`.
+
+    Args:
+        env_ids: Environments, as ids or as `{id, kwargs, wrappers}`.
+        max_output_tokens: Most tokens of one reply; None for what the episode has left.
+        **settings: Further fields of `RolloutConfig`, such as `num_tasks`, `split`, `seed` and `max_turns`.
+
+    Raises:
+        MissingExtraError: TRL is not installed.
+        ConfigError: TRL has a version that this was not tested with, or a setting is wrong or the trainer's to say.
+    """
+    check_version("trl")
+    if theirs := sorted(_THEIRS.keys() & settings.keys()):
+        raise ConfigError(f"{theirs[0]} is the trainer's to say: set {_THEIRS[theirs[0]]}")
+    return Spec(max_output_tokens, {"env_ids": list(env_ids), **settings})
+
+
+class Spec:
+    """Environments in the forms that TRL takes; made by `spec`."""
+
+    def __init__(self, max_output_tokens: int | None, settings: dict[str, Any]) -> None:
+        self._max_output_tokens, self._settings = max_output_tokens, settings
+        self._episodes = Episodes(**settings)  # for all that needs no tokens
+        self._trained: tuple[Any, Episodes] | None = None
+        self._players: dict[str, Play] = {}
+        self._calls = 0
+
+    @cached_property
+    def train_dataset(self) -> Any:
+        """A `datasets.Dataset` with a row for each task: its opening messages, and the id of its environment."""
+        return self.dataset()
+
+    def dataset(self, **changes: Any) -> Any:
+        """The same with other settings, such as `split="test"`, for evaluation by the same trainer."""
+        from datasets import Dataset, Features, Json, List, Value
+
+        rows = [
+            {"prompt": prompt_of(row.messages, row.ref), "environment": row.ref.env.id.rpartition(":")[2]}
+            for row in task_rows(**self._settings | changes)
+        ]
+        # As JSON: Arrow would give each message the fields of all others, as nulls.
+        return Dataset.from_list(rows, features=Features({"prompt": List(Json()), "environment": Value("string")}))
+
+    def rollout_func(self, prompts: Sequence[Prompt], trainer: Any) -> dict[str, Any]:
+        """Run an episode for each prompt; for `GRPOTrainer(rollout_func=...)`.
+
+        Limits and sampling come from the trainer's config. Reward functions get the episodes, as `episodes`.
+
+        Args:
+            prompts: Of the dataset, each as often as its group has members.
+            trainer: The trainer.
+
+        Returns:
+            `prompt_ids`, `completion_ids`, `logprobs` (nats), `env_mask` and `episodes`, with a row for each prompt.
+
+        Raises:
+            ConfigError: The trainer is configured in a way that rollouts cannot follow.
+            PolicyError: Not one episode got a reply out of the engine.
+        """
+        runs = self._episodes_for(trainer)
+        self._calls += 1
+        salt = (trainer.args.seed, trainer.accelerator.process_index, trainer.state.global_step, self._calls)
+
+        def episodes(policy: TrainerPolicy) -> Sequence[sampling.Episode]:
+            policy.generate = sampling.seeded(policy.generate, salt)
+            return [runs.run(ref, policy, repeat=repeat) for ref, repeat in _numbered(map(ref_of, prompts))]
+
+        trajectories = sampling.sample(trainer, episodes)
+        if all(trajectory.status == "policy_error" for trajectory in trajectories):
+            raise PolicyError(f"no episode of the batch got a reply; the first: {trajectories[0].error}")
+        samples = [runs.sample(trajectory) for trajectory in trajectories]
+        return {
+            "prompt_ids": [sample.prompt_ids for sample in samples],
+            "completion_ids": [sample.completion_ids for sample in samples],
+            "logprobs": [sample.logprobs for sample in samples],
+            # TRL's own option looks at the last token, and misses episodes that were cut off after a whole turn.
+            "env_mask": [
+                [0] * len(sample.loss_mask)
+                if trainer.mask_truncated_completions and sample.trajectory.status != "completed"
+                else sample.loss_mask
+                for sample in samples
+            ],
+            "episodes": trajectories,
+        }
+
+    @cached_property
+    def environment_factory(self) -> dict[str, type[ToolEnvironment]]:
+        """A class for each environment, for `GRPOTrainer(environment_factory=...)`: TRL runs the tools, turn by turn.
+
+        Raises:
+            ConfigError: TRL's loop cannot run an environment.
+        """
+        pools = map(self._episodes.pool, self._episodes.config.environments)
+        return {pool.id: environment_class(pool) for pool in pools}
+
+    @property
+    def reward_funcs(self) -> list[Callable[..., list[float | None]]]:
+        """The environments' own verifiers, for each way to sample: `rollout_func`, `environment_factory` or neither."""
+        return [self.episode_reward]
+
+    def episode_reward(
+        self,
+        prompts: Sequence[Prompt],
+        completions: Sequence[Sequence[dict[str, Any]]],
+        *,
+        log_metric: Callable[[str, float], None],
+        episodes: Sequence[Trajectory] | None = None,
+        environments: Sequence[ToolEnvironment] | None = None,
+        **_: Any,
+    ) -> list[float | None]:
+        """Score episodes, and log what became of them.
+
+        Args:
+            prompts: Of the dataset.
+            completions: Messages of each completion.
+            log_metric: Logs a number.
+            episodes: What `rollout_func` ran.
+            environments: What TRL's tool loop ran. With neither, each completion is taken for a whole episode.
+            **_: Whatever else TRL has to say.
+
+        Returns:
+            A reward for each; None, on which TRL does not train, for what failed or was not scored.
+        """
+        if environments is not None:
+            ended = zip(environments, completions, strict=True)
+            episodes = [environment.play.end(completion) for environment, completion in ended]
+        elif episodes is None:
+            episodes = [self._play(prompt, said) for prompt, said in zip(prompts, completions, strict=True)]
+        for name, value in metrics(episodes).items():
+            log_metric(name, value)
+        return [episode.reward for episode in episodes]
+
+    def _play(self, prompt: Prompt, completion: Sequence[dict[str, Any]]) -> Trajectory:
+        """An episode of one message."""
+        pool = self._episodes.pool(ref_of(prompt).env)
+        play = self._players.setdefault(pool.id, Play(pool))
+        play.reset(prompt)
+        return play.end(completion)
+
+    def _episodes_for(self, trainer: Any) -> Episodes:
+        """Episodes with a trainer's limits and tokenizer, made once."""
+        if self._trained is None or self._trained[0] is not trainer:
+            sampling.check_trainer(trainer)
+            limit = trainer.max_completion_length
+            params = {
+                "temperature": trainer.temperature,
+                "top_p": trainer.top_p,
+                "max_output_tokens": min(self._max_output_tokens or limit, limit),
+            }
+            settings = self._settings | {"max_completion_length": limit, "responses_create_params": params}
+            episodes = Episodes(sampling.tokenizer_of(trainer), **settings)
+            sampling.check_ends(trainer, episodes.codec)
+            self._trained = trainer, episodes
+        return self._trained[1]
+
+
+def _numbered(refs: Iterable[TaskRef]) -> Iterator[tuple[TaskRef, int]]:
+    """Tasks, each with how often it was there before."""
+    seen = Counter[str]()
+    for ref in refs:
+        yield ref, seen[ref.dumps()]
+        seen[ref.dumps()] += 1
