@@ -50,7 +50,9 @@ def logprobs_of(model: Any, batch: TokenBatch) -> Any:
     prompts, prompt_of = batch.prompt_ids.unique(dim=0, return_inverse=True)
     rows = torch.stack([(prompt_of == i).nonzero()[0, 0] for i in range(len(prompts))])
     mask = batch.attention_mask[rows, :last]
-    cache = model(prompts[:, :last], attention_mask=mask, position_ids=positions[rows, :last], logits_to_keep=1)
+    cache = model(
+        prompts[:, :last], attention_mask=mask, position_ids=positions[rows, :last], logits_to_keep=1, use_cache=True
+    )
     cache.past_key_values.batch_select_indices(prompt_of)
     logits = model(
         batch.input_ids[:, last:-1],

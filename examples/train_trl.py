@@ -34,7 +34,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--env", default="llmgym/Calculator-easy-v0")
     parser.add_argument("--demonstrations", type=int, default=4000, help="solved tasks to imitate")
-    parser.add_argument("--sft-steps", type=int, default=185)
+    parser.add_argument("--sft-loss", type=float, default=0.2, help="imitation ends there, well before it is perfect")
+    parser.add_argument("--sft-steps", type=int, default=500, help="or after so many steps")
     parser.add_argument("--sft-lr", type=float, default=3e-3)
     parser.add_argument("--steps", type=int, default=80, help="of GRPO")
     parser.add_argument("--tasks", type=int, default=8, help="groups in a batch")
@@ -131,19 +132,33 @@ def common(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+class Enough(TrainerCallback):
+    """Ends training at a loss: after as many steps, another seed's model has learned much more, or nothing."""
+
+    def __init__(self, loss: float) -> None:
+        self.loss = loss
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+        control.should_training_stop |= logs.get("loss", self.loss) < self.loss
+
+
 def imitate(args: argparse.Namespace, model: Any, tokenizer: Any, rows: list[dict[str, Any]]) -> None:
-    """Teach the format by SFT."""
+    """Teach the format by SFT, and keep the model."""
     config = SFTConfig(
         max_steps=args.sft_steps,
         learning_rate=args.sft_lr,
         warmup_steps=20,
         per_device_train_batch_size=16,
         assistant_only_loss=True,
-        logging_steps=50,
+        logging_steps=10,
         **common(args),
     )
     dataset = Dataset.from_list(rows, on_mixed_types="use_json")
-    SFTTrainer(model=model, args=config, train_dataset=dataset, processing_class=tokenizer).train()
+    enough = Enough(args.sft_loss)
+    SFTTrainer(model=model, args=config, train_dataset=dataset, processing_class=tokenizer, callbacks=[enough]).train()
+    folder = args.output / "sft"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 class Curve(TrainerCallback):
