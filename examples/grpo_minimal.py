@@ -167,8 +167,9 @@ async def main(args: argparse.Namespace) -> Any:
     policy = VLLMPolicy(args.model, max_model_len=1024, kv_cache_memory_bytes=512 << 20, block_size=32, seed=args.seed)
     await policy.start()
     model = AutoModelForCausalLM.from_pretrained(resolve(args.model), dtype=torch.float32).to(args.device)
-    model.requires_grad_(False)
-    model.model.layers[-args.layers :].requires_grad_(True)
+    if args.layers < len(model.model.layers):
+        model.requires_grad_(False)
+        model.model.layers[-args.layers :].requires_grad_(True)
     held_out = {"before": await evaluate(args, policy)}
     print("held out, before:", held_out["before"], flush=True)
     curve = await train(args, policy, model)

@@ -26,7 +26,7 @@ from packaging.version import Version
 from llmgym.codec import codec_for
 from llmgym.codec.base import ChatCodec
 from llmgym.concurrency import drive_in_background
-from llmgym.errors import ConfigError, MissingExtraError, PolicyError
+from llmgym.errors import ConfigError, EnvironmentFailure, MissingExtraError, PolicyError
 from llmgym.messages import Message, ToolSchema
 from llmgym.policies.base import Generation, LogprobsMode, Sampling, TokenPolicy
 from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfig, parse_config
@@ -216,6 +216,8 @@ class Episodes:
         env = pool.take()
         try:
             messages, info = await env.areset(seed=ref.seed, options={"task": task})
+        except EnvironmentFailure as error:
+            raise EnvironmentFailure(f"{pool.id}, task {ref.task_id}: {error}") from error
         finally:
             pool.give(env)
         return TaskRow(ref, list(messages), info["tools"], task.answer)
