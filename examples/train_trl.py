@@ -40,7 +40,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=120, help="of GRPO")
     parser.add_argument("--tasks", type=int, default=8, help="groups in a batch")
     parser.add_argument("--repeats", type=int, default=8, help="episodes in a group")
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--eval-tasks", type=int, default=200, help="held-out tasks")

@@ -290,7 +290,7 @@ def test_the_engine_says_how_busy_it_is(policy: VLLMPolicy) -> None:
             await asyncio.sleep(0.02)
             seen = await policy.load()
         assert seen.running == 8
-        assert seen.waiting == seen.preemptions == 0
+        assert seen.waiting == seen.preemptions == 0  # though weights have changed under running requests
         assert 0 < seen.kv_cache_usage < 0.5
         await asyncio.gather(*asked)
         assert (await policy.load()).running == 0

@@ -107,7 +107,7 @@ class Gauge:
     def __init__(self) -> None:
         """Nothing has been seen."""
         self._latest: dict[int, Any] = {}
-        self._preemptions = 0
+        self._preemptions = self._excused = 0
 
     def __call__(self, config: Any, engine_index: int = 0) -> Gauge:
         """Serve as the logger of one more core."""
@@ -119,8 +119,14 @@ class Gauge:
         """Take the statistics of a step."""
         if scheduler_stats is not None:
             self._latest[engine_idx] = scheduler_stats
-        if iteration_stats is not None:
-            self._preemptions += iteration_stats.num_preempted_reqs
+        if iteration_stats is not None and (preempted := iteration_stats.num_preempted_reqs):
+            excused = min(preempted, self._excused)
+            self._excused -= excused
+            self._preemptions += preempted - excused
+
+    def excuse(self, requests: int) -> None:
+        """Do not count the next preemptions of so many requests: it is no want of room that puts them back."""
+        self._excused = requests
 
     @property
     def load(self) -> EngineLoad:

@@ -273,6 +273,7 @@ class VLLMPolicy:
                     raise PolicyUnavailable(f"{self.name} does not run any more: {self._why}")
                 try:
                     paused = await llm.is_paused()
+                    self._gauge.excuse(llm.get_num_unfinished_requests())  # they are computed anew
                     await llm.pause_generation(mode=in_flight, clear_cache=True)
                     await llm.start_weight_update()
                     await llm.update_weights(WeightTransferUpdateRequest({"files": files}))
