@@ -92,7 +92,12 @@ def run(
 
 
 def _parallel(text: str | None) -> int | str | None:
-    return int(text) if text is not None and text.isdecimal() else text
+    if text is None or text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(f"--num-samples-in-parallel takes a whole number or auto, not {text!r}") from None
 
 
 def setting(text: str) -> tuple[str, Any]:

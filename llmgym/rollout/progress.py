@@ -83,6 +83,9 @@ class Progress:
             self.failures[trajectory.status] += 1
             self.last_error = trajectory.error
             return
+        if trajectory.status == "straggler":  # kept, and none of those that were planned
+            self.stragglers += 1
+            return
         self.finished += 1
         if trajectory.reward is not None:
             self.scored += 1

@@ -148,6 +148,7 @@ def test_a_person_may_be_the_policy() -> None:
         (["play", "mine/Letters-v0", "--task", "7"], 1, "unknown task '7'"),
         (["rollout", "--env", PLAIN, "--split", "dev"], 1, "unknown split 'dev'"),
         (["rollout"], 2, "env_ids is empty"),
+        (["rollout", "--env", PLAIN, "--num-samples-in-parallel", "few"], 2, "takes a whole number or auto, not 'few'"),
         (["rollout", "--config", "empty.yaml"], 2, "env_ids is empty"),
         (["rollout", "--env", PLAIN, "--policy", "gpt"], 2, "unknown policy 'gpt'"),
         (["rollout", "--env", PLAIN, "--policy", "script:no.function"], 2, "there is no function 'no.function'"),

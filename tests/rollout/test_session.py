@@ -73,6 +73,7 @@ async def test_stragglers_are_kept_with_what_they_have(tmp_path: Path) -> None:
         assert straggler.sampled_tokens == straggler.turns[0].end - straggler.turns[0].start > 0
         assert straggler.messages[-1]["role"] == "tool"
     assert Counter(row["status"] for row in rows(tmp_path / "run")) == {"completed": 2, "straggler": 2}
+    assert (collector.progress.finished, collector.progress.stragglers) == (2, 2)
     assert collector.summary is not None
     assert collector.summary["statuses"] == {"completed": 2, "straggler": 2}
 
