@@ -46,6 +46,12 @@ class Segment:
     sampled: NDArray[np.bool_]
     logprobs: NDArray[np.float32]
 
+    @property
+    def spans(self) -> list[list[int]]:
+        """The runs of sampled tokens, as [start, end)."""
+        edges = np.flatnonzero(np.diff(self.sampled, prepend=False, append=False))
+        return edges.reshape(-1, 2).tolist()
+
 
 @dataclass(slots=True)
 class Turn:
@@ -217,9 +223,7 @@ class Trajectory:
             "messages": self.messages,
             "opening": self.opening,
             "turns": [asdict(turn) if turn.versions else _turn_row(turn) for turn in self.turns],
-            "segments": [
-                {"ids": s.ids, "sampled": _spans(s.sampled), "logprobs": s.logprobs[s.sampled]} for s in self.segments
-            ],
+            "segments": [{"ids": s.ids, "sampled": s.spans, "logprobs": s.logprobs[s.sampled]} for s in self.segments],
             "timings": self.timings,
             "error": self.error,
             "attempts": self.attempts,
@@ -255,12 +259,6 @@ def _turn(row: Mapping[str, Any]) -> Turn:
     versions = tuple(VersionSpan(**span) for span in row.get("versions", ()))
     fields: dict[str, Any] = {**row, "versions": versions}
     return Turn(**fields)
-
-
-def _spans(mask: NDArray[np.bool_]) -> list[list[int]]:
-    """The runs of true values of a mask, as [start, end)."""
-    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
-    return edges.reshape(-1, 2).tolist()
 
 
 def responses_items(message: Message) -> list[dict[str, Any]]:

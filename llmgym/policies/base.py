@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from llmgym.errors import PolicyError
 from llmgym.messages import Message, ToolSchema
 
 FinishReason = Literal["stop", "length", "abort"]
@@ -29,6 +31,16 @@ class Sampling:
     max_tokens: int = 256
     stop_token_ids: tuple[int, ...] = ()
     seed: int | None = None
+
+    def check(self, request_id: str) -> None:
+        """See that a request can be sampled so.
+
+        Raises:
+            PolicyError: A value makes no sense.
+        """
+        if not (0 <= self.temperature < math.inf and 0 < self.top_p <= 1 and self.max_tokens >= 1):
+            valid = "temperature >= 0, 0 < top_p <= 1 and max_tokens >= 1"
+            raise PolicyError(f"request {request_id}: {self} must have {valid}")
 
 
 @dataclass(frozen=True, slots=True)

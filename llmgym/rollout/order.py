@@ -8,9 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
+from llmgym.errors import ConfigError
 from llmgym.rollout.config import RolloutConfig
 from llmgym.rollout.groups import Group
-from llmgym.rollout.runner import EnvPool, num_tasks
+from llmgym.rollout.runner import EnvPool
 from llmgym.tasks import Task
 
 #: An environment, a task, and how often the task has come before.
@@ -38,11 +39,11 @@ class Plan:
 
     def size(self, pools: Sequence[EnvPool], config: RolloutConfig) -> int:
         """See `TaskOrder`; raises `ConfigError` where `num_tasks` does not fit."""
-        return sum(num_tasks(pool, config) for pool in pools)
+        return sum(_num_tasks(pool, config) for pool in pools)
 
     def visits(self, pools: Sequence[EnvPool], config: RolloutConfig) -> Iterator[Visit]:
         """See `TaskOrder`."""
-        sizes = [num_tasks(pool, config) for pool in pools]
+        sizes = [_num_tasks(pool, config) for pool in pools]
         for index in range(max(sizes)):
             for pool, size in zip(pools, sizes, strict=True):
                 if index < size:
@@ -132,3 +133,22 @@ class Curriculum:
         p = self._solved / self._tried
         weights = np.maximum(4 * p * (1 - p), self._floor)
         return weights / weights.sum()
+
+
+def _num_tasks(pool: EnvPool, config: RolloutConfig) -> int:
+    """Tasks of an environment that a configuration takes.
+
+    Raises:
+        ConfigError: There are not that many, or there is no end of them.
+    """
+    size = pool.tasks.size(config.split)
+    if config.num_tasks is None:
+        if size is None:
+            raise ConfigError(f"{pool.id} makes tasks without end: set num_tasks")
+        return size
+    if size is not None and config.num_tasks > size:
+        raise ConfigError(
+            f"num_tasks is {config.num_tasks}, but the split {config.split!r} of {pool.id} has {size} tasks; "
+            "raise num_repeats for more episodes of each"
+        )
+    return config.num_tasks

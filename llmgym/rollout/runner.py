@@ -10,7 +10,6 @@ from typing import cast
 import msgspec
 
 from llmgym.codec.base import ChatCodec
-from llmgym.errors import ConfigError
 from llmgym.policies.base import ChatPolicy, Policy, TokenPolicy
 from llmgym.registry import make_core
 from llmgym.rollout.config import EnvConfig, RolloutConfig
@@ -129,22 +128,3 @@ class EpisodeRunner:
 def episode_seed(seed: int, env_id: str, task_id: str) -> int:
     """Seed of `reset`: one for all repeats of a task, so that they start alike."""
     return stable_hash(seed, env_id, task_id) >> 33
-
-
-def num_tasks(pool: EnvPool, config: RolloutConfig) -> int:
-    """Tasks of an environment that a configuration takes.
-
-    Raises:
-        ConfigError: There are not that many, or there is no end of them.
-    """
-    size = pool.tasks.size(config.split)
-    if config.num_tasks is None:
-        if size is None:
-            raise ConfigError(f"{pool.id} makes tasks without end: set num_tasks")
-        return size
-    if size is not None and config.num_tasks > size:
-        raise ConfigError(
-            f"num_tasks is {config.num_tasks}, but the split {config.split!r} of {pool.id} has {size} tasks; "
-            "raise num_repeats for more episodes of each"
-        )
-    return config.num_tasks

@@ -50,7 +50,7 @@ class Session:
     """Runs the episodes of a configuration.
 
     Attributes:
-        records: Finished episodes, where there is neither a store nor no end.
+        records: Finished episodes, where no store has them and the order ends.
     """
 
     def __init__(

@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol, get_args
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from packaging.version import Version
 
 from llmgym.codec import codec_for
@@ -253,7 +254,8 @@ class Episodes:
 
         An episode in which nothing was sampled gives one row that trains nothing.
         """
-        rows = [_sample(trajectory, number) for number, s in enumerate(trajectory.segments) if s.sampled.any()]
+        segments = zip(trajectory.segments, trajectory.token_rewards(), strict=True)
+        rows = [_sample(trajectory, segment, rewards) for segment, rewards in segments if segment.sampled.any()]
         return rows or [self._blank(trajectory)]
 
     def sample(self, trajectory: Trajectory) -> Sample:
@@ -275,19 +277,22 @@ class Episodes:
         self._pools.clear()
 
 
-def _sample(trajectory: Trajectory, number: int) -> Sample:
-    segment: Segment = trajectory.segments[number]
-    places = segment.sampled.nonzero()[0]
-    start, end = int(places[0]), int(places[-1]) + 1  # an empty reply at the end leaves the context before it
-    ids: list[int] = segment.ids[:end].tolist()
-    rewards: list[float] = trajectory.token_rewards()[number][start:end].tolist()
-    trained = trajectory.reward is not None
-    mask = segment.sampled[start:end].astype(int).tolist() if trained else [0] * len(rewards)
+def _sample(trajectory: Trajectory, segment: Segment, token_rewards: NDArray[np.float64]) -> Sample:
     # Not those of the turns: a reply in whose step the environment failed has none.
-    edges = np.flatnonzero(np.diff(segment.sampled[start:end], prepend=False, append=False)).tolist()
-    spans = list(zip(edges[::2], edges[1::2], strict=True))
-    logprobs: list[float] = segment.logprobs[start:end].tolist()
-    return Sample(ids[:start], ids[start:], mask, logprobs, rewards, trajectory.reward, trajectory, spans)
+    spans = segment.spans
+    start, end = spans[0][0], spans[-1][1]  # an empty reply at the end leaves the context before it
+    ids: list[int] = segment.ids[:end].tolist()
+    trained = trajectory.reward is not None
+    return Sample(
+        prompt_ids=ids[:start],
+        completion_ids=ids[start:],
+        loss_mask=segment.sampled[start:end].astype(int).tolist() if trained else [0] * (end - start),
+        logprobs=segment.logprobs[start:end].tolist(),
+        rewards=token_rewards[start:end].tolist(),
+        reward=trajectory.reward,
+        trajectory=trajectory,
+        spans=[(first - start, last - start) for first, last in spans],
+    )
 
 
 def task_rows(**settings: Any) -> list[TaskRow]:

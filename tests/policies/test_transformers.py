@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +64,7 @@ CONFIGS: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Several threads only get in each other's way with models this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -671,16 +665,16 @@ def test_the_longest_prefix_is_found() -> None:
         assert row is None if not length else isinstance(row, int) and shared(ids, others[row]) == length
 
 
-def workers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("llmgym-")]
-
-
 def test_a_policy_that_is_dropped_unclosed_ends(llama: str) -> None:
-    asyncio.run(TransformersPolicy(llama, device="cpu").start())
+    before = {*threading.enumerate()}
+    policy = TransformersPolicy(llama, device="cpu")
+    asyncio.run(policy.start())
+    started = {*threading.enumerate()} - before
+    del policy
     gc.collect()
-    for thread in workers():
+    for thread in started:
         thread.join(10)
-    assert not workers()
+    assert started and not any(thread.is_alive() for thread in started)
 
 
 @pytest.mark.parametrize("crash", [False, True])

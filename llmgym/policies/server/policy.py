@@ -288,9 +288,7 @@ class ServerPolicy:
 
     def _checked(self, prompt_ids: Sequence[int], sampling: Sampling, request_id: str) -> Sampling:
         """Check a request here, where the message can be good, and keep its reply within the context."""
-        if not (0 <= sampling.temperature < math.inf and 0 < sampling.top_p <= 1 and sampling.max_tokens >= 1):
-            valid = "temperature >= 0, 0 < top_p <= 1 and max_tokens >= 1"
-            raise PolicyError(f"request {request_id}: {sampling} must have {valid}")
+        sampling.check(request_id)
         if len(prompt_ids) == 0:
             raise PolicyError(f"request {request_id}: the prompt is empty")
         room = self.context_length - len(prompt_ids)

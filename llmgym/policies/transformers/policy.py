@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import threading
 import weakref
@@ -141,9 +140,7 @@ class TransformersPolicy:
             known = f"one or more ids from 0 to {self._vocabulary - 1}"
             found = f"it has {unknown[0]}" if len(unknown) else f"its shape is {list(prompt.shape)}"
             raise PolicyError(f"request {request_id}: the prompt must be a list of {known}, but {found}")
-        if not (0 <= sampling.temperature < math.inf and 0 < sampling.top_p <= 1 and sampling.max_tokens >= 1):
-            valid = "temperature >= 0, 0 < top_p <= 1 and max_tokens >= 1"
-            raise PolicyError(f"request {request_id}: {sampling} must have {valid}")
+        sampling.check(request_id)
         room = self.context_length - len(prompt)
         if room < 1:
             raise ContextLengthExceeded(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import weakref
 from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
@@ -114,9 +113,7 @@ class VLLMPolicy:
                 f"request {request_id}: a prompt of {len(prompt_ids)} tokens leaves no room in the "
                 f"{self.context_length} of {self.name}; shorten the episode or raise max_model_len"
             )
-        if not (0 <= sampling.temperature < math.inf and 0 < sampling.top_p <= 1 and sampling.max_tokens >= 1):
-            valid = "temperature >= 0, 0 < top_p <= 1 and max_tokens >= 1"
-            raise PolicyError(f"request {request_id}: {sampling} must have {valid}")
+        sampling.check(request_id)
         # A copy, for the caller's list goes on growing. The kind spares vLLM a search for something to tokenise.
         prompt = {"type": "token", "prompt_token_ids": list(prompt_ids)}
         output = await self._call(llm, _sample(llm, prompt, _params(sampling, room), request_id))

@@ -19,12 +19,19 @@ _KEY = "llmgym"
 Prompt = list[dict[str, Any]]
 
 
+def for_template(messages: Sequence[Message]) -> Prompt:
+    """Messages with the arguments of their calls as objects, which chat templates want."""
+    return [
+        {**message, "tool_calls": [template_call(call) for call in message["tool_calls"]]}
+        if "tool_calls" in message
+        else {**message}
+        for message in messages
+    ]
+
+
 def prompt_of(messages: Sequence[Message], ref: TaskRef) -> Prompt:
     """Make the prompt of a task from its opening messages."""
-    prompt: Prompt = [{**message} for message in messages]
-    for message in prompt:
-        if "tool_calls" in message:
-            message["tool_calls"] = [template_call(call) for call in message["tool_calls"]]
+    prompt = for_template(messages)
     prompt[-1][_KEY] = ref.dumps()
     return prompt
 

@@ -183,5 +183,6 @@ def _numbered(refs: Iterable[TaskRef]) -> Iterator[tuple[TaskRef, int]]:
     """Tasks, each with how often it was there before."""
     seen = Counter[str]()
     for ref in refs:
-        yield ref, seen[ref.dumps()]
-        seen[ref.dumps()] += 1
+        name = ref.dumps()
+        yield ref, seen[name]
+        seen[name] += 1
