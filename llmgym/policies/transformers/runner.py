@@ -34,17 +34,26 @@ class Runner:
 
     def prefill(self, first: int, chunks: Sequence[Sequence[int] | Ids], starts: Sequence[int]) -> None:
         """Compute keys and values of a chunk of ids for each row from `first` on; some chunks may be empty."""
-        self._model.base_model(**self._inputs(first, chunks, starts))  # without the head: nothing is sampled here
+        self._forward(first, chunks, starts)
 
     def logits(self, tokens: Sequence[int], starts: Sequence[int]) -> Tensor:
         """Append one token to each row from 0 on, and return the next token's logits [rows, vocabulary]."""
-        return self._model(**self._inputs(0, [[token] for token in tokens], starts)).logits[:, -1]
+        return self._forward(0, [[token] for token in tokens], starts)
 
     def plain_logits(self, ids: Sequence[int]) -> Tensor:
         """Return the next token's logits [vocabulary] without any of this module's batching."""
         import torch
 
         return self._model(torch.tensor([list(ids)], device=self._model.device)).logits[0, -1]
+
+    def _forward(self, first: int, chunks: Sequence[Sequence[int] | Ids], starts: Sequence[int]) -> Tensor:
+        """Compute the logits [rows, vocabulary] after each row's last cell, which padding may have written."""
+        from llmgym.policies.transformers.attention import grouped
+
+        inputs = self._inputs(first, chunks, starts)
+        with grouped(self._config, self._model.device.type):
+            # The whole model, though a prefill needs no head: mixed precision wraps the whole.
+            return self._model(**inputs, logits_to_keep=1).logits[:, -1]
 
     def _inputs(self, first: int, chunks: Sequence[Sequence[int] | Ids], starts: Sequence[int]) -> dict[str, Any]:
         """Pad chunks on the right.
