@@ -674,7 +674,8 @@ def test_a_policy_that_is_dropped_unclosed_ends(llama: str) -> None:
     gc.collect()
     for thread in started:
         thread.join(10)
-    assert started and not any(thread.is_alive() for thread in started)
+    assert started
+    assert not any(thread.is_alive() for thread in started)
 
 
 @pytest.mark.parametrize("crash", [False, True])
