@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _NAME = "llmgym_grouped"
 
@@ -22,8 +21,10 @@ def grouped(config: Any, device: str) -> Generator[None]:
     if device != "cpu" or config._attn_implementation != "sdpa":
         yield
         return
-    # Not for good: a trainer's model comes here too.
-    config._attn_implementation = _NAME
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(_NAME, _attend)
+    config._attn_implementation = _NAME  # not for good: a trainer's model comes here too
     try:
         yield
     finally:
@@ -41,8 +42,7 @@ def _attend(
     **_: object,
 ) -> tuple[Tensor, None]:
     """Attend from query [rows, heads, width, dim] to keys and values [rows, groups, cells, dim]."""
+    from torch.nn.functional import scaled_dot_product_attention
+
     out = scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, scale=scaling, enable_gqa=True)
     return out.transpose(1, 2).contiguous(), None
-
-
-AttentionInterface.register(_NAME, _attend)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmgym.errors import PolicyError
+from llmgym.policies.transformers.attention import grouped
 from llmgym.policies.transformers.request import Ids
 from llmgym.policies.transformers.store import Store
 
@@ -48,8 +49,6 @@ class Runner:
 
     def _forward(self, first: int, chunks: Sequence[Sequence[int] | Ids], starts: Sequence[int]) -> Tensor:
         """Compute the logits [rows, vocabulary] after each row's last cell, which padding may have written."""
-        from llmgym.policies.transformers.attention import grouped
-
         inputs = self._inputs(first, chunks, starts)
         with grouped(self._config, self._model.device.type):
             # The whole model, though a prefill needs no head: mixed precision wraps the whole.
