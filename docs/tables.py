@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from llmgym.registry import list_envs
-from llmgym.trainers.common import SUPPORTED
+from llmgym.trainers.compatibility import SUPPORTED
 
 ROOT = Path(__file__).parents[1]
 

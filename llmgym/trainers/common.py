@@ -13,21 +13,19 @@ samples with (`TrainerPolicy`, `Episodes.run`) and returns what came of it (`Sam
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 from collections import Counter
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, get_args
+from typing import Any, Protocol, get_args
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from packaging.version import Version
 
 from llmgym.codec import codec_for
 from llmgym.codec.base import ChatCodec
 from llmgym.concurrency import drive_in_background
-from llmgym.errors import ConfigError, EnvironmentFailure, MissingExtraError, PolicyError
+from llmgym.errors import ConfigError, EnvironmentFailure, PolicyError
 from llmgym.messages import Message, ToolSchema
 from llmgym.policies.base import Generation, LogprobsMode, Sampling, TokenPolicy
 from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfig, parse_config
@@ -36,15 +34,6 @@ from llmgym.rollout.runner import EnvPool, EpisodeRunner, episode_seed
 from llmgym.trajectory import Segment, Status, Trajectory
 
 _MOST_FAILURES = 64  # of episodes on end, before the engine is given up
-
-
-#: Trainers by the extra that installs them: package, lowest version, and the first that is too new.
-SUPPORTED: Final = {
-    "trl": ("trl", "1.16", "1.17"),
-    "verl": ("verl", "0.7", "0.10"),
-    "openrlhf": ("openrlhf", "0.11", "0.12"),
-    "skyrl": ("skyrl-gym", "0.4", "0.5"),
-}
 
 
 class TaskRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -376,43 +365,3 @@ def metrics(trajectories: Iterable[Trajectory]) -> dict[str, float]:
         **{f"status/{status}": statuses[status] for status in get_args(Status)},
     }
     return {f"llmgym/{name}": total / len(episodes) for name, total in counted.items()}
-
-
-def check_version(extra: str) -> Version:
-    """Give the installed version of a trainer.
-
-    Args:
-        extra: Key of `SUPPORTED`.
-
-    Raises:
-        MissingExtraError: It is not installed.
-        ConfigError: It is outside the range that its adapter was tested with.
-    """
-    package, lowest, below = SUPPORTED[extra]
-    try:
-        version = Version(importlib.metadata.version(package))
-    except importlib.metadata.PackageNotFoundError:
-        raise MissingExtraError(f"llmgym.trainers.{extra}", extra) from None
-    if not Version(lowest) <= version < Version(below):
-        raise ConfigError(
-            f"{package} {version} is installed; llmgym.trainers.{extra} works with {package}>={lowest},<{below}"
-        )
-    return version
-
-
-def check_same_tokenizer(trainer: Any, engine: Any, kind: str = "auto") -> None:
-    """See that the trainer's tokenizer is the engine's.
-
-    Raises:
-        ConfigError: They differ, in their tokens or their chat template.
-    """
-    prints = [codec_for(tokenizer, kind).fingerprint for tokenizer in (trainer, engine)]  # type: ignore[arg-type]
-    if prints[0] != prints[1]:
-        raise ConfigError(
-            f"the trainer's tokenizer ({_name(trainer)}, {prints[0]}) is not the engine's ({_name(engine)}, "
-            f"{prints[1]}): load both from the same folder, with the same chat template"
-        )
-
-
-def _name(tokenizer: Any) -> str:
-    return str(getattr(tokenizer, "name_or_path", "")) or type(tokenizer).__name__

@@ -27,7 +27,8 @@ from llmgym.concurrency import drive_in_background
 from llmgym.errors import PolicyError
 from llmgym.policies.base import FinishReason, Generation, Sampling
 from llmgym.rollout.config import ResponsesCreateParams
-from llmgym.trainers.common import Episodes, Siblings, TaskRef, TrainerPolicy, check_version, metrics, task_rows
+from llmgym.trainers.common import Episodes, Siblings, TaskRef, TrainerPolicy, metrics, task_rows
+from llmgym.trainers.compatibility import check_version
 from llmgym.trainers.text import TextEpisode, TextEpisodes
 from llmgym.trajectory import Status
 

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 
 from llmgym.concurrency import drive_in_background
 from llmgym.messages import Message, ToolSchema, system
-from llmgym.trainers.common import Episodes, Sample, TaskRef, check_version, metrics, task_rows
+from llmgym.trainers.common import Episodes, Sample, TaskRef, metrics, task_rows
+from llmgym.trainers.compatibility import check_version
 from llmgym.trainers.text import TextEpisode, TextEpisodes
 from llmgym.trajectory import Trajectory
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import string
-import tomllib
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,22 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmgym.errors import ConfigError, EnvironmentFailure, MissingExtraError, PolicyError, TaskError
+from llmgym.errors import ConfigError, EnvironmentFailure, PolicyError, TaskError
 from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, WrapperConfig
-from llmgym.trainers.common import (
-    SUPPORTED,
-    Episodes,
-    Siblings,
-    TaskRef,
-    TrainerPolicy,
-    check_same_tokenizer,
-    check_version,
-    metrics,
-    task_rows,
-)
+from llmgym.trainers.common import Episodes, Siblings, TaskRef, TrainerPolicy, metrics, task_rows
 from llmgym.trajectory import Status, Trajectory, Turn, segment_of
 from tests.exactness import FuzzPolicy, Recording
-from tests.rollouts import PLAIN, ROOT
+from tests.rollouts import PLAIN
 from tests.trainers.contract import BAD, GOOD, TROUBLE, check, hindered, row_of
 
 pytest.importorskip("transformers")
@@ -291,30 +279,3 @@ def test_a_policy_of_a_trainer_is_a_token_policy() -> None:
     policy = TrainerPolicy("trainer", generate, None, 10)
     assert isinstance(policy, TokenPolicy)
     assert (policy.name, policy.model, policy.logprobs_mode) == ("trainer", "trainer", "processed")
-
-
-def test_versions_outside_the_tested_range_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = importlib.metadata.version("msgspec")
-    monkeypatch.setitem(SUPPORTED, "x", ("msgspec", "0.1", "99"))
-    assert str(check_version("x")) == installed
-    for lowest, below in (("98", "99"), ("0.1", "0.2")):
-        monkeypatch.setitem(SUPPORTED, "x", ("msgspec", lowest, below))
-        with pytest.raises(ConfigError, match=rf"msgspec {installed} is installed; .*msgspec>={lowest},<{below}"):
-            check_version("x")
-    monkeypatch.setitem(SUPPORTED, "nothing", ("llmgym-no-such-package", "1", "2"))
-    with pytest.raises(MissingExtraError, match=r"llmgym\[nothing\]"):
-        check_version("nothing")
-
-
-def test_the_extras_take_the_versions_that_the_adapters_take() -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    for extra, (package, lowest, below) in SUPPORTED.items():
-        assert f"{package}>={lowest},<{below}" in extras[extra]
-
-
-def test_tokenizers_that_differ_are_refused(tokenizer: Any) -> None:
-    check_same_tokenizer(tokenizer, tiny_tokenizer())
-    other = tiny_tokenizer()
-    other.chat_template = other.chat_template.replace("<|im_start|>", "<|im_start|> ")
-    with pytest.raises(ConfigError, match="is not the engine's"):
-        check_same_tokenizer(tokenizer, other)

@@ -17,7 +17,8 @@ from llmgym.errors import ConfigError
 from llmgym.policies.base import Generation, Sampling
 from llmgym.policies.transformers import TransformersPolicy
 from llmgym.tasks import stable_hash
-from llmgym.trainers.common import Generate, TrainerPolicy, check_same_tokenizer
+from llmgym.trainers.common import Generate, TrainerPolicy
+from llmgym.trainers.compatibility import check_same_tokenizer
 from llmgym.trajectory import Trajectory
 
 Episode = Coroutine[Any, Any, Trajectory]

@@ -9,7 +9,8 @@ from typing import Any
 
 from llmgym.errors import ConfigError, PolicyError
 from llmgym.rollout.config import EnvConfig
-from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, check_version, metrics, task_rows
+from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, metrics, task_rows
+from llmgym.trainers.compatibility import check_version
 from llmgym.trainers.trl import sampling
 from llmgym.trainers.trl.environment import Play, ToolEnvironment, environment_class
 from llmgym.trainers.trl.prompts import Prompt, prompt_of, ref_of

@@ -16,7 +16,8 @@ from llmgym.concurrency import drive_in_background, start_in_background
 from llmgym.errors import PolicyError
 from llmgym.policies.base import TokenPolicy
 from llmgym.rollout.config import EnvConfig
-from llmgym.trainers.common import Episodes, Sample, TaskRef, check_version, metrics
+from llmgym.trainers.common import Episodes, Sample, TaskRef, metrics
+from llmgym.trainers.compatibility import check_version
 from llmgym.trainers.trl.sampling import check_ids
 from llmgym.trajectory import Trajectory
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from llmgym.trainers.common import check_version
+from llmgym.trainers.compatibility import check_version
 from llmgym.trainers.verl.data import AGENT_LOOP_CONFIG, agent_loop_config, tool_config, write_parquet
 from llmgym.trainers.verl.reward import compute_score
 
