@@ -1,7 +1,10 @@
-"""Reading the YAML files that people write, with errors that say where they are wrong."""
+"""Files that people write, and files for other programs, with errors that say what is wrong."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +38,18 @@ def read_yaml(path: Path, error: type[ConfigError] = ConfigError) -> tuple[Any, 
         raise error(f"{path}:{line}: not YAML: {cause.problem}") from None
     except (yaml.YAMLError, ValueError) as cause:  # ValueError: not UTF-8, or a date such as 2024-13-01
         raise error(f"{path}: not YAML: {cause}") from None
+
+
+@contextmanager
+def writing(path: str | Path) -> Generator[Path]:
+    """Make the folder of a file that the block writes.
+
+    Raises:
+        ConfigError: It cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield path
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {os.strerror(error.errno) if error.errno else error}") from None

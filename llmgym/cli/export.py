@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from llmgym.cli.rollout import setting
-from llmgym.errors import ConfigError
+from llmgym.files import writing
 
 app = typer.Typer(no_args_is_help=True, help="Write the files that trainers are configured with.")
 
@@ -93,7 +93,5 @@ def _write(text: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
         return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write {output}: {error.strerror}") from None
+    with writing(output) as file:
+        file.write_text(text, encoding="utf-8")

@@ -13,6 +13,7 @@ samples with (`TrainerPolicy`, `Episodes.run`) and returns what came of it (`Sam
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfi
 from llmgym.rollout.order import Plan
 from llmgym.rollout.runner import EnvPool, EpisodeRunner, episode_seed
 from llmgym.trajectory import Segment, Status, Trajectory
+
+_log = logging.getLogger("llmgym.trainers")
 
 _MOST_FAILURES = 64  # of episodes on end, before the engine is given up
 
@@ -62,8 +65,8 @@ class TaskRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         try:
             return msgspec.json.decode(text, type=TaskRef)
-        except msgspec.DecodeError as error:
-            raise ConfigError(f"not a task that llmgym wrote ({error}): {text[:200]!r}") from None
+        except (msgspec.DecodeError, TypeError) as error:  # a trainer may hand over whatever its dataset has
+            raise ConfigError(f"not a task that llmgym wrote ({error}): {str(text)[:200]!r}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +223,7 @@ class Episodes:
         repeat: int = 0,
         params: ResponsesCreateParams | None = None,
     ) -> Trajectory:
-        """Run an episode; a failure is a status, never an exception.
+        """Run an episode; a failure is a status and a warning in the log, never an exception.
 
         Args:
             ref: Which.
@@ -236,7 +239,10 @@ class Episodes:
         config = self.config if params is None else msgspec.structs.replace(self.config, responses_create_params=params)
         pool = self.pool(ref.env)
         runner = EpisodeRunner(config, policy, self.codec)
-        return await runner.run(pool, pool.tasks.get(ref.task_id), repeat, seed=ref.seed)
+        trajectory = await runner.run(pool, pool.tasks.get(ref.task_id), repeat, seed=ref.seed)
+        if trajectory.error is not None:
+            _log.warning("%s: %s: %s", trajectory.id, trajectory.status, trajectory.error)
+        return trajectory
 
     def samples(self, trajectory: Trajectory) -> list[Sample]:
         """All rows of an episode: one for each segment, since a template may have rewritten history between turns.

@@ -236,7 +236,8 @@ def gym_config(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, An
         (entry,) = group.values()
     except (KeyError, ValueError, AttributeError):
         raise ConfigError(
-            f"NEMO_GYM_CONFIG_DICT has no server {name!r}: NeMo Gym starts this one, from the folder of its agent"
+            f"NEMO_GYM_CONFIG_DICT has no server {name!r}, which is what NEMO_GYM_CONFIG_PATH says: NeMo Gym sets both "
+            "and starts this server, from the folder of its agent"
         ) from None
     for place, keys in (
         (config, ("policy_base_url", "policy_model_name")),

@@ -25,6 +25,7 @@ import orjson
 
 from llmgym.concurrency import drive_in_background
 from llmgym.errors import PolicyError
+from llmgym.files import writing
 from llmgym.policies.base import FinishReason, Generation, Sampling
 from llmgym.rollout.config import ResponsesCreateParams
 from llmgym.trainers.common import Episodes, Siblings, TaskRef, TrainerPolicy, metrics, task_rows
@@ -44,7 +45,7 @@ def agent_func_path() -> str:
     return str(Path(__file__).resolve())
 
 
-def write_jsonl(path: Path, **settings: Any) -> int:
+def write_jsonl(path: str | Path, **settings: Any) -> int:
     """Write the tasks of a configuration as a dataset.
 
     Its columns are `input` (opening messages), `label` (the task) and `datasource` (the environment), for
@@ -56,10 +57,15 @@ def write_jsonl(path: Path, **settings: Any) -> int:
 
     Returns:
         Number of rows.
+
+    Raises:
+        ConfigError: A setting is wrong, or the file cannot be written.
+        EnvironmentFailure: An environment's setup failed.
     """
     rows = task_rows(**settings)
     table = [{"input": row.messages, "label": row.ref.dumps(), "datasource": row.ref.env.id} for row in rows]
-    path.write_bytes(b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in table))
+    with writing(path) as file:
+        file.write_bytes(b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in table))
     return len(table)
 
 

@@ -6,6 +6,7 @@ take a number for each step and no word on failures, so an episode without a rew
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from llmgym.errors import EnvironmentFailure
 from llmgym.messages import Message, ToolSchema
 from llmgym.trainers.common import Episodes, TaskRef
 from llmgym.wrappers import AnyToolEnv
+
+_log = logging.getLogger("llmgym.trainers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,8 @@ class TextEpisode:
         return TextStep([] if self.done else list(new), reward, self.done)
 
     def _unscored(self) -> TextStep:
+        if self.error is not None:
+            _log.warning("%s, task %s: %s", self._pool.id, self._ref.task_id, self.error)
         missing = self._all.stand_in(self._ref) - self.reward
         self.reward += missing
         self.done = self.unscored = True

@@ -70,8 +70,8 @@ def test_a_task_survives_its_text(given: TaskRef) -> None:
     assert TaskRef.loads(given.dumps()) == given
 
 
-@pytest.mark.parametrize("text", ["", "7", "{", '{"env": {"id": "a"}, "task_id": "b"}', '{"other": 1}'])
-def test_a_text_that_is_no_task_is_shown(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "7", "{", '{"env": {"id": "a"}, "task_id": "b"}', '{"other": 1}', None])
+def test_a_text_that_is_no_task_is_shown(text: Any) -> None:
     with pytest.raises(ConfigError, match="not a task that llmgym wrote"):
         TaskRef.loads(text)
 
@@ -137,7 +137,9 @@ def test_an_empty_reply_at_the_end_leaves_no_context_behind(episodes: Episodes) 
     assert (sample.prompt_ids, sample.completion_ids, sample.loss_mask) == ([0], [1, 2], [1, 1])
 
 
-async def test_failures_are_rows_that_train_nothing(episodes: Episodes, tokenizer: Any) -> None:
+async def test_failures_are_rows_that_train_nothing(
+    episodes: Episodes, tokenizer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     engine = fuzz(episodes, tokenizer)
     failing = hindered(engine, lambda request: request.endswith("/0"))
     cases = [
@@ -147,6 +149,9 @@ async def test_failures_are_rows_that_train_nothing(episodes: Episodes, tokenize
         await episodes.run(ref(GOOD[0]), failing),
     ]
     assert [case.status for case in cases][:1] == ["env_error"]
+    failed = [case for case in cases if case.error is not None]
+    assert [record.getMessage() for record in caplog.records] == [f"{c.id}: {c.status}: {c.error}" for c in failed]
+    assert len(failed) == 3
     for case in cases:
         assert case.reward is None
         sample = episodes.sample(case)

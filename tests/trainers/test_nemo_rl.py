@@ -410,7 +410,7 @@ def test_the_configuration_is_nemo_gyms() -> None:
     }
     environ = {"NEMO_GYM_CONFIG_PATH": "mine", "NEMO_GYM_CONFIG_DICT": json.dumps(config)}
     assert nemo_gym.gym_config(environ) == (config, entry)
-    with pytest.raises(ConfigError, match="NeMo Gym starts this one"):
+    with pytest.raises(ConfigError, match="NeMo Gym sets both"):
         nemo_gym.gym_config({})
     with pytest.raises(ConfigError, match="has no server 'other'"):
         nemo_gym.gym_config({**environ, "NEMO_GYM_CONFIG_PATH": "other"})

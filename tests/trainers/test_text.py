@@ -62,7 +62,7 @@ async def test_a_limit_of_the_trainer_ends_and_scores_an_episode() -> None:
     assert episodes.stand_in(ref()) == 0.25
 
 
-async def test_a_setup_that_passes_later_is_tried_again() -> None:
+async def test_a_setup_that_passes_later_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     episodes = TextEpisodes(max_attempts=2)
     passing = await episodes.open(ref(faults={"a": "setup raise"}, once=True))
     assert passing.error is None
@@ -70,7 +70,9 @@ async def test_a_setup_that_passes_later_is_tried_again() -> None:
     failing = await episodes.open(ref(faults={"a": "setup raise"}))
     assert "lost" in (failing.error or "")
     assert (failing.messages, failing.tools) == ([], [])
+    assert not caplog.records
     assert (await failing.step("A")).done
+    assert [record.getMessage() for record in caplog.records] == [f"test/Letters-v0, task a: {failing.error}"]
     assert failing.metrics() == {
         "llmgym/reward": 0.0, "llmgym/turns": 1.0, "llmgym/unscored": 1.0, "llmgym/failed": 1.0,
     }  # fmt: skip

@@ -154,7 +154,7 @@ def test_export_verl_config(tmp_path: Path) -> None:
     assert loop["settings"] == {"episode_timeout": 60, "max_turns": 3}
     assert loop["drop_failed"] is True
     assert loop["_target_"] == "llmgym.trainers.verl.LLMGymAgentLoop"
-    file = tmp_path / "agent_loop.yaml"
+    file = tmp_path / "new" / "agent_loop.yaml"
     done = llmgym("export", "verl-config", "--output", file)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert yaml.safe_load(file.read_text())[0]["settings"] == {}
@@ -183,10 +183,10 @@ def test_export_verl_tools() -> None:
     [
         (["verl-config", "--set", "num_repeats=2"], "num_repeats: it comes from actor_rollout_ref.rollout.n"),
         (["verl-config", "--set", "turns"], "NAME=VALUE"),
-        (["verl-config", "--output", "/no/such/folder/x"], "cannot write /no/such/folder/x: No such file"),
+        (["verl-config", "--output", "/dev/null/a/x"], "cannot write /dev/null/a/x: Not a directory"),
         (["verl-data", "--env", "llmgym/Nope-v0", "--output", "x"], "there is no environment"),
         (["verl-data", "--env", CALCULATOR, "--output", "x"], "set num_tasks"),
-        (["verl-data", "--env", CALCULATOR, "--num-tasks", "1", "--output", "/no/such/x"], "cannot write /no/such/x"),
+        (["verl-data", "--env", CALCULATOR, "--num-tasks", "1", "--output", "/dev/null/x"], "cannot write /dev/null/x"),
         (["verl-tools", "--env", "llmgym/Wordle-v0"], "has no tools"),
     ],
 )

@@ -23,6 +23,12 @@ from llmgym.trajectory import Trajectory
 
 Episode = Coroutine[Any, Any, Trajectory]
 
+_THEIRS = {
+    "max_completion_length": "max_completion_length of the trainer's config",
+    "num_repeats": "num_generations of the trainer's config",
+    "responses_create_params": "temperature and top_p of the trainer's config, and max_output_tokens here",
+}
+
 
 def sample(trainer: Any, episodes: Callable[[TrainerPolicy], Sequence[Episode]]) -> list[Trajectory]:
     """Run episodes to their ends with the weights as they are now.
@@ -43,6 +49,16 @@ def sample(trainer: Any, episodes: Callable[[TrainerPolicy], Sequence[Episode]])
 def tokenizer_of(trainer: Any) -> Any:
     """The trainer's tokenizer, which a multimodal processor has inside."""
     return getattr(trainer.processing_class, "tokenizer", trainer.processing_class)
+
+
+def check_settings(settings: Iterable[str]) -> None:
+    """See that no setting of episodes is one of the trainer's.
+
+    Raises:
+        ConfigError: One is.
+    """
+    if theirs := sorted(_THEIRS.keys() & set(settings)):
+        raise ConfigError(f"{theirs[0]} is the trainer's to say: set {_THEIRS[theirs[0]]}")
 
 
 def check_trainer(trainer: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-from llmgym.errors import ConfigError, PolicyError
+from llmgym.errors import PolicyError
 from llmgym.rollout.config import EnvConfig
 from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, metrics, task_rows
 from llmgym.trainers.compatibility import check_version
@@ -15,12 +15,6 @@ from llmgym.trainers.trl import sampling
 from llmgym.trainers.trl.environment import Play, ToolEnvironment, environment_class
 from llmgym.trainers.trl.prompts import Prompt, prompt_of, ref_of
 from llmgym.trajectory import Trajectory
-
-_THEIRS = {
-    "max_completion_length": "max_completion_length of the trainer's config",
-    "num_repeats": "num_generations of the trainer's config",
-    "responses_create_params": "temperature and top_p of the trainer's config, and max_output_tokens here",
-}
 
 
 def spec(env_ids: Sequence[str | EnvConfig], *, max_output_tokens: int | None = None, **settings: Any) -> Spec:
@@ -36,8 +30,7 @@ def spec(env_ids: Sequence[str | EnvConfig], *, max_output_tokens: int | None = 
         ConfigError: TRL has a version that this was not tested with, or a setting is wrong or the trainer's to say.
     """
     check_version("trl")
-    if theirs := sorted(_THEIRS.keys() & settings.keys()):
-        raise ConfigError(f"{theirs[0]} is the trainer's to say: set {_THEIRS[theirs[0]]}")
+    sampling.check_settings(settings)
     return Spec(max_output_tokens, {"env_ids": list(env_ids), **settings})
 
 

@@ -18,7 +18,7 @@ from llmgym.policies.base import TokenPolicy
 from llmgym.rollout.config import EnvConfig
 from llmgym.trainers.common import Episodes, Sample, TaskRef, metrics
 from llmgym.trainers.compatibility import check_version
-from llmgym.trainers.trl.sampling import check_ids
+from llmgym.trainers.trl.sampling import check_ids, check_settings
 from llmgym.trajectory import Trajectory
 
 _FULL_S = 0.1
@@ -57,9 +57,10 @@ class RolloutWorker:
 
         Raises:
             MissingExtraError: TRL is not installed.
-            ConfigError: TRL has a version that this was not tested with, or a setting is wrong.
+            ConfigError: TRL has a version that this was not tested with, or a setting is wrong or the trainer's to say.
         """
         check_version("trl")
+        check_settings(settings)
         if policy is None:
             from llmgym.policies.server import ServerPolicy
 
@@ -120,7 +121,7 @@ class RolloutWorker:
             raise PolicyError(f"the rollout worker died of {error!r}") from error
         idle = time.monotonic() - self._pushed
         if self.rollout_buffer.empty() and idle > stale_after_s:
-            raise PolicyError(f"no episode was scored in {idle:.0f} s; llmgym/status/* of the logs says what they met")
+            raise PolicyError(f"no episode was scored in {idle:.0f} s; the log says why")
 
     async def _work(self) -> None:
         """Run groups, as many at once as the trainer's config asks, for as long as the trainer trains."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
@@ -12,6 +11,7 @@ import orjson
 import yaml
 
 from llmgym.errors import ConfigError, MissingExtraError
+from llmgym.files import writing
 from llmgym.messages import ToolSchema
 from llmgym.rollout.config import EnvConfig
 from llmgym.spaces import AssistantSpace
@@ -77,10 +77,8 @@ def write_parquet(
         ),
     }
     rows = [_row(index, split, agent, task) for index, task in enumerate(tasks)]
-    try:
-        parquet.write_table(pa.Table.from_pylist(rows, pa.schema(list(fields.items()))), path)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {os.strerror(error.errno) if error.errno else error}") from None
+    with writing(path) as file:
+        parquet.write_table(pa.Table.from_pylist(rows, pa.schema(list(fields.items()))), file)
     return len(rows)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -23,8 +22,6 @@ from llmgym.trainers.common import Episodes, Sample, TrainerPolicy
 from llmgym.trainers.verl import versions
 from llmgym.trainers.verl.data import loop_settings, task_of
 from llmgym.trajectory import Trajectory
-
-logger = logging.getLogger(__name__)
 
 
 @functools.cache  # verl makes an agent loop for each sample; its workers have one tokenizer
@@ -108,8 +105,6 @@ class LLMGymAgentLoop(AgentLoopBase):  # pyright: ignore[reportUntypedBaseClass]
         trajectory = await self._episodes.run(ref, policy, repeat=session or 0, params=params)
         if server.misconfigured is not None:
             raise server.misconfigured
-        if trajectory.error is not None:
-            logger.warning("%s: %s: %s", trajectory.id, trajectory.status, trajectory.error)
         if self._drop_failed and trajectory.reward is None:
             return []
         samples = [self._episodes.sample(trajectory)] if session is None else self._episodes.samples(trajectory)

@@ -17,7 +17,7 @@ from llmgym.trainers.common import Episodes
 from llmgym.trainers.verl.data import task_of
 from llmgym.wrappers import AnyToolEnv
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger("llmgym.trainers")
 
 
 @functools.cache
@@ -60,7 +60,7 @@ async def compute_score(
     try:
         reward = await _judge(env, pool.tasks.get(ref.task_id), ref.seed, talk, solution_str)
     except EnvironmentFailure as error:
-        logger.warning("%s: %s", ref.task_id, error)
+        _log.warning("%s, task %s: %s", ref.env.id, ref.task_id, error)
         reward = math.nan
     finally:
         pool.give(env)
