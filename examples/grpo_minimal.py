@@ -113,7 +113,7 @@ async def train(args: argparse.Namespace, policy: VLLMPolicy, model: Any) -> lis
                 "step": len(curve) + 1,
                 "reward": fmean(rewards),
                 "episodes": len(rewards),
-                "dropped_groups": keep.equal + keep.stale,
+                "dropped_groups": keep.equal + keep.stale + keep.unscored,
                 "oldest_version": int(batch.policy_versions[batch.loss_mask].min()),
                 "newest_version": int(batch.policy_versions[batch.loss_mask].max()),
                 **learn(model, optimizer, batch),
