@@ -1,8 +1,7 @@
-"""Make a tiny model and train it by GRPO with TRL, on a CPU, in minutes: `python examples/train_trl.py`.
+"""Train a model by GRPO with TRL: `python examples/train_trl.py` makes a tiny one and needs minutes on a CPU.
 
-The tokenizer and the model are made here, so nothing is downloaded. The model first imitates the environment's own
-solutions (SFT), which teaches it to call tools at all, and then learns from rewards (GRPO). docs/trainers/trl.md shows
-a run.
+The model first imitates the environment's own solutions (SFT), which teaches it to call tools at all, and then learns
+from rewards (GRPO). `--model` takes any other; docs/trainers/trl.md shows runs of the tiny one and of SmolLM2.
 """
 
 from __future__ import annotations
@@ -15,14 +14,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import trl.trainer.utils
 from datasets import Dataset
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, PrinterCallback, TrainerCallback
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    TrainerCallback,
+)
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
-from trl.chat_template_utils import qwen2_5_chat_template
+from trl.chat_template_utils import qwen2_5_chat_template, supports_tool_calling
 
+from llmgym.policies.models import resolve
 from llmgym.registry import make_core
 from llmgym.trainers.trl import spec
+from llmgym.trainers.trl.prompts import for_template
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # TRL's notice that rollout functions are experimental
 
@@ -33,16 +43,20 @@ MARKUP = ["<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"]
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--env", default="llmgym/Calculator-easy-v0")
+    parser.add_argument("--model", help="short name, folder or Hub id; without it a tiny model is made")
+    parser.add_argument("--train-layers", type=int, help="of that model, from the top; the rest is frozen")
+    parser.add_argument("--bf16", action="store_true", help="mixed precision, which newer CPUs and GPUs are made for")
+    parser.add_argument("--batch", type=int, default=64, help="episodes in one pass of the model, if there are more")
     parser.add_argument("--demonstrations", type=int, default=4000, help="solved tasks to imitate")
     parser.add_argument("--sft-loss", type=float, default=0.2, help="imitation ends there, well before it is perfect")
-    parser.add_argument("--sft-steps", type=int, default=500, help="or after so many steps")
+    parser.add_argument("--sft-steps", type=int, default=500, help="or after so many steps; 0 for none")
     parser.add_argument("--sft-lr", type=float, default=3e-3)
-    parser.add_argument("--steps", type=int, default=120, help="of GRPO")
+    parser.add_argument("--steps", type=int, default=120, help="of GRPO; 0 for none")
     parser.add_argument("--tasks", type=int, default=8, help="groups in a batch")
     parser.add_argument("--repeats", type=int, default=8, help="episodes in a group")
     parser.add_argument("--lr", type=float, default=5e-4)
-    parser.add_argument("--hidden", type=int, default=128)
-    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--hidden", type=int, default=128, help="size of the tiny model")
+    parser.add_argument("--layers", type=int, default=2, help="of the tiny model")
     parser.add_argument("--eval-tasks", type=int, default=200, help="held-out tasks")
     parser.add_argument("--eval-steps", type=int, default=20, help="steps between evaluations")
     parser.add_argument("--seed", type=int, default=0)
@@ -59,18 +73,8 @@ def demonstrate(args: argparse.Namespace) -> list[dict[str, Any]]:
         _, info = env.reset()
         for message in env.oracle(env.task):
             env.step(message)
-        rows.append({"messages": [for_template(m) for m in env.transcript], "tools": info["tools"]})
+        rows.append({"messages": for_template(env.transcript), "tools": info["tools"]})
     return rows
-
-
-def for_template(message: Any) -> dict[str, Any]:
-    """A message with the arguments of its calls as objects, which chat templates want."""
-    calls = [
-        {"type": "function", "function": {**call["function"], "arguments": json.loads(call["function"]["arguments"])}}
-        for call in message.get("tool_calls", ())
-    ]
-    plain = {"role": message["role"], "content": message["content"]}
-    return plain | ({"tool_calls": calls} if calls else {})
 
 
 def make_tokenizer(rows: list[dict[str, Any]]) -> PreTrainedTokenizerFast:
@@ -118,13 +122,35 @@ def make_model(args: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) -> 
     return LlamaForCausalLM(config)
 
 
+def load(args: argparse.Namespace) -> tuple[PreTrainedTokenizerFast, Any]:
+    """Load a model as it is, but with a chat template that has tools."""
+    folder = resolve(args.model)
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    if not supports_tool_calling(tokenizer):
+        tokenizer.chat_template = qwen2_5_chat_template  # of models that, like SmolLM2, write turns as ChatML
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    if args.train_layers:
+        model.requires_grad_(False)
+        model.model.layers[-args.train_layers :].requires_grad_(True)
+    return tokenizer, model
+
+
+def skip_prompts() -> None:
+    """Let TRL compute logits where something is learned only, as it does on a GPU.
+
+    Without Triton, TRL 1.16 computes them for every token of the prompt too, most of a step with a large vocabulary.
+    """
+    trl.trainer.utils._use_triton = lambda _device: True  # its one use there
+
+
 def common(args: argparse.Namespace) -> dict[str, Any]:
     """What both trainers are told."""
     return {
         "output_dir": str(args.output),
         "seed": args.seed,
-        "use_cpu": True,
-        "bf16": False,
+        "use_cpu": not torch.cuda.is_available(),
+        "bf16": args.bf16,
+        "gradient_checkpointing": False,
         "report_to": [],
         "save_strategy": "no",
         "disable_tqdm": True,
@@ -148,7 +174,7 @@ def imitate(args: argparse.Namespace, model: Any, tokenizer: Any, rows: list[dic
         max_steps=args.sft_steps,
         learning_rate=args.sft_lr,
         warmup_steps=20,
-        per_device_train_batch_size=16,
+        per_device_train_batch_size=min(16, args.batch),
         assistant_only_loss=True,
         logging_steps=10,
         **common(args),
@@ -156,7 +182,10 @@ def imitate(args: argparse.Namespace, model: Any, tokenizer: Any, rows: list[dic
     dataset = Dataset.from_list(rows, on_mixed_types="use_json")
     enough = Enough(args.sft_loss)
     SFTTrainer(model=model, args=config, train_dataset=dataset, processing_class=tokenizer, callbacks=[enough]).train()
-    folder = args.output / "sft"
+    save(model, tokenizer, args.output / "sft")
+
+
+def save(model: Any, tokenizer: Any, folder: Path) -> None:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -180,11 +209,16 @@ class Curve(TrainerCallback):
 def reinforce(args: argparse.Namespace, model: Any, tokenizer: Any) -> list[dict[str, float]]:
     """Train by GRPO; gives the curve."""
     tasks = spec([args.env], num_tasks=args.tasks * args.steps, seed=args.seed, max_output_tokens=48)
+    episodes = args.tasks * args.repeats
+    batch = min(args.batch, episodes)
+    if episodes % batch:
+        raise SystemExit(f"--batch {batch} does not divide the {episodes} episodes of a step (--tasks x --repeats)")
     config = GRPOConfig(
         max_steps=args.steps,
         learning_rate=args.lr,
         warmup_steps=5,
-        per_device_train_batch_size=args.tasks * args.repeats,
+        per_device_train_batch_size=batch,
+        gradient_accumulation_steps=episodes // batch,
         num_generations=args.repeats,
         max_completion_length=160,
         temperature=1.0,
@@ -193,7 +227,7 @@ def reinforce(args: argparse.Namespace, model: Any, tokenizer: Any) -> list[dict
         eval_strategy="steps",
         eval_steps=args.eval_steps,
         eval_on_start=True,
-        per_device_eval_batch_size=args.eval_tasks,
+        per_device_eval_batch_size=min(50, args.eval_tasks),
         num_generations_eval=1,
         **common(args),
     )
@@ -210,6 +244,7 @@ def reinforce(args: argparse.Namespace, model: Any, tokenizer: Any) -> list[dict
     )
     trainer.remove_callback(PrinterCallback)  # the curve prints what matters
     trainer.train()
+    save(model, tokenizer, args.output / "grpo")
     return curve.rows
 
 
@@ -234,20 +269,26 @@ def main() -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     if args.threads:
         torch.set_num_threads(args.threads)
+    if not torch.cuda.is_available():
+        skip_prompts()
     torch.manual_seed(args.seed)
     began = time.monotonic()
     rows = demonstrate(args)
-    tokenizer = make_tokenizer(rows)
-    model = make_model(args, tokenizer)
+    if args.model:
+        tokenizer, model = load(args)
+    else:
+        tokenizer = make_tokenizer(rows)
+        model = make_model(args, tokenizer)
     print(f"{model.num_parameters():,} parameters, {len(tokenizer):,} tokens")
-    imitate(args, model, tokenizer, rows)
-    print(f"imitated {len(rows)} solutions: {time.monotonic() - began:.0f} s")
-    curve = reinforce(args, model, tokenizer)
-    held_out = [row["held_out"] for row in curve if "held_out" in row]
-    print(
-        f"held-out tasks: {held_out[0]:.3f} before, {held_out[-1]:.3f} after; {time.monotonic() - began:.0f} s in all"
-    )
-    plot(curve, args.output / "curve.png")
+    if args.sft_steps:
+        imitate(args, model, tokenizer, rows)
+        print(f"imitation: {time.monotonic() - began:.0f} s", flush=True)
+    if args.steps:
+        curve = reinforce(args, model, tokenizer)
+        held_out = [row["held_out"] for row in curve if "held_out" in row]
+        print(f"held-out tasks: {held_out[0]:.3f} before, {held_out[-1]:.3f} after")
+        plot(curve, args.output / "curve.png")
+    print(f"{time.monotonic() - began:.0f} s in all")
 
 
 if __name__ == "__main__":

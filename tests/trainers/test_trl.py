@@ -373,6 +373,8 @@ def test_datasets_of_several_environments_by_turns() -> None:
 def test_settings_of_the_trainer_are_not_ours() -> None:
     with pytest.raises(ConfigError, match="num_repeats is the trainer's to say: set num_generations"):
         spec([LETTERS], num_repeats=4)
+    with pytest.raises(ConfigError, match="max_completion_length is the trainer's to say"):
+        trl.RolloutWorker([LETTERS], async_config(), None, policy=None, max_completion_length=9)
     with pytest.raises(ConfigError, match="unknown setting 'tasks'"):
         spec([LETTERS], tasks=4)
 
@@ -752,19 +754,29 @@ def test_the_engine_of_a_worker_must_have_its_vocabulary(tokenizer: Any) -> None
 @pytest.mark.integration
 @pytest.mark.timeout(600)
 def test_the_example(tmp_path: Path) -> None:
-    small = {
-        "demonstrations": 60, "sft-steps": 2, "steps": 2, "tasks": 2, "repeats": 2, "hidden": 32, "layers": 1,
-        "eval-tasks": 8, "eval-steps": 2, "threads": 1, "output": tmp_path,
-    }  # fmt: skip
-    options = [word for name, value in small.items() for word in (f"--{name}", str(value))]
-    command = [sys.executable, "examples/train_trl.py", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "held-out tasks: " in done.stdout
-    rows = [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows if "train" in row] == [1, 2]
-    assert [row["step"] for row in rows if "held_out" in row] == [0, 2]
-    assert not any(row["unscored"] for row in rows if "train" in row)
+    """A tiny model, and then a model that exists: the one that the first run leaves."""
+
+    def run(folder: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+        small = {
+            "demonstrations": 60, "sft-steps": 2, "steps": 2, "tasks": 2, "repeats": 2, "hidden": 32, "layers": 1,
+            "eval-tasks": 8, "eval-steps": 2, "threads": 1, "output": folder,
+        }  # fmt: skip
+        words = [word for name, value in (small | options).items() for word in (f"--{name}", str(value))]
+        command = [sys.executable, "examples/train_trl.py", *words]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    made = {"model": tmp_path / "made" / "sft", "sft-steps": 0, "train-layers": 1, "batch": 2}
+    for name, options in (("made", {}), ("trained", made)):
+        folder = tmp_path / name
+        done = run(folder, **options)
+        assert done.returncode == 0, done.stderr
+        assert "held-out tasks: " in done.stdout
+        rows = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+        assert [row["step"] for row in rows if "train" in row] == [1, 2]
+        assert [row["step"] for row in rows if "held_out" in row] == [0, 2]
+        assert not any(row["unscored"] for row in rows if "train" in row)
+        assert (folder / "grpo" / "model.safetensors").is_file()
+    assert "does not divide the 4 episodes" in run(tmp_path, **made | {"batch": 3}).stderr
 
 
 # --- what the tests stand on ------------------------------------------------------------------------
