@@ -181,13 +181,11 @@ def imitate(args: argparse.Namespace, model: Any, tokenizer: Any, rows: list[dic
     )
     dataset = Dataset.from_list(rows, on_mixed_types="use_json")
     enough = Enough(args.sft_loss)
-    SFTTrainer(model=model, args=config, train_dataset=dataset, processing_class=tokenizer, callbacks=[enough]).train()
-    save(model, tokenizer, args.output / "sft")
-
-
-def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    trainer = SFTTrainer(
+        model=model, args=config, train_dataset=dataset, processing_class=tokenizer, callbacks=[enough]
+    )
+    trainer.train()
+    trainer.save_model(str(args.output / "sft"))
 
 
 class Curve(TrainerCallback):
@@ -202,6 +200,7 @@ class Curve(TrainerCallback):
         row = {short: logs[name] for name, short in self.names.items() if logs.get(name) is not None}
         if row:
             self.rows.append({"step": state.global_step, "seconds": round(time.monotonic() - self.began, 1), **row})
+        if row and state.is_world_process_zero:
             print("  ".join(f"{name} {value:.4g}" for name, value in self.rows[-1].items()), flush=True)
             self.path.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
 
@@ -244,7 +243,7 @@ def reinforce(args: argparse.Namespace, model: Any, tokenizer: Any) -> list[dict
     )
     trainer.remove_callback(PrinterCallback)  # the curve prints what matters
     trainer.train()
-    save(model, tokenizer, args.output / "grpo")
+    trainer.save_model(str(args.output / "grpo"))
     return curve.rows
 
 

@@ -102,7 +102,9 @@ class Seen:
         return [row[chosen].tolist() for row, chosen in zip(inputs["completion_ids"], mask, strict=True)]
 
 
-def trainer_of(described: trl.Spec, tokenizer: Any, folder: Path, *, tools: bool = False, **config: Any) -> Seen:
+def trainer_of(
+    described: trl.Spec, tokenizer: Any, folder: Path, *, tools: bool = False, peft_config: Any = None, **config: Any
+) -> Seen:
     """A trainer of a random model, over `rollout_func` or, with `tools`, over `environment_factory`."""
     settings: dict[str, Any] = {
         "max_steps": 1,
@@ -127,6 +129,7 @@ def trainer_of(described: trl.Spec, tokenizer: Any, folder: Path, *, tools: bool
         processing_class=tokenizer,
         reward_funcs=described.reward_funcs,
         train_dataset=described.train_dataset,
+        peft_config=peft_config,
         **way,
     )
     return Seen(trainer)
@@ -251,7 +254,22 @@ def test_a_policy_without_logprobs_is_named(tokenizer: Any, tmp_path: Path, monk
         trainer_of(described, tokenizer, tmp_path).trainer.train()
 
 
-@pytest.mark.parametrize(("bf16", "error"), [(False, 1e-4), (True, 0.1)])  # TRL computes in bfloat16 unless told
+def furthest(model: Any, rows: Sequence[Row]) -> float:
+    """Largest difference, in nats, between the log-probabilities of rows and a model's."""
+    gaps: list[float] = []
+    for row in rows:
+        ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
+        with torch.no_grad():
+            logprobs = model(ids).logits[0, :-1].float().log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
+        gap = logprobs[len(row.prompt_ids) - 1 :] - torch.tensor(row.logprobs)
+        gaps.append(float((gap * torch.tensor(row.loss_mask)).abs().max()))
+    return max(gaps)
+
+
+PRECISIONS = pytest.mark.parametrize(("bf16", "error"), [(False, 1e-4), (True, 0.1)])  # True is what TRL does untold
+
+
+@PRECISIONS
 def test_the_trainers_own_model_samples_and_learns(tokenizer: Any, tmp_path: Path, bf16: bool, error: float) -> None:
     described = spec([LETTERS], num_tasks=8, max_output_tokens=20)
     seen = trainer_of(described, tokenizer, tmp_path, max_steps=2, bf16=bf16)
@@ -259,16 +277,22 @@ def test_the_trainers_own_model_samples_and_learns(tokenizer: Any, tmp_path: Pat
     rows = seen.rows(group=2)
     assert len(rows) == 16
     assert seen.log["llmgym/unscored"] == 0
-    model = seen.trainer.model
-    assert model.training
+    assert seen.trainer.model.training
     # The first batch was sampled with the weights that the model had then.
-    fresh = tiny_model(tokenizer)
-    for row in rows[:8]:
-        ids = torch.tensor([[*row.prompt_ids, *row.completion_ids]])
-        with torch.no_grad():
-            logprobs = fresh(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
-        expected = logprobs[len(row.prompt_ids) - 1 :] * torch.tensor(row.loss_mask)
-        assert torch.allclose(torch.tensor(row.logprobs), expected, atol=error)
+    assert furthest(tiny_model(tokenizer), rows[:8]) < error
+
+
+@PRECISIONS
+def test_adapters_of_peft_sample_too(tokenizer: Any, tmp_path: Path, bf16: bool, error: float) -> None:
+    peft = pytest.importorskip("peft")
+    lora = peft.LoraConfig(target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
+    described = spec([LETTERS], num_tasks=4, max_output_tokens=20)
+    seen = trainer_of(described, tokenizer, tmp_path, bf16=bf16, learning_rate=0.0, peft_config=lora)
+    seen.trainer.train()
+    model = seen.trainer.model.eval()
+    assert furthest(model, seen.rows(group=2)) < error
+    with model.disable_adapter():
+        assert furthest(model, seen.rows(group=2)) > 2 * error
 
 
 def test_a_seed_gives_the_same_rollouts_and_members_differ(tokenizer: Any, tmp_path: Path) -> None:
@@ -751,32 +775,42 @@ def test_the_engine_of_a_worker_must_have_its_vocabulary(tokenizer: Any) -> None
 # --- the example ------------------------------------------------------------------------------------
 
 
+def run_example(folder: Path, *launcher: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    small = {
+        "demonstrations": 60, "sft-steps": 2, "steps": 2, "tasks": 2, "repeats": 2, "hidden": 32, "layers": 1,
+        "eval-tasks": 8, "eval-steps": 2, "threads": 1, "output": folder,
+    }  # fmt: skip
+    words = [word for name, value in (small | options).items() for word in (f"--{name}", str(value))]
+    command = [sys.executable, *launcher, "examples/train_trl.py", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def check_example(folder: Path, done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 0, done.stderr
+    assert "held-out tasks: " in done.stdout
+    rows = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "train" in row] == [1, 2]
+    assert [row["step"] for row in rows if "held_out" in row] == [0, 2]
+    assert not any(row["unscored"] for row in rows if "train" in row)
+    assert (folder / "grpo" / "model.safetensors").is_file()
+
+
 @pytest.mark.integration
 @pytest.mark.timeout(600)
 def test_the_example(tmp_path: Path) -> None:
     """A tiny model, and then a model that exists: the one that the first run leaves."""
+    made, trained = tmp_path / "made", tmp_path / "trained"
+    check_example(made, run_example(made))
+    given = {"model": made / "sft", "sft-steps": 0, "train-layers": 1, "batch": 2}
+    check_example(trained, run_example(trained, **given))
+    assert "does not divide the 4 episodes" in run_example(trained, **given | {"batch": 3}).stderr
 
-    def run(folder: Path, **options: Any) -> subprocess.CompletedProcess[str]:
-        small = {
-            "demonstrations": 60, "sft-steps": 2, "steps": 2, "tasks": 2, "repeats": 2, "hidden": 32, "layers": 1,
-            "eval-tasks": 8, "eval-steps": 2, "threads": 1, "output": folder,
-        }  # fmt: skip
-        words = [word for name, value in (small | options).items() for word in (f"--{name}", str(value))]
-        command = [sys.executable, "examples/train_trl.py", *words]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
-    made = {"model": tmp_path / "made" / "sft", "sft-steps": 0, "train-layers": 1, "batch": 2}
-    for name, options in (("made", {}), ("trained", made)):
-        folder = tmp_path / name
-        done = run(folder, **options)
-        assert done.returncode == 0, done.stderr
-        assert "held-out tasks: " in done.stdout
-        rows = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
-        assert [row["step"] for row in rows if "train" in row] == [1, 2]
-        assert [row["step"] for row in rows if "held_out" in row] == [0, 2]
-        assert not any(row["unscored"] for row in rows if "train" in row)
-        assert (folder / "grpo" / "model.safetensors").is_file()
-    assert "does not divide the 4 episodes" in run(tmp_path, **made | {"batch": 3}).stderr
+@pytest.mark.integration
+@pytest.mark.timeout(600)
+def test_the_example_in_two_processes(tmp_path: Path) -> None:
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    check_example(tmp_path, run_example(tmp_path, *launcher))
 
 
 # --- what the tests stand on ------------------------------------------------------------------------
