@@ -96,7 +96,8 @@ class Store:
         self, keys: Tensor, values: Tensor, layer_idx: int, *_args: object, **_kwargs: object
     ) -> tuple[Tensor, Tensor]:
         """Write what a layer computed, [rows, heads, width, dim], and return all it attends to; models call it."""
-        new = keys.transpose(1, 2), values.transpose(1, 2)
+        # Mixed precision turns keys in float32, and would cast all of them to what values are in each pass.
+        new = keys.to(values.dtype).transpose(1, 2), values.transpose(1, 2)
         stored = self._layer(layer_idx, *new)
         for tensor, cells in zip(stored, new, strict=True):
             tensor[self._write] = cells
