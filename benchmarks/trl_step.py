@@ -84,6 +84,7 @@ def main() -> None:
             max_completion_length=512,
             gradient_checkpointing=False,
             use_cpu=not torch.cuda.is_available(),
+            bf16=torch.cuda.is_available(),
             report_to=[],
             save_strategy="no",
             disable_tqdm=True,

@@ -1,7 +1,7 @@
 """Train a model by GRPO with TRL: `python examples/train_trl.py` makes a tiny one and needs minutes on a CPU.
 
 The model first imitates the environment's own solutions (SFT), which teaches it to call tools at all, and then learns
-from rewards (GRPO). `--model` takes any other; docs/trainers/trl.md shows runs of the tiny one and of SmolLM2.
+from rewards (GRPO). `--model` takes any other. docs/trainers/trl.md shows a run.
 """
 
 from __future__ import annotations
@@ -43,9 +43,11 @@ MARKUP = ["<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"]
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--env", default="llmgym/Calculator-easy-v0")
-    parser.add_argument("--model", help="short name, folder or Hub id; without it a tiny model is made")
+    parser.add_argument(
+        "--model", help="short name, folder or Hub id, with lower learning rates; without it one is made"
+    )
     parser.add_argument("--train-layers", type=int, help="of that model, from the top; the rest is frozen")
-    parser.add_argument("--bf16", action="store_true", help="mixed precision, which newer CPUs and GPUs are made for")
+    parser.add_argument("--bf16", action="store_true", help="mixed precision, for GPUs")
     parser.add_argument("--batch", type=int, default=64, help="episodes in one pass of the model, if there are more")
     parser.add_argument("--demonstrations", type=int, default=4000, help="solved tasks to imitate")
     parser.add_argument("--sft-loss", type=float, default=0.2, help="imitation ends there, well before it is perfect")
