@@ -26,4 +26,5 @@ def test_rollouts_over_trls_vllm(tmp_path: Path) -> None:
     assert len(told["turns"]) == 8
     assert max(told["turns"]) > 1
     assert told["log"]["llmgym/unscored"] == 0
-    assert told["log"]["sampling/sampling_logp_difference/max"] < 0.1
+    # vLLM samples in bfloat16; ids that are out of place are off by many nats.
+    assert told["log"]["sampling/sampling_logp_difference/max"] < 1
