@@ -64,7 +64,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="0 for torch's own choice")
     parser.add_argument("--output", type=Path, default=Path("runs/trl"))
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    episodes = args.tasks * args.repeats
+    if episodes % min(args.batch, episodes):
+        parser.error(f"--batch {args.batch} does not divide the {episodes} episodes of a step (--tasks x --repeats)")
+    return args
 
 
 def demonstrate(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -200,9 +204,10 @@ class Curve(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
         row = {short: logs[name] for name, short in self.names.items() if logs.get(name) is not None}
-        if row:
-            self.rows.append({"step": state.global_step, "seconds": round(time.monotonic() - self.began, 1), **row})
-        if row and state.is_world_process_zero:
+        if not row:
+            return
+        self.rows.append({"step": state.global_step, "seconds": round(time.monotonic() - self.began, 1), **row})
+        if state.is_world_process_zero:
             print("  ".join(f"{name} {value:.4g}" for name, value in self.rows[-1].items()), flush=True)
             self.path.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
 
@@ -212,8 +217,6 @@ def reinforce(args: argparse.Namespace, model: Any, tokenizer: Any) -> list[dict
     tasks = spec([args.env], num_tasks=args.tasks * args.steps, seed=args.seed, max_output_tokens=48)
     episodes = args.tasks * args.repeats
     batch = min(args.batch, episodes)
-    if episodes % batch:
-        raise SystemExit(f"--batch {batch} does not divide the {episodes} episodes of a step (--tasks x --repeats)")
     config = GRPOConfig(
         max_steps=args.steps,
         learning_rate=args.lr,
@@ -274,7 +277,7 @@ def main() -> None:
         skip_prompts()
     torch.manual_seed(args.seed)
     began = time.monotonic()
-    rows = demonstrate(args)
+    rows = demonstrate(args) if args.sft_steps or not args.model else []  # else nothing is made of them
     if args.model:
         tokenizer, model = load(args)
     else:

@@ -9,7 +9,6 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
 
@@ -19,6 +18,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from llmgym.policies.models import resolve
 from llmgym.trainers.trl import spec
+from tests.trainers.test_trl import Seen
 
 
 def main(folder: Path) -> None:
@@ -40,18 +40,10 @@ def main(folder: Path) -> None:
     )
     # vLLM's CPU build packs weights when it loads them, and takes no new ones this way; it has the same ones already.
     trainer.vllm_generation.sync_weights = lambda: None
-    turns: list[int] = []
-    rollout = trainer.rollout_func
-
-    def counted(prompts: Any, trainer: Any) -> Any:
-        rollouts = rollout(prompts, trainer)
-        turns.extend(len(episode.turns) for episode in rollouts["episodes"])
-        return rollouts
-
-    trainer.rollout_func = counted
+    seen = Seen(trainer)
     trainer.train()
-    log = next(entry for entry in trainer.state.log_history if "llmgym/turns" in entry)
-    print(json.dumps({"turns": turns, "log": log}))
+    turns = [len(episode.turns) for output in seen.outputs for episode in output["episodes"]]
+    print(json.dumps({"turns": turns, "log": seen.log}))
 
 
 if __name__ == "__main__":

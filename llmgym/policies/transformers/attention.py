@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,14 +22,19 @@ def grouped(config: Any, device: str) -> Generator[None]:
     if device != "cpu" or config._attn_implementation != "sdpa":
         yield
         return
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(_NAME, _attend)
+    _register()
     config._attn_implementation = _NAME  # not for good: a trainer's model comes here too
     try:
         yield
     finally:
         config._attn_implementation = "sdpa"
+
+
+@cache  # once, not for each pass
+def _register() -> None:
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(_NAME, _attend)
 
 
 def _attend(
