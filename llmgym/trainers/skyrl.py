@@ -1,20 +1,24 @@
 """SkyRL: any environment as a `BaseTextEnv` of skyrl-gym, and trajectories as the output of a generator.
 
-With `LLMGymTextEnv`, SkyRL's own generator samples: `register()` in its process, rows from `rows()`. With
-`to_generator_output`, a generator of yours runs episodes with a `Collector` or with `Episodes`, and SkyRL trains on
-the exact tokens.
+Rows for its dataset come from `rows()`. With `LLMGymGenerator` SkyRL trains on the exact tokens; with `LLMGymTextEnv`
+its own generator samples, and `register()` is called in its process.
 """
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import importlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from llmgym.concurrency import drive_in_background
+from llmgym.errors import PolicyError
 from llmgym.messages import Message, ToolSchema, system
-from llmgym.trainers.common import Episodes, Sample, TaskRef, metrics, task_rows
+from llmgym.policies.base import Generation, Sampling
+from llmgym.rollout.config import ResponsesCreateParams
+from llmgym.trainers.common import Episodes, Sample, TaskRef, TrainerPolicy, metrics, task_rows
 from llmgym.trainers.compatibility import check_version
 from llmgym.trainers.text import TextEpisode, TextEpisodes
 from llmgym.trajectory import Trajectory
@@ -155,6 +159,82 @@ def _plain(message: Message) -> Message:
     if message["role"] == "tool":
         return {"role": "user", "content": f"<tool_response>\n{message['content']}\n</tool_response>"}
     return {"role": message["role"], "content": message["content"]}
+
+
+class LLMGymGenerator:
+    """A SkyRL generator (`GeneratorInterface`) of any environments, for `BasePPOExp.get_generator`.
+
+    SkyRL's inference client samples; what it took and gave is what is trained, and each turn's reward is on its last
+    token. The prompts of the dataset are not used: environments open their episodes, with the model's chat template.
+    """
+
+    def __init__(self, generator_cfg: Any, inference_engine_client: Any, tokenizer: Any, **settings: Any) -> None:
+        """Take what SkyRL makes generators of.
+
+        Args:
+            generator_cfg: Its `generator`: `max_turns`, `max_input_length`, `step_wise_trajectories` and
+                `sampling_params` count here.
+            inference_engine_client: Samples.
+            tokenizer: The model's.
+            **settings: Further fields of `RolloutConfig`.
+
+        Raises:
+            ConfigError: A setting is wrong.
+            CodecError: The tokenizer's chat template cannot be used.
+        """
+        self._config, self._client, self._tokenizer = generator_cfg, inference_engine_client, tokenizer
+        self.episodes = Episodes(tokenizer, **{"max_turns": generator_cfg.max_turns} | settings)
+
+    async def generate(self, input_batch: Mapping[str, Any], disable_tqdm: bool = False) -> dict[str, Any]:
+        """Run the episodes of a batch at once; one that fails trains nothing.
+
+        Args:
+            input_batch: SkyRL's `GeneratorInput`.
+            disable_tqdm: Not used.
+
+        Returns:
+            Its `GeneratorOutput`, in the same order; see `to_generator_output`.
+
+        Raises:
+            ConfigError: A row is none of ours.
+            PolicyError: No episode got a reply, or the engine gives no log-probabilities.
+        """
+        refs = [TaskRef.loads(extras.get("task", "")) for extras in input_batch["env_extras"]]
+        ids = input_batch.get("trajectory_ids")
+        repeats = range(len(refs)) if ids is None else [name.repetition_id for name in ids]
+        most = self._config.sampling_params.max_generate_length
+        given = {"max_tokens": most} | (input_batch.get("sampling_params") or {})  # vLLM's names
+        params = ResponsesCreateParams(given.get("temperature", 1.0), given.get("top_p", 1.0), given["max_tokens"])
+        policy = TrainerPolicy(
+            "skyrl",
+            functools.partial(self._sample, given),
+            self._tokenizer,
+            self._config.max_input_length + given["max_tokens"],  # as far as SkyRL's own generator goes
+        )
+        found = await asyncio.gather(
+            *(self.episodes.run(ref, policy, repeat=n, params=params) for ref, n in zip(refs, repeats, strict=True))
+        )
+        if all(trajectory.status == "policy_error" for trajectory in found):
+            raise PolicyError(f"none of {len(found)} episodes got a reply, the last: {found[-1].error}")
+        return to_generator_output(found, self.episodes, ids, step_wise=self._config.step_wise_trajectories)
+
+    async def _sample(
+        self, given: dict[str, Any], prompt_ids: Sequence[int], sampling: Sampling, *, request_id: str, session_id: str
+    ) -> Generation:
+        """Sample one reply; see `TokenPolicy.generate`."""
+        params = {
+            **given,
+            "max_tokens": sampling.max_tokens,
+            "stop_token_ids": list(sampling.stop_token_ids),
+            "logprobs": given.get("logprobs") or 0,  # 0 is for those of the sampled tokens
+        }
+        batch = {"prompts": None, "prompt_token_ids": [list(prompt_ids)], "session_ids": [session_id]}
+        output = await self._client.generate(batch | {"sampling_params": params})
+        (ids,), (reason,) = output["response_ids"], output["stop_reasons"]
+        (logprobs,) = output.get("response_logprobs") or [None]
+        if ids and logprobs is None:
+            raise PolicyError("the engine gave no log-probabilities")
+        return Generation(list(ids), list(logprobs or ()), reason if reason in ("stop", "length") else "abort")
 
 
 def to_generator_output(

@@ -3,9 +3,10 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ pytest.importorskip("torch")
 import skyrl_gym
 from skyrl_gym.metrics import aggregate_for_environment
 
-from llmgym.errors import ConfigError
+from llmgym.codec import codec_for
+from llmgym.errors import ConfigError, PolicyError
 from llmgym.messages import assistant, system, tool_call, user
+from llmgym.policies.base import Sampling
 from llmgym.rollout.config import EnvConfig
 from llmgym.trainers import skyrl
 from llmgym.trainers.common import Episodes, TaskRef
@@ -186,44 +189,133 @@ def validate(output: dict[str, Any], prompts: int, *, step_wise: bool = False) -
         assert len(lengths) == 1
         assert lengths != {0}
     if step_wise:
-        ids, last = output["trajectory_ids"], output["is_last_step"]
+        ids, last = [repr(name) for name in output["trajectory_ids"]], output["is_last_step"]
         assert len(ids) == len(last) == rows
         assert last == [row == rows - 1 or ids[row] != ids[row + 1] for row in range(rows)]
         starts = [ids[row] for row in range(rows) if row == 0 or ids[row] != ids[row - 1]]
         assert len(starts) == len(set(starts)) == prompts
 
 
+@dataclass
+class TrajectoryID:
+    """As SkyRL's."""
+
+    instance_id: str
+    repetition_id: int
+
+
+class Client:
+    """SkyRL's inference client, as a generator sees it, over one of our policies."""
+
+    def __init__(self, policy: Any, **changes: Any) -> None:
+        self.policy, self.changes, self.params = policy, changes, list[dict[str, Any]]()
+
+    async def generate(self, batch: dict[str, Any]) -> dict[str, Any]:
+        assert batch["prompts"] is None
+        (prompt,), (session,), params = batch["prompt_token_ids"], batch["session_ids"], batch["sampling_params"]
+        self.params.append(params)
+        sampling = Sampling(
+            params["temperature"], params["top_p"], params["max_tokens"], tuple(params["stop_token_ids"])
+        )
+        reply = await self.policy.generate(prompt, sampling, request_id="", session_id=session)
+        return {
+            "responses": [""],
+            "response_ids": [list(reply.token_ids)],
+            "stop_reasons": [reply.finish_reason],
+            "response_logprobs": [list(reply.logprobs)],
+        } | self.changes
+
+
+def generator(client: Client, tokenizer: Any, **changes: Any) -> skyrl.LLMGymGenerator:
+    """As SkyRL makes one."""
+    fields = {"max_turns": 4, "max_input_length": 3840, "step_wise_trajectories": False} | changes
+    config = SimpleNamespace(**fields, sampling_params=SimpleNamespace(max_generate_length=256))
+    return skyrl.LLMGymGenerator(config, client, tokenizer, max_attempts=1)
+
+
+PARAMS = {"temperature": 0.7, "top_p": 0.9, "top_k": 20, "max_tokens": 200, "logprobs": None}
+
+
+def batch_of(tasks: Sequence[tuple[str, int]], env: str = TROUBLE, **params: Any) -> dict[str, Any]:
+    """As SkyRL's trainer asks for episodes."""
+    return {
+        "prompts": [[user("from the dataset")] for _ in tasks],
+        "env_classes": [skyrl.ENV_CLASS for _ in tasks],
+        "env_extras": [{"task": TaskRef(EnvConfig(env), task, 5).dumps()} for task, _ in tasks],
+        "sampling_params": PARAMS | params,
+        "trajectory_ids": [TrajectoryID(task, repeat) for task, repeat in tasks],
+        "batch_metadata": None,
+    }
+
+
 @pytest.mark.parametrize("step_wise", [False, True])
 @pytest.mark.parametrize("seed", range(3))
 async def test_output_is_what_the_engine_took_and_gave(
-    episodes: Episodes, tokenizer: Any, seed: int, step_wise: bool
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch, seed: int, step_wise: bool
 ) -> None:
-    assert episodes.codec is not None
-    engine = Recording(FuzzPolicy(tokenizer, episodes.codec.stop_token_ids, seed))
+    engine = Recording(FuzzPolicy(tokenizer, codec_for(tokenizer).stop_token_ids, seed))
+    made = generator(Client(engine), tokenizer, step_wise_trajectories=step_wise)
+    found: list[Trajectory] = []
+    run = made.episodes.run
+
+    async def kept(*args: Any, **kwargs: Any) -> Trajectory:
+        found.append(await run(*args, **kwargs))
+        return found[-1]
+
+    monkeypatch.setattr(made.episodes, "run", kept)
     tasks = [(task, repeat) for task in (*GOOD, *BAD) for repeat in range(3)]
-    found = await asyncio.gather(
-        *(episodes.run(TaskRef(EnvConfig(TROUBLE), task, 5), engine, repeat=repeat) for task, repeat in tasks)
-    )
-    output = skyrl.to_generator_output(found, episodes, [t.id for t in found], step_wise=step_wise)
-    validate(output, len(found), step_wise=step_wise)
-    by_id = {trajectory.id: trajectory for trajectory in found}
-    rows = [
-        Row(name, by_id[name].group_id, prompt, response, mask, logprobs, by_id[name].reward, rewards)
-        for name, prompt, response, mask, logprobs, rewards in zip(
-            output["trajectory_ids"],
-            *(output[key] for key in ("prompt_token_ids", "response_ids", "loss_masks", "rollout_logprobs", "rewards")),
-            strict=True,
-        )
-    ]
+    output = await made.generate(batch_of(tasks))
+    made.episodes.close()
+    validate(output, len(tasks), step_wise=step_wise)
+    by_id = {(trajectory.task_id, trajectory.repeat): trajectory for trajectory in found}
+    rows: list[Row] = []
+    for name, prompt, response, mask, logprobs, rewards in zip(
+        output["trajectory_ids"],
+        *(output[key] for key in ("prompt_token_ids", "response_ids", "loss_masks", "rollout_logprobs", "rewards")),
+        strict=True,
+    ):
+        of = by_id[name.instance_id, name.repetition_id]
+        rows.append(Row(of.id, of.group_id, prompt, response, mask, logprobs, of.reward, rewards))
     check([row for row in rows if row.reward is not None], engine)
     check([Row(**{**vars(row), "rewards": None}) for row in rows if row.reward is None], engine)
+    sessions = {trajectory.id: trajectory for trajectory in found}
     for row in rows:
-        trajectory = by_id[row.session]
-        if trajectory.reward is not None and len(trajectory.segments) == 1:
-            rewards = [turn.reward or 0.0 for turn in trajectory.turns if turn.end > turn.start]
-            if len(rewards) == len(trajectory.turns):
+        of = sessions[row.session]
+        if of.reward is not None and len(of.segments) == 1:
+            rewards = [turn.reward or 0.0 for turn in of.turns if turn.end > turn.start]
+            if len(rewards) == len(of.turns):
                 check_turn_rewards(row, engine.requests[row.session], rewards)
     assert output["rollout_metrics"]["llmgym/unscored"] == sum(t.reward is None for t in found) / len(found)
+
+
+async def test_the_engine_is_asked_as_skyrl_says(tokenizer: Any) -> None:
+    stops = codec_for(tokenizer).stop_token_ids
+    client = Client(FuzzPolicy(tokenizer, stops, 0))
+    await generator(client, tokenizer, max_turns=1).generate(batch_of([("a", 0)], PLAIN))
+    assert client.params == [PARAMS | {"logprobs": 0, "stop_token_ids": list(stops)}]
+
+
+async def test_replies_end_where_the_generators_length_does(tokenizer: Any) -> None:
+    client = Client(FuzzPolicy(tokenizer, codec_for(tokenizer).stop_token_ids, 0))
+    tight = generator(client, tokenizer, max_input_length=1)
+    output = await tight.generate(batch_of([("a", 0)], PLAIN, max_tokens=8))
+    assert (client.params, output["stop_reasons"], output["loss_masks"]) == ([], ["length"], [[0]])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"response_logprobs": None}, "gave no log-probabilities"), ({"stop_reasons": ["abort"]}, "abort")],
+)
+async def test_an_engine_that_gives_nothing_to_train_on(tokenizer: Any, changes: dict[str, Any], message: str) -> None:
+    client = Client(FuzzPolicy(tokenizer, codec_for(tokenizer).stop_token_ids, 0), **changes)
+    with pytest.raises(PolicyError, match=f"none of 2 episodes got a reply.*{message}"):
+        await generator(client, tokenizer).generate(batch_of([("a", 0), ("a", 1)], PLAIN))
+
+
+async def test_a_generator_refuses_rows_of_someone_else(tokenizer: Any) -> None:
+    client = Client(FuzzPolicy(tokenizer, codec_for(tokenizer).stop_token_ids, 0))
+    with pytest.raises(ConfigError, match="not a task that llmgym wrote"):
+        await generator(client, tokenizer).generate(batch_of([("a", 0)]) | {"env_extras": [{}]})
 
 
 def trajectory(repeat: int, reward: float | None, task: str = "a") -> Trajectory:
