@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from llmgym.codec.formats import with_tools
 from llmgym.concurrency import drive_in_background
 from llmgym.errors import PolicyError
-from llmgym.messages import Message, ToolSchema, system
+from llmgym.messages import Message
 from llmgym.policies.base import Generation, Sampling
 from llmgym.rollout.config import ResponsesCreateParams
 from llmgym.trainers.common import Episodes, Sample, TaskRef, TrainerPolicy, metrics, task_rows
@@ -28,20 +28,6 @@ _skyrl_gym: Any = importlib.import_module("skyrl_gym")
 _text_env: Any = importlib.import_module("skyrl_gym.envs.base_text_env")
 
 ENV_CLASS = "llmgym"
-
-_TOOLS = """# Tools
-
-You may call one or more functions to assist with the user query.
-
-You are provided with function signatures within <tools></tools> XML tags:
-<tools>
-{schemas}
-</tools>
-
-For each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:
-<tool_call>
-{{"name": <function-name>, "arguments": <args-json-object>}}
-</tool_call>"""
 
 
 def register(**settings: Any) -> None:
@@ -77,16 +63,6 @@ def rows(**settings: Any) -> list[dict[str, Any]]:
         }
         for row in task_rows(**settings)
     ]
-
-
-def with_tools(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> list[Message]:
-    """Describe the tools in the system message, in Hermes format; SkyRL gives none to the chat template."""
-    if not tools:
-        return list(messages)
-    text = _TOOLS.format(schemas="\n".join(json.dumps(tool) for tool in tools))
-    if messages and messages[0]["role"] == "system":
-        return [system(f"{messages[0]['content']}\n\n{text}"), *messages[1:]]
-    return [system(text), *messages]
 
 
 class LLMGymTextEnv(_text_env.BaseTextEnv):
@@ -129,7 +105,8 @@ class LLMGymTextEnv(_text_env.BaseTextEnv):
         assert episode is not None, "call init first"
         self.turns += 1
         step = drive_in_background(episode.step(action))
-        reward, observations = step.reward, [_plain(message) for message in step.messages]
+        # Plain, since SkyRL renders new messages alone, and templates want a call before the message of a tool.
+        reward, observations = step.reward, with_tools(step.messages, [])
         if not step.done and self.turns >= self.max_turns:
             reward += drive_in_background(episode.finish()).reward
             observations = []
@@ -149,16 +126,6 @@ class LLMGymTextEnv(_text_env.BaseTextEnv):
         """Give the environment back."""
         if self._episode is not None:
             self._episode.close()
-
-
-def _plain(message: Message) -> Message:
-    """A message with nothing but its role and text.
-
-    Templates want a call with an id before a tool's message, and SkyRL renders new messages without what precedes them.
-    """
-    if message["role"] == "tool":
-        return {"role": "user", "content": f"<tool_response>\n{message['content']}\n</tool_response>"}
-    return {"role": message["role"], "content": message["content"]}
 
 
 class LLMGymGenerator:

@@ -20,7 +20,7 @@ from skyrl_gym.metrics import aggregate_for_environment
 
 from llmgym.codec import codec_for
 from llmgym.errors import ConfigError, PolicyError
-from llmgym.messages import assistant, system, tool_call, user
+from llmgym.messages import assistant, tool_call, user
 from llmgym.policies.base import Sampling
 from llmgym.rollout.config import EnvConfig
 from llmgym.trainers import skyrl
@@ -134,16 +134,6 @@ def test_rows_hold_the_task_and_the_tools() -> None:
         assert TaskRef.loads(row["task"]).env.id == PLAIN
     assert len({row["task"] for row in rows}) == 3
     assert json.loads(json.dumps(rows)) == rows
-
-
-def test_tools_go_to_the_system_message() -> None:
-    tool: Any = {"type": "function", "function": {"name": "add", "description": "", "parameters": {}}}
-    assert skyrl.with_tools([user("hi")], []) == [user("hi")]
-    (first, second) = skyrl.with_tools([user("hi")], [tool])
-    assert (first["role"], second) == ("system", user("hi"))
-    assert json.dumps(tool) in first["content"]
-    (first, _) = skyrl.with_tools([system("Be brief."), user("hi")], [tool])
-    assert first["content"].startswith("Be brief.\n\n# Tools")
 
 
 @pytest.mark.usefixtures("registered")
