@@ -53,7 +53,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sft-loss", type=float, default=0.2, help="imitation ends there, well before it is perfect")
     parser.add_argument("--sft-steps", type=int, default=500, help="or after so many steps; 0 for none")
     parser.add_argument("--sft-lr", type=float, default=3e-3)
-    parser.add_argument("--steps", type=int, default=120, help="of GRPO; 0 for none")
+    parser.add_argument("--steps", type=int, default=200, help="of GRPO; 0 for none")
     parser.add_argument("--tasks", type=int, default=8, help="groups in a batch")
     parser.add_argument("--repeats", type=int, default=8, help="episodes in a group")
     parser.add_argument("--lr", type=float, default=5e-4)
