@@ -1,7 +1,7 @@
 """Train a model by GRPO with TRL: `python examples/train_trl.py` makes a tiny one and needs minutes on a CPU.
 
 The model first imitates the environment's own solutions (SFT), which teaches it to call tools at all, and then learns
-from rewards (GRPO). `--model` takes any other. docs/trainers/trl.md shows a run.
+from rewards (GRPO). `--model` takes any other; docs/trainers/trl.md shows runs of the tiny one and of SmolLM2.
 """
 
 from __future__ import annotations

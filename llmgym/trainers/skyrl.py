@@ -1,4 +1,4 @@
-"""SkyRL: any environment as a `BaseTextEnv` of skyrl-gym, and trajectories as the output of a generator.
+"""SkyRL: any environment behind a generator, with exact tokens, or as a `BaseTextEnv` of skyrl-gym.
 
 Rows for its dataset come from `rows()`. With `LLMGymGenerator` SkyRL trains on the exact tokens; with `LLMGymTextEnv`
 its own generator samples, and `register()` is called in its process.
@@ -133,6 +133,9 @@ class LLMGymGenerator:
 
     SkyRL's inference client samples; what it took and gave is what is trained, and each turn's reward is on its last
     token. The prompts of the dataset are not used: environments open their episodes, with the model's chat template.
+
+    Attributes:
+        episodes: Run the episodes.
     """
 
     def __init__(self, generator_cfg: Any, inference_engine_client: Any, tokenizer: Any, **settings: Any) -> None:

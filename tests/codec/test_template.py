@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmgym.codec import ChatCodec, TemplateCodec, codec_for
+from llmgym.codec.formats import with_tools
 from llmgym.errors import CodecError, ConfigError
 from llmgym.messages import Message, assistant, system, tool_call, user
 from tests.codec import families
@@ -362,6 +363,15 @@ def test_tools_are_described_where_the_template_has_none() -> None:
         "<|im_start|>user\n<tool_response>\nr\n</tool_response>\n<tool_response>\nr\n</tool_response>\nAnd?<|im_end|>\n"
         "<|im_start|>assistant\n"
     )
+
+
+def test_tools_go_to_the_system_message() -> None:
+    assert with_tools([user("hi")], []) == [user("hi")]
+    (first, second) = with_tools([user("hi")], TOOLS[:1])
+    assert (first["role"], second) == ("system", user("hi"))
+    assert json.dumps(TOOLS[0]) in first["content"]
+    (first, _) = with_tools([system("Be brief."), user("hi")], TOOLS[:1])
+    assert first["content"].startswith("Be brief.\n\n# Tools")
 
 
 def test_a_refused_system_message_goes_into_the_first_user_message() -> None:

@@ -216,6 +216,10 @@ class Client:
         } | self.changes
 
 
+def fuzz(tokenizer: Any, seed: int = 0) -> FuzzPolicy:
+    return FuzzPolicy(tokenizer, codec_for(tokenizer).stop_token_ids, seed)
+
+
 def generator(client: Client, tokenizer: Any, **changes: Any) -> skyrl.LLMGymGenerator:
     """As SkyRL makes one."""
     fields = {"max_turns": 4, "max_input_length": 3840, "step_wise_trajectories": False} | changes
@@ -243,7 +247,7 @@ def batch_of(tasks: Sequence[tuple[str, int]], env: str = TROUBLE, **params: Any
 async def test_output_is_what_the_engine_took_and_gave(
     tokenizer: Any, monkeypatch: pytest.MonkeyPatch, seed: int, step_wise: bool
 ) -> None:
-    engine = Recording(FuzzPolicy(tokenizer, codec_for(tokenizer).stop_token_ids, seed))
+    engine = Recording(fuzz(tokenizer, seed))
     made = generator(Client(engine), tokenizer, step_wise_trajectories=step_wise)
     found: list[Trajectory] = []
     run = made.episodes.run
@@ -258,19 +262,15 @@ async def test_output_is_what_the_engine_took_and_gave(
     made.episodes.close()
     validate(output, len(tasks), step_wise=step_wise)
     by_id = {(trajectory.task_id, trajectory.repeat): trajectory for trajectory in found}
-    rows: list[Row] = []
-    for name, prompt, response, mask, logprobs, rewards in zip(
-        output["trajectory_ids"],
-        *(output[key] for key in ("prompt_token_ids", "response_ids", "loss_masks", "rollout_logprobs", "rewards")),
-        strict=True,
-    ):
-        of = by_id[name.instance_id, name.repetition_id]
-        rows.append(Row(of.id, of.group_id, prompt, response, mask, logprobs, of.reward, rewards))
+    played = [by_id[name.instance_id, name.repetition_id] for name in output["trajectory_ids"]]
+    fields = [output[key] for key in ("prompt_token_ids", "response_ids", "loss_masks", "rollout_logprobs", "rewards")]
+    rows = [
+        Row(of.id, of.group_id, prompt, response, mask, logprobs, of.reward, rewards)
+        for of, prompt, response, mask, logprobs, rewards in zip(played, *fields, strict=True)
+    ]
     check([row for row in rows if row.reward is not None], engine)
     check([Row(**{**vars(row), "rewards": None}) for row in rows if row.reward is None], engine)
-    sessions = {trajectory.id: trajectory for trajectory in found}
-    for row in rows:
-        of = sessions[row.session]
+    for row, of in zip(rows, played, strict=True):
         if of.reward is not None and len(of.segments) == 1:
             rewards = [turn.reward or 0.0 for turn in of.turns if turn.end > turn.start]
             if len(rewards) == len(of.turns):
@@ -279,14 +279,14 @@ async def test_output_is_what_the_engine_took_and_gave(
 
 
 async def test_the_engine_is_asked_as_skyrl_says(tokenizer: Any) -> None:
-    stops = codec_for(tokenizer).stop_token_ids
-    client = Client(FuzzPolicy(tokenizer, stops, 0))
+    client = Client(fuzz(tokenizer))
     await generator(client, tokenizer, max_turns=1).generate(batch_of([("a", 0)], PLAIN))
-    assert client.params == [PARAMS | {"logprobs": 0, "stop_token_ids": list(stops)}]
+    stops = list(codec_for(tokenizer).stop_token_ids)
+    assert client.params == [PARAMS | {"logprobs": 0, "stop_token_ids": stops}]
 
 
 async def test_replies_end_where_the_generators_length_does(tokenizer: Any) -> None:
-    client = Client(FuzzPolicy(tokenizer, codec_for(tokenizer).stop_token_ids, 0))
+    client = Client(fuzz(tokenizer))
     tight = generator(client, tokenizer, max_input_length=1)
     output = await tight.generate(batch_of([("a", 0)], PLAIN, max_tokens=8))
     assert (client.params, output["stop_reasons"], output["loss_masks"]) == ([], ["length"], [[0]])
@@ -297,13 +297,13 @@ async def test_replies_end_where_the_generators_length_does(tokenizer: Any) -> N
     [({"response_logprobs": None}, "gave no log-probabilities"), ({"stop_reasons": ["abort"]}, "abort")],
 )
 async def test_an_engine_that_gives_nothing_to_train_on(tokenizer: Any, changes: dict[str, Any], message: str) -> None:
-    client = Client(FuzzPolicy(tokenizer, codec_for(tokenizer).stop_token_ids, 0), **changes)
+    client = Client(fuzz(tokenizer), **changes)
     with pytest.raises(PolicyError, match=f"none of 2 episodes got a reply.*{message}"):
         await generator(client, tokenizer).generate(batch_of([("a", 0), ("a", 1)], PLAIN))
 
 
 async def test_a_generator_refuses_rows_of_someone_else(tokenizer: Any) -> None:
-    client = Client(FuzzPolicy(tokenizer, codec_for(tokenizer).stop_token_ids, 0))
+    client = Client(fuzz(tokenizer))
     with pytest.raises(ConfigError, match="not a task that llmgym wrote"):
         await generator(client, tokenizer).generate(batch_of([("a", 0)]) | {"env_extras": [{}]})
 
