@@ -6,6 +6,8 @@ A message names the offending value and the next step. The CLI prints the messag
 
 from __future__ import annotations
 
+from llmgym.failures import Kind, Stage
+
 
 class LLMGymError(Exception):
     """Base of all errors that llmgym raises on purpose."""
@@ -36,8 +38,25 @@ class ConformanceError(LLMGymError):
     """An environment fails checks of `llmgym.testing`; lists each with what to do."""
 
 
+class AuthorError(LLMGymError, TypeError):
+    """A mistake in an environment's class, such as a name that is ToolEnv's own."""
+
+
 class EnvironmentFailure(LLMGymError):
-    """An environment's setup, respond or verify raised or ran out of time; says nothing about the policy."""
+    """What an environment runs failed; says nothing about the policy, so the episode is unscored.
+
+    A tool, a hook or a wrapper raises it where something that it needs is not there.
+
+    Attributes:
+        kind: Of what sort the failure is.
+        stage: Where it happened; None until the boundary knows.
+    """
+
+    def __init__(self, message: str, *, kind: Kind = "environment", stage: Stage | None = None) -> None:
+        """Say what failed."""
+        super().__init__(message)
+        self.kind: Kind = kind
+        self.stage: Stage | None = stage
 
 
 class PolicyError(LLMGymError):

@@ -11,8 +11,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from llmgym.chat import FinishReason
 from llmgym.messages import Message, ToolSchema
-from llmgym.policies.base import FinishReason, Generation, VersionSpan
+from llmgym.policies.base import Generation, VersionSpan
 
 Status = Literal[
     "completed",

@@ -18,9 +18,10 @@ from typing import Any
 
 import gymnasium
 
+from llmgym.chat import Sampling
 from llmgym.env import Episode, ToolEnv
 from llmgym.messages import Message, ToolSchema, as_assistant, assistant, tool_call
-from llmgym.policies.base import Generation, Sampling, VersionSpan
+from llmgym.policies.base import Generation, VersionSpan
 from llmgym.rewards import Part, Reward
 from llmgym.rollout import Collector
 from llmgym.tasks import RowTasks, Task

@@ -5,18 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from llmgym.chat import ChatGeneration, ChatPolicy, FinishReason, Policy, Sampling
 from llmgym.errors import ConfigError
-from llmgym.policies.base import (
-    ChatGeneration,
-    ChatPolicy,
-    FinishReason,
-    Generation,
-    LogprobsMode,
-    Policy,
-    Sampling,
-    TokenPolicy,
-    VersionSpan,
-)
+from llmgym.policies.base import Generation, LogprobsMode, TokenPolicy, VersionSpan
 
 __all__ = [
     "ChatGeneration",

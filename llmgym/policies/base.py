@@ -1,46 +1,14 @@
-"""What a policy is: token ids in, token ids out; or, for closed APIs, messages in and out."""
+"""What a token policy is: token ids in, token ids out. The other half, messages in and out, is `llmgym.chat`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from llmgym.errors import PolicyError
-from llmgym.messages import Message, ToolSchema
+from llmgym.chat import FinishReason, Policy, Sampling
 
-FinishReason = Literal["stop", "length", "abort"]
 LogprobsMode = Literal["processed", "raw"]
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How to sample one reply.
-
-    Attributes:
-        temperature: Softmax temperature; 0 takes the likeliest token.
-        top_p: Nucleus mass in (0, 1].
-        max_tokens: Most tokens of one reply.
-        stop_token_ids: Tokens that end the reply; the one sampled is part of it.
-        seed: Seed of this request, or None for a fresh one.
-    """
-
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_tokens: int = 256
-    stop_token_ids: tuple[int, ...] = ()
-    seed: int | None = None
-
-    def check(self, request_id: str) -> None:
-        """See that a request can be sampled so.
-
-        Raises:
-            PolicyError: A value makes no sense.
-        """
-        if not (0 <= self.temperature < math.inf and 0 < self.top_p <= 1 and self.max_tokens >= 1):
-            valid = "temperature >= 0, 0 < top_p <= 1 and max_tokens >= 1"
-            raise PolicyError(f"request {request_id}: {self} must have {valid}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +41,6 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
-class ChatGeneration:
-    """One reply of a closed API: a message and what it cost, no tokens."""
-
-    message: Message
-    finish_reason: FinishReason
-    usage: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class EngineLoad:
     """How busy an engine is; over all engines where there are several.
 
@@ -96,27 +55,6 @@ class EngineLoad:
     waiting: int
     kv_cache_usage: float
     preemptions: int
-
-
-@runtime_checkable
-class Policy(Protocol):
-    """What every policy has, of either kind.
-
-    Attributes:
-        name: Short name for tables and run folders, such as "smollm2".
-        model: Model that answers, as the run records it.
-    """
-
-    name: str
-    model: str
-
-    async def start(self) -> None:
-        """Load the model or probe the server; calling it again does nothing."""
-        ...
-
-    async def close(self) -> None:
-        """Free what `start` took; pending requests end with `PolicyError`."""
-        ...
 
 
 @runtime_checkable
@@ -164,21 +102,4 @@ class MeasuredPolicy(Policy, Protocol):
             ConfigError: The engine was started without such measurements.
             PolicyError: It cannot be asked.
         """
-        ...
-
-
-@runtime_checkable
-class ChatPolicy(Policy, Protocol):
-    """A policy that takes messages and gives messages; for evaluation, SFT and DPO data."""
-
-    async def chat(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[ToolSchema],
-        sampling: Sampling,
-        *,
-        request_id: str,
-        session_id: str,
-    ) -> ChatGeneration:
-        """Give one reply; raises as `TokenPolicy.generate` does."""
         ...

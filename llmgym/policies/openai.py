@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from llmgym.chat import ChatGeneration, Sampling, Usage
 from llmgym.errors import ContextLengthExceeded, MissingExtraError, PolicyError, PolicyUnavailable
 from llmgym.messages import Message, ToolSchema, as_assistant
-from llmgym.policies.base import ChatGeneration, Sampling
 
 T = TypeVar("T")
 
@@ -130,7 +130,8 @@ class OpenAIPolicy:
         except ValueError as error:
             raise PolicyError(f"{self.name}: {error}") from error
         reason = "length" if choice.finish_reason == "length" else "stop"
-        return ChatGeneration(message, reason, msgspec.to_builtins(completion.usage or {}))
+        took = completion.usage or _Usage()
+        return ChatGeneration(message, reason, Usage(took.prompt_tokens, took.completion_tokens, calls=1))
 
 
 # The answers of a server as far as llmgym reads them. The client's own models let anything through.

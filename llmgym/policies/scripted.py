@@ -8,9 +8,9 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
+from llmgym.chat import ChatGeneration, Sampling
 from llmgym.errors import ConfigError, PolicyError
 from llmgym.messages import Message, ToolSchema, as_assistant
-from llmgym.policies.base import ChatGeneration, Sampling
 
 Script = Callable[[Sequence[Message], Sequence[ToolSchema]], "str | Message | Awaitable[str | Message]"]
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from llmgym.chat import Sampling
 from llmgym.errors import ConfigError
 from llmgym.files import read_yaml
-from llmgym.policies.base import Sampling
 
 
 class WrapperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from llmgym.chat import ChatPolicy, FinishReason, Sampling
 from llmgym.codec.base import ChatCodec
 from llmgym.env import StepResult
 from llmgym.errors import CodecError, ContextLengthExceeded, EnvironmentFailure, PolicyError
 from llmgym.messages import Message, ToolSchema, as_assistant
-from llmgym.policies.base import ChatPolicy, FinishReason, Generation, Sampling, TokenPolicy
+from llmgym.policies.base import Generation, TokenPolicy
 from llmgym.tasks import Task
 from llmgym.trajectory import Segment, SegmentBuilder, Status, Trajectory, Turn
 from llmgym.wrappers import AnyToolEnv

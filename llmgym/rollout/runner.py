@@ -9,8 +9,9 @@ from typing import cast
 
 import msgspec
 
+from llmgym.chat import ChatPolicy, Policy
 from llmgym.codec.base import ChatCodec
-from llmgym.policies.base import ChatPolicy, Policy, TokenPolicy
+from llmgym.policies.base import TokenPolicy
 from llmgym.registry import make_core
 from llmgym.rollout.config import EnvConfig, RolloutConfig
 from llmgym.rollout.episode import ChatSpeaker, Limits, Stop, TokenSpeaker, run_episode

@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from llmgym.chat import Policy
 from llmgym.codec.base import ChatCodec
 from llmgym.errors import ConfigError, PolicyError, PolicyUnavailable
 from llmgym.messages import scrub
-from llmgym.policies.base import MeasuredPolicy, Policy
+from llmgym.policies.base import MeasuredPolicy
 from llmgym.rollout.config import RolloutConfig
 from llmgym.rollout.episode import Stop
 from llmgym.rollout.groups import Group, OpenGroup

@@ -23,12 +23,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from llmgym.chat import Sampling
 from llmgym.codec import codec_for
 from llmgym.codec.base import ChatCodec
 from llmgym.concurrency import drive_in_background
 from llmgym.errors import ConfigError, EnvironmentFailure, PolicyError
 from llmgym.messages import Message, ToolSchema
-from llmgym.policies.base import Generation, LogprobsMode, Sampling, TokenPolicy
+from llmgym.policies.base import Generation, LogprobsMode, TokenPolicy
 from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfig, parse_config
 from llmgym.rollout.order import Plan
 from llmgym.rollout.runner import EnvPool, EpisodeRunner, episode_seed

@@ -16,8 +16,9 @@ from typing import Any
 
 import orjson
 
+from llmgym.chat import FinishReason, Sampling
 from llmgym.errors import ContextLengthExceeded, MissingExtraError, PolicyError, PolicyUnavailable
-from llmgym.policies.base import FinishReason, Generation, LogprobsMode, Sampling
+from llmgym.policies.base import Generation, LogprobsMode
 
 _EXCHANGE = [{"role": "user", "content": "-"}, {"role": "assistant", "content": "-"}]
 _TIMEOUT_S = 600.0

@@ -23,10 +23,11 @@ from typing import Any, ClassVar
 
 import orjson
 
+from llmgym.chat import FinishReason, Sampling
 from llmgym.concurrency import drive_in_background
 from llmgym.errors import PolicyError
 from llmgym.files import writing
-from llmgym.policies.base import FinishReason, Generation, Sampling
+from llmgym.policies.base import Generation
 from llmgym.rollout.config import ResponsesCreateParams
 from llmgym.trainers.common import Episodes, Siblings, TaskRef, TrainerPolicy, metrics, task_rows
 from llmgym.trainers.compatibility import check_version

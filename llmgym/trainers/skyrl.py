@@ -12,11 +12,12 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from llmgym.chat import Sampling
 from llmgym.codec.formats import with_tools
 from llmgym.concurrency import drive_in_background
 from llmgym.errors import PolicyError
 from llmgym.messages import Message
-from llmgym.policies.base import Generation, Sampling
+from llmgym.policies.base import Generation
 from llmgym.rollout.config import ResponsesCreateParams
 from llmgym.trainers.common import Episodes, Sample, TaskRef, TrainerPolicy, metrics, task_rows
 from llmgym.trainers.compatibility import check_version

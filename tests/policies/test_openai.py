@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from llmgym.chat import Usage
 from llmgym.errors import ContextLengthExceeded, MissingExtraError, PolicyError, PolicyUnavailable
 from llmgym.messages import assistant, tool_call, user
 from llmgym.policies import Sampling, make_policy
@@ -109,7 +110,7 @@ async def test_a_request_and_its_reply() -> None:
         generation = await ask(policy, temperature=0.3, top_p=0.9, max_tokens=11, seed=5)
     kept = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1'}}
     assert generation.message == {**assistant("", kept), "reasoning_content": "hm"}  # type: ignore[arg-type]
-    assert generation.usage == {"prompt_tokens": 7, "completion_tokens": 3}
+    assert generation.usage == Usage(7, 3, calls=1)
     assert server.requests == [
         {
             "model": "m", "messages": [user("hi")], "tools": [TOOL],

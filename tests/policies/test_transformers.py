@@ -23,8 +23,9 @@ import numpy as np
 import torch
 import transformers
 
+from llmgym.chat import Sampling
 from llmgym.errors import ConfigError, ContextLengthExceeded, PolicyError
-from llmgym.policies.base import Generation, Sampling, TokenPolicy
+from llmgym.policies.base import Generation, TokenPolicy
 from llmgym.policies.models import fetch
 from llmgym.policies.transformers import TransformersPolicy
 from llmgym.policies.transformers import worker as worker_module

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from llmgym.chat import Sampling
 from llmgym.errors import CodecError, ContextLengthExceeded, PolicyError, PolicyUnavailable
-from llmgym.policies.base import Generation, Sampling, VersionSpan
+from llmgym.policies.base import Generation, VersionSpan
 from llmgym.rollout import ChatSpeaker, Limits, TokenSpeaker, run_episode
 from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory, Turn

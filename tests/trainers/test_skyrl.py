@@ -18,10 +18,10 @@ pytest.importorskip("torch")
 import skyrl_gym
 from skyrl_gym.metrics import aggregate_for_environment
 
+from llmgym.chat import Sampling
 from llmgym.codec import codec_for
 from llmgym.errors import ConfigError, PolicyError
 from llmgym.messages import assistant, tool_call, user
-from llmgym.policies.base import Sampling
 from llmgym.rollout.config import EnvConfig
 from llmgym.trainers import skyrl
 from llmgym.trainers.common import Episodes, TaskRef

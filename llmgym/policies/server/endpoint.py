@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
+from llmgym.chat import Sampling
 from llmgym.errors import ConfigError, ContextLengthExceeded, PolicyError, PolicyUnavailable
-from llmgym.policies.base import EngineLoad, LogprobsMode, Sampling
+from llmgym.policies.base import EngineLoad, LogprobsMode
 from llmgym.policies.server.wire import PATHS, Api, Call, Reply, decode, encode
 
 _PROBE_PROMPT = [1, 2, 3]  # ids that every vocabulary has

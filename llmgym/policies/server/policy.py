@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from llmgym.chat import Sampling
 from llmgym.errors import ConfigError, ContextLengthExceeded, MissingExtraError, PolicyError, PolicyUnavailable
-from llmgym.policies.base import EngineLoad, Generation, LogprobsMode, Sampling
+from llmgym.policies.base import EngineLoad, Generation, LogprobsMode
 from llmgym.policies.models import resolve
 from llmgym.policies.server.endpoint import Endpoint, Fault, Offer, Timeouts, parse_addresses
 from llmgym.policies.server.pool import Pool

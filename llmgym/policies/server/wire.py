@@ -10,7 +10,8 @@ from typing import Any, Literal, cast
 import msgspec
 import orjson
 
-from llmgym.policies.base import FinishReason, Generation, Sampling, VersionSpan
+from llmgym.chat import FinishReason, Sampling
+from llmgym.policies.base import Generation, VersionSpan
 
 Api = Literal["generate", "completions"]
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llmgym.chat import Sampling
 from llmgym.errors import ConfigError, ContextLengthExceeded, PolicyError
-from llmgym.policies.base import Generation, LogprobsMode, Sampling
+from llmgym.policies.base import Generation, LogprobsMode
 from llmgym.policies.transformers.loading import Dtype, check_loaded, context_of, load, prove
 from llmgym.policies.transformers.request import Request
 from llmgym.policies.transformers.runner import Runner

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from llmgym.chat import Sampling
 from llmgym.errors import PolicyError
-from llmgym.policies.base import Generation, Sampling
+from llmgym.policies.base import Generation
 
 Ids = NDArray[np.int64]
 

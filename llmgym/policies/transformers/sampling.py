@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmgym.policies.base import Sampling
+from llmgym.chat import Sampling
 
 if TYPE_CHECKING:
     from torch import Tensor

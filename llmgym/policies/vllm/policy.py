@@ -8,8 +8,9 @@ from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
 from typing import Any, Literal, TypeVar
 
+from llmgym.chat import FinishReason, Sampling
 from llmgym.errors import ConfigError, ContextLengthExceeded, LLMGymError, PolicyError, PolicyUnavailable
-from llmgym.policies.base import EngineLoad, FinishReason, Generation, LogprobsMode, Sampling, VersionSpan
+from llmgym.policies.base import EngineLoad, Generation, LogprobsMode, VersionSpan
 from llmgym.policies.models import resolve
 from llmgym.policies.vllm.engine import Gauge, Home, arguments, end, import_vllm, launch, translate
 from llmgym.policies.vllm.weights import Weights, as_files

@@ -11,10 +11,11 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
+from llmgym.chat import Sampling
 from llmgym.codec.base import ChatCodec
 from llmgym.concurrency import drive_in_background, start_in_background
 from llmgym.errors import ConfigError
-from llmgym.policies.base import Generation, Sampling
+from llmgym.policies.base import Generation
 from llmgym.policies.transformers import TransformersPolicy
 from llmgym.tasks import stable_hash
 from llmgym.trainers.common import Generate, TrainerPolicy

@@ -16,8 +16,9 @@ from verl.experimental.agent_loop.agent_loop import (  # pyright: ignore[reportM
     register,
 )
 
+from llmgym.chat import FinishReason, Sampling
 from llmgym.errors import ConfigError
-from llmgym.policies.base import FinishReason, Generation, Sampling
+from llmgym.policies.base import Generation
 from llmgym.trainers.common import Episodes, Sample, TrainerPolicy
 from llmgym.trainers.verl import versions
 from llmgym.trainers.verl.data import loop_settings, task_of
