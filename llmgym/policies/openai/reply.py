@@ -16,8 +16,8 @@ from llmgym.policies.openai.trouble import Trouble
 
 # Why a model ends a reply by itself, and that it was cut off, as servers call it. Nothing else counts as an end: not
 # "content_filter", "error", "abort" or words that nobody knows. Nor does null, although a few servers never say more:
-# a reply that was lost half-way looks the same (SGLang and vLLM have sent it for aborted requests), and such a server
-# is noticed at the first request, where a half reply with a score would never be.
+# a reply that was lost half-way looks the same, and such a server is noticed at the first request, where half a reply
+# with a score would never be.
 _ENDS: dict[str, FinishReason] = {
     **dict.fromkeys(("stop", "tool_calls", "function_call"), "stop"),
     **dict.fromkeys(("eos", "eos_token", "end_turn", "stop_sequence", "tool_call", "tool_use", "complete"), "stop"),

@@ -133,7 +133,7 @@ _TOO_LONG = re.compile(
             # MiniMax, llama.cpp, Cloudflare, gateways
             r"context (?:length|limit|size|window)\b[^.;\n]{0,60}?\b(?:exceed|is full)",
             r"[\d,]+ (?:input |prompt )?tokens\b[^.;\n]{0,60}?context (?:length|limit|size|window) (?:is|of) [\d,]+",
-            # vLLM from 0.10 on
+            # vLLM, newer
             r"context length is only [\d,]+|longer than the maximum model length",
             r"max_tokens must be at least 1, got (?:0|-\d)",  # what a full context leaves: llmgym asks for one or more
             # Anthropic, Fireworks, Bedrock, Ollama

@@ -26,13 +26,13 @@ TOO_LONG: list[tuple[str, Any]] = [
      {"message": "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens (8700 "
                  "in the messages, 300 in the completion). Please reduce the length of the messages or "
                  "completion."}),
-    ("vLLM 0.10",
+    ("vLLM, by the reply",
      {"message": "'max_tokens' or 'max_completion_tokens' is too large: 256. This model's maximum context "
                  "length is 4096 tokens and your request has 4000 input tokens (256 > 4096 - 4000)."}),
-    ("vLLM 0.12",
+    ("vLLM, by the prompt",
      {"message": "The decoder prompt (length 9000) is longer than the maximum model length of 8192. Make sure "
                  "that `max_model_len` is no smaller than the number of text tokens."}),
-    ("vLLM 0.15",
+    ("vLLM, newer",
      {"message": "You passed 9001 input tokens and requested 256 output tokens. However, the model's context "
                  "length is only 8192 tokens. Please reduce the length of the input prompt."}),
     ("vLLM, nothing left",
