@@ -13,10 +13,11 @@ from llmgym.chat import ChatPolicy, FinishReason, Sampling
 from llmgym.codec.base import ChatCodec
 from llmgym.env import StepResult
 from llmgym.errors import CodecError, ContextLengthExceeded, EnvironmentFailure, PolicyError
+from llmgym.failures import Failure, Kind, Stage
 from llmgym.messages import Message, ToolSchema, as_assistant
 from llmgym.policies.base import Generation, TokenPolicy
 from llmgym.tasks import Task
-from llmgym.trajectory import Segment, SegmentBuilder, Status, Trajectory, Turn
+from llmgym.trajectory import Segment, SegmentBuilder, Status, Trajectory, Turn, parts_of
 from llmgym.wrappers import AnyToolEnv
 
 
@@ -254,19 +255,24 @@ async def run_episode(
         stop: Ends it from outside.
     """
     started = time.perf_counter()
+    trajectory.task = task
     deadline = asyncio.timeout(limits.episode_timeout)
     try:
         async with deadline:
             trajectory.status = await _converse(env, task, speaker, trajectory, limits, on_turn, stop or Stop())
     except (PolicyError, CodecError) as error:
         trajectory.status, trajectory.error = "policy_error", f"{type(error).__name__}: {error}"
+        trajectory.failure = _failure("codec" if isinstance(error, CodecError) else "policy", "policy", error)
     except EnvironmentFailure as error:
         trajectory.status, trajectory.error = "env_error", str(error)
+        trajectory.failure = _failure(error.kind, error.stage or "episode", error)
     except Exception as error:  # noqa: BLE001 -- a defect of one environment must not end the others
         if isinstance(error, TimeoutError) and deadline.expired():
             trajectory.status, trajectory.error = "timeout", f"the episode ran past {limits.episode_timeout} s"
+            trajectory.failure = _failure("episode_timeout", "episode", error)
         else:
             trajectory.status, trajectory.error = "env_error", f"{type(error).__name__}: {error}"
+            trajectory.failure = _failure("environment", "episode", error)
     trajectory.segments = speaker.finish()
     trajectory.messages = env.transcript
     sampled = trajectory.sampled_tokens
@@ -283,6 +289,10 @@ async def run_episode(
     }
     if not trajectory.finished:
         trajectory.reward = None
+
+
+def _failure(kind: Kind, stage: Stage, error: Exception) -> Failure:
+    return Failure(kind, stage, "possible", type(error).__name__)
 
 
 async def _converse(
@@ -334,5 +344,7 @@ def _credit(trajectory: Trajectory, step: StepResult) -> StepResult:
     if trajectory.turns:
         last = trajectory.turns[-1]
         last.reward = None if value is None or last.reward is None else last.reward + value
-    trajectory.reward_parts = info.get("reward_parts", trajectory.reward_parts)
+    if "reward_parts" in info:
+        trajectory.reward_parts = parts_of(info)
+    trajectory.tool_errors = info.get("tool_errors", trajectory.tool_errors)
     return step

@@ -14,7 +14,7 @@ from llmgym.messages import Message, assistant, tool_call
 from llmgym.rollout.runner import EnvPool
 from llmgym.tools import Tool
 from llmgym.trainers.trl.prompts import Prompt, ref_of
-from llmgym.trajectory import Trajectory, Turn
+from llmgym.trajectory import Trajectory, Turn, parts_of
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ class Play:
         answers, reward, terminated, truncated, info = result
         episode, value = self.trajectory, reward if math.isfinite(reward) else None
         episode.reward = None if value is None or episode.reward is None else episode.reward + value
-        episode.reward_parts = info.get("reward_parts", {})
+        episode.reward_parts = parts_of(info)
         episode.turns.append(Turn(value, "stop", 0.0, 0.0))
         episode.status = "max_turns" if truncated else "completed"
         self._open = not (terminated or truncated)

@@ -12,6 +12,7 @@ import orjson
 
 from llmgym.errors import EnvironmentFailure
 from llmgym.messages import Message, assistant
+from llmgym.rollout.thresholds import reaches
 from llmgym.tasks import Task
 from llmgym.trainers.common import Episodes
 from llmgym.trainers.verl.data import task_of
@@ -68,7 +69,7 @@ async def compute_score(
     threshold = episodes().config.success_threshold
     return {
         "score": reward if scored else 0.0,
-        "acc": float(scored and reward >= threshold),
+        "acc": float(scored and reaches(reward, threshold)),
         "llmgym_unscored": float(not scored),
     }
 
