@@ -32,7 +32,7 @@ from llmgym.records.row import (
     TurnRow,
 )
 from llmgym.redaction import redact_text
-from llmgym.responses import to_items, to_tools
+from llmgym.responses import to_input, to_items, to_tools
 from llmgym.rewards import Part
 from llmgym.tasks import Task
 from llmgym.trajectory import Segment, Trajectory, Turn
@@ -84,7 +84,7 @@ def _row(t: Trajectory) -> Row:
         seed=t.seed,
         task=_task(t),
         responses_create_params={
-            "input": _json(to_items(t.messages[: t.opening])),
+            "input": _json(to_input(t.messages[: t.opening])),
             "tools": _json(to_tools(t.tools)),
             **{name: _checked(value, name) for name, value in t.sampling.items()},
         },
