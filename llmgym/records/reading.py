@@ -18,6 +18,8 @@ from llmgym.rewards import Part
 from llmgym.tasks import Task
 from llmgym.trajectory import ModelCall, Segment, Trajectory, Turn, segment_of
 
+_BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 class _Versioned(msgspec.Struct):
     format: int
@@ -45,7 +47,7 @@ def load_row(line: bytes, place: str = "a row") -> Trajectory:
     row = _decode(_row_decoder, line, place)
     try:
         return _trajectory(row)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         missing = f"missing field {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
         raise StoreError(f"{place}: not a rollout: {missing}") from None
 
@@ -60,7 +62,7 @@ def read_record(line: bytes, place: str = "a row") -> EpisodeRecord:
     if cut >= 0:
         try:
             return _known(_record_decoder.decode(line[:cut] + b"}"), place)
-        except msgspec.DecodeError:
+        except _BAD:
             pass  # cut in the middle of a field that holds such a name, or not a row: the whole line says which
     return _decode(_record_decoder, line, place)
 
@@ -69,7 +71,7 @@ def read_records(starts: Sequence[bytes | memoryview]) -> list[EpisodeRecord] | 
     """The records of many lines of which each is cut before `REST`, fast; None where one of them is odd."""
     try:
         records = _records_decoder.decode(b"[" + b"},".join(starts) + b"}]")
-    except msgspec.DecodeError:
+    except _BAD:
         return None
     return records if len(records) == len(starts) and all(record.format == FORMAT for record in records) else None
 
@@ -86,8 +88,8 @@ def read_failure(line: bytes, place: str = "a row") -> FailureRecord:
 def _decode(decoder: msgspec.json.Decoder[T], line: bytes, place: str) -> T:
     try:
         row = decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # no version: the first says more
+    except _BAD as error:
+        with suppress(*_BAD):  # no version: the first says more
             _known(_version_decoder.decode(line), place)
         raise StoreError(f"{place}: not a rollout: {_without_dots(error)}") from None
     return _known(row, place)

@@ -23,9 +23,6 @@ FORMAT = 1
 #: so that only a field's name can look like this.
 REST = b',"seed":'
 
-#: The default of numbers that are left out. An encoder tells defaults by identity.
-ZERO = 0.0
-
 #: JSON has no NaN and no infinities: they are written as text.
 Number = int | float | Literal["NaN", "Infinity", "-Infinity"]
 
@@ -153,10 +150,10 @@ class SpanRow(msgspec.Struct, frozen=True, array_like=True):
 class TurnRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """One assistant message; a field that is left out has its default."""
 
-    reward: Annotated[float | None, Meta(description="Reward of the step that took it; null where unscored.")] = ZERO
+    reward: Annotated[float | None, Meta(description="Reward of the step that took it; null where unscored.")] = 0.0
     finish_reason: Annotated[FinishReason, Meta(description="Why sampling stopped.")] = "stop"
-    engine_s: Annotated[float, Meta(description="Seconds from request to reply.")] = ZERO
-    env_s: Annotated[float, Meta(description="Seconds in the environment's step.")] = ZERO
+    engine_s: Annotated[float, Meta(description="Seconds from request to reply.")] = 0.0
+    env_s: Annotated[float, Meta(description="Seconds in the environment's step.")] = 0.0
     segment: Annotated[int, Meta(description="Segment that holds its tokens, counted from 0.")] = 0
     start: Annotated[int, Meta(description="Where its sampled tokens start in the segment.")] = 0
     end: Annotated[int, Meta(description="Where they end.")] = 0

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Mapping
+from base64 import b64encode
 from typing import Any, cast
 
 import msgspec
@@ -17,27 +16,20 @@ from llmgym.messages import scrub, user
 from llmgym.records.row import (
     FORMAT,
     ROW_FIELDS,
-    ZERO,
     Counts,
     EpisodeRecord,
     FailureRecord,
-    ModelCallRow,
     Number,
-    PartRow,
-    Row,
-    SegmentRow,
-    SpanRow,
     TaskRow,
     Timings,
-    TurnRow,
 )
 from llmgym.redaction import redact_text
 from llmgym.responses import to_input, to_items, to_tools
-from llmgym.rewards import Part
 from llmgym.tasks import Task
-from llmgym.trajectory import Segment, Trajectory, Turn
+from llmgym.trajectory import ModelCall, Segment, Trajectory, Turn
 
 _encode = msgspec.json.Encoder().encode
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
 
 class UnstorableError(StoreError):
@@ -52,52 +44,64 @@ def dump_row(trajectory: Trajectory) -> bytes:
     """
     try:
         # A message, a schema or a metric can be whatever an environment or a policy made of it.
-        row = _row(trajectory)
-        return _encode(row)[:-1] + _top_level(row.metrics) + b"}\n"
+        return orjson.dumps(_row(trajectory), option=_OPTIONS)
+    except UnstorableError as error:
+        raise UnstorableError(f"{trajectory.id} cannot be stored: {error}") from None
     except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, RecursionError) as error:
-        said = error if isinstance(error, UnstorableError) else f"{type(error).__name__}: {error}"
-        raise UnstorableError(f"{trajectory.id} cannot be stored: {said}") from error
+        raise UnstorableError(f"{trajectory.id} cannot be stored: {type(error).__name__}: {error}") from error
 
 
-def _row(t: Trajectory) -> Row:
-    """The row; what is only written, and long, is JSON already."""
-    calls: Any = [
-        ModelCallRow(call.role, _plain(call.messages), _plain(call.reply), call.usage, _seconds(call.seconds))
-        for call in t.model_calls
-    ]
-    return Row(
-        format=FORMAT,
-        id=t.id,
-        episode_id=t.episode_id,
-        agent=t.agent,
-        agents=t.agents,
-        env_id=t.env_id,
-        group_id=t.group_id,
-        repeat=t.repeat,
-        task_hash=_task_hash(t),
-        status=t.status,
-        reward=_reward(t.reward),
-        counts=_counts(t),
-        timings={name: _seconds(value) for name, value in t.timings.items()},
-        usage=_usage(t.usage) if t.usage else t.usage,
-        tool_errors=t.tool_errors,
-        seed=t.seed,
-        task=_task(t),
-        responses_create_params={
-            "input": _json(to_input(t.messages[: t.opening])),
-            "tools": _json(to_tools(t.tools)),
+def _row(t: Trajectory) -> dict[str, Any]:
+    """The row as `Row` describes it, as plain data, arrays, and JSON that is ready."""
+    messages, counts, group_id, isfinite = t.messages, _counts(t), t.group_id, math.isfinite
+    episode_id = f"{group_id}/{t.repeat}"
+    metrics: dict[str, Number] = {
+        name: value if type(value) is float and isfinite(value) else _number(value, name)
+        for name, value in t.metrics.items()
+    }
+    return {
+        "format": FORMAT,
+        "id": t.id,
+        "episode_id": episode_id,
+        "agent": t.agent,
+        "agents": t.agents,
+        "env_id": t.env_id,
+        "group_id": group_id,
+        "repeat": t.repeat,
+        "task_hash": _task_hash(t),
+        "status": t.status,
+        "reward": _reward(t.reward),
+        "counts": {
+            "turns": counts.turns, "sampled_tokens": counts.sampled_tokens, "context_tokens": counts.context_tokens,
+        },
+        "timings": {name: round(value * 1e6) / 1e6 for name, value in t.timings.items()},
+        "usage": {role: _json(_usage(usage, role)) for role, usage in t.usage.items()},
+        "tool_errors": t.tool_errors,
+        "seed": t.seed,
+        "task": _json(_task(t)),
+        "responses_create_params": {
+            "input": to_input(messages[: t.opening]),
+            "tools": to_tools(t.tools),
             **{name: _checked(value, name) for name, value in t.sampling.items()},
         },
-        output=_json(to_items(t.messages[t.opening :])),
-        reward_parts={name: _part(part, name) for name, part in t.reward_parts.items()},
-        metrics={name: _number(value, name) for name, value in t.metrics.items()},
-        turns=[_turn(turn) for turn in t.turns],
-        segments=[_segment(segment) for segment in t.segments],
-        model_calls=calls,
-        failure=t.failure,
-        error=None if t.error is None else redact_text(scrub(t.error)),
-        attempts=t.attempts,
-    )
+        "output": to_items(messages[t.opening :]),
+        "reward_parts": {
+            name: {"value": None if part.value is None else _number(part.value, name),
+                   "weight": _number(part.weight, name)}
+            for name, part in t.reward_parts.items()
+        },
+        "metrics": metrics,
+        "turns": [_turn(turn) for turn in t.turns],
+        "segments": [_segment(segment) for segment in t.segments],
+        "model_calls": [_call(call) for call in t.model_calls],
+        "failure": _json(t.failure),
+        "error": None if t.error is None else redact_text(scrub(t.error)),
+        "attempts": t.attempts,
+        **{
+            name: None if isinstance(number, str) else number
+            for name, number in metrics.items() if name not in ROW_FIELDS
+        },
+    }  # fmt: skip
 
 
 def record_of(trajectory: Trajectory) -> EpisodeRecord:
@@ -125,10 +129,9 @@ def _counts(t: Trajectory) -> Counts:
     return Counts(len(t.turns), sampled, sum(len(segment.ids) for segment in t.segments) - sampled)
 
 
-def _usage(usage: Mapping[str, Usage]) -> dict[str, Usage]:
-    for role, used in usage.items():
-        _checked(used.cost, f"the cost of {role}")
-    return dict(usage)
+def _usage(usage: Usage, role: str) -> Usage:
+    _checked(usage.cost, f"the cost of {role}")
+    return usage
 
 
 def _task(t: Trajectory) -> TaskRow:
@@ -145,55 +148,55 @@ def _task(t: Trajectory) -> TaskRow:
     return TaskRow(task.id, cast("str | list[dict[str, Any]]", prompt), answer=task.answer, metadata=task.metadata)
 
 
-def _part(part: Part, name: str) -> PartRow:
-    return PartRow(None if part.value is None else _number(part.value, name), _number(part.weight, name))
-
-
-def _turn(turn: Turn) -> TurnRow:
+def _turn(turn: Turn) -> dict[str, Any]:
+    """What is not as `TurnRow` has it by default."""
     reward = turn.reward
-    return TurnRow(
-        reward if reward is None else _reward(reward) or ZERO,
-        _reason(turn.finish_reason),
-        _seconds(turn.engine_s),
-        _seconds(turn.env_s),
-        turn.segment,
-        turn.start,
-        turn.end,
-        turn.cached_tokens,
-        [SpanRow(span.version, span.start, span.end) for span in turn.versions] if turn.versions else [],
-    )
+    row: dict[str, Any] = {} if reward == 0 else {"reward": _reward(reward)}
+    if turn.finish_reason != "stop":
+        row["finish_reason"] = turn.finish_reason
+    row["engine_s"] = round(turn.engine_s * 1e6) / 1e6
+    row["env_s"] = round(turn.env_s * 1e6) / 1e6
+    if turn.segment:
+        row["segment"] = turn.segment
+    if turn.start:
+        row["start"] = turn.start
+    if turn.end:
+        row["end"] = turn.end
+    if turn.cached_tokens:
+        row["cached_tokens"] = turn.cached_tokens
+    if turn.versions:
+        row["versions"] = [(span.version, span.start, span.end) for span in turn.versions]
+    return row
 
 
-def _segment(segment: Segment) -> SegmentRow:
-    ids = np.ascontiguousarray(segment.ids, np.int32)
-    return SegmentRow(
-        _json(ids),
-        _plain(segment.spans),
-        segment.logprobs[segment.sampled].astype("<f4").tobytes(),
-        sys.intern(segment.role),
-        segment.delivered,
-        _plain(segment.messages),
-    )
+def _segment(segment: Segment) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "ids": np.ascontiguousarray(segment.ids, np.int32),
+        "sampled": segment.spans,
+        "logprobs": b64encode(segment.logprobs[segment.sampled].astype("<f4").tobytes()).decode(),
+    }
+    if segment.role != "agent":
+        row["role"] = segment.role
+    if not segment.delivered:
+        row["delivered"] = False
+    if segment.messages is not None:
+        row["messages"] = segment.messages
+    return row
 
 
-def _json(data: Any) -> Any:
-    """What the encoder passes on as it is: orjson is faster with long text, and knows arrays."""
-    return msgspec.Raw(orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY))
+def _call(call: ModelCall) -> dict[str, Any]:
+    return {
+        "role": call.role,
+        "messages": call.messages,
+        "reply": call.reply,
+        "usage": _json(_usage(call.usage, call.role)),
+        "seconds": round(call.seconds * 1e6) / 1e6,
+    }
 
 
-def _plain(data: Any) -> Any:
-    """Messages, typed as what they are in JSON."""
-    return data
-
-
-def _reason(reason: str) -> Any:
-    """The same text as the default's, where it is equal."""
-    return sys.intern(reason)
-
-
-def _seconds(value: float) -> float:
-    """Rounded to microseconds."""
-    return round(value * 1e6) / 1e6 or ZERO
+def _json(data: object) -> orjson.Fragment:
+    """Structs as JSON; tasks may hold integers of any size."""
+    return orjson.Fragment(_encode(data))
 
 
 def _checked(value: Any, name: str) -> Any:
@@ -225,11 +228,3 @@ def _number(value: object, name: str) -> Number:
     if math.isfinite(value):
         return float(value)
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
-def _top_level(metrics: Mapping[str, Number]) -> bytes:
-    """Each metric under its own name, as fields that follow others."""
-    own = {
-        name: None if isinstance(number, str) else number for name, number in metrics.items() if name not in ROW_FIELDS
-    }
-    return b"," + _encode(own)[1:-1] if own else b""

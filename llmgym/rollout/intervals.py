@@ -14,15 +14,15 @@ def mean_with_interval(groups: Collection[Sequence[float]]) -> dict[str, float |
     """Mean over all episodes, with a 95% interval that treats those of one task as dependent.
 
     The interval is Wilson's for a share (1927, "Probable inference, the law of succession, and statistical
-    inference"), which stays inside of its range and has a width where all outcomes are the same, at an effective number
-    of episodes, as Korn and Graubard have it for clustered data (1998, "Confidence intervals for proportions with small
-    expected number of positive counts estimated from survey data"):
+    inference"), which stays inside of its range and has a width where all outcomes are the same, at an effective
+    number of episodes, as Korn and Graubard have it for clustered data (1998, "Confidence intervals for proportions
+    with small expected number of positive counts estimated from survey data"):
 
     - Rewards r of n episodes of T tasks are laid on [0, 1], from min(0, smallest) to max(1, greatest); their mean is p.
     - v = T / (T - 1) * sum over tasks of (sum of the task's (r - p))^2 / n^2 is the mean's variance, cluster-robust.
-    - With n episodes that do not depend on each other it were p (1 - p) / n for rewards of 0 and 1. The design effect is
-      v over that, and n over the design effect is m = p (1 - p) / v. Where all tasks do alike (the standard error
-      is within the tolerance of rewards), there is nothing to estimate v from, and m = T.
+    - With n episodes that do not depend on each other it were p (1 - p) / n for rewards of 0 and 1. The design effect
+      is v over that, and n over the design effect is m = p (1 - p) / v. Where all tasks do alike (the standard error is
+      within the tolerance of rewards), there is nothing to estimate v from, and m = T.
     - The bounds are (p + z^2 / 2m -+ z sqrt(p (1 - p) / m + z^2 / 4m^2)) / (1 + z^2 / m), laid back on the range.
 
     Args:
