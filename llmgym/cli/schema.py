@@ -13,9 +13,13 @@ ROLLOUT = "rollout"
 
 
 def run(
-    name: Annotated[str, typer.Argument(metavar="rollout|ID", help='"rollout", or the id of an environment.')],
+    name: Annotated[str, typer.Argument(metavar="WHAT", help="rollout.")],
 ) -> None:
-    """Print a JSON Schema: of rollouts, or of the task rows of an environment."""
+    """Print the JSON Schema of rollouts.
+
+    That is of the lines of `rollouts.jsonl` and `failures.jsonl`. Metrics stand beside the fields under their own
+    names.
+    """
     print_json(_schema(name))
 
 

@@ -57,8 +57,12 @@ def _number(value: float) -> str:
 
 
 def _failures(failures: list[dict[str, Any]]) -> str:
-    places = (f"{f['kind']}{'' if f['stage'] is None else ' in ' + f['stage']} {f['episodes']}" for f in failures)
-    return ", ".join(places) or "none"
+    """Kinds and where they happened; no stage where that is not known, or says no more than the kind."""
+    found: list[str] = []
+    for failure in failures:
+        stage = "" if failure["stage"] in (None, failure["kind"]) else f" in {failure['stage']}"
+        found.append(f"{failure['kind']}{stage} {failure['episodes']}")
+    return ", ".join(found) or "none"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -210,7 +210,8 @@ def test_errors_usage_and_failures_are_added_up() -> None:
     }
     assert summary["failed"] == {"model_role": 3}
     assert summary["failures"] == [
-        {"kind": "model_role", "stage": "verify", "episodes": 2}, {"kind": "model_role", "stage": "tool", "episodes": 1},
+        {"kind": "model_role", "stage": "verify", "episodes": 2},
+        {"kind": "model_role", "stage": "tool", "episodes": 1},
     ]  # fmt: skip
 
 
