@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import llmgym
-from llmgym.cli import check, export, info, models, play, rollout
+from llmgym.cli import check, export, info, models, play, rollout, schema, summary
 from llmgym.cli import list as list_
 from llmgym.errors import ConfigError, LLMGymError
 
@@ -52,6 +52,8 @@ app.command("info")(info.run)
 app.command("check")(check.run)
 app.command("play")(play.run)
 app.command("rollout")(rollout.run)
+app.command("summary")(summary.run)
+app.command("schema")(schema.run)
 app.add_typer(models.app, name="models")
 app.add_typer(export.app, name="export")
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
-from llmgym.cli.output import print_json, print_table
+from llmgym.cli.output import print_json
+from llmgym.cli.scores import print_summary
 from llmgym.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def run(
     if json:
         print_json(summary)
     else:
-        _print_summary(summary, collector.progress.last_error, output)
+        print_summary(summary, collector.progress.last_error, output)
     if summary["failed"] and not summary["finished"]:
         sys.exit(1)
 
@@ -149,35 +150,3 @@ def _interruptible(running: asyncio.Task[Any]) -> Generator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _print_summary(summary: dict[str, Any], error: str | None, output: Path | None) -> None:
-    scores = summary.get("environments") or {"all": summary}
-    rows = [[name, *_score_cells(score)] for name, score in scores.items()]
-    if len(rows) > 1:
-        rows.append(["all", *_score_cells(summary)])
-    print_table(
-        f"{summary['finished']} of {summary['planned']} episodes finished",
-        ["environment", "scored", "unscored", "mean reward", "95% interval", "pass@k"],
-        rows,
-    )
-    tokens, timings = summary["tokens"], summary["timings"]
-    print(f"statuses  {_counts(summary['statuses'])}   failed  {_counts(summary['failed'])}")
-    print(f"tokens    {tokens['sampled']:,} sampled, {tokens['context']:,} context; {summary['turns']:,} turns")
-    print(f"session   {timings['session_wall_s']:.1f} s")
-    if error is not None:
-        print(f"error     {error}")
-    if output is not None:
-        print(f"run       {output}  (rollouts.jsonl, summary.json, run.json)")
-
-
-def _score_cells(score: dict[str, Any]) -> list[str]:
-    reward = score["reward"]
-    mean = "-" if reward["mean"] is None else f"{reward['mean']:.3f}"
-    interval = "-" if reward["low"] is None else f"{reward['low']:.3f} .. {reward['high']:.3f}"
-    passes = [f"@{p['k']} {p['value']:.3f} ({p['tasks']} tasks)" for p in score["pass_at_k"] if p["value"] is not None]
-    return [str(score["scored"]), str(score["unscored"]), mean, interval, "  ".join(passes) or "-"]
-
-
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"

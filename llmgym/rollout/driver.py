@@ -18,10 +18,9 @@ from llmgym.env.reading import name_calls
 from llmgym.errors import CodecError, EnvironmentFailure, PolicyError, PolicyUnavailable
 from llmgym.failures import Failure, Kind, Stage
 from llmgym.messages import Message, ToolCall, as_assistant, assistant
-from llmgym.rewards import Part
 from llmgym.rollout.instances import Instances
 from llmgym.tasks import Task
-from llmgym.trajectory import Status, Trajectory, Turn
+from llmgym.trajectory import Status, Trajectory, Turn, parts_of
 from llmgym.wrappers import AnyToolEnv
 
 _STATUS: dict[Kind, Status] = {
@@ -224,9 +223,7 @@ class Driver:
             last = trajectory.turns[-1]
             last.reward = None if value is None or last.reward is None else last.reward + value
         if "reward_parts" in info:
-            weights = info.get("reward_weights", {})
-            parts = info["reward_parts"].items()
-            trajectory.reward_parts = {name: Part(value, weights.get(name, 1.0)) for name, value in parts}
+            trajectory.reward_parts = parts_of(info)
         return step
 
 

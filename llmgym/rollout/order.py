@@ -12,6 +12,7 @@ from llmgym.errors import ConfigError
 from llmgym.rollout.config import RolloutConfig
 from llmgym.rollout.groups import Group
 from llmgym.rollout.instances import TaskSource
+from llmgym.rollout.thresholds import reaches
 from llmgym.tasks import Task
 
 #: An environment, a task, and how often the task has come before.
@@ -143,7 +144,8 @@ class Curriculum:
         arm = self._arms.get(group.id, self._arms.get(group.trajectories[0].env_id))
         if arm is None or not rewards:
             return
-        self._solved[arm] = self._memory * self._solved[arm] + sum(r >= config.success_threshold for r in rewards)
+        solved = sum(reaches(reward, config.success_threshold) for reward in rewards)
+        self._solved[arm] = self._memory * self._solved[arm] + solved
         self._tried[arm] = self._memory * self._tried[arm] + len(rewards)
 
     def _chances(self) -> np.ndarray:

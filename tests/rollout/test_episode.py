@@ -12,6 +12,7 @@ import pytest
 from llmgym.chat import Sampling
 from llmgym.errors import CodecError, ContextLengthExceeded, PolicyError, PolicyUnavailable
 from llmgym.policies.base import Generation, VersionSpan
+from llmgym.rewards import Part
 from llmgym.rollout import ChatSpeaker, Limits, TokenSpeaker, run_episode
 from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory, Turn
@@ -66,7 +67,7 @@ async def test_rewards_go_to_their_turns_and_add_up() -> None:
     trajectory, _ = await run(shout_first)
     assert [turn.reward for turn in trajectory.turns] == [0.25, 1.0]
     assert trajectory.reward == 1.25
-    assert trajectory.reward_parts == {"correct": 1.0, "shape": 0.5}
+    assert trajectory.reward_parts == {"correct": Part(1.0), "shape": Part(0.5)}
     assert trajectory.metrics["shouted"] == 1
     assert trajectory.metrics["num_turns"] == 2
     assert trajectory.opening == 2

@@ -11,6 +11,7 @@ import orjson
 
 from llmgym.messages import Message, assistant
 from llmgym.rollout.driver import Driver
+from llmgym.rollout.thresholds import reaches
 from llmgym.trainers.common import Episodes
 from llmgym.trainers.verl.data import task_of
 
@@ -60,7 +61,7 @@ async def compute_score(
     threshold = episodes().config.success_threshold
     return {
         "score": 0.0 if reward is None else reward,
-        "acc": float(reward is not None and reward >= threshold),
+        "acc": float(reward is not None and reaches(reward, threshold)),
         "llmgym_unscored": float(reward is None),
     }
 
