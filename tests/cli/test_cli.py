@@ -17,28 +17,11 @@ from typing import Any
 
 import orjson
 import pytest
-import yaml
 
 from tests.rollouts import LETTERS, PLAIN, ROOT, environ, llmgym
 
 VERBS = ["list", "info", "check", "play", "rollout", "models", "models fetch", "export"]
 VERBS += ["export verl-config", "export verl-data", "export verl-tools"]
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Path:
-    """A registry file with `Letters` as an environment of its own."""
-    entry = {
-        "id": "mine/Letters-v0",
-        "entry_point": "tests.rollouts:Letters",
-        "summary": "Answer a letter with its capital, which is a summary that is rather long " + "and goes on " * 12,
-        "domains": ["spelling"],
-        "max_turns": 4,
-        "tasks": {"licence": "CC0-1.0", "origin": "the alphabet"},
-    }
-    file = tmp_path / "registry.yaml"
-    file.write_text(yaml.safe_dump({"environments": [entry]}))
-    return file
 
 
 def rollout(script: str, output: Path | None, *args: object, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -66,6 +49,8 @@ def test_help(verb: str) -> None:
     done = llmgym(*verb.split(), "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"Usage: python -m llmgym {verb}".rstrip())
+    assert "<str>" not in done.stdout
+    assert "--registry FILE" in done.stdout or verb in ("models", "export")
     assert "..." not in done.stdout.partition("Commands:")[2]  # each summary fits
 
 
@@ -76,7 +61,7 @@ def test_version() -> None:
 
 def test_list(registry: Path) -> None:
     done = llmgym("--registry", registry, "list", "--domain", "spelling")
-    assert done.stdout.splitlines()[0].strip() == "1 environments"
+    assert done.stdout.splitlines()[0].strip() == "1 environment"
     assert len(done.stdout.splitlines()) == 3  # in a pipe, no line is wrapped
     assert "mine/Letters-v0" in done.stdout
     [entry] = json.loads(llmgym("--registry", registry, "list", "--domain", "spelling", "--json").stdout)
@@ -100,9 +85,21 @@ def test_list_into_head() -> None:
 def test_info(registry: Path) -> None:
     done = llmgym("--registry", registry, "info", "mine/Letters-v0")
     assert "splits  train=26, test=1" in done.stdout
-    assert "shout(letter): Give the capital of a letter." in done.stdout
+    for part in (
+        'shout {"letter": "..."}', "Give the capital of a letter.", "letter: string", "[system] Be brief.",
+        "answer  none: Letters has no oracle",
+    ):  # fmt: skip
+        assert part in done.stdout
     found = json.loads(llmgym("--registry", registry, "info", "mine/Letters-v0", "--json").stdout)
     assert found["splits"] == {"train": 26, "test": 1}
+    assert [message["role"] for message in found["example"]["opening"]] == ["system", "user"]
+
+
+def test_info_shows_an_answer_that_is_right() -> None:
+    example = json.loads(llmgym("info", "llmgym/Calculator-easy-v0", "--json").stdout)["example"]
+    assert example["reward"] == 1.0
+    assert example["answer"][-1]["content"].startswith("The answer is")
+    assert "it earns 1" in llmgym("info", "llmgym/Calculator-easy-v0").stdout
 
 
 def test_check(registry: Path) -> None:
@@ -118,16 +115,37 @@ def test_play(registry: Path) -> None:
     args = ["--registry", registry, "play", "mine/Letters-v0", "--task", "q"]
     done = llmgym(*args, input='shout {"letter": "q"}\nQ\n')
     assert done.returncode == 0
-    for part in ("[user] spell q", "tools: fail, shout", "[tool] Q", "reward 1.25", "correct=1", "shouted=1"):
+    for part in ("[user] spell q", 'shout {"letter": "..."}', "[tool] Q", "reward 1.25", "correct=1", "shouted=1"):
         assert part in done.stdout
+    assert "no answer to show: Letters has no oracle" in done.stdout
     assert llmgym(*args, input="").stdout.endswith("stopped\n")
     assert "Error: " in llmgym(*args, input="shout {broken\nQ\n").stdout
     assert llmgym(*args[:-2], "--seed", 1, input="").stdout == llmgym(*args[:-2], "--seed", 1, input="").stdout
+    # What is no answer and no call is asked for again.
+    done = llmgym(*args, input='\n  \nshot {"letter": "q"}\nwhatever {"letter": "q"}\nQ\n')
+    assert "write an answer, or call a tool" in done.stdout
+    assert "there is no tool 'shot'; did you mean shout?" in done.stdout
+    assert "there is no tool 'whatever'; there is shout, fail" in done.stdout
+    assert "reward 1 " in done.stdout
+
+
+def test_play_shows_what_is_right() -> None:
+    args = ["play", "llmgym/Calculator-easy-v0", "--seed", 1]
+    done = llmgym(*args, input="no idea\n")
+    assert "reward 0 " in done.stdout
+    answer = done.stdout.partition("what the oracle says:")[2]
+    assert "The answer is" in answer
+    watched = llmgym(*args, "--oracle")
+    assert (watched.returncode, watched.stderr) == (0, "")
+    assert "reward 1 " in watched.stdout
+    assert answer.split()[-1] in watched.stdout
+    assert "what the oracle says" not in watched.stdout
+    assert llmgym("play", "tests.rollouts:test/Letters-v0", "--oracle").returncode == 3  # it has none
 
 
 def test_a_person_may_be_the_policy() -> None:
     done = llmgym("rollout", "--env", PLAIN, "--policy", "human", "--num-tasks", 1, "--json", input="Z\n" * 9)
-    assert json.loads(done.stdout[done.stdout.index("{") :])["finished"] == 1
+    assert json.loads(done.stdout[done.stdout.index('{\n  "planned"') :])["finished"] == 1
     assert "[user] spell" in done.stdout
 
 
@@ -139,19 +157,27 @@ def test_a_person_may_be_the_policy() -> None:
     [
         (["info", "llmgym/Nothing-v0"], 2, "there is no environment 'llmgym/Nothing-v0'"),
         (["play", "llmgym/Nothing-v0"], 2, "there is no environment"),
-        (["check", "llmgym/Nothing-v0"], 1, "llmgym/Nothing-v0 cannot be made"),
+        (["check", "llmgym/Calculater-v0"], 2, "did you mean llmgym/Calculator-v0"),
+        (["list", "--domain", "maths"], 2, "the domain 'maths'; did you mean math? There is game, knowledge, math,"),
+        (["list", "--needs", "sandboxes"], 2, "the need 'sandboxes'; did you mean sandbox?"),
         (["rollout", "--env", "llmgym/Nothing-v0"], 2, "there is no environment"),
         (["--registry", "absent.yaml", "list"], 2, "cannot read"),
         (["--registry", "bad.yaml", "list"], 2, "bad.yaml:2: not YAML"),
         (["--registry", "keys.yaml", "list"], 2, "keys.yaml:2: $.environments[0]: Object missing required field `id`"),
-        (["play", "mine/Letters-v0", "--split", "dev"], 1, "unknown split 'dev'"),
-        (["play", "mine/Letters-v0", "--task", "7"], 1, "unknown task '7'"),
-        (["rollout", "--env", PLAIN, "--split", "dev"], 1, "unknown split 'dev'"),
+        (["play", "mine/Letters-v0", "--split", "dev"], 2, "unknown split 'dev'"),
+        (["play", "mine/Letters-v0", "--task", "7"], 2, "unknown task '7'"),
+        (["rollout", "--env", PLAIN, "--split", "dev"], 2, "unknown split 'dev'"),
         (["rollout"], 2, "env_ids is empty"),
-        (["rollout", "--env", PLAIN, "--num-samples-in-parallel", "few"], 2, "takes a whole number or auto, not 'few'"),
+        (["rollout", "--env", PLAIN, "--num-samples-in-parallel", "few"], 2, "num_samples_in_parallel: "),
         (["rollout", "--config", "empty.yaml"], 2, "env_ids is empty"),
         (["rollout", "--env", PLAIN, "--policy", "gpt"], 2, "unknown policy 'gpt'"),
-        (["rollout", "--env", PLAIN, "--policy", "script:no.function"], 2, "there is no function 'no.function'"),
+        (["rollout", "--env", PLAIN, "--policy", "script:no.function"], 2, "there is no module 'no'"),
+        (["rollout", "--env", PLAIN, "--policy", "script"], 2, "unknown policy 'script'; write script:module.function"),
+        (["rollout", "--env", PLAIN, "--policy", "transformers:/no/such"], 2, "the folder '/no/such' is not there"),
+        (["rollout", "--env", PLAIN, "--policy", "random", "--num-samples-in-parallel", "auto"], 2, "how busy it is"),
+        (["rollout", "--env", PLAIN, "--policy", "random", "--output", ""], 2, "--output is empty"),
+        (["rollout", "--env", PLAIN, "--config", "twice.yaml"], 2, "twice.yaml:3: the key 'seed' is there already"),
+        (["rollout", "--env", PLAIN, "--config", "deep.yaml"], 2, "deep.yaml:1: nested more than 64 levels deep"),
         (["rollout", "--env", PLAIN, "--policy", "human", "--num-tasks", "27"], 2, "has 26 tasks"),
         (["rollout", "--env", PLAIN, "--config", "bad.yaml"], 2, "bad.yaml:2: not YAML"),
         (["rollout", "--env", PLAIN, "--config", "absent.yaml"], 2, "cannot read absent.yaml"),
@@ -159,12 +185,14 @@ def test_a_person_may_be_the_policy() -> None:
         (["rollout", "--env", PLAIN, "--config", "type.yaml"], 2, "type.yaml: num_tasks: Expected `int | null`"),
         (["rollout", "--env", PLAIN, "--config", "list.yaml", "--top-p", "0.5"], 2, "Expected `object`, got `array`"),
         (["rollout", "--env", PLAIN, "--set", "codec"], 2, "--set takes NAME=VALUE"),
-        (["rollout", "--env", PLAIN, "--set", "codec=[1"], 2, "--set codec: not YAML"),
+        (["rollout", "--env", PLAIN, "--set", "codec=[1"], 2, "not YAML: did not find expected"),
+        (["rollout", "--env", PLAIN, "--set", "policy.x=1"], 2, "policy"),
+        (["rollout", "--env", PLAIN, "--set", "policy_options={a: 1, a: 2}"], 2, "the key 'a' is there already"),
         (["rollout", "--env", PLAIN, "--set", "seed=2024-13-01"], 2, "--set seed: not YAML"),
-        (["rollout", "--env", PLAIN, "--set", "temperature=1"], 2, "unknown setting 'temperature'"),
+        (["rollout", "--env", PLAIN, "--set", "temperature=1"], 2, "did you mean responses_create_params.temperature?"),
         (["rollout", "--env", PLAIN, "--temperature", "-1"], 2, "temperature must be at least 0"),
-        (["rollout", "--env", PLAIN, "--policy", "human", "--output", "empty.yaml/run"], 1, "cannot make the run"),
-        (["rollout", "--config", "tasks.yaml", "--policy", "human"], 1, "tasks.jsonl:2: not JSON"),
+        (["rollout", "--env", PLAIN, "--policy", "human", "--output", "empty.yaml/run"], 3, "cannot make the run"),
+        (["rollout", "--config", "tasks.yaml", "--policy", "human"], 2, "tasks.jsonl:2: not JSON"),
         (["models", "fetch", "gpt"], 2, "gpt"),
     ],
 )  # fmt: skip
@@ -174,7 +202,8 @@ def test_an_error_is_one_line(args: list[str], code: int, said: str, registry: P
     files = {
         "bad.yaml": "num_tasks: 1\nseed: 2: 3\n", "keys.yaml": "environments:\n  - {}", "empty.yaml": "",
         "typo.yaml": "num_repeat: 2", "type.yaml": "num_tasks: three", "list.yaml": "responses_create_params: [1]",
-        "tasks.yaml": yaml.safe_dump(tasks), "tasks.jsonl": '{"prompt": "x"}\n{torn\n',
+        "twice.yaml": "seed: 1\nsplit: train\nseed: 2\n", "deep.yaml": "a: " + "[" * 100 + "]" * 100,
+        "tasks.yaml": json.dumps(tasks), "tasks.jsonl": '{"prompt": "x"}\n{torn\n',
     }  # fmt: skip
     for name, text in files.items():
         (folder / name).write_text(text)
@@ -197,7 +226,7 @@ def test_a_model_that_cannot_be_reached() -> None:
     env = environ(OPENAI_BASE_URL="http://127.0.0.1:9/v1", OPENAI_API_KEY="secret")
     args = ["--policy", "openai:m", "--set", "policy_options={max_retries: 0}"]
     done = llmgym("rollout", "--env", PLAIN, *args, env=env)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "error: openai:m at http://127.0.0.1:9/v1/: Connection error" in done.stderr
     assert "secret" not in done.stderr
 
@@ -208,7 +237,7 @@ def test_a_missing_extra_says_what_to_install(tmp_path: Path) -> None:
         [sys.executable, "-c", code, "rollout", "--env", PLAIN, "--policy", "openai:m"],
         env=environ(), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.endswith("error: OpenAIPolicy needs an optional dependency: pip install 'llmgym[openai]'\n")
 
 
@@ -229,7 +258,7 @@ def test_scripts_and_environments_of_the_working_directory_are_found(tmp_path: P
 def test_a_run_with_its_summary(tmp_path: Path) -> None:
     done = rollout("call_tools", tmp_path / "run", "--num-repeats", 2, "--temperature", 0.5)
     assert done.returncode == 0
-    for part in ("52 of 52 episodes finished", "1.250", "@1 1.000 (26 tasks)", "completed 52", "failed  none"):
+    for part in ("52 of 52 episodes finished", "1.250", "pass@1", "completed 52", "failed  none"):
         assert part in done.stdout
     assert "\x1b" not in done.stdout + done.stderr
     assert re.fullmatch(r"\d\d:\d\d:\d\d episodes 52/52 .*reward 1\.250\n", done.stderr)
@@ -238,7 +267,7 @@ def test_a_run_with_its_summary(tmp_path: Path) -> None:
     again = rollout("call_tools", tmp_path / "run", "--num-repeats", 2, "--temperature", 0.5, "--json")
     assert json.loads(again.stdout)["finished"] == 52
     other = rollout("call_tools", tmp_path / "run", "--temperature", 0.7)
-    assert other.returncode == 1
+    assert other.returncode == 3
     assert "holds another run (responses_create_params was" in other.stderr
 
 
@@ -259,7 +288,12 @@ def test_settings_come_from_file_then_set_then_flags(tmp_path: Path) -> None:
 def test_failures_are_shown(tmp_path: Path) -> None:
     done = rollout("broken", None, "--num-tasks", 2, "--set", "max_attempts=1")
     assert "0 of 2 episodes finished" in done.stdout
+    assert done.returncode == 3  # nothing finished
     assert "failed  policy_error 2" in done.stdout
+    assert "2 episodes failed; with --output DIR the same command runs only them again" in done.stderr
+    done = rollout("moody", tmp_path / "run", "--num-tasks", 26, "--set", "max_attempts=1")
+    assert done.returncode == 1
+    assert re.search(r"\d+ episodes failed; the same command runs them again\n", done.stderr)
     assert "RuntimeError: no idea" in done.stdout
 
 
@@ -299,12 +333,14 @@ def wait_for_lines(folder: Path, count: int, process: subprocess.Popen[str]) -> 
         time.sleep(0.01)
 
 
-def test_ctrl_c_keeps_what_has_finished(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_what_has_finished(number: signal.Signals, tmp_path: Path) -> None:
     process = start(command("stuck", tmp_path, "--num-samples-in-parallel", 26))
     wait_for_lines(tmp_path, 9, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=30)
-    assert (process.returncode, out) == (130, "")
+    assert process.returncode == 128 + number
+    assert "9 of 26 episodes finished" in out
     assert "stopping; Ctrl-C again stops at once" in err
     assert f"stopped with 9 episodes finished; the same command goes on with {tmp_path}" in err
     assert "Traceback" not in err
@@ -369,7 +405,7 @@ def test_two_processes_cannot_share_a_folder(tmp_path: Path) -> None:
     try:
         wait_for_lines(tmp_path, 9, process)
         done = rollout("stuck", tmp_path)
-        assert done.returncode == 1
+        assert done.returncode == 3
         assert "is in use: wait for the other run or choose another folder" in done.stderr
     finally:
         os.kill(process.pid, signal.SIGKILL)
