@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import signal
+import sys
 from collections.abc import AsyncGenerator, Callable
 from typing import Annotated, Any, cast
 
@@ -60,6 +62,9 @@ def run(
             print(f"reward {'unscored' if math.isnan(total) else f'{total:g}'}  {_parts(info)}".rstrip())
             if not oracle:
                 _show_answer(runner, make_core(env_id, split=split), seed, core.task.id)
+    except KeyboardInterrupt:
+        print("\nstopped")
+        sys.exit(128 + signal.SIGINT)
     finally:
         core.close()
 
@@ -125,7 +130,7 @@ def _person(tools: list[ToolSchema]) -> Speaker:
         while True:
             try:
                 line = input("> ")
-            except (EOFError, KeyboardInterrupt):
+            except EOFError:
                 return None
             problem = misread(line, tools)
             if problem is None:

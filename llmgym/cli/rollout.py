@@ -118,7 +118,7 @@ def run(
     collector = Collector.from_config(config_, output)
     stopped_by = _collect(collector, output)
     summary = collector.summary
-    if summary is not None and (summary["planned"] or summary["finished"]):
+    if summary is not None and (stopped_by is None or summary["finished"]):
         _show(summary, collector.progress.last_error, output, json=json)
     if stopped_by is not None:
         sys.exit(128 + stopped_by)

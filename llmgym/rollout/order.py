@@ -144,7 +144,9 @@ def _num_tasks(pool: EnvPool, config: RolloutConfig) -> int:
     size = pool.tasks.size(config.split)
     if config.num_tasks is None:
         if size is None:
-            raise ConfigError(f"{pool.id} makes tasks without end: set num_tasks")
+            raise ConfigError(
+                f"{pool.id} makes tasks without end: set num_tasks=N, or --num-tasks N at the command line"
+            )
         return size
     if size is not None and config.num_tasks > size:
         raise ConfigError(

@@ -1,44 +1,21 @@
-"""The command line in processes of its own: what it prints, how it fails, and how it is stopped."""
+"""The command line in processes of its own: what it prints, how it fails, and its flags."""
 
 from __future__ import annotations
 
 import json
-import os
-import random
 import re
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
-import orjson
 import pytest
 
-from tests.rollouts import LETTERS, PLAIN, ROOT, environ, llmgym
+from tests.rollouts import PLAIN, environ, llmgym
 
 VERBS = ["list", "info", "check", "play", "rollout", "models", "models fetch", "export"]
 VERBS += ["export verl-config", "export verl-data", "export verl-tools"]
-
-
-def rollout(script: str, output: Path | None, *args: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    return llmgym(*command(script, output, *args), **options)
-
-
-def command(script: str, output: Path | None, *args: object) -> list[object]:
-    where = ["--output", output] if output else []
-    return ["rollout", "--env", PLAIN, "--policy", f"script:tests.rollouts.{script}", *where, *args]
-
-
-def ids(folder: Path) -> Counter[str]:
-    return Counter(orjson.loads(line)["id"] for line in (folder / "rollouts.jsonl").read_bytes().splitlines())
-
-
-def whole(num_repeats: int = 1) -> Counter[str]:
-    return Counter(f"{LETTERS}/{chr(c)}/{r}" for c in range(ord("a"), ord("z") + 1) for r in range(num_repeats))
 
 
 # --- looking around -----------------------------------------------------------------------------
@@ -121,6 +98,17 @@ def test_play(registry: Path) -> None:
     assert llmgym(*args, input="").stdout.endswith("stopped\n")
     assert "Error: " in llmgym(*args, input="shout {broken\nQ\n").stdout
     assert llmgym(*args[:-2], "--seed", 1, input="").stdout == llmgym(*args[:-2], "--seed", 1, input="").stdout
+    process = subprocess.Popen(
+        [sys.executable, "-m", "llmgym", *map(str, args)],
+        env=environ(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    while "spell q" not in process.stdout.readline():
+        assert process.poll() is None
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out.endswith("stopped\n"), err) == (130, True, "")
     # What is no answer and no call is asked for again.
     done = llmgym(*args, input='\n  \nshot {"letter": "q"}\nwhatever {"letter": "q"}\nQ\n')
     assert "write an answer, or call a tool" in done.stdout
@@ -241,172 +229,112 @@ def test_a_missing_extra_says_what_to_install(tmp_path: Path) -> None:
     assert done.stderr.endswith("error: OpenAIPolicy needs an optional dependency: pip install 'llmgym[openai]'\n")
 
 
-def test_scripts_and_environments_of_the_working_directory_are_found(tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text("def policy(messages, tools):\n    return 'A'\n")
-    code = "from llmgym.cli import main; main()"
-    env = environ()
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", code, "rollout", "--env", PLAIN, "--policy", "script:own.policy", "--json"],
-        env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+@pytest.mark.parametrize("stream", ["/dev/full", "closed"])
+@pytest.mark.parametrize("verb", ["list", "list --json", "info llmgym/Wordle-v0"])
+def test_output_that_goes_nowhere(verb: str, stream: str) -> None:
+    shell = f"{sys.executable} -m llmgym {verb} >{'&-' if stream == 'closed' else stream}"
+    done = subprocess.run(["bash", "-c", shell], env=environ(), capture_output=True, text=True, timeout=60, check=False)
+    full = "error: cannot write the output: No space left on device\n"
+    assert (done.returncode, done.stderr) == ((0, "") if stream == "closed" else (3, full))
+
+
+def test_what_a_locale_cannot_show_is_written_otherwise() -> None:
+    env = environ(PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    done = llmgym("play", "tests.rollouts:test/Letters-v0", "--task", "é", env=env, input="é\n")
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)  # there is no such task
+    done = llmgym("play", PLAIN, "--task", "a", env=env, input="ü\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    config = 'policy_options={"ü": 1}'
+    done = llmgym("rollout", "--env", PLAIN, "--policy", "random", "--set", config, env=env)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path, registry: Path) -> None:
+    def lost(*args: object) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "gone").mkdir()
+        shell = f'cd {tmp_path}/gone && rmdir {tmp_path}/gone && exec "$@"'
+        command = ["bash", "-c", shell, "bash", sys.executable, "-m", "llmgym", *map(str, args)]
+        return subprocess.run(command, env=environ(), capture_output=True, text=True, timeout=60, check=False)
+
+    for good in (["list"], ["info", "llmgym/Wordle-v0"], ["list", "--registry", registry]):
+        done = lost(*good)
+        assert (done.returncode, done.stderr) == (0, "")
+    for bad, code, said in (
+        (["list", "--registry", "r.yaml"], 2, "cannot read r.yaml"),
+        (["rollout", "--env", PLAIN, "--policy", "script:own.answer"], 2, "the working directory is gone"),
+        (["rollout", "--env", PLAIN, "--policy", "random", "--output", "run"], 3, "cannot make the run folder"),
+    ):
+        done = lost(*bad)
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+        assert said in done.stderr
+
+
+def test_a_model_cache_that_is_a_file(tmp_path: Path) -> None:
+    pytest.importorskip("filelock")
+    (tmp_path / "file").write_text("")
+    done = llmgym("models", "fetch", "smollm2", env=environ(LLMGYM_CACHE=str(tmp_path / "file")))
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cannot use the model cache")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_hub_that_is_away_is_said_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    env = environ(HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_CACHE=str(tmp_path))
+    done = llmgym("rollout", "--env", PLAIN, "--policy", "transformers:org/name", env=env)
+    assert done.returncode == 3
+    assert "error: the Hugging Face Hub cannot be asked for 'org/name'" in done.stderr
+    assert "Retrying" not in done.stderr
+
+
+# --- flags --------------------------------------------------------------------------------------
+
+
+VERBS_OF_ONE = ["list", "info mine/Letters-v0", "check mine/Letters-v0 --tasks 2", "play mine/Letters-v0"]
+
+
+@pytest.mark.parametrize("verb", VERBS_OF_ONE)
+def test_a_registry_may_be_named_before_and_after_a_verb(verb: str, registry: Path) -> None:
+    before = llmgym("--registry", registry, *verb.split(), input="")
+    after = llmgym(*verb.split(), "--registry", registry, input="")
+    assert before.returncode == after.returncode < 2
+    assert "mine/Letters-v0" in after.stdout or verb.startswith("play")
+    assert llmgym(*verb.split(), "--registry", "absent.yaml").returncode == 2
+
+
+def test_several_registries_may_be_named(registry: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(registry.read_text().replace("mine/", "yours/"))
+    done = llmgym("list", "--registry", registry, "--registry", other, "--domain", "spelling")
+    assert "2 environments" in done.stdout
+    args = ["rollout", "--env", "yours/Letters-v0", "--policy", "script:tests.rollouts.answer", "--registry", other]
+    assert llmgym(*args).returncode == 0
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    done = llmgym(
+        "rollout", "--env", "llmgym/Calculater-v0", "--policy", "gpt-4", "--num-tasks", 0, "--temperature", -1,
+        "--set", "sed=1", "--set", "codec", "--set", "responses_create_params.top_k=3",
     )  # fmt: skip
-    assert json.loads(done.stdout)["finished"] == 26, done.stderr
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert all(line.startswith("error: ") for line in lines)
+    for said in (
+        "there is no environment 'llmgym/Calculater-v0'; did you mean llmgym/Calculator-v0", "unknown policy 'gpt-4'",
+        "num_tasks must be at least 1; it is 0", "temperature must be at least 0", "unknown setting 'sed'; did you",
+        "--set takes NAME=VALUE", "top_k",
+    ):  # fmt: skip
+        assert sum(said in line for line in lines) == 1, said
+    assert len(lines) == 7
 
 
-# --- collecting ---------------------------------------------------------------------------------
-
-
-def test_a_run_with_its_summary(tmp_path: Path) -> None:
-    done = rollout("call_tools", tmp_path / "run", "--num-repeats", 2, "--temperature", 0.5)
-    assert done.returncode == 0
-    for part in ("52 of 52 episodes finished", "1.250", "pass@1", "completed 52", "failed  none"):
-        assert part in done.stdout
-    assert "\x1b" not in done.stdout + done.stderr
-    assert re.fullmatch(r"\d\d:\d\d:\d\d episodes 52/52 .*reward 1\.250\n", done.stderr)
-    run = orjson.loads((tmp_path / "run" / "run.json").read_bytes())
-    assert run["identity"]["responses_create_params"]["temperature"] == 0.5
-    again = rollout("call_tools", tmp_path / "run", "--num-repeats", 2, "--temperature", 0.5, "--json")
-    assert json.loads(again.stdout)["finished"] == 52
-    other = rollout("call_tools", tmp_path / "run", "--temperature", 0.7)
-    assert other.returncode == 3
-    assert "holds another run (responses_create_params was" in other.stderr
-
-
-def test_settings_come_from_file_then_set_then_flags(tmp_path: Path) -> None:
-    (tmp_path / "c.yaml").write_text(
-        f"env_ids: [{PLAIN}]\npolicy: script:tests.rollouts.answer\nnum_tasks: 9\nnum_repeats: 9\nseed: 9\n"
-        "responses_create_params: {temperature: 0.2, top_p: 0.9}\n"
-    )
-    flags = ["--set", "num_repeats=2", "--set", "seed=2", "--seed", "1", "--num-tasks", 3, "--temperature", 0.3]
-    done = llmgym("rollout", "--config", tmp_path / "c.yaml", "--output", tmp_path / "run", *flags)
-    assert done.returncode == 0, done.stderr
-    config = orjson.loads((tmp_path / "run" / "run.json").read_bytes())["config"]
-    assert (config["num_tasks"], config["num_repeats"], config["seed"]) == (3, 2, 1)
-    params = config["responses_create_params"]
-    assert (params["temperature"], params["top_p"], params["max_output_tokens"]) == (0.3, 0.9, 256)
-
-
-def test_failures_are_shown(tmp_path: Path) -> None:
-    done = rollout("broken", None, "--num-tasks", 2, "--set", "max_attempts=1")
-    assert "0 of 2 episodes finished" in done.stdout
-    assert done.returncode == 3  # nothing finished
-    assert "failed  policy_error 2" in done.stdout
-    assert "2 episodes failed; with --output DIR the same command runs only them again" in done.stderr
-    done = rollout("moody", tmp_path / "run", "--num-tasks", 26, "--set", "max_attempts=1")
-    assert done.returncode == 1
-    assert re.search(r"\d+ episodes failed; the same command runs them again\n", done.stderr)
-    assert "RuntimeError: no idea" in done.stdout
-
-
-def test_a_full_disk(tmp_path: Path) -> None:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
-
-    done = rollout("call_tools", tmp_path / "run", "--num-repeats", 2, preexec_fn=limit)
-    assert done.returncode == 1
-    assert "error: cannot write" in done.stderr
-    assert "File too large; what was written before is safe" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert (tmp_path / "run" / "rollouts.jsonl").read_bytes().endswith(b"\n")
-    kept = ids(tmp_path / "run")
-    assert 0 < len(kept) < 52
-    done = rollout("call_tools", tmp_path / "run", "--num-repeats", 2)
-    assert done.returncode == 0
-    assert ids(tmp_path / "run") == whole(2)
-
-
-# --- being stopped ------------------------------------------------------------------------------
-
-
-def start(args: list[object], **extra: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "llmgym", *map(str, args)],
-        env=environ(**extra), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def wait_for_lines(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
-    file = folder / "rollouts.jsonl"
-    deadline = time.monotonic() + 30
-    while not file.exists() or file.read_bytes().count(b"\n") < count:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_keeps_what_has_finished(number: signal.Signals, tmp_path: Path) -> None:
-    process = start(command("stuck", tmp_path, "--num-samples-in-parallel", 26))
-    wait_for_lines(tmp_path, 9, process)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 128 + number
-    assert "9 of 26 episodes finished" in out
-    assert "stopping; Ctrl-C again stops at once" in err
-    assert f"stopped with 9 episodes finished; the same command goes on with {tmp_path}" in err
-    assert "Traceback" not in err
-    assert orjson.loads((tmp_path / "summary.json").read_bytes())["finished"] == 9
-    first = (tmp_path / "rollouts.jsonl").read_bytes()
-
-    # The model of a script is its name, so the folder has to believe that "answer" is "stuck".
-    run = orjson.loads((tmp_path / "run.json").read_bytes())
-    run["identity"]["model"] = "tests.rollouts.answer"
-    (tmp_path / "run.json").write_bytes(orjson.dumps(run))
-    assert rollout("answer", tmp_path).returncode == 0
-    assert (tmp_path / "rollouts.jsonl").read_bytes().startswith(first)
-    assert ids(tmp_path) == whole()
-
-
-@pytest.mark.parametrize("script", ["stubborn", "blocked"])
-def test_a_second_ctrl_c_stops_at_once(script: str, tmp_path: Path) -> None:
-    marker = tmp_path / "blocked"
-    process = start(command(script, tmp_path / "run", "--num-samples-in-parallel", 26), BLOCKED=str(marker))
-    if script == "stubborn":
-        wait_for_lines(tmp_path / "run", 1, process)
-    else:
-        deadline = time.monotonic() + 30
-        while not marker.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-    assert process.stderr is not None
-    process.send_signal(signal.SIGINT)
-    while "stopping" not in (line := process.stderr.readline()):
-        assert line, process.poll()
-    time.sleep(0.1)
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 130
-    process.communicate()
-    assert set(ids(tmp_path / "run").values()) <= {1}
-
-
-def test_kill_at_any_moment(tmp_path: Path) -> None:
-    args = command("slow", tmp_path, "--num-repeats", 8, "--num-samples-in-parallel", 8)
-    generator = random.Random(4)
-    file = tmp_path / "rollouts.jsonl"
-    before = b""
-    for _ in range(5):
-        process = start(args)
-        wait_for_lines(tmp_path, before.count(b"\n") + generator.randrange(1, 20), process)
-        time.sleep(generator.random() * 0.02)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        after = file.read_bytes()
-        assert after.startswith(before)
-        before = after[: after.rfind(b"\n") + 1]
-        with file.open("ab") as end:  # what a kill in the middle of a write leaves
-            end.write(b'{"id":"test/Lett'[: generator.randrange(16)])
-    assert llmgym(*args, cwd=ROOT).returncode == 0
-    assert ids(tmp_path) == whole(8)
-    assert orjson.loads((tmp_path / "summary.json").read_bytes())["finished"] == 208
-
-
-def test_two_processes_cannot_share_a_folder(tmp_path: Path) -> None:
-    process = start(command("stuck", tmp_path, "--num-samples-in-parallel", 26))
-    try:
-        wait_for_lines(tmp_path, 9, process)
-        done = rollout("stuck", tmp_path)
-        assert done.returncode == 3
-        assert "is in use: wait for the other run or choose another folder" in done.stderr
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+def test_the_help_s_own_command_works() -> None:
+    done = llmgym("rollout", "--env", "llmgym/Calculator-v0", "--policy", "random", "--json")
+    assert json.loads(done.stdout)["finished"] == 32
+    said = "llmgym/Calculator-v0 makes tasks without end: taking 32; --num-tasks takes others\n"
+    assert done.stderr.startswith(said)
+    assert "taking" not in llmgym("rollout", "--env", PLAIN, "--policy", "script:tests.rollouts.answer").stderr
+    both = ["--env", "llmgym/Calculator-v0", "--env", PLAIN]  # which has 26 tasks
+    done = llmgym("rollout", *both, "--policy", "script:tests.rollouts.answer", "--json")
+    assert json.loads(done.stdout)["finished"] == 52
+    assert "taking 26 of each environment" in done.stderr
