@@ -12,7 +12,9 @@ import yaml
 
 from llmgym.errors import ConfigError
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DEPTH = 64  # levels of YAML: the C loader recurses, and a few ten thousand end the process
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 def read_yaml(path: Path, error: type[ConfigError] = ConfigError) -> tuple[Any, str]:
@@ -30,14 +32,82 @@ def read_yaml(path: Path, error: type[ConfigError] = ConfigError) -> tuple[Any, 
     """
     try:
         text = path.read_text(encoding="utf-8")
-        return yaml.load(text, _LOADER), text
     except OSError as cause:
         raise error(f"cannot read {path}: {cause.strerror}") from None
-    except yaml.MarkedYAMLError as cause:
-        line = cause.problem_mark.line + 1 if cause.problem_mark else 1
-        raise error(f"{path}:{line}: not YAML: {cause.problem}") from None
-    except (yaml.YAMLError, ValueError) as cause:  # ValueError: not UTF-8, or a date such as 2024-13-01
+    except ValueError as cause:
         raise error(f"{path}: not YAML: {cause}") from None
+    return parse_yaml(text, str(path), error), text
+
+
+def parse_yaml(text: str, source: str, error: type[ConfigError] = ConfigError) -> Any:
+    """Read YAML, where each key of a mapping is there once.
+
+    Args:
+        text: The YAML.
+        source: Where it is from; starts the message.
+        error: What is raised where it is wrong.
+
+    Raises:
+        ConfigError: It is not YAML, is nested too deeply, or has a key twice; names source and line.
+    """
+    try:
+        _check_depth(text, source, error)
+        loader = _LOADER(text)
+        try:
+            node = loader.get_single_node()
+            _check_keys(loader, node, source, error)
+            return None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as cause:
+        mark = cause.problem_mark or cause.context_mark
+        raise error(f"{source}:{mark.line + 1 if mark else 1}: not YAML: {cause.problem}") from None
+    except (yaml.YAMLError, ValueError) as cause:  # ValueError: a date such as 2024-13-01
+        raise error(f"{source}: not YAML: {cause}") from None
+
+
+def _check_depth(text: str, source: str, error: type[ConfigError]) -> None:
+    """Count levels, through aliases too; events come one by one, whatever the depth."""
+    open_: list[tuple[str | None, int]] = []  # anchor, and levels inside so far
+    levels: dict[str | None, int] = {}
+    for event in yaml.parse(text, Loader=_LOADER):
+        inside = 0
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_.append((event.anchor, 0))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, inside = open_.pop()
+            levels[anchor] = inside = inside + 1
+        elif isinstance(event, yaml.AliasEvent):
+            inside = levels.get(event.anchor, 0)
+        if open_:
+            anchor, known = open_[-1]
+            open_[-1] = (anchor, max(known, inside))
+        if len(open_) + inside > _DEPTH:
+            raise error(f"{source}:{event.start_mark.line + 1}: nested more than {_DEPTH} levels deep")
+
+
+def _check_keys(loader: Any, root: yaml.Node | None, source: str, error: type[ConfigError]) -> None:
+    """PyYAML takes the last of two equal keys without a word."""
+    waiting: list[Any] = [root]
+    seen: set[int] = set()  # an alias is its anchor's node
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            keys: dict[Any, int] = {}
+            for name, value in node.value:
+                waiting.append(value)
+                if not isinstance(name, yaml.ScalarNode):
+                    continue
+                line = name.start_mark.line + 1
+                key = name.value if name.tag == _MERGE else loader.construct_object(name)
+                if key in keys:
+                    raise error(f"{source}:{line}: the key {name.value!r} is there already, in line {keys[key]}")
+                keys[key] = line
 
 
 @contextmanager

@@ -11,165 +11,22 @@ import difflib
 import importlib.util
 import inspect
 import os
-import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
-import msgspec
-import yaml
 
-from llmgym.errors import RegistryError
-from llmgym.files import read_yaml
+from llmgym.catalogue import EnvEntry, read_registry, wrong_argument
+from llmgym.errors import LLMGymError, RegistryError
+from llmgym.loading import Kind, described, import_named, load, note
 
 if TYPE_CHECKING:
     from llmgym.env import ToolEnv
 
-_ID = re.compile(r"(?P<namespace>[\w-]+)/(?P<name>[A-Z][A-Za-z0-9]*)-v(?P<version>\d+)")
-_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
-
-
-class TaskOrigin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Licence and origin of an environment's tasks."""
-
-    licence: str
-    origin: str
-
-
-class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a variant changes of its environment."""
-
-    summary: str | None = None
-    max_turns: int | None = None
-    kwargs: dict[str, Any] = {}
-
-
-class EnvRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One environment in a registry file; see `EnvEntry` for the fields."""
-
-    id: str
-    entry_point: str
-    summary: str
-    domains: list[str]
-    tasks: TaskOrigin
-    max_turns: int
-    needs: list[str] = []
-    kwargs: dict[str, Any] = {}
-    nondeterministic: bool = False
-    variants: dict[str, Variant] = {}
-
-
-class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A registry file."""
-
-    environments: list[EnvRow]
-
-
-@dataclass(frozen=True, slots=True)
-class EnvEntry:
-    """One registered environment id.
-
-    Attributes:
-        id: Such as `llmgym/Calculator-v0`, or `llmgym/Calculator-easy-v0` for a variant.
-        entry_point: `module:Class`.
-        summary: One line.
-        domains: Tags of what it is about.
-        needs: Extras, or "sandbox", "judge", "network".
-        max_turns: Assistant messages before truncation.
-        kwargs: Arguments of the class.
-        nondeterministic: Whether equal actions may give different results.
-        tasks: Licence and origin of its tasks.
-        base: Id of the environment that it is a variant of, or its own.
-        source: Registry file that it comes from.
-    """
-
-    id: str
-    entry_point: str
-    summary: str
-    domains: tuple[str, ...]
-    needs: tuple[str, ...]
-    max_turns: int
-    kwargs: dict[str, Any]
-    nondeterministic: bool
-    tasks: TaskOrigin
-    base: str
-    source: str
-
-
 _entries: dict[str, EnvEntry] = {}
-
-
-# --- reading ------------------------------------------------------------------------------------
-
-
-def read_registry(path: Path) -> list[EnvEntry]:
-    """Read and check a registry file.
-
-    Raises:
-        RegistryError: With file, line and key of what is wrong.
-    """
-    path = path.resolve()
-    data, text = read_yaml(path, RegistryError)
-    try:
-        rows = msgspec.convert(data, Catalogue).environments
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at ")
-        raise RegistryError(f"{path}:{_line(text, where)}: {where.strip('`') or '$'}: {what}") from None
-    return [entry for index, row in enumerate(rows) for entry in _expand(row, path, text, index)]
-
-
-def _expand(row: EnvRow, path: Path, text: str, index: int) -> Iterator[EnvEntry]:
-    """The entries of an environment and its variants."""
-
-    def fail(key: str, what: str) -> RegistryError:
-        where = f"$.environments[{index}].{key}"
-        return RegistryError(f"{path}:{_line(text, where)}: {where}: {what}")
-
-    match = _ID.fullmatch(row.id)
-    if not match:
-        raise fail("id", f"{row.id!r} is not of the form namespace/CamelCase-v0")
-    if not re.fullmatch(r"[\w.]+:\w+", row.entry_point):
-        raise fail("entry_point", f"{row.entry_point!r} is not of the form package.module:Class")
-    for key, turns in [("", row.max_turns), *((f"variants.{name}.", v.max_turns) for name, v in row.variants.items())]:
-        if turns is not None and turns < 1:
-            raise fail(f"{key}max_turns", f"must be at least 1, is {turns}")
-    base = EnvEntry(
-        row.id, row.entry_point, row.summary, tuple(row.domains), tuple(row.needs), row.max_turns,
-        row.kwargs, row.nondeterministic, row.tasks, row.id, str(path),
-    )  # fmt: skip
-    yield base
-    for name, variant in row.variants.items():
-        if not re.fullmatch(r"[a-z0-9]+", name):
-            raise fail("variants", f"the variant name {name!r} is not lower-case letters and digits")
-        yield replace(
-            base,
-            id=f"{match['namespace']}/{match['name']}-{name}-v{match['version']}",
-            summary=variant.summary or row.summary,
-            max_turns=variant.max_turns or row.max_turns,
-            kwargs=row.kwargs | variant.kwargs,
-        )
-
-
-def _line(text: str, where: str) -> int:
-    """Line of the deepest part of a path such as `$.environments[0].id` that the YAML text has."""
-    node = yaml.compose(text, yaml.SafeLoader)
-    line = node.start_mark.line if node else 0
-    for key, index in _STEP.findall(where):
-        if isinstance(node, yaml.MappingNode):
-            node = next((value for name, value in node.value if name.value == key), None)
-        elif isinstance(node, yaml.SequenceNode) and index and int(index) < len(node.value):
-            node = node.value[int(index)]
-        else:
-            node = None
-        if node is None:
-            break
-        line = node.start_mark.line
-    return line + 1
 
 
 # --- registering --------------------------------------------------------------------------------
@@ -203,16 +60,18 @@ def register_envs(path: str | Path | None = None) -> None:
 
 def _file_of(package: str) -> Path:
     """The registry file of an installed package, which is not imported."""
+    note(package)
     try:
         found = importlib.util.find_spec(package)
-    except Exception as error:  # finding a.b imports a, which may raise anything
-        raise RegistryError(f"cannot import {package}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # finding a.b imports a, which may raise anything
+        raise RegistryError(f"cannot import {package}: {described(error)}") from error
     if found is None or not found.submodule_search_locations:
         raise RegistryError(f"there is no package {package}")
     return Path(found.submodule_search_locations[0]) / "registry.yaml"
 
 
 def _register(entries: list[EnvEntry]) -> None:
+    """Register all entries of a file, or none."""
     for name, count in Counter(entry.id for entry in entries).items():
         if count > 1:
             raise RegistryError(f"{entries[0].source}: {name} is there {count} times")
@@ -220,20 +79,27 @@ def _register(entries: list[EnvEntry]) -> None:
         known = _entries.get(entry.id)
         if known and known.source != entry.source:
             raise RegistryError(f"{entry.source}: {entry.id} is already registered by {known.source}")
-        if known == entry:
-            continue
-        _entries[entry.id] = entry
-        gymnasium.registry.pop(entry.id, None)
-        gymnasium.register(
-            entry.id,
-            entry_point=entry.entry_point,
-            # `make_vec` tells its entry point nothing of the id, so each id has one of its own.
-            vector_entry_point=f"llmgym.vector:{entry.id}",
-            nondeterministic=entry.nondeterministic,
-            # Not max_episode_steps: Gymnasium's TimeLimit cuts an episode off behind the environment's
-            # back, so that it is never verified.
-            kwargs={"max_turns": entry.max_turns, **entry.kwargs},
-        )
+    fresh = [entry for entry in entries if _entries.get(entry.id) != entry]
+    before = {entry.id: gymnasium.registry.pop(entry.id, None) for entry in fresh}
+    try:
+        for entry in fresh:
+            gymnasium.register(
+                entry.id,
+                entry_point=entry.entry_point,
+                # `make_vec` tells its entry point nothing of the id, so each id has one of its own.
+                vector_entry_point=f"llmgym.vector:{entry.id}",
+                nondeterministic=entry.nondeterministic,
+                # Not max_episode_steps: Gymnasium's TimeLimit cuts an episode off behind the environment's
+                # back, so that it is never verified.
+                kwargs={"max_turns": entry.max_turns, **entry.kwargs},
+            )
+    except gymnasium.error.Error as error:  # such as an id without a version beside one with it
+        for name, spec in before.items():
+            gymnasium.registry.pop(name, None)
+            if spec is not None:
+                gymnasium.registry[name] = spec
+        raise RegistryError(f"{entries[0].source}: {error}") from error
+    _entries.update({entry.id: entry for entry in fresh})
 
 
 # --- asking -------------------------------------------------------------------------------------
@@ -267,6 +133,34 @@ def entry(env_id: str) -> EnvEntry:
     raise RegistryError(f"there is no environment {env_id!r}{hint}")
 
 
+def check_id(env_id: str) -> None:
+    """See that an environment is registered; what `module:id` names is known only once the module is imported.
+
+    Raises:
+        RegistryError: There is no such id; suggests near ones.
+    """
+    if ":" not in env_id and env_id not in gymnasium.registry:
+        entry(env_id)
+
+
+def as_env_id(value: Any) -> str:
+    """See that something is an environment's id, and not what people give instead.
+
+    Raises:
+        RegistryError: It is a class, an instance or a function; says what to write.
+    """
+    if isinstance(value, str):
+        return value
+    thing = value if inspect.isclass(value) or inspect.isroutine(value) else type(value)
+    name, module = thing.__name__, thing.__module__
+    what = f"the class {name}" if thing is value and inspect.isclass(value) else f"{value!r:.100}"
+    raise RegistryError(
+        f"an environment is named by its id, not given as {what}: register it by "
+        f"gymnasium.register('mine/{name}-v0', entry_point='{module}:{name}') and write '{module}:mine/{name}-v0', or "
+        "list it in a registry file"
+    )
+
+
 def make_core(env_id: str, **kwargs: Any) -> ToolEnv:
     """Make an environment and take Gymnasium's wrappers off, for drivers of its async core.
 
@@ -275,34 +169,92 @@ def make_core(env_id: str, **kwargs: Any) -> ToolEnv:
         **kwargs: Arguments of the environment's class, over those of the registration.
 
     Raises:
-        RegistryError: The id is unknown, the class cannot be imported or refuses the arguments, or
-            it is no `ToolEnv`.
+        RegistryError: The id is unknown, an argument makes no sense, the class cannot be imported or made, it is no
+            `ToolEnv`, or it is registered with wrappers that the async core would not pass through.
+        LLMGymError: What the constructor raised on purpose, such as `EnvironmentFailure` or `TaskError`.
     """
+    spec = _spec_of(as_env_id(env_id))
+    for name, value in kwargs.items():
+        if what := wrong_argument(name, value):
+            raise RegistryError(f"{env_id}: {name} {what}")
+    if isinstance(spec.entry_point, str):
+        known = _entries.get(spec.id)
+        near = Path(known.source).parent if known else None
+        load(spec.entry_point, f"cannot make {spec.id}: entry point", kind=_MAKER, error=RegistryError, near=near)
+    try:
+        env = gymnasium.make(spec.id, disable_env_checker=True, **kwargs)
+    except LLMGymError:
+        raise
+    except (Exception, SystemExit) as error:  # a constructor is its author's code
+        # Gymnasium writes all arguments after what a TypeError says.
+        said = described(error).replace(_clutter(error), "")
+        raise RegistryError(f"cannot make {spec.id}: {said}") from error
+    return _unwrapped(env, spec.id)
+
+
+_MAKER = Kind("a class of environments", callable)
+
+
+def _spec_of(env_id: str) -> Any:
+    module, _, name = env_id.rpartition(":")
+    if module:
+        import_named(module, f"environment {env_id!r}", error=RegistryError)
+    check_id(name)
+    return gymnasium.registry[name]
+
+
+def _clutter(error: BaseException) -> str:
+    cause = error.__cause__
+    return str(error).removeprefix(str(cause)) if isinstance(error, TypeError) and isinstance(cause, TypeError) else ""
+
+
+def _unwrapped(env: Any, env_id: str) -> ToolEnv:
+    """The environment inside of Gymnasium's own layer; others would act in `make`, and in no driver."""
     from llmgym.env import ToolEnv
 
-    if ":" not in env_id and env_id not in gymnasium.registry:
-        entry(env_id)
-    try:
-        env = gymnasium.make(env_id, disable_env_checker=True, **kwargs).unwrapped
-    except (gymnasium.error.Error, ImportError, AttributeError, TypeError, ValueError) as error:
-        raise RegistryError(f"cannot make {env_id}: {error}") from error
-    if not isinstance(env, ToolEnv):
-        raise RegistryError(f"{env_id} is a {type(env).__name__}, not an llmgym.ToolEnv")
-    return env
+    core = env.unwrapped
+    if not isinstance(core, ToolEnv):
+        raise RegistryError(f"{env_id} is a {type(core).__name__}, not an llmgym.ToolEnv")
+    layer = env
+    while isinstance(layer, gymnasium.Wrapper):
+        if not isinstance(layer, gymnasium.wrappers.OrderEnforcing):
+            name = type(layer).__name__
+            core.close()
+            advice = "max_turns" if isinstance(layer, gymnasium.wrappers.TimeLimit) else "`wrappers` of a run"
+            raise RegistryError(
+                f"{env_id} is registered with the wrapper {name}, which would act in gymnasium.make and not in "
+                f"rollouts: register it without, and use {advice}"
+            )
+        layer = layer.env
+    return core
 
 
 def describe(env_id: str) -> dict[str, Any]:
-    """All that is known of an environment, as JSON data: its entry, documentation, tools and tasks."""
+    """All that is known of an environment, as JSON data: its entry, documentation, tools, tasks and an example."""
     found = entry(env_id)
     env = make_core(found.id)
-    return {
-        **{key: getattr(found, key) for key in ("id", "base", "summary", "entry_point", "max_turns", "kwargs")},
-        "domains": list(found.domains),
-        "needs": list(found.needs),
-        "licence": found.tasks.licence,
-        "origin": found.tasks.origin,
-        "source": found.source,
-        "splits": {split: env.tasks.size(split) for split in env.tasks.splits},
-        "tools": [tool.schema for tool in env.tools.values()],
-        "documentation": inspect.cleandoc(type(env).__doc__ or ""),
-    }
+    try:
+        example = _example(env)
+        return {
+            **{key: getattr(found, key) for key in ("id", "base", "summary", "entry_point", "max_turns", "kwargs")},
+            "domains": list(found.domains),
+            "needs": list(found.needs),
+            "licence": found.tasks.licence,
+            "origin": found.tasks.origin,
+            "source": found.source,
+            "splits": {split: env.tasks.size(split) for split in env.tasks.splits},
+            "tools": [tool.schema for tool in env.tools.values()],
+            "documentation": inspect.cleandoc(type(env).__doc__ or ""),
+            "example": example,
+        }
+    finally:
+        env.close()
+
+
+def _example(env: ToolEnv) -> dict[str, Any]:
+    """The first task of seed 0: its id and its opening, or why there is none."""
+    try:
+        messages, info = env.reset(seed=0)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- its author's code; the rest can be told all the same
+        return {"error": str(error) if isinstance(error, LLMGymError) else described(error)}
+    return {"task_id": info["task_id"], "opening": list(messages)}

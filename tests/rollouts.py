@@ -186,6 +186,11 @@ def call_faults(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Mes
     return assistant("", *calls, tool_call("nothing"))
 
 
+def moody(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> str:
+    """Answer some letters and raise at others."""
+    return answer(messages, tools) if asked(messages) < "m" else broken(messages, tools)
+
+
 def broken(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> str:
     """Raise."""
     raise RuntimeError("no idea")

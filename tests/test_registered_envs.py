@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from llmgym.registry import EnvEntry, list_envs, register_envs
+from llmgym.catalogue import EnvEntry
+from llmgym.registry import list_envs, register_envs
 from llmgym.testing import check_text_env
 
 register_envs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 import pytest
 import yaml
 
 from llmgym import registry
-from llmgym.errors import RegistryError
-from llmgym.registry import describe, entry, list_envs, make_core, read_registry, register_envs
+from llmgym.catalogue import read_registry
+from llmgym.errors import EnvironmentFailure, RegistryError, TaskError
+from llmgym.registry import as_env_id, describe, entry, list_envs, make_core, register_envs
 from tests.rollouts import ROOT, Letters, environ
 
 
@@ -69,6 +72,8 @@ def test_describe_tells_all(tmp_path: Path) -> None:
     assert [tool["function"]["name"] for tool in found["tools"]] == ["shout", "fail"]
     assert found["documentation"].startswith("Answer a letter")
     assert (found["licence"], found["origin"]) == ("CC0-1.0", "the alphabet")
+    assert found["example"]["opening"][0] == {"role": "system", "content": "Be brief."}
+    assert found["example"]["task_id"] in "abcdefghijklmnopqrstuvwxyz"
 
 
 def test_an_unknown_id_suggests_near_ones(tmp_path: Path) -> None:
@@ -100,6 +105,24 @@ def test_an_id_belongs_to_one_file(tmp_path: Path) -> None:
         register_envs(write(tmp_path / "three.yaml", row(id="mine/Twice-v0"), row(id="mine/Twice-v0")))
 
 
+def test_a_file_is_registered_whole_or_not_at_all(tmp_path: Path) -> None:
+    register_envs(write(tmp_path / "one.yaml", row()))
+    gymnasium.register("mine/Bare", entry_point="tests.rollouts:Letters")
+    before, known = dict(registry._entries), dict(gymnasium.registry)
+    bad = [
+        row(id="mine/First-v0"), row(id="mine/Letters-v0", max_turns=9),  # the latter is another file's
+    ], [
+        row(id="mine/First-v0"), row(id="mine/Bare-v0"),  # Gymnasium has one without a version
+    ], [
+        row(id="mine/First-v0"), row(id="mine/Second-v0", max_turns=0),
+    ]  # fmt: skip
+    for number, rows in enumerate(bad):
+        with pytest.raises(RegistryError, match=f"{number}.yaml"):
+            register_envs(write(tmp_path / f"{number}.yaml", *rows))
+        assert registry._entries == before
+        assert gymnasium.registry == known
+
+
 @pytest.mark.parametrize(
     ("fields", "line", "said"),
     [
@@ -108,6 +131,29 @@ def test_an_id_belongs_to_one_file(tmp_path: Path) -> None:
         ({"entry_point": "tests.rollouts.Letters"}, 3, "is not of the form package.module:Class"),
         ({"max_turns": 0}, 7, "$.environments[0].max_turns: must be at least 1, is 0"),
         ({"max_turns": "four"}, 7, "$.environments[0].max_turns: Expected `int`, got `str`"),
+        ({"max_turns": True}, 7, "$.environments[0].max_turns: Expected `int`, got `bool`"),
+        (
+            {"kwargs": {"max_turns": 0}},
+            12,
+            "$.environments[0].kwargs.max_turns: must be a whole number, at least 1; it is 0",
+        ),
+        ({"kwargs": {"max_turns": "many"}}, 12, "kwargs.max_turns: must be a whole number, at least 1; it is 'many'"),
+        (
+            {"kwargs": {"x": 1, "tool_timeout": -1}},
+            13,
+            "kwargs.tool_timeout: must be a finite number of seconds above 0",
+        ),
+        ({"kwargs": {"hook_timeout": "abc"}}, 12, "kwargs.hook_timeout: must be a finite number of seconds above 0"),
+        ({"kwargs": {"hook_timeout": float("inf")}}, 12, "kwargs.hook_timeout: must be a finite number"),
+        ({"kwargs": {"split": 3}}, 12, "kwargs.split: must be the name of a split; it is 3"),
+        ({"kwargs": {"sizes": [1, {"a": float("nan")}]}}, 13, "kwargs.sizes: has nan, which is no JSON number"),
+        (
+            {"kwargs": {"since": datetime.date(2024, 1, 2)}},
+            12,
+            "has a date, which is no JSON; put '2024-01-02' in quotes",
+        ),
+        ({"kwargs": {"names": {1: "a"}}}, 13, "kwargs.names: has the key 1, which is no text"),
+        ({"variants": {"easy": {"kwargs": {"max_turns": -1}}}}, 14, "variants.easy.kwargs.max_turns: must be a whole"),
         ({"domains": "math"}, 5, "$.environments[0].domains: Expected `array`, got `str`"),
         ({"tasks": {"licence": "x"}}, 9, "missing required field `origin`"),
         ({"turns": 3}, 2, "unknown field `turns`"),
@@ -132,6 +178,9 @@ def test_what_is_wrong_is_said_with_file_line_and_key(fields: Any, line: int, sa
         (b"environments: 2024-13-01", "r.yaml: not YAML"),
         (b"", "r.yaml:1: $: Expected `object`, got `null`"),
         (b"- 1", "r.yaml:1: $: Expected `object`, got `array`"),
+        (b"environments: []\nenvironments: []", "r.yaml:2: the key 'environments' is there already, in line 1"),
+        (b"environments: " + b"[" * 80 + b"]" * 80, "r.yaml:1: nested more than 64 levels deep"),
+        (b"environments: &a [*a]", "r.yaml:1"),
         (b"environments: 3", "r.yaml:1: $.environments: Expected `array`, got `int`"),
     ],
 )
@@ -142,18 +191,127 @@ def test_a_file_that_is_no_registry(content: bytes, said: str, tmp_path: Path) -
     assert said in str(error.value)
 
 
+class Failing(Letters):
+    """Cannot be made, as it is told."""
+
+    def __init__(self, *, how: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        match how:
+            case "exit":
+                sys.exit(3)
+            case "type":
+                raise TypeError("neither fish nor fowl")
+            case "system":
+                raise OSError(28, "No space left on device")
+            case "failure":
+                raise EnvironmentFailure("the index is down")
+            case "tasks":
+                raise TaskError("rows.jsonl:3: not JSON")
+        raise RuntimeError("no luck")
+
+
+def clock(**kwargs: Any) -> gymnasium.Env[Any, Any]:
+    """An environment with a wrapper around it."""
+    return gymnasium.wrappers.TimeLimit(Letters(**kwargs), 3)
+
+
+FAILING = {"entry_point": f"{__name__}:Failing"}
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"entry_point": "no_such_module:X"}, "cannot make mine/Letters-v0: .*no_such_module"),
-        ({"entry_point": "tests.rollouts:Nobody"}, "cannot make mine/Letters-v0: .*Nobody"),
+        ({"entry_point": "no_such_module:X"}, "cannot make mine/Letters-v0: .*there is no module 'no_such_module'"),
+        (
+            {"entry_point": "tests.rollouts:Leters"},
+            "cannot make mine/Letters-v0: .*has no 'Leters'; did you mean Letters?",
+        ),
+        ({"entry_point": "tests.rollouts:not_a_function"}, "is of type int, not a class of environments"),
         ({"kwargs": {"size": 1}}, "unexpected keyword argument 'size'"),
+        (
+            FAILING | {"kwargs": {"how": ""}},
+            r"make mine/Letters-v0: RuntimeError: no luck, at .*test_registry\.py:\d+$",
+        ),
+        (FAILING | {"kwargs": {"how": "exit"}}, r"it called sys\.exit\(3\), at .*test_registry\.py:\d+$"),
+        (FAILING | {"kwargs": {"how": "type"}}, r"TypeError: neither fish nor fowl, at .*test_registry\.py:\d+$"),
+        (
+            FAILING | {"kwargs": {"how": "system"}},
+            r"OSError: \[Errno 28\] No space left on device, at .*test_registry\.py",
+        ),
+        (
+            {"entry_point": f"{__name__}:clock"},
+            "registered with the wrapper TimeLimit, .*register it without, and use max_turns",
+        ),
     ],
 )
 def test_an_environment_that_cannot_be_made_is_named(fields: Any, said: str, tmp_path: Path) -> None:
     register_envs(write(tmp_path / "r.yaml", row(**fields)))
     with pytest.raises(RegistryError, match=said):
         make_core("mine/Letters-v0")
+
+
+@pytest.mark.parametrize(("how", "error"), [("failure", EnvironmentFailure), ("tasks", TaskError)])
+def test_what_a_constructor_raises_on_purpose_stays(how: str, error: type[Exception], tmp_path: Path) -> None:
+    register_envs(write(tmp_path / "r.yaml", row(**FAILING, kwargs={"how": how})))
+    with pytest.raises(error, match=r"the index is down|rows\.jsonl:3: not JSON"):
+        make_core("mine/Letters-v0")
+
+
+def test_wrappers_of_a_spec_are_refused(tmp_path: Path) -> None:
+    extra = gymnasium.wrappers.TransformReward.wrapper_spec(func=abs)
+    gymnasium.register("mine/Scaled-v0", entry_point="tests.rollouts:Letters", additional_wrappers=(extra,))
+    with pytest.raises(
+        RegistryError, match=r"wrapper TransformReward, which would act in gymnasium\.make and not in rol"
+    ):
+        make_core("mine/Scaled-v0")
+    gymnasium.register("mine/Clocked-v0", entry_point="tests.rollouts:Letters", max_episode_steps=3)
+    with pytest.raises(RegistryError, match="wrapper TimeLimit"):
+        make_core("mine/Clocked-v0")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("max_turns", value) for value in (0, -1, "many", float("nan"), 2.5, True)]
+    + [("tool_timeout", value) for value in (0, -1, "abc", float("nan"), float("inf"))]
+    + [("hook_timeout", -1), ("split", 3)],
+)
+def test_arguments_that_make_no_sense_are_refused(name: str, value: Any, tmp_path: Path) -> None:
+    register_envs(write(tmp_path / "r.yaml", row()))
+    with pytest.raises(RegistryError, match=f"mine/Letters-v0: {name} must be"):
+        make_core("mine/Letters-v0", **{name: value})
+
+
+def test_arguments_that_make_sense_are_taken(tmp_path: Path) -> None:
+    register_envs(write(tmp_path / "r.yaml", row()))
+    core = make_core("mine/Letters-v0", max_turns=np.int64(3), tool_timeout=1, hook_timeout=None)
+    assert core.max_turns == 3
+
+
+def lookup(country: str) -> str:
+    """No environment."""
+    return country
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (Letters, "as the class Letters: .*entry_point='tests.rollouts:Letters'.*'tests.rollouts:mine/Letters-v0'"),
+        (Letters(), "not given as <.*Letters"),
+        (lookup, "not given as <function lookup"),
+        (None, "not given as None"),
+    ],
+)
+def test_what_is_no_id_is_answered_in_a_line(value: Any, said: str) -> None:
+    with pytest.raises(RegistryError, match=said):
+        as_env_id(value)
+    with pytest.raises(RegistryError, match=said):
+        make_core(value)
+    assert as_env_id("mine/Letters-v0") == "mine/Letters-v0"
+
+
+def test_describe_says_why_there_is_no_example(tmp_path: Path) -> None:
+    register_envs(write(tmp_path / "r.yaml", row(kwargs={"faults": {chr(c): "setup raise" for c in range(97, 123)}})))
+    assert "lost" in describe("mine/Letters-v0")["example"]["error"]
 
 
 def test_an_environment_of_another_kind_is_refused() -> None:
@@ -195,7 +353,8 @@ def test_other_packages_are_registered_and_not_imported(tmp_path: Path) -> None:
     [
         ("absent", "llmgym.envs: there is no package absent"),
         ("absent.envs", "llmgym.envs: cannot import absent.envs: ModuleNotFoundError"),
-        ("odd.envs", "llmgym.envs: cannot import odd.envs: ZeroDivisionError"),
+        ("odd.envs", "llmgym.envs: cannot import odd.envs: ZeroDivisionError: division by zero, at "),
+        ("leaving.envs", "llmgym.envs: cannot import leaving.envs: it called sys.exit(7), at "),
         ("single", "llmgym.envs: there is no package single"),
         ("empty", "llmgym.envs: cannot read"),
     ],
@@ -204,6 +363,8 @@ def test_a_broken_package_gives_a_warning(value: str, said: str, tmp_path: Path)
     plugin(tmp_path, "broken", value)
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "__init__.py").write_text("1 / 0")
+    (tmp_path / "leaving").mkdir()
+    (tmp_path / "leaving" / "__init__.py").write_text("import sys; sys.exit(7)")
     (tmp_path / "single.py").write_text("")
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "__init__.py").write_text("")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from llmgym.cli.rollout import setting
+from llmgym.cli.settings import assign
+from llmgym.cli.verb import verb
 from llmgym.files import writing
 
 app = typer.Typer(no_args_is_help=True, help="Write the files that trainers are configured with.")
@@ -21,12 +22,13 @@ def options() -> None:
     """Write the files that trainers are configured with."""
 
 
-@app.command("verl-config")
 def verl_config(
     output: Annotated[Path | None, _OUTPUT] = None,
-    max_turns: Annotated[int | None, typer.Option(help="Assistant messages per episode (the environment's).")] = None,
+    max_turns: Annotated[
+        int | None, typer.Option(metavar="N", help="Assistant messages per episode (the environment's).")
+    ] = None,
     max_output_tokens: Annotated[
-        int | None, typer.Option(help="Most tokens of one reply (what the episode has left).")
+        int | None, typer.Option(metavar="N", help="Most tokens of one reply (what the episode has left).")
     ] = None,
     drop_failed: Annotated[
         bool,
@@ -46,20 +48,25 @@ def verl_config(
     """
     from llmgym.trainers.verl import agent_loop_config
 
-    settings = dict(map(setting, set_ or ())) | ({} if max_turns is None else {"max_turns": max_turns})
+    settings: dict[str, Any] = {}
+    for text in set_ or ():
+        assign(settings, text)
+    if max_turns is not None:
+        settings["max_turns"] = max_turns
     _write(agent_loop_config(max_output_tokens=max_output_tokens, drop_failed=drop_failed, **settings), output)
 
 
-@app.command("verl-data")
 def verl_data(
     env: Annotated[
         list[str],
         typer.Option(metavar="ID", help="Environment id, such as llmgym/Calculator-v0; may be given again."),
     ],
     output: Annotated[Path, typer.Option(metavar="FILE", help="Parquet file to write.")],
-    num_tasks: Annotated[int | None, typer.Option(help="Tasks of each environment (a whole finite split).")] = None,
-    split: Annotated[str, typer.Option(help="Split of the tasks.")] = "train",
-    seed: Annotated[int, typer.Option(help="Picks the tasks and seeds the environments.")] = 0,
+    num_tasks: Annotated[
+        int | None, typer.Option(metavar="N", help="Tasks of each environment (a whole finite split).")
+    ] = None,
+    split: Annotated[str, typer.Option(metavar="NAME", help="Split of the tasks.")] = "train",
+    seed: Annotated[int, typer.Option(metavar="N", help="Picks the tasks and seeds the environments.")] = 0,
     agent: Annotated[
         str, typer.Option(metavar="NAME", help="Agent loop that runs them: llmgym, or single_turn_agent, tool_agent.")
     ] = "llmgym",
@@ -74,7 +81,6 @@ def verl_data(
     print(f"{rows} tasks in {output}", file=sys.stderr)
 
 
-@app.command("verl-tools")
 def verl_tools(
     env: Annotated[str, typer.Option(metavar="ID", help="Environment id, such as llmgym/Calculator-v0.")],
     output: Annotated[Path | None, _OUTPUT] = None,
@@ -95,3 +101,8 @@ def _write(text: str, output: Path | None) -> None:
         return
     with writing(output) as file:
         file.write_text(text, encoding="utf-8")
+
+
+app.command("verl-config")(verb(verl_config, user_code=True))
+app.command("verl-data")(verb(verl_data, user_code=True))
+app.command("verl-tools")(verb(verl_tools, user_code=True))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from llmgym.cli.verb import verb
+
 app = typer.Typer(no_args_is_help=True, help="Fetch the models that llmgym knows by a short name.")
 
 
@@ -15,11 +17,17 @@ def options() -> None:
     """Fetch the models that llmgym knows by a short name."""
 
 
-@app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="Short name, such as smollm2.")] = "smollm2",
+    name: Annotated[str, typer.Argument(metavar="NAME", hidden=True)] = "smollm2",
 ) -> None:
-    """Download a model, verify it by hash, and print its folder. A model that is there already is only verified."""
+    """Download a model, verify it by hash, and print its folder.
+
+    NAME is its short name (smollm2). A model that is there already is only verified. Models are kept in
+    ~/.cache/llmgym, or where LLMGYM_CACHE says.
+    """
     from llmgym.policies import models
 
     print(models.fetch(name, progress=lambda text: print(text, file=sys.stderr, flush=True)))
+
+
+app.command("fetch")(verb(fetch))

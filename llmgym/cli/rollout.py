@@ -11,15 +11,39 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
-import yaml
 
 from llmgym.cli.output import print_json
 from llmgym.cli.scores import print_summary
-from llmgym.errors import ConfigError
+from llmgym.cli.verb import NOTHING, SOME_FAILED, WRONG, code_of, fail
+from llmgym.errors import ConfigError, LLMGymError
 
 if TYPE_CHECKING:
-    from llmgym.rollout import Collector
+    from llmgym.rollout import Collector, RolloutConfig
+
+ENDLESS_TASKS = 32  # of an environment that makes them without end, where nobody says how many
+
+EXAMPLES = """
+\b
+Policies:
+  smollm2                  a small model, on this machine (the default)
+  transformers:MODEL       a folder or a Hub id, on this machine
+  vllm:MODEL               the same, on vLLM in this process
+  http://HOST:PORT,...     servers of `vllm serve`
+  openai:MODEL             any OpenAI-compatible chat endpoint
+  script:module.function   a Python function of the messages and the tools
+  oracle                   each environment's own solution
+  random                   random calls of the tools
+  human                    you, at this terminal
+\b
+Examples:
+  llmgym rollout --env llmgym/Calculator-mental-v0 --policy oracle
+  llmgym rollout --env llmgym/Calculator-v0 --policy vllm:Qwen/Qwen3-0.6B \\
+      --num-tasks 100 --num-repeats 4 --output runs/first
+  llmgym rollout --config run.yaml --output runs/first \\
+      --set responses_create_params.temperature=0.5
+"""
 
 
 def run(
@@ -30,9 +54,7 @@ def run(
     policy: Annotated[
         str | None,
         typer.Option(
-            metavar="POLICY",
-            help="smollm2 (the default), transformers:MODEL, http://HOST:PORT[,http://...], openai:MODEL, "
-            "script:module.function, human.",
+            metavar="POLICY", help="What answers, such as smollm2 (the default), vllm:MODEL, oracle; see below."
         ),
     ] = None,
     config: Annotated[
@@ -40,24 +62,39 @@ def run(
         typer.Option(metavar="FILE", help="YAML file of settings."),
     ] = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="DIR", help="Run folder, to start or to resume; without it nothing is kept."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Split of the tasks (train).")] = None,
-    seed: Annotated[int | None, typer.Option(help="Picks the tasks and seeds the environments (0).")] = None,
-    num_tasks: Annotated[int | None, typer.Option(help="Tasks of each environment (a whole finite split).")] = None,
-    num_repeats: Annotated[int | None, typer.Option(help="Episodes of each task: a group (1).")] = None,
+    split: Annotated[str | None, typer.Option(metavar="NAME", help="Split of the tasks (train).")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Picks the tasks and seeds the environments (0).")
+    ] = None,
+    num_tasks: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help=f"Tasks of each environment (a whole split; {ENDLESS_TASKS} where tasks have no end)."
+        ),
+    ] = None,
+    num_repeats: Annotated[int | None, typer.Option(metavar="N", help="Episodes of each task: a group (1).")] = None,
     num_samples_in_parallel: Annotated[
         str | None,
-        typer.Option(metavar="INTEGER|auto", help="Episodes that run at once (64); auto goes by the engine's load."),
+        typer.Option(metavar="N|auto", help="Episodes that run at once (64); auto goes by the engine's load."),
     ] = None,
-    max_turns: Annotated[int | None, typer.Option(help="Assistant messages per episode (the environment's).")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Softmax temperature; 0 is greedy (1.0).")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Nucleus mass (1.0).")] = None,
-    max_output_tokens: Annotated[int | None, typer.Option(help="Most tokens of one reply (256).")] = None,
+    max_turns: Annotated[
+        int | None, typer.Option(metavar="N", help="Assistant messages per episode (the environment's).")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(metavar="T", help="Softmax temperature; 0 is greedy (1.0).")
+    ] = None,
+    top_p: Annotated[float | None, typer.Option(metavar="P", help="Nucleus mass (1.0).")] = None,
+    max_output_tokens: Annotated[int | None, typer.Option(metavar="N", help="Most tokens of one reply (256).")] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; the value is YAML. May be given again."),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other setting, dotted where it is inside of another; the value is YAML. May be given again.",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -67,86 +104,121 @@ def run(
     tasks or repeats extend it. Ctrl-C stops and keeps what has finished; a second one stops at once.
     Defaults are in parentheses; flags go over `--set`, and both over `--config`.
     """
-    from llmgym.rollout import Collector, load_config, parse_config
+    from llmgym.cli.settings import read_settings
+    from llmgym.rollout import Collector
 
-    settings: dict[str, Any] = load_config(config) if config else {}
+    if output is not None and not output.strip():
+        raise ConfigError("--output is empty; give a folder, and see that the variable in it is set")
     flags = {
         "env_ids": env, "policy": policy, "split": split, "seed": seed, "num_tasks": num_tasks,
         "num_repeats": num_repeats, "num_samples_in_parallel": _parallel(num_samples_in_parallel),
         "max_turns": max_turns,
     }  # fmt: skip
     sampling = {"temperature": temperature, "top_p": top_p, "max_output_tokens": max_output_tokens}
-    settings |= dict(map(setting, set_ or ())) | {name: value for name, value in flags.items() if value is not None}
-    given = {name: value for name, value in sampling.items() if value is not None}
-    params = settings.get("responses_create_params") or {}
-    if given and isinstance(params, dict):  # `parse_config` says what is wrong where it is something else
-        settings["responses_create_params"] = params | given
-    checked = parse_config(settings, str(config) if config else "flags").check()
-    collector = Collector.from_config(checked, output)
-    summary = _collect(collector, output)
-    if json:
-        print_json(summary)
-    else:
-        print_summary(summary, collector.progress.last_error, output)
-    if summary["failed"] and not summary["finished"]:
-        sys.exit(1)
+    config_ = _with_num_tasks(read_settings(config, set_ or (), flags, sampling))
+    collector = Collector.from_config(config_, output)
+    stopped_by = _collect(collector, output)
+    summary = collector.summary
+    if summary is not None and (stopped_by is None or summary["finished"]):
+        _show(summary, collector.progress.last_error, output, json=json)
+    if stopped_by is not None:
+        sys.exit(128 + stopped_by)
+    assert summary is not None
+    if count := sum(summary["failed"].values()):
+        again = (
+            "the same command runs them again" if output else "with --output DIR the same command runs only them again"
+        )
+        print(f"{count} episode{'' if count == 1 else 's'} failed; {again}", file=sys.stderr)
+        sys.exit(SOME_FAILED if summary["finished"] else NOTHING)
 
 
 def _parallel(text: str | None) -> int | str | None:
-    if text is None or text == "auto":
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigError(f"--num-samples-in-parallel takes a whole number or auto, not {text!r}") from None
+    """A number where it is one; what is neither that nor "auto" is refused with the other settings."""
+    return int(text) if text is not None and text.lstrip("-").isdecimal() else text
 
 
-def setting(text: str) -> tuple[str, Any]:
-    """Read NAME=VALUE, where the value is YAML.
+def _with_num_tasks(config: RolloutConfig) -> RolloutConfig:
+    """The same, with a number of tasks where an environment makes them without end and none was given."""
+    from llmgym.rollout.instances import Instances
 
-    Raises:
-        ConfigError: It is something else.
+    if config.num_tasks is not None:
+        return config
+    sizes: dict[str, int | None] = {}
+    for env in config.environments:
+        instances = Instances(env, max_turns=config.max_turns, split=config.split, models=config.models)
+        try:
+            sizes[instances.id] = instances.source.size(config.split)
+        finally:
+            instances.close()
+    endless = [env_id for env_id, size in sizes.items() if size is None]
+    if not endless:
+        return config
+    number = min([ENDLESS_TASKS, *(size for size in sizes.values() if size is not None)])
+    of_each = " of each environment" if len(sizes) > 1 else ""
+    print(f"{endless[0]} makes tasks without end: taking {number}{of_each}; --num-tasks takes others", file=sys.stderr)
+    return msgspec.structs.replace(config, num_tasks=number)
+
+
+def _collect(collector: Collector, output: str | None) -> int | None:
+    """Run the collector; the first Ctrl-C or SIGTERM ends it in order, another Ctrl-C at once.
+
+    Returns:
+        The signal that stopped it, if any.
     """
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ConfigError(f"--set takes NAME=VALUE, not {text!r}")
-    try:
-        return name, yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"--set {name}: not YAML: {error}") from None
-
-
-def _collect(collector: Collector, output: Path | None) -> dict[str, Any]:
-    """Run the collector; Ctrl-C ends it in order, a second one at once."""
     from llmgym.rollout.progress import show_progress
 
-    async def collect() -> dict[str, Any]:
+    stopped: list[int] = []
+
+    async def collect() -> None:
         running = asyncio.current_task()
         assert running is not None
-        with _interruptible(running):
+        with _interruptible(running, stopped):
             async with show_progress(lambda: collector.progress):
-                return await collector.collect()
+                await collector.collect()
 
+    progress = collector.progress
     try:
-        return asyncio.run(collect())
+        asyncio.run(collect())
     except (asyncio.CancelledError, KeyboardInterrupt):
         kept = f"; the same command goes on with {output}" if output else ""
         print(f"stopped with {collector.progress.finished} episodes finished{kept}", file=sys.stderr)
-        sys.exit(130)
+        return stopped[0] if stopped else signal.SIGINT
+    except LLMGymError as error:
+        progress = collector.progress
+        some = progress.finished + progress.resumed > 0 and code_of(error) != WRONG
+        fail(error, SOME_FAILED if some else None)
+    return None
 
 
 @contextmanager
-def _interruptible(running: asyncio.Task[Any]) -> Generator[None]:
-    """Let Ctrl-C cancel a task, and a second one end the process, even where the event loop is blocked."""
+def _interruptible(running: asyncio.Task[Any], stopped: list[int]) -> Generator[None]:
+    """Let signals cancel a task, and a second Ctrl-C end the process, even where the event loop is blocked.
+
+    Args:
+        running: The task.
+        stopped: Gets the number of the signal that came first.
+    """
     loop = asyncio.get_running_loop()
 
     def stop(number: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        if stopped:  # schedulers send SIGTERM several times, and SIGKILL where they mean it
+            if number == signal.SIGINT:
+                os._exit(128 + signal.SIGINT)
+            return
+        stopped.append(number)
         os.write(2, b"\nstopping; Ctrl-C again stops at once\n")  # a handler must not print: streams have locks
         loop.call_soon_threadsafe(running.cancel)
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _show(summary: dict[str, Any], error: str | None, output: str | None, *, json: bool) -> None:
+    if json:
+        print_json(summary)
+    else:
+        print_summary(summary, error, output)

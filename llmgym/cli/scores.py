@@ -9,7 +9,7 @@ from typing import Any
 from llmgym.cli.output import print_table
 
 
-def print_summary(summary: Mapping[str, Any], error: str | None, output: Path | None) -> None:
+def print_summary(summary: Mapping[str, Any], error: str | None, output: Path | str | None) -> None:
     """Print a summary for a person.
 
     Args:
@@ -17,16 +17,18 @@ def print_summary(summary: Mapping[str, Any], error: str | None, output: Path | 
         error: What the last failure was.
         output: Run folder.
     """
-    scores: Mapping[str, Any] = summary.get("environments") or {"all": summary}
-    rows = [[name, *_score_cells(score)] for name, score in scores.items()]
-    if len(rows) > 1:
-        rows.append(["all", *_score_cells(summary)])
+    scores = dict(summary.get("environments") or {"all": summary})
+    if len(scores) > 1:
+        scores["all"] = summary
     of = "" if summary["planned"] is None else f" of {summary['planned']}"
     print_table(
         f"{summary['finished']}{of} episodes finished",
-        ["environment", "scored", "unscored", "mean reward", "95% interval", "pass@k"],
-        rows,
+        ["environment", "scored", "unscored", "mean reward", "95% interval"],
+        [[name, *_score_cells(score)] for name, score in scores.items()],
     )
+    if most := max((_passes(score) for score in scores.values()), key=len):
+        columns = ["environment", "tasks", *(f"pass@{p['k']}" for p in most)]
+        print_table("", columns, [[name, *_pass_cells(score, len(most))] for name, score in scores.items()])
     tokens, wall_s = summary["tokens"], summary["timings"]["session_wall_s"]
     print(f"statuses  {_counts(summary['statuses'])}   failed  {_failures(summary['failures'])}")
     print(f"tokens    {tokens['sampled']:,} sampled, {tokens['context']:,} context; {summary['turns']:,} turns")
@@ -48,8 +50,19 @@ def _score_cells(score: Mapping[str, Any]) -> list[str]:
     reward = score["reward"]
     mean = "-" if reward["mean"] is None else _number(reward["mean"])
     interval = "-" if reward["low"] is None else f"{_number(reward['low'])} .. {_number(reward['high'])}"
-    passes = [f"@{p['k']} {p['value']:.3f} ({p['tasks']} tasks)" for p in score["pass_at_k"] if p["value"] is not None]
-    return [str(score["scored"]), str(score["unscored"]), mean, interval, "  ".join(passes) or "-"]
+    return [str(score["scored"]), str(score["unscored"]), mean, interval]
+
+
+def _passes(score: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [p for p in score["pass_at_k"] if p["value"] is not None]
+
+
+def _pass_cells(score: Mapping[str, Any], columns: int) -> list[str]:
+    """Tasks, and pass@k for each k; tasks that had fewer episodes are said where there are some."""
+    passes = _passes(score)
+    tasks = passes[0]["tasks"] if passes else 0
+    cells = [f"{p['value']:.3f}" + (f" ({p['tasks']})" if p["tasks"] != tasks else "") for p in passes]
+    return [str(tasks), *cells, *["-"] * (columns - len(cells))]
 
 
 def _number(value: float) -> str:

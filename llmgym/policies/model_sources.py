@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from llmgym.errors import MissingExtraError, ModelCacheError, PolicyUnavailable
+from llmgym.errors import ConfigError, MissingExtraError, ModelCacheError, PolicyUnavailable
 
 _HUB_TIMEOUT = 5.0
 _PIP_TIMEOUT = 1800.0
@@ -77,6 +77,46 @@ class HubSource:
         for name, path in found:
             shutil.copyfile(path, target / name)
             _expect_hash(target / name, self.files[name])
+
+
+def on_hub(name: str) -> Path | str:
+    """See that a model of the Hub can be had, with one question; libraries that load models ask for minutes.
+
+    Args:
+        name: Hub id.
+
+    Returns:
+        The id; or, where the Hub cannot be reached, the folder of what was downloaded before.
+
+    Raises:
+        ConfigError: It is no id of the Hub.
+        PolicyUnavailable: The Hub cannot be reached, and there is no such folder.
+    """
+    try:
+        import huggingface_hub
+    except ImportError:
+        return name  # what loads it says which extra is missing
+    hub: Any = huggingface_hub  # partly typed
+    try:
+        hub.HfApi().model_info(name, timeout=_HUB_TIMEOUT)
+    except hub.errors.HFValidationError as error:
+        raise ConfigError(f"{name!r} is neither a folder nor an id of the Hub: {error}") from None
+    except Exception as error:  # noqa: BLE001 -- libraries of its network raise what they like
+        if getattr(error, "response", None) is not None:  # the Hub answered: the loader reports that well
+            return name
+        try:
+            return Path(hub.snapshot_download(name, local_files_only=True))
+        except Exception as absent:
+            raise PolicyUnavailable(
+                f"the Hugging Face Hub cannot be asked for {name!r} ({first_line(error)}), and it was not downloaded "
+                "before; connect, or name a local folder"
+            ) from absent
+    return name
+
+
+def first_line(error: Exception) -> str:
+    """What was raised, in a line."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 @dataclass(frozen=True, slots=True)

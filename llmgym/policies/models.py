@@ -10,12 +10,14 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from llmgym.errors import ConfigError, MissingExtraError, ModelCacheError, PolicyUnavailable
-from llmgym.policies.model_sources import HubSource, Progress, Source, WheelSource, hash_of
+from llmgym.policies.model_sources import HubSource, Progress, Source, WheelSource, first_line, hash_of, on_hub
 
 MANIFEST = "llmgym-manifest.json"
 
@@ -73,7 +75,22 @@ MODELS: dict[str, ModelInfo] = {SMOLLM2.name: SMOLLM2}
 def cache_dir() -> Path:
     """Return the folder of cached models: `$LLMGYM_CACHE/models`, or `~/.cache/llmgym/models`."""
     root = os.environ.get("LLMGYM_CACHE")
-    return (Path(root).expanduser() if root else Path.home() / ".cache" / "llmgym") / "models"
+    try:
+        return (Path(root).expanduser() if root else Path.home() / ".cache" / "llmgym") / "models"
+    except RuntimeError as error:
+        raise ConfigError(f"there is no folder for models: {error}; set LLMGYM_CACHE to one") from None
+
+
+@contextmanager
+def _writing(folder: Path) -> Generator[None]:
+    """Say what to do where the cache cannot be used."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"cannot use the model cache {folder}: {error.strerror or error}; set LLMGYM_CACHE to a folder that can be "
+            "written"
+        ) from error
 
 
 def resolve(name: str) -> Path | str:
@@ -89,17 +106,39 @@ def resolve(name: str) -> Path | str:
         The folder, or the Hub id as it was given.
 
     Raises:
-        PolicyUnavailable: A short name is not cached and no source can be reached.
+        ConfigError: A path leads to no folder, or the cache cannot be used.
+        PolicyUnavailable: A short name is not cached and no source can be reached, or the Hub cannot be and has not
+            been asked for the model before.
     """
     if name not in MODELS:
-        path = Path(name).expanduser()
-        return path if path.is_dir() else name
+        path = check_folder(name)
+        return path if path is not None else on_hub(name)
     folder = cache_dir() / name
     try:
         _check(folder, hash_up_to=_HASHED_AT_LOAD)
     except ModelCacheError:
         return fetch(name)
     return folder
+
+
+def check_folder(name: str) -> Path | None:
+    """The folder that a model's name leads to; None where it is a name of the Hub, or a short one.
+
+    Raises:
+        ConfigError: It is a path, and there is no folder.
+    """
+    try:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            return path
+    except (OSError, RuntimeError, ValueError) as error:  # too long, ~nobody, a null byte
+        raise ConfigError(f"{name!r} is no folder: {error}") from None
+    if name.startswith(("/", "./", "../", "~")) or name.endswith("/") or name.count("/") > 1 or path.exists():
+        what = "is no folder" if path.exists() else "is not there"
+        raise ConfigError(
+            f"the folder {str(path)!r} {what}; a model is a folder with a config.json, or a Hub id ORG/NAME"
+        )
+    return None
 
 
 def verify(path: Path) -> None:
@@ -122,7 +161,7 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
         The folder.
 
     Raises:
-        ConfigError: There is no such short name.
+        ConfigError: There is no such short name, or the cache cannot be used.
         MissingExtraError: The `transformers` extra is not installed.
         PolicyUnavailable: No source worked; the message says why for each.
     """
@@ -135,8 +174,9 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
 
     say = progress or _say_nothing
     folder = cache_dir() / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / f".{name}.lock"):
+    with _writing(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    with _writing(folder.parent), FileLock(folder.parent / f".{name}.lock"):
         if folder.exists():
             try:
                 verify(folder)
@@ -168,8 +208,8 @@ def _build(model: ModelInfo, folder: Path, say: Progress) -> None:
             except MissingExtraError:
                 raise
             except Exception as error:  # noqa: BLE001  the libraries behind a source raise anything
-                causes.append(f"{source.label}: {_first_line(error)}")
-                say(f"{source.label} did not work: {_first_line(error)}")
+                causes.append(f"{source.label}: {first_line(error)}")
+                say(f"{source.label} did not work: {first_line(error)}")
                 continue
             _write_manifest(made, model, source.label)
             if folder.exists():
@@ -181,10 +221,6 @@ def _build(model: ModelInfo, folder: Path, say: Progress) -> None:
         f"cannot fetch {model.name}: {'; '.join(causes)}. Connect to the Hub or to PyPI, or set LLMGYM_CACHE to a "
         f"folder that holds models/{model.name}"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 def _write_manifest(folder: Path, model: ModelInfo, source: str) -> None:

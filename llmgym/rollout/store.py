@@ -108,20 +108,27 @@ class RunStore:
             index.missing.clear()
         return index
 
-    def confirm(self, identity: dict[str, Any], planned: int | None = None) -> None:
+    @property
+    def has_history(self) -> bool:
+        """Whether earlier sessions finished any episode."""
+        return bool(self.records or self._index.retired)
+
+    def confirm(self, identity: dict[str, Any] | None, planned: int | None = None) -> None:
         """Say the rest of what makes two runs the same, which is known only once the policy runs.
 
         Args:
-            identity: Compared with what the folder has, or added to it.
+            identity: Compared with what the folder has, or added to it; None where the policy need not run.
             planned: Episodes that the run is to hold, for the record; None where there is no end.
 
         Raises:
             StoreError: It differs, or cannot be written.
         """
-        identity = as_json(identity)
-        if self.description.confirmed is not None:
-            check_same(self.path, self.description.confirmed, identity)
-        self.description.confirmed, self.description.planned = identity, planned
+        if identity is not None:
+            identity = as_json(identity)
+            if self.description.confirmed is not None:
+                check_same(self.path, self.description.confirmed, identity)
+            self.description.confirmed = identity
+        self.description.planned = planned
         self.description.write(self.path)
 
     def append(self, *trajectories: Trajectory) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from llmgym.env import ToolEnv
-from llmgym.errors import ConfigError
+from llmgym.errors import ConfigError, LLMGymError
+from llmgym.loading import Kind, described, load
 from llmgym.wrappers.base import AnyToolEnv, RewardPart, ToolWrapper
 from llmgym.wrappers.record import EpisodeStatistics, RecordTranscript
 from llmgym.wrappers.reward import FormatReward, ScaleReward, ToolPenalty
-from llmgym.wrappers.tasks import FilterTasks, load
+from llmgym.wrappers.tasks import FilterTasks
 
 __all__ = [
     # reward
@@ -28,6 +29,7 @@ __all__ = [
     "AnyToolEnv",
     # by name
     "WRAPPERS",
+    "find_wrapper",
     "wrap",
 ]
 
@@ -49,12 +51,31 @@ def wrap(env: ToolEnv, wrappers: Iterable[tuple[str, dict[str, Any]]]) -> AnyToo
     """
     wrapped: AnyToolEnv = env
     for name, arguments in wrappers:
-        cls = WRAPPERS.get(name) or (load(name, "wrapper") if ":" in name else None)
-        if not (isinstance(cls, type) and issubclass(cls, ToolWrapper)):
-            known = ", ".join(WRAPPERS)
-            raise ConfigError(f"there is no wrapper {name!r}; there is {known}, or module:Class of a ToolWrapper")
+        cls = find_wrapper(name)
         try:
             wrapped = cls(wrapped, **arguments)
-        except TypeError as error:
-            raise ConfigError(f"wrapper {name}: {error}") from error
+        except LLMGymError:
+            raise
+        except (Exception, SystemExit) as error:  # its constructor may be the user's code
+            raise ConfigError(f"wrapper {name}: {described(error)}") from error
     return wrapped
+
+
+def find_wrapper(name: str) -> type[ToolWrapper]:
+    """The class of a wrapper: by its name in `WRAPPERS`, or "module:Class".
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if name in WRAPPERS:
+        return WRAPPERS[name]
+    if ":" not in name and "." not in name:
+        known = ", ".join(WRAPPERS)
+        raise ConfigError(f"there is no wrapper {name!r}; there is {known}, or module:Class of a ToolWrapper")
+    return load(name, "wrapper", kind=_WRAPPER)
+
+
+_WRAPPER = Kind(
+    "a subclass of llmgym.wrappers.ToolWrapper",
+    lambda found: isinstance(found, type) and issubclass(found, ToolWrapper),
+)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import gymnasium
 
 from llmgym.errors import ConfigError, TaskError
+from llmgym.loading import FUNCTION, described, load
 from llmgym.tasks import Task, TaskSet, stable_hash
 from llmgym.wrappers.base import ToolWrapper
 
@@ -23,13 +22,18 @@ class FilterTasks(ToolWrapper):
         env: The environment.
         metadata: Value, or list of allowed values, of fields of the tasks' metadata.
         predicate: "module:function" of a task that says whether to keep it.
+
+    Raises:
+        ConfigError: The metadata is no mapping, or there is no such function.
     """
 
     def __init__(
         self, env: gymnasium.Env[Any, Any], metadata: dict[str, Any] | None = None, predicate: str | None = None
     ) -> None:
         super().__init__(env, metadata=metadata, predicate=predicate)
-        keep = load(predicate, "FilterTasks: predicate") if predicate else None
+        if metadata is not None and not isinstance(metadata, dict):
+            raise ConfigError(f"FilterTasks: metadata maps names to values; it is {metadata!r:.100}")
+        keep = load(predicate, "FilterTasks: predicate", kind=FUNCTION) if predicate else None
         # The core draws tasks by itself, so the set is put into it.
         core: Any = self.unwrapped
         core.draw_from(FilteredTasks(core.task_set, metadata or {}, keep))
@@ -48,7 +52,12 @@ class FilteredTasks(TaskSet):
             value = task.metadata.get(name)
             if value != wanted and not (isinstance(wanted, list) and value in wanted):
                 return False
-        return self._keep is None or bool(self._keep(task))
+        if self._keep is None:
+            return True
+        try:
+            return bool(self._keep(task))
+        except (Exception, SystemExit) as error:  # the predicate is the user's code
+            raise TaskError(f"FilterTasks: the predicate failed for task {task.id}: {described(error)}") from error
 
     def _kept(self, split: str, seed: int = 0, scope: str = "") -> list[int]:
         """Places in the plan of a finite split whose tasks are kept."""
@@ -89,19 +98,3 @@ class FilteredTasks(TaskSet):
     def get(self, task_id: str) -> Task:
         """See `TaskSet.get`; of the whole set."""
         return self._all.get(task_id)
-
-
-@cache
-def load(name: str, what: str) -> Any:
-    """What "module:attribute" names.
-
-    Raises:
-        ConfigError: There is no such thing; starts with `what`.
-    """
-    module, colon, attribute = name.partition(":")
-    try:
-        if not colon:
-            raise ImportError("it is not of the form module:name")
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{what} {name!r}: {error}") from None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+import sys
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from llmgym.errors import ConfigError, ModelCacheError, PolicyUnavailable
 from llmgym.policies import models
 from llmgym.policies.model_sources import HubSource, Progress, WheelSource
 from llmgym.policies.models import MANIFEST, fetch, resolve, verify
+from tests.rollouts import environ
 
 LARGE = (8 << 20) + 1  # just over what is hashed at load
 
@@ -150,9 +153,78 @@ def test_no_source_at_all(cache: Path, sources: list[str], monkeypatch: pytest.M
 
 def test_names(tmp_path: Path, sources: list[str]) -> None:
     assert resolve(str(tmp_path)) == tmp_path
-    assert resolve("org/some-model") == "org/some-model"
     with pytest.raises(ConfigError, match=r"no model is called 'gpt-7'.*smollm2"):
         fetch("gpt-7")
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "./nothing", "../nothing", "a/b/c", "nothing/", "~/no/such"])
+def test_a_folder_that_is_not_there(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"is not there; a model is a folder|is no folder"):
+        resolve(name)
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A Hub that knows one model."""
+
+    def do_GET(self) -> None:
+        body = b'{"id": "org/known", "modelId": "org/known"}' if self.path == "/api/models/org/known" else b"{}"
+        self.send_response(200 if len(body) > 2 else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+def resolved(name: str, folder: Path, **extra: str) -> str:
+    """What a process of its own makes of a name: its settings of the Hub are read at import."""
+    code = (
+        "import sys; from llmgym.errors import LLMGymError; from llmgym.policies.models import resolve\n"
+        "try: print(resolve(sys.argv[1]))\n"
+        "except LLMGymError as error: print(type(error).__name__, error)"
+    )
+    env = environ(HF_HUB_CACHE=str(folder), HF_TOKEN="", **extra)
+    command = [sys.executable, "-c", code, name]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+
+def test_the_hub_is_asked_once_and_its_absence_said_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    there = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}"}
+    away = {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    try:
+        assert resolved("org/known", tmp_path, **there) == "org/known"
+        assert resolved("org/unknown", tmp_path, **there) == "org/unknown"  # what loads it reports what the Hub says
+    finally:
+        server.shutdown()
+        server.server_close()
+    for settings in (away, {"HF_HUB_OFFLINE": "1"}):
+        said = resolved("org/known", tmp_path, **settings)
+        assert said.startswith("PolicyUnavailable the Hugging Face Hub cannot be asked for 'org/known' (")
+        assert said.endswith("and it was not downloaded before; connect, or name a local folder")
+    assert resolved("not an id?", tmp_path, **away).startswith("ConfigError 'not an id?' is neither a folder nor an id")
+    # What was downloaded before is used without the Hub.
+    snapshot = tmp_path / "models--org--known" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("abc")
+    (snapshot / "config.json").write_text("{}")
+    assert resolved("org/known", tmp_path, **away) == str(snapshot)
+
+
+@pytest.mark.parametrize("where", ["a file", "below a file", "no folder of the user's"])
+def test_a_cache_that_cannot_be_used_is_said(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    if where.startswith("no"):
+        monkeypatch.setenv("LLMGYM_CACHE", "~nobody-of-that-name/cache")
+    else:
+        monkeypatch.setenv("LLMGYM_CACHE", str(tmp_path / "file" / "models" if "below" in where else tmp_path / "file"))
+    for ask in (fetch, resolve):
+        with pytest.raises(ConfigError, match="set LLMGYM_CACHE to"):
+            ask("smollm2")
 
 
 @pytest.mark.parametrize(

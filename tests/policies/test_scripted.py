@@ -11,7 +11,8 @@ import pytest
 from llmgym.errors import ConfigError, PolicyError
 from llmgym.messages import assistant, tool_call, user
 from llmgym.policies import ChatPolicy, Sampling, TokenPolicy, make_policy
-from llmgym.policies.scripted import HumanPolicy, ScriptedPolicy, read_line
+from llmgym.policies.scripted import ScriptedPolicy
+from tests import rollouts
 from tests.rollouts import slow
 
 TOOL: Any = {"type": "function", "function": {"name": "add", "description": "", "parameters": {}}}
@@ -52,11 +53,11 @@ async def test_a_function_is_found_by_its_path() -> None:
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("nothing", "there is no function 'nothing'"),
-        ("no_such_module.f", "there is no function 'no_such_module.f': No module named 'no_such_module'"),
-        ("tests.rollouts.nobody", "there is no function 'tests.rollouts.nobody'"),
-        ("tests.rollouts.not_a_function", "'tests.rollouts.not_a_function' is a int, not a function"),
-        ("torn_script.f", "cannot import torn_script: SyntaxError"),
+        ("nothing", "script 'nothing': write module:name or module.name"),
+        ("no_such_module.f", "script 'no_such_module.f': there is no module 'no_such_module'"),
+        ("tests.rollouts.nobody", "rollouts.py has no 'nobody'"),
+        ("tests.rollouts.not_a_function", "'tests.rollouts.not_a_function' is of type int, not a function"),
+        ("torn_script.f", "cannot import torn_script: SyntaxError: invalid syntax, at "),
     ],
 )
 def test_a_path_to_nothing_is_named(path: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,6 +66,23 @@ def test_a_path_to_nothing_is_named(path: str, said: str, tmp_path: Path, monkey
     with pytest.raises(ConfigError) as error:
         make_policy(f"script:{path}")
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "script", [lambda: "x", lambda messages: "x", lambda a, b, c: "x", lambda *, messages, tools: "x"]
+)
+def test_a_function_of_something_else_is_refused(script: Any) -> None:
+    with pytest.raises(ConfigError, match="is called with the messages and the tools, but"):
+        ScriptedPolicy(script)
+
+
+async def test_anything_that_can_be_called_so_is_a_script() -> None:
+    class Speaker:
+        def __call__(self, messages: Any, tools: Any = ()) -> str:
+            return "A"
+
+    assert (await say(ScriptedPolicy(Speaker()))).message == assistant("A")
+    assert ScriptedPolicy(Speaker()).name.endswith("Speaker")
 
 
 @pytest.mark.parametrize("reply", [3, None, {"role": "user", "content": "hi"}, {"content": 3}])
@@ -76,33 +94,13 @@ async def test_what_is_no_message_is_a_policy_error(reply: Any) -> None:
 async def test_what_a_function_raises_is_a_policy_error() -> None:
     with pytest.raises(PolicyError, match=r"script:tests\.rollouts\.broken: RuntimeError: no idea"):
         await say(ScriptedPolicy("tests.rollouts.broken"))
+    with pytest.raises(PolicyError, match=rf"no idea, at {rollouts.__file__}:\d+$"):
+        await say(ScriptedPolicy("tests.rollouts:broken"))
 
 
-async def test_a_person_writes_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("builtins.input", lambda prompt: 'add {"a":1}')
-    assert (await say(HumanPolicy())).message == assistant("", tool_call("add", a=1))
+async def test_a_function_that_ends_the_process_is_a_policy_error() -> None:
+    def leave(messages: Any, tools: Any) -> str:
+        raise SystemExit(3)
 
-    def end(prompt: str) -> str:
-        raise EOFError
-
-    monkeypatch.setattr("builtins.input", end)
-    with pytest.raises(PolicyError, match="the input has ended"):
-        await say(HumanPolicy())
-
-
-async def test_a_person_sees_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
-    prompts: list[str] = []
-    monkeypatch.setattr("builtins.input", lambda prompt: prompts.append(prompt) or "ok")
-    messages = [user("old"), assistant("hm"), user("new"), user("newer")]
-    await HumanPolicy().chat(messages, [], Sampling(), request_id="r", session_id="s")
-    assert "old" not in prompts[0]
-    assert prompts[0].index("new") < prompts[0].index("newer") < prompts[0].index("> ")
-
-
-def test_lines_are_text_or_calls() -> None:
-    assert read_line("add", {"add"}) == assistant(
-        "", {"type": "function", "function": {"name": "add", "arguments": "{}"}}
-    )
-    assert read_line("  add {broken ", {"add"})["tool_calls"][0]["function"]["arguments"] == "{broken"  # type: ignore[typeddict-item]
-    assert read_line("adding things", {"add"}) == assistant("adding things")
-    assert read_line("", {"add"}) == assistant("")
+    with pytest.raises(PolicyError, match=r"it called sys\.exit\(3\), at .*test_scripted"):
+        await say(ScriptedPolicy(leave))

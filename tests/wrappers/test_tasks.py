@@ -19,6 +19,11 @@ def is_even(task: Task) -> bool:
     return task.answer % 2 == 0
 
 
+def is_broken(task: Task) -> bool:
+    """Raise."""
+    raise KeyError("lost")
+
+
 def is_negative(task: Task) -> bool:
     """Never."""
     return task.answer < 0
@@ -73,6 +78,11 @@ def test_a_finite_split_is_gone_through_once(rows: Path, metadata: dict[str, Any
         assert sorted(map(int, half)) == sorted(ids)
     assert {int(task.id) for task in drawn(env)} <= ids
     assert env.tasks.get("1").id == "1"
+
+
+def test_a_predicate_that_raises_is_named() -> None:
+    with pytest.raises(TaskError, match=r"failed for task train-.*: KeyError: 'lost', at .*test_tasks\.py:\d+"):
+        FilterTasks(Adder(), predicate=f"{__name__}.is_broken").reset(seed=0)
 
 
 def test_filters_add_up_and_an_empty_one_says_so(rows: Path) -> None:

@@ -119,6 +119,14 @@ def test_a_wrapper_needs_a_tool_env_inside() -> None:
         ToolPenalty(gymnasium.make("CartPole-v1"))
 
 
+class Broken(ToolWrapper):
+    """Cannot be made."""
+
+    def __init__(self, env: Any) -> None:
+        super().__init__(env)
+        raise KeyError("lost")
+
+
 def test_wrappers_by_name() -> None:
     env = wrap(Adder(), [("ScaleReward", {"scale": 2.0}), (f"{__name__}:Shout", {})])
     env.reset(seed=0)
@@ -129,12 +137,15 @@ def test_wrappers_by_name() -> None:
     ("name", "arguments", "why"),
     [
         ("Penalty", {}, "there is no wrapper 'Penalty'; there is ScaleReward, .*or module:Class"),
-        ("nowhere:Penalty", {}, "wrapper 'nowhere:Penalty': No module named 'nowhere'"),
-        ("gymnasium.wrappers:TimeLimit", {}, "there is no wrapper"),
+        ("nowhere:Penalty", {}, "wrapper 'nowhere:Penalty': there is no module 'nowhere'"),
+        ("gymnasium.wrappers:TimeLimit", {}, "is the class TimeLimit, not a subclass of llmgym.wrappers.ToolWrapper"),
+        (f"{__name__}:Broken", {}, r"wrapper .*:Broken: KeyError: 'lost', at .*test_wrappers\.py:\d+"),
+        ("FilterTasks", {"metadata": 5}, "metadata maps names to values; it is 5"),
+        ("FilterTasks", {"predicate": "math:pi"}, "is of type float, not a function"),
         ("ToolPenalty", {"per_cal": 1}, "wrapper ToolPenalty: .*'per_cal'"),
         ("FormatReward", {"pattern": "("}, "no regular expression"),
         ("ScaleReward", {"low": 2, "high": 1}, "low must be at most high"),
-        ("FilterTasks", {"predicate": "tests"}, "FilterTasks: predicate 'tests': it is not of the form"),
+        ("FilterTasks", {"predicate": "tests"}, "FilterTasks: predicate 'tests': write module:name"),
     ],
 )
 def test_wrong_names_and_arguments_are_named(name: str, arguments: dict[str, Any], why: str) -> None:

@@ -1,0 +1,212 @@
+"""`llmgym rollout` in processes of its own: what it keeps, how it fails, and how it is stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.rollouts import LETTERS, PLAIN, ROOT, environ, llmgym
+
+
+def rollout(script: str, output: Path | None, *args: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    return llmgym(*command(script, output, *args), **options)
+
+
+def command(script: str, output: Path | None, *args: object) -> list[object]:
+    where = ["--output", output] if output else []
+    return ["rollout", "--env", PLAIN, "--policy", f"script:tests.rollouts.{script}", *where, *args]
+
+
+def ids(folder: Path) -> Counter[str]:
+    return Counter(orjson.loads(line)["id"] for line in (folder / "rollouts.jsonl").read_bytes().splitlines())
+
+
+def whole(num_repeats: int = 1) -> Counter[str]:
+    return Counter(f"{LETTERS}/{chr(c)}/{r}" for c in range(ord("a"), ord("z") + 1) for r in range(num_repeats))
+
+
+# --- collecting ---------------------------------------------------------------------------------
+
+
+def test_a_run_with_its_summary(tmp_path: Path) -> None:
+    done = rollout("call_tools", tmp_path / "run", "--num-repeats", 2, "--temperature", 0.5)
+    assert done.returncode == 0
+    for part in ("52 of 52 episodes finished", "1.250", "pass@1", "completed 52", "failed  none"):
+        assert part in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+    assert re.fullmatch(r"\d\d:\d\d:\d\d episodes 52/52 .*reward 1\.250\n", done.stderr)
+    run = orjson.loads((tmp_path / "run" / "run.json").read_bytes())
+    assert run["identity"]["responses_create_params"]["temperature"] == 0.5
+    again = rollout("call_tools", tmp_path / "run", "--num-repeats", 2, "--temperature", 0.5, "--json")
+    assert json.loads(again.stdout)["finished"] == 52
+    other = rollout("call_tools", tmp_path / "run", "--temperature", 0.7)
+    assert other.returncode == 3
+    assert "holds another run (responses_create_params was" in other.stderr
+
+
+def test_settings_come_from_file_then_set_then_flags(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        f"env_ids: [{PLAIN}]\npolicy: script:tests.rollouts.answer\nnum_tasks: 9\nnum_repeats: 9\nseed: 9\n"
+        "responses_create_params: {temperature: 0.2, top_p: 0.9}\n"
+    )
+    flags = ["--set", "num_repeats=2", "--set", "seed=2", "--seed", "1", "--num-tasks", 3, "--temperature", 0.3]
+    done = llmgym("rollout", "--config", tmp_path / "c.yaml", "--output", tmp_path / "run", *flags)
+    assert done.returncode == 0, done.stderr
+    config = orjson.loads((tmp_path / "run" / "run.json").read_bytes())["config"]
+    assert (config["num_tasks"], config["num_repeats"], config["seed"]) == (3, 2, 1)
+    params = config["responses_create_params"]
+    assert (params["temperature"], params["top_p"], params["max_output_tokens"]) == (0.3, 0.9, 256)
+
+
+def test_failures_are_shown(tmp_path: Path) -> None:
+    done = rollout("broken", None, "--num-tasks", 2, "--set", "max_attempts=1")
+    assert "0 of 2 episodes finished" in done.stdout
+    assert done.returncode == 3  # nothing finished
+    assert "failed  policy_error 2" in done.stdout
+    assert "2 episodes failed; with --output DIR the same command runs only them again" in done.stderr
+    done = rollout("moody", tmp_path / "run", "--num-tasks", 26, "--set", "max_attempts=1")
+    assert done.returncode == 1
+    assert re.search(r"\d+ episodes failed; the same command runs them again\n", done.stderr)
+    assert "RuntimeError: no idea" in done.stdout
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+
+    done = rollout("call_tools", tmp_path / "run", "--num-repeats", 2, preexec_fn=limit)
+    assert done.returncode == 1
+    assert "error: cannot write" in done.stderr
+    assert "File too large; what was written before is safe" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "run" / "rollouts.jsonl").read_bytes().endswith(b"\n")
+    kept = ids(tmp_path / "run")
+    assert 0 < len(kept) < 52
+    done = rollout("call_tools", tmp_path / "run", "--num-repeats", 2)
+    assert done.returncode == 0
+    assert ids(tmp_path / "run") == whole(2)
+
+
+# --- being stopped ------------------------------------------------------------------------------
+
+
+def start(args: list[object], **extra: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "llmgym", *map(str, args)],
+        env=environ(**extra), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for_lines(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+    file = folder / "rollouts.jsonl"
+    deadline = time.monotonic() + 30
+    while not file.exists() or file.read_bytes().count(b"\n") < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_what_has_finished(number: signal.Signals, tmp_path: Path) -> None:
+    process = start(command("stuck", tmp_path, "--num-samples-in-parallel", 26))
+    wait_for_lines(tmp_path, 9, process)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert "9 of 26 episodes finished" in out
+    assert "stopping; Ctrl-C again stops at once" in err
+    assert f"stopped with 9 episodes finished; the same command goes on with {tmp_path}" in err
+    assert "Traceback" not in err
+    assert orjson.loads((tmp_path / "summary.json").read_bytes())["finished"] == 9
+    first = (tmp_path / "rollouts.jsonl").read_bytes()
+
+    # The model of a script is its name, so the folder has to believe that "answer" is "stuck".
+    run = orjson.loads((tmp_path / "run.json").read_bytes())
+    run["identity"]["model"] = "tests.rollouts.answer"
+    (tmp_path / "run.json").write_bytes(orjson.dumps(run))
+    assert rollout("answer", tmp_path).returncode == 0
+    assert (tmp_path / "rollouts.jsonl").read_bytes().startswith(first)
+    assert ids(tmp_path) == whole()
+
+
+@pytest.mark.parametrize("script", ["stubborn", "blocked"])
+def test_a_second_ctrl_c_stops_at_once(script: str, tmp_path: Path) -> None:
+    marker = tmp_path / "blocked"
+    process = start(command(script, tmp_path / "run", "--num-samples-in-parallel", 26), BLOCKED=str(marker))
+    if script == "stubborn":
+        wait_for_lines(tmp_path / "run", 1, process)
+    else:
+        deadline = time.monotonic() + 30
+        while not marker.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert process.stderr is not None
+    process.send_signal(signal.SIGINT)
+    while "stopping" not in (line := process.stderr.readline()):
+        assert line, process.poll()
+    time.sleep(0.1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
+    process.communicate()
+    assert set(ids(tmp_path / "run").values()) <= {1}
+
+
+def test_a_scheduler_may_send_sigterm_again_and_again(tmp_path: Path) -> None:
+    process = start(command("stuck", tmp_path, "--num-samples-in-parallel", 26))
+    wait_for_lines(tmp_path, 9, process)
+    for _ in range(20):
+        process.send_signal(signal.SIGTERM)
+        if process.poll() is not None:
+            break
+    _, err = process.communicate(timeout=30)
+    # A signal after the end of the run, while Python ends, may kill the process: its status is the same in a shell.
+    assert process.returncode in (143, -signal.SIGTERM)
+    assert "stopped with 9 episodes finished" in err
+    assert orjson.loads((tmp_path / "summary.json").read_bytes())["finished"] == 9
+
+
+def test_kill_at_any_moment(tmp_path: Path) -> None:
+    args = command("slow", tmp_path, "--num-repeats", 8, "--num-samples-in-parallel", 8)
+    generator = random.Random(4)
+    file = tmp_path / "rollouts.jsonl"
+    before = b""
+    for _ in range(5):
+        process = start(args)
+        wait_for_lines(tmp_path, before.count(b"\n") + generator.randrange(1, 20), process)
+        time.sleep(generator.random() * 0.02)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        after = file.read_bytes()
+        assert after.startswith(before)
+        before = after[: after.rfind(b"\n") + 1]
+        with file.open("ab") as end:  # what a kill in the middle of a write leaves
+            end.write(b'{"id":"test/Lett'[: generator.randrange(16)])
+    assert llmgym(*args, cwd=ROOT).returncode == 0
+    assert ids(tmp_path) == whole(8)
+    assert orjson.loads((tmp_path / "summary.json").read_bytes())["finished"] == 208
+
+
+def test_two_processes_cannot_share_a_folder(tmp_path: Path) -> None:
+    process = start(command("stuck", tmp_path, "--num-samples-in-parallel", 26))
+    try:
+        wait_for_lines(tmp_path, 9, process)
+        done = rollout("stuck", tmp_path)
+        assert done.returncode == 3
+        assert "is in use: wait for the other run or choose another folder" in done.stderr
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
