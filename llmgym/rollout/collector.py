@@ -69,7 +69,7 @@ class Collector:
         given = policy if isinstance(policy, str) else as_policy(policy)
         named = {role: model if isinstance(model, str) else model.name for role, model in (models or {}).items()}
         data = {
-            "env_ids": [_env_id(env) for env in env_ids or []],
+            "env_ids": [_env_id(env) for env in env_ids] if isinstance(env_ids, list) else env_ids or [],
             "policy": given if isinstance(given, str) else given.name,
             "models": named,
             **settings,
@@ -146,9 +146,9 @@ class Collector:
                 stack.callback(store.close)
                 if planned is not None and store.has_history:
                     owed = take_stock(store, order, sources, config)
+            codec = None
             if owed != 0:  # a run that is complete needs no model to be summarised again
-                await policy.start()
-            codec = self._codec_of(policy) if owed != 0 else None
+                codec = await self._start(policy, store)
             if store is not None:
                 store.confirm(known_after(policy, codec) if owed != 0 else None, planned)
             self.progress = Progress(planned=planned)
@@ -180,6 +180,16 @@ class Collector:
         self.summary = summarize(everything, failed, planned, self.config, progress.seconds)
         if store is not None:
             store.write_summary(self.summary)
+
+    async def _start(self, policy: Policy, store: RunStore | None) -> ChatCodec | None:
+        """Start the policy, and give its codec; one that cannot start leaves a new folder free for another."""
+        try:
+            await policy.start()
+            return self._codec_of(policy)
+        except BaseException:
+            if store is not None:
+                store.forget()
+            raise
 
     def _codec_of(self, policy: Policy) -> ChatCodec | None:
         if not isinstance(policy, TokenPolicy):

@@ -16,7 +16,7 @@ from llmgym.errors import StoreError
 from llmgym.records import FORMAT, EpisodeRecord, FailureRecord, dump_row, failure_of, load_row
 from llmgym.redaction import redact
 from llmgym.rollout import retired
-from llmgym.rollout.description import Description, as_json, check_same, read_description
+from llmgym.rollout.description import FILE, Description, as_json, check_same, read_description
 from llmgym.rollout.folder import FAILURES, ROLLOUTS, SUMMARY, add_failure, read_failures, still_failed
 from llmgym.rollout.index import Index
 from llmgym.rollout.journal import Journal, lock_folder, write_atomically
@@ -112,6 +112,11 @@ class RunStore:
     def has_history(self) -> bool:
         """Whether earlier sessions finished any episode."""
         return bool(self.records or self._index.retired)
+
+    def forget(self) -> None:
+        """Leave the folder to any run, where this one has nothing in it yet."""
+        if len(self.description.sessions) == 1 and not (self.has_history or self._failed):
+            (self.path / FILE).unlink(missing_ok=True)
 
     def confirm(self, identity: dict[str, Any] | None, planned: int | None = None) -> None:
         """Say the rest of what makes two runs the same, which is known only once the policy runs.
