@@ -210,19 +210,19 @@ def _arguments(raw: msgspec.Raw) -> str:
 
 def explain_call(text: str) -> str:
     """Say to a model what is wrong with a text that is no call: the `arguments` of one with an empty name."""
-    form = 'write {"name": <tool>, "arguments": {<arguments>}}'
+    form = 'not a tool call; write {"name": <tool>, "arguments": {<arguments>}}'
     if not text.strip():
-        return f"not a tool call: it is empty; {form}"
+        return f"{form}: this one is empty"
     try:
         _decode_call(text)
-        reason = 'it has no "name"'
+        reason = 'this one has no "name"'
     except msgspec.ValidationError as error:
         reason = str(error)
     except (UnicodeError, RecursionError):
-        reason = "it is nested too deeply, or is no text"
+        reason = "this one is nested too deeply, or is no text"
     except msgspec.DecodeError as error:
         reason = _reason(text, str(error))
-    return f"not a tool call: {reason}; {form}"
+    return f"{form}: {reason}"
 
 
 def _reason(text: str, error: str) -> str:
@@ -236,4 +236,4 @@ def _reason(text: str, error: str) -> str:
         return f"JSON takes double quotes, not single ones {place and place[0]}"
     if at and at < b" ":
         return rf"JSON writes a line break in a string as \n, a tab as \t {place and place[0]}"
-    return error[:1].lower() + error[1:] if not error.startswith("JSON") else error
+    return error
