@@ -23,10 +23,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmgym.env import Episode, ToolEnv
-from llmgym.errors import EnvironmentFailure, TaskError
+from llmgym.errors import AuthorError, EnvironmentFailure, TaskError
 from llmgym.messages import assistant, parse_tool_calls, tool_call, user
 from llmgym.rewards import Reward
 from llmgym.tasks import Task
+from llmgym.tools import tool
 from tests.environments import (
     Adder,
     BlockingAdder,
