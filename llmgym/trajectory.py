@@ -57,8 +57,15 @@ class Segment:
     @property
     def spans(self) -> list[list[int]]:
         """The runs of sampled tokens, as [start, end)."""
-        edges = np.flatnonzero(np.diff(self.sampled, prepend=False, append=False))
-        return edges.reshape(-1, 2).tolist()
+        sampled = self.sampled
+        if not len(sampled):
+            return []
+        edges = (np.flatnonzero(sampled[1:] != sampled[:-1]) + 1).tolist()  # several times as fast as `np.diff`
+        if sampled[0]:
+            edges.insert(0, 0)
+        if sampled[-1]:
+            edges.append(len(sampled))
+        return [[start, end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 @dataclass(slots=True)

@@ -71,7 +71,7 @@ def test_the_start_of_a_row_is_enough_for_a_record(trajectory: Trajectory) -> No
     line = dump_row(trajectory)
     record = read_record(line)
     assert record == msgspec.json.decode(line, type=EpisodeRecord)
-    assert msgspec.structs.replace(record, timings=record_of(trajectory).timings) == record_of(trajectory)
+    assert record == record_of(trajectory)
     names = ("id", "episode_id", "agent", "agents", "env_id", "repeat", "status", "reward", "usage", "tool_errors")
     assert [getattr(record, name) for name in names] == [getattr(trajectory, name) for name in names]
     assert record.task_hash == (trajectory.task.content_hash if trajectory.task else "")
