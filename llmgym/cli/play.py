@@ -47,7 +47,7 @@ def run(
 
 def _show(env: Any, start: int) -> int:
     """Print the transcript from a message on; returns its length."""
-    from llmgym.env import format_message
+    from llmgym.messages import format_message
 
     for message in env.transcript[start:]:
         print(format_message(message))

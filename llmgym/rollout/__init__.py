@@ -6,11 +6,14 @@ from llmgym.records import EpisodeRecord
 from llmgym.rollout.batches import GroupFilter, batches
 from llmgym.rollout.collector import Collector
 from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfig, load_config, parse_config
-from llmgym.rollout.episode import ChatSpeaker, Limits, Stop, TokenSpeaker, run_episode
+from llmgym.rollout.driver import Driver
+from llmgym.rollout.episode import run_episode
 from llmgym.rollout.folder import RunRecords, open_records, read_rollouts
 from llmgym.rollout.groups import Group
+from llmgym.rollout.instances import Instances, TaskSource
 from llmgym.rollout.order import Curriculum, Endless, Plan, TaskOrder
 from llmgym.rollout.progress import Progress
+from llmgym.rollout.speakers import ChatSpeaker, Limits, Stop, TokenSpeaker
 from llmgym.rollout.store import RunStore
 from llmgym.rollout.summary import pass_at_k, summarize
 from llmgym.rollout.thresholds import reaches
@@ -19,11 +22,13 @@ __all__ = [
     "ChatSpeaker",
     "Collector",
     "Curriculum",
+    "Driver",
     "Endless",
     "EnvConfig",
     "EpisodeRecord",
     "Group",
     "GroupFilter",
+    "Instances",
     "Limits",
     "Plan",
     "Progress",
@@ -33,6 +38,7 @@ __all__ = [
     "RunStore",
     "Stop",
     "TaskOrder",
+    "TaskSource",
     "TokenSpeaker",
     "batches",
     "load_config",

@@ -15,9 +15,9 @@ from llmgym.errors import ConfigError, StoreError
 from llmgym.policies import Policy, TokenPolicy, make_policy
 from llmgym.rollout.config import EnvConfig, RolloutConfig, parse_config
 from llmgym.rollout.groups import Group
+from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import Plan, TaskOrder
 from llmgym.rollout.progress import Progress
-from llmgym.rollout.runner import EnvPool
 from llmgym.rollout.session import Session
 from llmgym.rollout.store import RunStore
 from llmgym.rollout.summary import summarize
@@ -118,11 +118,11 @@ class Collector:
         async with AsyncExitStack() as stack:
             stack.callback(gc.set_threshold, *gc.get_threshold())
             gc.set_threshold(*_GC_THRESHOLD)
-            pools: list[EnvPool] = []
+            environments: list[Instances] = []
             for env in config.environments:
-                pools.append(EnvPool(env, config.max_turns, config.split))
-                stack.callback(pools[-1].close)
-            tasks = order.size(pools, config)
+                environments.append(Instances(env, max_turns=config.max_turns, split=config.split))
+                stack.push_async_callback(environments[-1].aclose)
+            tasks = order.size([env.source for env in environments], config)
             policy = self._policy
             if isinstance(policy, str):
                 policy = make_policy(policy, **config.policy_options)
@@ -138,7 +138,7 @@ class Collector:
             self.progress = Progress(planned=None if tasks is None else tasks * config.num_repeats)
             session = Session(config, policy, codec, store, self.progress, keep=keep)
             try:
-                async with aclosing(session.groups(order, pools)) as groups:
+                async with aclosing(session.groups(order, environments)) as groups:
                     async for group in groups:
                         yield group
             except BaseException:

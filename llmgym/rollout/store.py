@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, KeysView, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -197,6 +197,11 @@ class RunStore:
     def retired(self) -> dict[Key, EpisodeRecord]:
         """Episodes that were left out, by id and hash of the task's content."""
         return {key: entries[0][0] for key, entries in self._index.retired.items()}
+
+    @property
+    def retired_keys(self) -> KeysView[Key]:
+        """Id and hash of the task's content of those that were left out."""
+        return self._index.retired.keys()
 
     def restore(self, keys: Iterable[Key]) -> None:
         """Take episodes back that were left out, since their tasks are again what they were.
