@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from llmgym.chat import FinishReason, Usage
+from llmgym.chat import FinishReason, ModelCall, Usage
 from llmgym.failures import Failure
 from llmgym.messages import Message, ToolSchema
 from llmgym.policies.base import Generation, VersionSpan
@@ -93,25 +93,6 @@ class Turn:
     end: int = 0
     cached_tokens: int = 0
     versions: tuple[VersionSpan, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCall:
-    """One call of a model that the environment uses, such as a judge.
-
-    Attributes:
-        role: Name of the model's role.
-        messages: What it was asked.
-        reply: What it answered.
-        usage: What that took.
-        seconds: How long that took.
-    """
-
-    role: str
-    messages: list[Message]
-    reply: Message
-    usage: Usage
-    seconds: float
 
 
 class SegmentBuilder:

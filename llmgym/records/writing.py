@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import orjson
 
-from llmgym.chat import Usage
+from llmgym.chat import ModelCall, Usage
 from llmgym.errors import StoreError
 from llmgym.messages import scrub, user
 from llmgym.records.row import (
@@ -26,7 +26,7 @@ from llmgym.records.row import (
 from llmgym.redaction import redact_text
 from llmgym.responses import to_input, to_items, to_tools
 from llmgym.tasks import Task
-from llmgym.trajectory import ModelCall, Segment, Trajectory, Turn
+from llmgym.trajectory import Segment, Trajectory, Turn
 
 _encode = msgspec.json.Encoder().encode
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
@@ -193,6 +193,7 @@ def _segment(segment: Segment) -> dict[str, Any]:
 def _call(call: ModelCall) -> dict[str, Any]:
     return {
         "role": call.role,
+        "model": call.model,
         "messages": call.messages,
         "reply": call.reply,
         "usage": _json(_usage(call.usage, call.role)),
