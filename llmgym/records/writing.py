@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 
 from llmgym.chat import ModelCall, Usage
-from llmgym.errors import StoreError
+from llmgym.errors import StoreError, TaskError
 from llmgym.messages import scrub, user
 from llmgym.records.row import (
     FORMAT,
@@ -55,7 +55,7 @@ def dump_with_record(trajectory: Trajectory) -> tuple[bytes, EpisodeRecord]:
         # A message, a schema or a metric can be whatever an environment or a policy made of it.
         record = record_of(trajectory)
         return orjson.dumps(_row(trajectory, record), option=_OPTIONS), record
-    except UnstorableError as error:
+    except (UnstorableError, TaskError) as error:
         raise UnstorableError(f"{trajectory.id} cannot be stored: {error}") from None
     except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise UnstorableError(f"{trajectory.id} cannot be stored: {type(error).__name__}: {error}") from error

@@ -1,30 +1,32 @@
-"""Tasks: rows, generators, and which task an episode gets."""
+"""Sets of tasks: rows, generators, and which task an episode gets."""
 
 from __future__ import annotations
 
-import importlib.util
+import copy
+import importlib
 import json
 import pickle
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmgym.env import ToolEnv
-from llmgym.errors import TaskError
+from llmgym.env import Episode, ToolEnv
+from llmgym.errors import ConfigError, TaskError
 from llmgym.messages import user
 from llmgym.tasks import RowTasks, Task, TaskSet
 from tests.environments import make_sum
-
-
-def write(path: Path, *rows: Any) -> Path:
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
-    return path
+from tests.tasks.files import write
 
 
 @pytest.fixture(scope="module")
@@ -50,30 +52,6 @@ def test_rows_become_tasks(tmp_path: Path) -> None:
     assert [message["role"] for message in tasks.get("7").messages] == ["system", "user"]
     unnamed = next(task for task in (tasks.plan("train", 0, n) for n in range(2)) if task.id != "a")
     assert unnamed.id == unnamed.content_hash
-
-
-@pytest.mark.parametrize(
-    ("row", "why"),
-    [
-        ("{", "not JSON"),
-        ("[1]", "a row is a JSON object, this is a list"),
-        ({"answer": 3}, "either `prompt` or `messages`"),
-        ({"prompt": "a", "messages": []}, "either `prompt` or `messages`"),
-        ({"prompt": 3}, "prompt"),
-        ({"messages": [{"role": "robot", "content": ""}]}, "robot"),
-        ({"messages": "hello"}, "messages|items|str"),
-        ({"prompt": "p", "id": 1.5}, "id"),
-        ({"prompt": "p", "split": 3}, "split is named by text"),
-        ({"id": "first", "prompt": "p"}, r"'first' is that of .*:1"),
-        ({"prompt": "first prompt", "split": "test"}, r"repeats the task of split 'train' at .*:1"),
-        (b"\xff".decode("latin-1"), "not JSON"),
-    ],
-)
-def test_a_malformed_row_is_named_by_file_line_and_reason(tmp_path: Path, row: Any, why: str) -> None:
-    path = write(tmp_path / "bad.jsonl", {"id": "first", "prompt": "first prompt"}, "", row)
-    with pytest.raises(TaskError, match=why) as caught:
-        TaskSet.jsonl(path).size("train")
-    assert str(caught.value).startswith(f"{path}:3: ")
 
 
 def test_a_file_without_rows_or_absent_is_an_error(tmp_path: Path) -> None:
@@ -130,24 +108,54 @@ def test_unknown_ids_and_splits_are_named(large: TaskSet) -> None:
             unknown.draw("dev", 0, 0)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("datasets") is None, reason="needs datasets")
-def test_hugging_face_rows_are_read_as_jsonl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    conversation = [
-        {"role": "user", "content": "u"},
-        {"role": "assistant", "content": "", "tool_calls": [call]},
-        {"role": "tool", "content": "r", "tool_call_id": "c"},
-    ]
-    train = write(tmp_path / "train.jsonl", {"id": 1, "messages": conversation, "answer": 1, "level": "x"})
-    test = write(tmp_path / "test.jsonl", {"id": 2, "messages": [user("v")], "answer": 2, "level": "y"})
-    files = {"train": str(train), "test": str(test)}
-    tasks = TaskSet.huggingface("json", data_files=files, cache_dir=str(tmp_path / "cache"))
-    assert tasks.splits == ("train", "test")
-    assert tasks.get("1").messages == conversation
-    assert tasks.get("2") == Task(id="2", prompt=[user("v")], answer=2, metadata={"level": "y"})
-    with pytest.raises(TaskError, match="cannot load split 'dev'"):
-        TaskSet.huggingface("json", splits=["dev"], data_files=files, cache_dir=str(tmp_path / "cache")).size("dev")
+@pytest.mark.parametrize("first", ["size", "splits", "plan", "duplicates"])
+def test_threads_load_once_and_see_all(first: str) -> None:
+    loads: list[int] = []
+
+    class Source:
+        def rows(self) -> Any:
+            loads.append(1)
+            for n in range(500):
+                yield f"row {n}", {"id": str(n), "prompt": str(n), "split": "train" if n % 2 else "test"}
+                time.sleep(0.00002)
+
+    tasks = RowTasks(Source())
+    barrier, found = threading.Barrier(8), list[Any]()
+
+    def work() -> None:
+        barrier.wait()
+        look = {
+            "size": lambda: tasks.size("train"),
+            "splits": lambda: tasks.splits,
+            "plan": lambda: tasks.plan("train", 0, 249).id,
+            "duplicates": lambda: tasks.duplicates,
+        }
+        found.append(look[first]())
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(loads) == 1
+    assert len(found) == 8
+    assert len(set(found)) == 1
+    assert tasks.size("train") == 250
+
+
+def test_a_set_that_could_not_be_loaded_is_loaded_once_its_file_is_mended(tmp_path: Path) -> None:
+    tasks = TaskSet.jsonl(write(tmp_path / "t.jsonl", "{"))
+    with pytest.raises(TaskError, match="not JSON"):
+        tasks.size("train")
+    write(tmp_path / "t.jsonl", {"prompt": "p"})
+    assert tasks.size("train") == 1
+
+
+def test_nothing_is_read_before_it_is_needed(tmp_path: Path) -> None:
+    tasks = TaskSet.jsonl(tmp_path / "absent.jsonl")
+    assert copy.deepcopy(tasks) is tasks
+    assert pickle.loads(pickle.dumps(tasks)) is not tasks
+    assert len(pickle.dumps(tasks)) < 1000
 
 
 # --- which task ---------------------------------------------------------------------------------
@@ -240,25 +248,142 @@ def test_an_id_gives_the_same_task_in_another_process() -> None:
         "import sys; from tests.environments import Adder; "
         "print(Adder.tasks.get(sys.argv[1]).prompt); print(Adder.tasks.draw('test', 3, 4).id)"
     )
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     output = subprocess.run(
         [sys.executable, "-c", script, task.id], cwd=root, capture_output=True, text=True, check=True
     )
     assert output.stdout.splitlines() == [task.prompt, task.id]
 
 
-def test_contents_are_equal_whatever_the_id() -> None:
-    assert (
-        Task(id="a", prompt="p", answer={"x": 1, "y": 2}).content_hash
-        == Task(prompt="p", answer={"y": 2, "x": 1}).content_hash
+def test_a_constant_prompt_is_split_by_what_else_a_task_holds() -> None:
+    tasks = TaskSet.generated(lambda rng: Task(prompt="Find the exit.", metadata={"maze": int(rng.integers(10**9))}))
+    found = {split: {tasks.draw(split, 0, n).content_hash for n in range(100)} for split in tasks.splits}
+    assert all(len(contents) == 100 for contents in found.values())
+    assert found["train"].isdisjoint(found["test"])
+    one = tasks.draw("test", 0, 0)
+    assert tasks.get(one.id) == one
+
+
+def test_numbers_of_numpy_simply_work() -> None:
+    tasks = TaskSet.generated(
+        lambda rng: Task(
+            prompt="Roll a die.",
+            answer=rng.integers(1, 7),
+            metadata={"dice": rng.integers(1, 7, size=(2, 2)), "fair": np.bool_(rng.random() < 0.5), "p": rng.random()},
+        )
     )
-    assert Task(prompt="p", answer=1).content_hash != Task(prompt="p", answer=2).content_hash
+    task = tasks.draw("train", 0, 0)
+    assert type(task.answer) is int
+    assert [type(row) for row in task.metadata["dice"]] == [list, list]
+    assert type(task.metadata["fair"]) is bool
+    assert json.loads(json.dumps(task.metadata)) == task.metadata
+    assert tasks.get(task.id) == task
 
 
-def test_opening_messages_are_fresh() -> None:
-    task = Task(prompt=[user("a")])
-    task.messages[0]["content"] = "changed"
-    assert task.messages == [user("a")]
+CONSTANT = {"board": [[0, 0], [0, 0]]}
+
+
+def test_what_a_generator_keeps_is_never_an_episodes() -> None:
+    tasks = TaskSet.generated(lambda rng: Task(prompt=str(rng.integers(10**9)), metadata=CONSTANT))
+    tasks.draw("train", 0, 0).metadata["board"][0][0] = 1
+    assert tasks.draw("train", 0, 1).metadata == CONSTANT == {"board": [[0, 0], [0, 0]]}
+
+
+def divide(rng: np.random.Generator) -> Task:
+    return Task(prompt="x", answer=1 // 0)
+
+
+def give_dict(rng: np.random.Generator) -> Any:
+    return {"prompt": "x"}
+
+
+def give_fraction(rng: np.random.Generator) -> Task:
+    return Task(prompt="x", answer=Fraction(1, 3))
+
+
+def give_talk(rng: np.random.Generator) -> Task:
+    return Task(prompt=[{"role": "user"}])  # type: ignore[typeddict-item]
+
+
+def leave(rng: np.random.Generator) -> Task:
+    sys.exit(7)
+
+
+class Maker:
+    def __call__(self, rng: np.random.Generator) -> Task:
+        return Task(prompt="x", metadata=[1])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (divide, "divide failed: ZeroDivisionError: integer division or modulo by zero"),
+        (give_dict, r"give_dict: it gave {'prompt': 'x'}, which is not a Task"),
+        (partial(give_dict), r"give_dict: it gave {'prompt': 'x'}, which is not a Task"),
+        (
+            give_fraction,
+            "give_fraction: the answer of a task is a Fraction, which JSON cannot hold: give text or a number",
+        ),
+        (give_talk, "give_talk: the prompt of a task: message 0 has no content; .*"),
+        (leave, r"leave failed: it called sys.exit\(7\)"),
+        (Maker(), r"Maker: the metadata of a task is \[1\]; it is a dict"),
+    ],
+)
+def test_a_generator_that_fails_is_named_with_its_place(make: Any, said: str) -> None:
+    tasks = TaskSet.generated(make)
+    for look in (
+        lambda: tasks.draw("train", 0, 0),
+        lambda: tasks.plan("test", 0, 0),
+        lambda: tasks.get("test-" + "0" * 16),
+    ):
+        with pytest.raises(TaskError, match=rf"^{said}, at .*test_sets\.py:\d+$") as caught:
+            look()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_generator_that_is_no_function_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"takes a function of a numpy\.random\.Generator, not Task"):
+        TaskSet.generated(make_sum(np.random.default_rng(0)))  # type: ignore[arg-type]
+
+
+# --- episodes -----------------------------------------------------------------------------------
+
+
+class Vandal(ToolEnv):
+    """Changes all of its task, in every way."""
+
+    def setup(self, task: Task) -> None:
+        self.seen = json.dumps([task.prompt, task.answer, task.metadata])
+        task.metadata["board"][0][0] = "X"
+        task.metadata["board"].append(["more"])
+        task.metadata["new"] = 1
+        del task.metadata["gone"]
+        task.answer.sort()
+        task.answer.append(0)
+        for value in {**task.metadata}.values():
+            if isinstance(value, list):
+                value.clear()
+        if isinstance(task.prompt, list):
+            task.prompt[0]["content"] += "!"
+            task.prompt.pop()
+
+    def verify(self, episode: Episode) -> float:
+        return 1.0
+
+
+@pytest.mark.parametrize("prompt", ["hi", [user("a"), user("b")]])
+def test_what_an_episode_does_to_its_task_reaches_no_other(tmp_path: Path, prompt: Any) -> None:
+    row = {"id": "a", "prompt": prompt, "answer": [3, 1], "metadata": {"board": [[0]], "gone": {}}}
+    env = Vandal(tasks=write(tmp_path / "t.jsonl", row))
+    before = json.dumps([prompt, [3, 1], row["metadata"]])
+    task = env.tasks.plan("train", 0, 0)
+    for options in ({}, {"task_id": "a"}, {"task": task}, {"task": task}, {"task": Task(**row)}, {}):
+        env.reset(seed=0, options=options)
+        assert env.seen == before
+        assert env.task is not None
+        assert env.task.metadata == {"board": [], "new": 1}
+        assert env.task.content_hash == task.content_hash
+    assert env.tasks.get("a") == task == Task(**row)
 
 
 def test_an_environment_reads_tasks_of_a_file(tmp_path: Path) -> None:

@@ -1,0 +1,29 @@
+"""Tasks, and the sets that environments draw them from."""
+
+from llmgym.tasks.filtered import FilteredTasks
+from llmgym.tasks.hashing import stable_hash
+from llmgym.tasks.reading import Problem, validate_rows
+from llmgym.tasks.rows import row_schema, task_from_row
+from llmgym.tasks.sets import GeneratedTasks, RowTasks, TaskSet
+from llmgym.tasks.sources import HuggingFaceSource, JSONLSource, RowSource
+from llmgym.tasks.task import Task, lazy_copy
+
+__all__ = [
+    # tasks
+    "Task",
+    "lazy_copy",
+    "stable_hash",
+    # sets
+    "FilteredTasks",
+    "GeneratedTasks",
+    "RowTasks",
+    "TaskSet",
+    # rows
+    "HuggingFaceSource",
+    "JSONLSource",
+    "Problem",
+    "RowSource",
+    "row_schema",
+    "task_from_row",
+    "validate_rows",
+]
