@@ -322,17 +322,10 @@ async def test_two_hundred_episodes_leave_no_box_open(how: str) -> None:
         return "done"
 
     many, policy = 20 if how == "verify" else 200, ScriptedPolicy(script)
-    settings: dict[str, Any] = {"episode_timeout": 0.01} if how == "cut" else {}
+    settings: dict[str, Any] = {"num_tasks": many, "max_attempts": 1, "num_samples_in_parallel": many}
     if how == "cut":
-        policy = ScriptedPolicy(calls_then("wait", seconds=3600))
-    collector = Collector(
-        [register(Boxes)],
-        ScriptedPolicy(script),
-        num_tasks=many,
-        max_attempts=1,
-        num_samples_in_parallel=many,
-        **settings,
-    )
+        policy, settings["episode_timeout"] = ScriptedPolicy(calls_then("wait", seconds=3600)), 0.01
+    collector = Collector([register(Boxes)], policy, **settings)
     try:
         await collector.collect()
     except Exception as error:  # noqa: BLE001 -- too many failures in a row

@@ -64,7 +64,7 @@ def _answered(env_id: str, task_id: str) -> dict[str, Any]:
 
 
 def _print_example(example: dict[str, Any]) -> None:
-    from llmgym.env import format_message
+    from llmgym.messages import format_message
 
     if "error" in example:
         print_field("example", f"none: {example['error']}")

@@ -15,7 +15,15 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from llmgym.errors import AuthorError, ConfigError, ConformanceError, LLMGymError, MissingExtraError, TaskError
+from llmgym.errors import (
+    AuthorError,
+    ConfigError,
+    ConformanceError,
+    EnvironmentFailure,
+    LLMGymError,
+    MissingExtraError,
+    TaskError,
+)
 from llmgym.loading import described, place_of
 from llmgym.registry import register_envs
 
@@ -148,6 +156,8 @@ def complain(error: BaseException) -> None:
         traceback_.print_exception(error)
     if isinstance(error, LLMGymError):
         lines = error.problems if isinstance(error, Several) else (str(error),)
+        if isinstance(error, EnvironmentFailure) and (place := place_of(error)) is not None:
+            lines = (f"{error}, at {place} (--traceback shows it whole)",)
     else:
         lines = (f"{described(error)} (--traceback shows it whole)",)
     for line in lines:
@@ -156,5 +166,7 @@ def complain(error: BaseException) -> None:
 
 def code_of(error: BaseException) -> int:
     """The exit code of an error that ended a verb."""
+    if isinstance(error, EnvironmentFailure) and error.kind in ("environment", "invalid"):
+        return WRONG  # the code of an environment, and not what it needs
     wrong = (ConfigError, TaskError, AuthorError, ConformanceError, MissingExtraError)
     return NOTHING if isinstance(error, LLMGymError) and not isinstance(error, wrong) else WRONG
