@@ -5,15 +5,18 @@ It lies below environments, so that they can use models, and knows nothing of to
 
 from __future__ import annotations
 
+import importlib
 import math
-from collections.abc import Sequence
+import time
+import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
-from llmgym.errors import PolicyError
-from llmgym.messages import Message, ToolSchema
+from llmgym.errors import EnvironmentFailure, LLMGymError, PolicyError
+from llmgym.messages import Message, ToolSchema, as_assistant
 
 FinishReason = Literal["stop", "length", "abort"]
 
@@ -134,3 +137,87 @@ class ChatPolicy(Policy, Protocol):
             PolicyError: The request failed.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """One call of a model that an environment uses.
+
+    Attributes:
+        role: What it was for, such as "judge".
+        model: The model.
+        messages: What it was asked.
+        reply: What it said.
+        usage: What it took.
+        seconds: How long it took.
+    """
+
+    role: str
+    model: str
+    messages: list[Message]
+    reply: Message
+    usage: Usage
+    seconds: float
+
+
+class Role:
+    """A model in a role that an environment gives it: a judge, a simulated user.
+
+    Attributes:
+        name: The role.
+        model: Who plays it: a policy that chats, or its short form, which is made when it is first asked.
+    """
+
+    def __init__(self, name: str, model: ChatPolicy | str, note: Callable[[ModelCall], None]) -> None:
+        """Give the role to a model; `note` gets each call."""
+        self.name, self.model, self._note = name, model, note
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSchema] = (),
+        *,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        max_tokens: int = 1024,
+        seed: int | None = None,
+    ) -> Message:
+        """Ask for one reply; the call is recorded with the episode, apart from the policy's.
+
+        Args:
+            messages: The conversation.
+            tools: What the model may call.
+            temperature: Softmax temperature; 0 takes the likeliest token.
+            top_p: Nucleus mass in (0, 1].
+            max_tokens: Most tokens of the reply.
+            seed: Seed of this request.
+
+        Raises:
+            EnvironmentFailure: The model cannot be reached, or gave no reply; the episode is unscored.
+        """
+        asked = [message.copy() for message in messages]
+        name = uuid.uuid4().hex
+        started = time.perf_counter()
+        try:
+            model = await self._started()
+            sampling = Sampling(temperature, top_p, max_tokens, seed=seed)
+            found = await model.chat(asked, tools, sampling, request_id=name, session_id=name)
+        except LLMGymError as error:
+            raise EnvironmentFailure(f"the {self.name} gave no reply: {error}", kind="model_role") from error
+        except Exception as error:
+            said = f"the {self.name} gave no reply: {type(error).__name__}: {error}"
+            raise EnvironmentFailure(said, kind="model_role") from error
+        if found.finish_reason == "abort":
+            raise EnvironmentFailure(f"the reply of the {self.name} was aborted", kind="model_role")
+        reply = as_assistant(found.message)
+        seconds = time.perf_counter() - started
+        call = ModelCall(self.name, model.model, [m.copy() for m in messages], reply.copy(), found.usage, seconds)
+        self._note(call)
+        return reply
+
+    async def _started(self) -> ChatPolicy:
+        if isinstance(self.model, str):
+            # By name, since policies lie above: environments know of the protocol alone.
+            self.model = importlib.import_module("llmgym.rollout.roles").chat_policy(self.model)
+        await self.model.start()
+        return self.model

@@ -25,6 +25,10 @@ class TaskError(LLMGymError):
     """A task row is malformed, or a task id or split is unknown."""
 
 
+class MessageError(LLMGymError, ValueError):
+    """What should be chat messages, a call or a tool's schema is in no form that llmgym reads."""
+
+
 class MissingExtraError(LLMGymError, ImportError):
     """An optional dependency is not installed."""
 

@@ -187,3 +187,10 @@ def _scrub_call(call: ToolCall) -> ToolCall:
         "function": {"name": scrub(function["name"]), "arguments": scrub(function["arguments"])},
     }
     return {"id": scrub(call["id"]), **clean} if "id" in call else clean
+
+
+def format_message(message: Message) -> str:
+    """Show a message as a person would read it, tool calls as `name(arguments)`."""
+    calls = (call["function"] for call in message.get("tool_calls", ()))
+    text = f"[{message['role']}] {message['content']}".rstrip()
+    return "\n".join([text, *(f"  -> {call['name']}({call['arguments']})" for call in calls)])

@@ -375,3 +375,6 @@ class HuggingFaceSource(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         """The dataset."""
         return self.path
+
+
+lazy_copy = deepcopy

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
-from llmgym.chat import FinishReason
+from llmgym.chat import FinishReason, Usage
+from llmgym.failures import Failure
 from llmgym.messages import Message, ToolSchema
 from llmgym.policies.base import Generation, VersionSpan
+from llmgym.rewards import Part
+from llmgym.tasks import Task
 
 Status = Literal[
     "completed",
@@ -41,11 +42,17 @@ class Segment:
         ids: int32[L]; prompt, sampled replies and what came between them.
         sampled: bool[L]; true where the policy sampled the token. This is the loss mask.
         logprobs: float32[L]; log-probability (nats) of each sampled token, 0 elsewhere.
+        role: Whose context it is: "agent", or a name for what an agent program runs beside it, such as "title".
+        delivered: Whether its last reply reached the program that had asked for it.
+        messages: Its own conversation, where that is not a part of the trajectory's.
     """
 
     ids: NDArray[np.int32]
     sampled: NDArray[np.bool_]
     logprobs: NDArray[np.float32]
+    role: str = "agent"
+    delivered: bool = True
+    messages: list[Message] | None = None
 
     @property
     def spans(self) -> list[list[int]]:
@@ -81,6 +88,25 @@ class Turn:
     versions: tuple[VersionSpan, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """One call of a model that the environment uses, such as a judge.
+
+    Attributes:
+        role: Name of the model's role.
+        messages: What it was asked.
+        reply: What it answered.
+        usage: What that took.
+        seconds: How long that took.
+    """
+
+    role: str
+    messages: list[Message]
+    reply: Message
+    usage: Usage
+    seconds: float
+
+
 class SegmentBuilder:
     """A segment that grows; appending costs what is appended, whatever there is already."""
 
@@ -108,19 +134,33 @@ class SegmentBuilder:
         return segment_of(self.ids[:end], self.spans, self._logprobs)
 
 
-def segment_of(ids: Sequence[int], spans: Sequence[Sequence[int]], logprobs: Sequence[float]) -> Segment:
+def segment_of(
+    ids: Sequence[int],
+    spans: Sequence[Sequence[int]],
+    logprobs: Sequence[float] | NDArray[np.float32],
+    *,
+    role: str = "agent",
+    delivered: bool = True,
+    messages: list[Message] | None = None,
+) -> Segment:
     """Make a segment from its ids, the spans [start, end) that were sampled, and their log-probabilities in order."""
     sampled = np.zeros(len(ids), dtype=np.bool_)
     for start, end in spans:
         sampled[start:end] = True
     full = np.zeros(len(ids), dtype=np.float32)
     full[sampled] = logprobs
-    return Segment(np.asarray(ids, dtype=np.int32), sampled, full)
+    return Segment(np.asarray(ids, dtype=np.int32), sampled, full, role, delivered, messages)
+
+
+def parts_of(info: Mapping[str, Any]) -> dict[str, Part]:
+    """The reward's parts that the `info` of an episode's last step names, each with its weight."""
+    weights = info.get("reward_weights", {})
+    return {name: Part(value, weights.get(name, 1.0)) for name, value in info.get("reward_parts", {}).items()}
 
 
 @dataclass(slots=True)
 class Trajectory:
-    """One episode, as trainers and the store take it.
+    """One episode, or one agent's share of it, as trainers and the store take it.
 
     Attributes:
         env_id: Environment.
@@ -136,11 +176,18 @@ class Trajectory:
         segments: Exact tokens; more than one where the template rewrote history; none with a
             policy that gives no tokens.
         reward: Sum of the turns' rewards; None means unscored.
-        reward_parts: The verifier's parts by name.
+        reward_parts: The verifier's parts by name, with their weights.
         metrics: Numbers that do not count.
         timings: Seconds: `wall_s`, `engine_s`, `env_s`.
         error: What went wrong, for a failure.
         attempts: How often the episode was tried.
+        task: Content of the task; None where it is not known.
+        failure: What went wrong, in words that can be grouped.
+        agent: Whose share of the episode this is.
+        agents: How many agents the episode has, each with a trajectory.
+        usage: What calls of models took: "agent" is the policy, others are roles of the environment.
+        model_calls: Calls of those roles.
+        tool_errors: How many errors were answered to the policy, by type.
     """
 
     env_id: str
@@ -155,15 +202,27 @@ class Trajectory:
     turns: list[Turn] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
     reward: float | None = None
-    reward_parts: dict[str, float | None] = field(default_factory=dict)
+    reward_parts: dict[str, Part] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     error: str | None = None
     attempts: int = 1
+    task: Task | None = None
+    failure: Failure | None = None
+    agent: str = "agent"
+    agents: int = 1
+    usage: dict[str, Usage] = field(default_factory=dict)
+    model_calls: list[ModelCall] = field(default_factory=list)
+    tool_errors: dict[str, int] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
-        """Unique in a run: `env_id/task_id/repeat`."""
+        """Unique in a run: `env_id/task_id/repeat`, and `/agent` where there are several."""
+        return self.episode_id if self.agents == 1 else f"{self.episode_id}/{self.agent}"
+
+    @property
+    def episode_id(self) -> str:
+        """The same for all agents of an episode: `env_id/task_id/repeat`."""
         return f"{self.group_id}/{self.repeat}"
 
     @property
@@ -196,101 +255,3 @@ class Trajectory:
                 end = turn.end + (ends[turn.segment - 1] if turn.segment else 0)
                 rewards[places[max(np.searchsorted(places, end) - 1, 0)]] += turn.reward
         return np.split(rewards, ends[:-1])
-
-    def to_row(self) -> dict[str, Any]:
-        """The line of `rollouts.jsonl`, as JSON data with NumPy arrays.
-
-        `responses_create_params`, `output`, `reward` and one field per metric are as NeMo Gym's
-        rollouts have them. A segment's `sampled` is a list of spans [start, end), and its
-        `logprobs` are those of the sampled tokens only.
-        """
-        return {
-            **self.metrics,
-            "id": self.id,
-            "env_id": self.env_id,
-            "task_id": self.task_id,
-            "group_id": self.group_id,
-            "repeat": self.repeat,
-            "seed": self.seed,
-            "status": self.status,
-            "reward": self.reward,
-            "reward_parts": self.reward_parts,
-            "responses_create_params": {
-                "input": [{"role": m["role"], "content": m["content"]} for m in self.messages[: self.opening]],
-                "tools": [{"type": "function", **tool["function"]} for tool in self.tools],
-                **self.sampling,
-            },
-            "output": [item for message in self.messages[self.opening :] for item in responses_items(message)],
-            "messages": self.messages,
-            "opening": self.opening,
-            "turns": [asdict(turn) if turn.versions else _turn_row(turn) for turn in self.turns],
-            "segments": [{"ids": s.ids, "sampled": s.spans, "logprobs": s.logprobs[s.sampled]} for s in self.segments],
-            "timings": self.timings,
-            "error": self.error,
-            "attempts": self.attempts,
-        }
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Trajectory:
-        """Read a line of `rollouts.jsonl` back."""
-        params = dict(row["responses_create_params"])
-        del params["input"]
-        tools = [
-            {"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}}
-            for tool in params.pop("tools")
-        ]
-        same = ("env_id", "task_id", "repeat", "seed", "status", "messages", "opening", "reward")
-        return cls(
-            **{key: row[key] for key in (*same, "reward_parts", "timings", "error", "attempts")},
-            tools=tools,  # type: ignore[arg-type]
-            sampling=params,
-            turns=[_turn(turn) for turn in row["turns"]],
-            segments=[segment_of(s["ids"], s["sampled"], s["logprobs"]) for s in row["segments"]],
-            # JSON has no NaN: it was written as null.
-            metrics={k: math.nan if v is None else v for k, v in row.items() if k not in ROW_FIELDS},
-        )
-
-
-def _turn_row(turn: Turn) -> dict[str, Any]:
-    """`asdict` without its deep copies, which are most of its time."""
-    return {name: getattr(turn, name) for name in Turn.__slots__ if name != "versions"}
-
-
-def _turn(row: Mapping[str, Any]) -> Turn:
-    versions = tuple(VersionSpan(**span) for span in row.get("versions", ()))
-    fields: dict[str, Any] = {**row, "versions": versions}
-    return Turn(**fields)
-
-
-def responses_items(message: Message) -> list[dict[str, Any]]:
-    """A chat message as items of OpenAI's Responses format."""
-    match message["role"]:
-        case "tool":
-            call_id = message.get("tool_call_id", "")
-            return [{"type": "function_call_output", "call_id": call_id, "output": message["content"]}]
-        case "assistant":
-            return _assistant_items(message)
-        case role:
-            content = [{"type": "input_text", "text": message["content"]}]
-            return [{"type": "message", "role": role, "content": content}]
-
-
-def _assistant_items(message: Message) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = []
-    if reasoning := message.get("reasoning_content"):
-        items.append({"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": reasoning}]})
-    calls = message.get("tool_calls", ())
-    if message["content"] or not calls:
-        content = [{"type": "output_text", "text": message["content"]}]
-        items.append({"type": "message", "role": "assistant", "content": content})
-    items += [{"type": "function_call", "call_id": call.get("id", ""), **call["function"]} for call in calls]
-    return items
-
-
-def dump_row(trajectory: Trajectory) -> bytes:
-    """The JSON text of a row, with its newline."""
-    return orjson.dumps(trajectory.to_row(), option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
-
-
-#: Names that a metric cannot have, since rows have fields of these names.
-ROW_FIELDS = frozenset(Trajectory("", "", 0, 0).to_row())

@@ -23,7 +23,7 @@ from llmgym.env import Episode, ToolEnv
 from llmgym.messages import Message, ToolSchema, as_assistant, assistant, tool_call
 from llmgym.policies.base import Generation, VersionSpan
 from llmgym.rewards import Part, Reward
-from llmgym.rollout import Collector
+from llmgym.rollout import Collector, Instances, TaskSource
 from llmgym.tasks import RowTasks, Task
 from llmgym.tools import tool
 from llmgym.trajectory import Trajectory
@@ -111,6 +111,17 @@ class Letters(ToolEnv):
             return result
         correct = float(episode.final_text == episode.task.answer)
         return Reward(correct=correct, shape=Part(0.5, weight=0.0), metrics={"shouted": self.shouted})
+
+
+class Only(Instances):
+    """Instances of which there is but one, made by the test."""
+
+    def __init__(self, env: Any) -> None:
+        self.source = TaskSource(LETTERS, env.scope, env.task_set)
+        self._idle, self.suspends = [env], env.suspends
+
+    def _make(self) -> Any:
+        raise AssertionError("there is one")
 
 
 gymnasium.register(LETTERS, entry_point="tests.rollouts:Letters", kwargs={"max_turns": 6})

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from llmgym.cli.output import print_json, print_table
+from llmgym.cli.output import print_json
+from llmgym.cli.scores import print_summary
 from llmgym.cli.verb import NOTHING, SOME_FAILED, WRONG, code_of, fail
 from llmgym.errors import ConfigError, LLMGymError
 
@@ -138,17 +139,17 @@ def _parallel(text: str | None) -> int | str | None:
 
 def _with_num_tasks(config: RolloutConfig) -> RolloutConfig:
     """The same, with a number of tasks where an environment makes them without end and none was given."""
-    from llmgym.rollout.runner import EnvPool
+    from llmgym.rollout.instances import Instances
 
     if config.num_tasks is not None:
         return config
     sizes: dict[str, int | None] = {}
     for env in config.environments:
-        pool = EnvPool(env, config.max_turns, config.split)
+        instances = Instances(env, max_turns=config.max_turns, split=config.split)
         try:
-            sizes[pool.id] = pool.tasks.size(config.split)
+            sizes[instances.id] = instances.source.size(config.split)
         finally:
-            pool.close()
+            instances.close()
     endless = [env_id for env_id, size in sizes.items() if size is None]
     if not endless:
         return config
@@ -220,50 +221,4 @@ def _show(summary: dict[str, Any], error: str | None, output: str | None, *, jso
     if json:
         print_json(summary)
     else:
-        _print_summary(summary, error, output)
-
-
-def _print_summary(summary: dict[str, Any], error: str | None, output: str | None) -> None:
-    scores = dict(summary.get("environments") or {"all": summary})
-    if len(scores) > 1:
-        scores["all"] = summary
-    rows = [[name, *_score_cells(score)] for name, score in scores.items()]
-    print_table(
-        f"{summary['finished']} of {summary['planned']} episodes finished",
-        ["environment", "scored", "unscored", "mean reward", "95% interval"],
-        rows,
-    )
-    if most := max((_passes(score) for score in scores.values()), key=len):
-        columns = ["environment", "tasks", *(f"pass@{p['k']}" for p in most)]
-        print_table("", columns, [[name, *_pass_cells(score, len(most))] for name, score in scores.items()])
-    tokens, timings = summary["tokens"], summary["timings"]
-    print(f"statuses  {_counts(summary['statuses'])}   failed  {_counts(summary['failed'])}")
-    print(f"tokens    {tokens['sampled']:,} sampled, {tokens['context']:,} context; {summary['turns']:,} turns")
-    print(f"session   {timings['session_wall_s']:.1f} s")
-    if error is not None:
-        print(f"error     {error}")
-    if output is not None:
-        print(f"run       {output}  (rollouts.jsonl, summary.json, run.json)")
-
-
-def _score_cells(score: dict[str, Any]) -> list[str]:
-    reward = score["reward"]
-    mean = "-" if reward["mean"] is None else f"{reward['mean']:.3f}"
-    interval = "-" if reward["low"] is None else f"{reward['low']:.3f} .. {reward['high']:.3f}"
-    return [str(score["scored"]), str(score["unscored"]), mean, interval]
-
-
-def _passes(score: dict[str, Any]) -> list[dict[str, Any]]:
-    return [p for p in score["pass_at_k"] if p["value"] is not None]
-
-
-def _pass_cells(score: dict[str, Any], columns: int) -> list[str]:
-    """Tasks, and pass@k for each k; tasks that had fewer episodes are said where there are some."""
-    passes = _passes(score)
-    tasks = passes[0]["tasks"] if passes else 0
-    cells = [f"{p['value']:.3f}" + (f" ({p['tasks']})" if p["tasks"] != tasks else "") for p in passes]
-    return [str(tasks), *cells, *["-"] * (columns - len(cells))]
-
-
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
+        print_summary(summary, error, None if output is None else Path(output))

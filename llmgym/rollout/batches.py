@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from llmgym.batch import TokenBatch
 from llmgym.rollout.groups import Group
+from llmgym.rollout.thresholds import all_equal
 
 _MANY = 64  # groups in a row without one to train on, of which a person should know
 
@@ -51,7 +52,7 @@ class GroupFilter:
         self._newest = max([self._newest, *versions])
         if not scored:
             self.unscored += 1
-        elif self.drop_equal and len({t.reward for t in scored}) == 1:
+        elif self.drop_equal and all_equal([t.reward for t in scored if t.reward is not None]):
             self.equal += 1
         elif self.max_staleness is not None and min(versions, default=self._newest) < self._newest - self.max_staleness:
             self.stale += 1

@@ -15,11 +15,11 @@ from llmgym.errors import ConfigError, StoreError
 from llmgym.policies import Policy, TokenPolicy, make_policy
 from llmgym.rollout.config import EnvConfig, RolloutConfig, parse_config
 from llmgym.rollout.groups import Group
+from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import Plan, TaskOrder
 from llmgym.rollout.progress import Progress
-from llmgym.rollout.runner import EnvPool
 from llmgym.rollout.session import Session
-from llmgym.rollout.store import EpisodeRecord, RunStore
+from llmgym.rollout.store import RunStore
 from llmgym.rollout.summary import summarize
 
 # With Python's defaults, thousands of live episodes spend a third of their time in the cycle collector, which goes
@@ -118,11 +118,11 @@ class Collector:
         async with AsyncExitStack() as stack:
             stack.callback(gc.set_threshold, *gc.get_threshold())
             gc.set_threshold(*_GC_THRESHOLD)
-            pools: list[EnvPool] = []
+            environments: list[Instances] = []
             for env in config.environments:
-                pools.append(EnvPool(env, config.max_turns, config.split))
-                stack.callback(pools[-1].close)
-            tasks = order.size(pools, config)
+                environments.append(Instances(env, max_turns=config.max_turns, split=config.split))
+                stack.push_async_callback(environments[-1].aclose)
+            tasks = order.size([env.source for env in environments], config)
             policy = self._policy
             if isinstance(policy, str):
                 policy = make_policy(policy, **config.policy_options)
@@ -134,26 +134,28 @@ class Collector:
                 identity = _identity(config, policy, codec)
                 store = RunStore(self._output, identity, msgspec.to_builtins(config), config.fsync_seconds)
                 stack.callback(store.close)
+                store.confirm({}, None if tasks is None else tasks * config.num_repeats)
             self.progress = Progress(planned=None if tasks is None else tasks * config.num_repeats)
             session = Session(config, policy, codec, store, self.progress, keep=keep)
             try:
-                async with aclosing(session.groups(order, pools)) as groups:
+                async with aclosing(session.groups(order, environments)) as groups:
                     async for group in groups:
                         yield group
             except BaseException:
                 with suppress(StoreError):  # the error that ended the run says more
-                    self._conclude(session.records, store)
+                    self._conclude(session, store)
                 raise
-            self._conclude(session.records, store)
+            self._conclude(session, store)
 
-    def _conclude(self, records: list[EpisodeRecord], store: RunStore | None) -> None:
+    def _conclude(self, session: Session, store: RunStore | None) -> None:
         """Summarise what is there, finished or not; what has no end and is stored nowhere is not remembered."""
         if store is None and self.progress.planned is None:
             return
-        everything = records if store is None else store.records.values()
+        everything = session.records if store is None else list(store.records.values())
+        failed = session.failed if store is None else store.failed
         progress = self.progress
         planned = max(progress.planned or 0, len(everything))  # the folder may hold more than was asked for this time
-        self.summary = summarize(everything, progress.failures, planned, self.config, progress.seconds)
+        self.summary = summarize(everything, failed, planned, self.config, progress.seconds)
         if store is not None:
             store.write_summary(self.summary)
 

@@ -53,6 +53,8 @@ class RolloutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         env_ids: Environments, as ids or as `{id, kwargs, wrappers}`.
         policy: Short form of a policy, such as "smollm2" or "http://localhost:8000".
         policy_options: Arguments of the policy's class.
+        models: Models for the roles that environments have, such as a judge: role to short form of a policy, or
+            "policy" for the run's own.
         codec: "renderer" (hand-written for the model), "template" (any chat template), or "auto".
         split: Split of the tasks.
         seed: Picks the tasks and seeds the environments.
@@ -69,6 +71,8 @@ class RolloutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         max_completion_length: Tokens of a segment after its first prompt, sampled or not, as trainers bound them.
         generation_timeout: Seconds for one reply.
         episode_timeout: Seconds for one episode.
+        time_budget: Seconds after which no episode is started that would not end in time; None for no end. What has
+            run so far says how long episodes take.
         max_attempts: Tries of an episode whose policy or environment failed.
         success_threshold: Reward from which an episode counts as solved in pass@k.
         min_reward_threshold: Where set, the summary counts the episodes that reach it (SFT data).
@@ -81,6 +85,7 @@ class RolloutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     env_ids: list[str | EnvConfig] = []
     policy: str = "smollm2"
     policy_options: dict[str, Any] = {}
+    models: dict[str, str] = {}
     codec: Literal["auto", "renderer", "template"] = "auto"
     split: str = "train"
     seed: int = 0
@@ -95,6 +100,7 @@ class RolloutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     max_completion_length: int | None = None
     generation_timeout: float = 600.0
     episode_timeout: float = 3600.0
+    time_budget: float | None = None
     max_attempts: int = 3
     success_threshold: float = 1.0
     min_reward_threshold: float | None = None
@@ -135,6 +141,7 @@ class RolloutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             "max_attempts": (self.max_attempts, self.max_attempts > 0, "at least 1"),
             "generation_timeout": (self.generation_timeout, self.generation_timeout > 0, "above 0"),
             "episode_timeout": (self.episode_timeout, self.episode_timeout > 0, "above 0"),
+            "time_budget": (self.time_budget, self.time_budget is None or self.time_budget > 0, "above 0"),
             "fsync_seconds": (self.fsync_seconds, self.fsync_seconds >= 0, "at least 0"),
             "temperature": (params.temperature, params.temperature >= 0, "at least 0"),
             "top_p": (params.top_p, 0 < params.top_p <= 1, "in (0, 1]"),

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from llmgym.errors import ConfigError
 from llmgym.rollout.config import RolloutConfig
 from llmgym.rollout.groups import Group
-from llmgym.rollout.runner import EnvPool
+from llmgym.rollout.instances import TaskSource
+from llmgym.rollout.thresholds import reaches
 from llmgym.tasks import Task
 
 #: An environment, a task, and how often the task has come before.
-Visit = tuple[EnvPool, Task, int]
+Visit = tuple[TaskSource, Task, int]
 
 
 class TaskOrder(Protocol):
     """Which task comes next; asked whenever there is room for another group."""
 
-    def size(self, pools: Sequence[EnvPool], config: RolloutConfig) -> int | None:
+    def size(self, sources: Sequence[TaskSource], config: RolloutConfig) -> int | None:
         """How many tasks will come; None for no end."""
         ...
 
-    def visits(self, pools: Sequence[EnvPool], config: RolloutConfig) -> Iterator[Visit]:
+    def identity(self, config: RolloutConfig) -> dict[str, Any]:
+        """What of the order, and of the size of groups, makes two runs the same, as JSON data."""
+        ...
+
+    def visits(self, sources: Sequence[TaskSource], config: RolloutConfig) -> Iterator[Visit]:
         """The tasks, one by one; each is drawn when it is needed."""
         ...
 
@@ -37,17 +42,21 @@ class TaskOrder(Protocol):
 class Plan:
     """`num_tasks` of each environment, once; the environments take turns."""
 
-    def size(self, pools: Sequence[EnvPool], config: RolloutConfig) -> int:
+    def size(self, sources: Sequence[TaskSource], config: RolloutConfig) -> int:
         """See `TaskOrder`; raises `ConfigError` where `num_tasks` does not fit."""
-        return sum(_num_tasks(pool, config) for pool in pools)
+        return sum(_num_tasks(source, config) for source in sources)
 
-    def visits(self, pools: Sequence[EnvPool], config: RolloutConfig) -> Iterator[Visit]:
+    def identity(self, config: RolloutConfig) -> dict[str, Any]:
+        """See `TaskOrder`; each task comes once, so that a run may be extended by repeats."""
+        return {"name": "plan"}
+
+    def visits(self, sources: Sequence[TaskSource], config: RolloutConfig) -> Iterator[Visit]:
         """See `TaskOrder`."""
-        sizes = [_num_tasks(pool, config) for pool in pools]
+        sizes = [_num_tasks(source, config) for source in sources]
         for index in range(max(sizes)):
-            for pool, size in zip(pools, sizes, strict=True):
+            for source, size in zip(sources, sizes, strict=True):
                 if index < size:
-                    yield pool, pool.tasks.plan(config.split, config.seed, index, scope=pool.scope), 0
+                    yield source, source.plan(config.split, config.seed, index), 0
 
     def observe(self, group: Group, config: RolloutConfig) -> None:
         """Makes no difference."""
@@ -56,16 +65,20 @@ class Plan:
 class Endless:
     """Tasks without end for training: a finite split is shuffled anew for each pass through it."""
 
-    def size(self, pools: Sequence[EnvPool], config: RolloutConfig) -> None:
+    def size(self, sources: Sequence[TaskSource], config: RolloutConfig) -> None:
         """No end."""
 
-    def visits(self, pools: Sequence[EnvPool], config: RolloutConfig) -> Iterator[Visit]:
+    def identity(self, config: RolloutConfig) -> dict[str, Any]:
         """See `TaskOrder`."""
-        sizes = [pool.tasks.size(config.split) for pool in pools]
+        return {"name": "endless", **_group_size(config)}
+
+    def visits(self, sources: Sequence[TaskSource], config: RolloutConfig) -> Iterator[Visit]:
+        """See `TaskOrder`."""
+        sizes = [source.size(config.split) for source in sources]
         for index in count():
-            for pool, size in zip(pools, sizes, strict=True):
-                task = pool.tasks.plan(config.split, config.seed, index, scope=pool.scope)
-                yield pool, task, index // size if size else 0
+            for source, size in zip(sources, sizes, strict=True):
+                task = source.plan(config.split, config.seed, index)
+                yield source, task, index // size if size else 0
 
     def observe(self, group: Group, config: RolloutConfig) -> None:
         """Makes no difference."""
@@ -92,8 +105,12 @@ class Curriculum:
         self._solved = np.ones(0)
         self._tried = np.ones(0)
 
-    def size(self, pools: Sequence[EnvPool], config: RolloutConfig) -> None:
+    def size(self, sources: Sequence[TaskSource], config: RolloutConfig) -> None:
         """No end."""
+
+    def identity(self, config: RolloutConfig) -> dict[str, Any]:
+        """See `TaskOrder`."""
+        return {"name": "curriculum", "memory": self._memory, "floor": self._floor, **_group_size(config)}
 
     @property
     def weights(self) -> dict[str, float]:
@@ -101,24 +118,25 @@ class Curriculum:
         chances = self._chances()
         return {name: float(chances[arm]) for name, arm in self._arms.items()}
 
-    def visits(self, pools: Sequence[EnvPool], config: RolloutConfig) -> Iterator[Visit]:
+    def visits(self, sources: Sequence[TaskSource], config: RolloutConfig) -> Iterator[Visit]:
         """See `TaskOrder`."""
-        sizes = [pool.tasks.size(config.split) for pool in pools]
+        sizes = [source.size(config.split) for source in sources]
         starts = np.cumsum([0, *(size or 1 for size in sizes)])
         self._solved, self._tried = np.full(starts[-1], 0.5), np.ones(starts[-1])
-        self._arms = {pool.id: int(start) for pool, start, size in zip(pools, starts, sizes, strict=False) if not size}
+        endless = [(source, start) for source, start, size in zip(sources, starts, sizes, strict=False) if not size]
+        self._arms = {source.id: int(start) for source, start in endless}
         drawn = np.zeros(starts[-1], dtype=np.int64)
         rng = np.random.default_rng(config.seed)
         while True:
             arm = int(rng.choice(len(drawn), p=self._chances()))
             which = int(np.searchsorted(starts, arm, side="right")) - 1
-            pool, size, before = pools[which], sizes[which], int(drawn[arm])
+            source, size, before = sources[which], sizes[which], int(drawn[arm])
             drawn[arm] += 1
             index = before if size is None else arm - int(starts[which])
-            task = pool.tasks.plan(config.split, config.seed, index, scope=pool.scope)
+            task = source.plan(config.split, config.seed, index)
             if size is not None:
-                self._arms[f"{pool.id}/{task.id}"] = arm
-            yield pool, task, 0 if size is None else before
+                self._arms[f"{source.id}/{task.id}"] = arm
+            yield source, task, 0 if size is None else before
 
     def observe(self, group: Group, config: RolloutConfig) -> None:
         """See what came of a task."""
@@ -126,7 +144,8 @@ class Curriculum:
         arm = self._arms.get(group.id, self._arms.get(group.trajectories[0].env_id))
         if arm is None or not rewards:
             return
-        self._solved[arm] = self._memory * self._solved[arm] + sum(r >= config.success_threshold for r in rewards)
+        solved = sum(reaches(reward, config.success_threshold) for reward in rewards)
+        self._solved[arm] = self._memory * self._solved[arm] + solved
         self._tried[arm] = self._memory * self._tried[arm] + len(rewards)
 
     def _chances(self) -> np.ndarray:
@@ -135,22 +154,25 @@ class Curriculum:
         return weights / weights.sum()
 
 
-def _num_tasks(pool: EnvPool, config: RolloutConfig) -> int:
+def _group_size(config: RolloutConfig) -> dict[str, Any]:
+    """A task that comes again goes on with the repeats after those of its last group, so that their number counts."""
+    return {"num_repeats": config.num_repeats, "num_spare_repeats": config.num_spare_repeats}
+
+
+def _num_tasks(source: TaskSource, config: RolloutConfig) -> int:
     """Tasks of an environment that a configuration takes.
 
     Raises:
         ConfigError: There are not that many, or there is no end of them.
     """
-    size = pool.tasks.size(config.split)
+    size = source.size(config.split)
     if config.num_tasks is None:
         if size is None:
-            raise ConfigError(
-                f"{pool.id} makes tasks without end: set num_tasks=N, or --num-tasks N at the command line"
-            )
+            raise ConfigError(f"{source.id} makes tasks without end: set num_tasks, or --num-tasks")
         return size
     if size is not None and config.num_tasks > size:
         raise ConfigError(
-            f"num_tasks is {config.num_tasks}, but the split {config.split!r} of {pool.id} has {size} tasks; "
+            f"num_tasks is {config.num_tasks}, but the split {config.split!r} of {source.id} has {size} tasks; "
             "raise num_repeats for more episodes of each"
         )
     return config.num_tasks

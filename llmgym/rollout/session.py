@@ -10,16 +10,19 @@ from dataclasses import dataclass
 from llmgym.chat import Policy
 from llmgym.codec.base import ChatCodec
 from llmgym.errors import ConfigError, PolicyError, PolicyUnavailable
+from llmgym.failures import Failure
 from llmgym.messages import scrub
 from llmgym.policies.base import MeasuredPolicy
+from llmgym.records import EpisodeRecord, FailureRecord, UnstorableError, failure_of, record_of
 from llmgym.rollout.config import RolloutConfig
-from llmgym.rollout.episode import Stop
 from llmgym.rollout.groups import Group, OpenGroup
+from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import TaskOrder
 from llmgym.rollout.parallelism import AdaptiveLimit
 from llmgym.rollout.progress import Progress
-from llmgym.rollout.runner import EnvPool, EpisodeRunner
-from llmgym.rollout.store import EpisodeRecord, RunStore
+from llmgym.rollout.runner import EpisodeRunner
+from llmgym.rollout.speakers import Stop
+from llmgym.rollout.store import RunStore
 from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory
 
@@ -31,7 +34,7 @@ _UNREAD = 256  # episodes that may wait for their reader before others do, where
 class _Job:
     """One episode to run."""
 
-    env: EnvPool
+    env: Instances
     task: Task
     first: int
     repeat: int
@@ -52,6 +55,7 @@ class Session:
 
     Attributes:
         records: Finished episodes, where no store has them and the order ends.
+        failed: Episodes without a result, where no store has them and the order ends.
     """
 
     def __init__(
@@ -83,11 +87,12 @@ class Session:
         self._room = asyncio.Semaphore(max(1, unread // config.num_repeats))
         self._failed_in_a_row = 0
         self.records: list[EpisodeRecord] = []
+        self.failed: list[FailureRecord] = []
 
-    async def groups(self, order: TaskOrder, pools: list[EnvPool]) -> AsyncGenerator[Group]:
+    async def groups(self, order: TaskOrder, environments: list[Instances]) -> AsyncGenerator[Group]:
         """Run the tasks of an order and give each group once it is whole."""
         self._order = order
-        work = asyncio.create_task(self._work(self._jobs(pools)))
+        work = asyncio.create_task(self._work(self._jobs(environments)))
         try:
             while (group := await self._ready.get()) is not None:
                 self._room.release()
@@ -97,12 +102,13 @@ class Session:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
 
-    def _jobs(self, pools: list[EnvPool]) -> Iterator[_Job]:
+    def _jobs(self, environments: list[Instances]) -> Iterator[_Job]:
         """All episodes in order; those of a task come together, so that an open group goes on before another starts."""
-        for pool, task, before in self._order.visits(pools, self._config):
+        instances = {env.id: env for env in environments}
+        for source, task, before in self._order.visits([env.source for env in environments], self._config):
             first = before * self._per_group
             for repeat in range(first, first + self._per_group):
-                yield _Job(pool, task, first, repeat)
+                yield _Job(instances[source.id], task, first, repeat)
 
     async def _work(self, jobs: Iterator[_Job]) -> None:
         """Keep as many episodes running as may run, until the jobs are done."""
@@ -187,7 +193,9 @@ class Session:
         if self._store is not None:
             trajectory = _append(self._store, trajectory)
         elif trajectory.finished and self._progress.planned is not None:
-            self.records.append(EpisodeRecord.of(trajectory))
+            self.records.append(record_of(trajectory))
+        elif self._progress.planned is not None:
+            self.failed.append(failure_of(trajectory))
         self._progress.count_episode(trajectory)
         self._failed_in_a_row = 0 if trajectory.finished else self._failed_in_a_row + 1
         if self._failed_in_a_row >= max(16, self._progress.limit):
@@ -223,11 +231,13 @@ def _append(store: RunStore, trajectory: Trajectory) -> Trajectory:
     """Store an episode; one that JSON cannot hold, such as a metric that is no number, failed in its environment."""
     try:
         store.append(trajectory)
-    except TypeError as error:
+    except UnstorableError as error:
         t = trajectory
-        said = scrub(f"the episode cannot be stored: {error}" + (f"; {t.error}" if t.error else ""))
+        said = scrub(f"{error}" + (f"; {t.error}" if t.error else ""))
+        outside = "done" if t.metrics.get("tool_calls") else "none"
         trajectory = Trajectory(
-            t.env_id, t.task_id, t.repeat, t.seed, "env_error", sampling=t.sampling, error=said, attempts=t.attempts
-        )
+            t.env_id, t.task_id, t.repeat, t.seed, "env_error", sampling=t.sampling, error=said, attempts=t.attempts,
+            failure=Failure("unstorable", "store", outside, type(error.__cause__ or error).__name__),
+        )  # fmt: skip
         store.append(trajectory)
     return trajectory

@@ -1,14 +1,34 @@
-"""What a run amounts to: rewards with their uncertainty, pass@k, statuses, tokens, times."""
+"""What a run amounts to: rewards with their uncertainty, pass@k, statuses, failures, tokens, costs, times."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from llmgym.rollout.config import RolloutConfig
-from llmgym.rollout.store import EpisodeRecord
+import msgspec
+
+from llmgym.chat import Usage
+from llmgym.records import EpisodeRecord, FailureRecord, Timings
+from llmgym.rollout.intervals import mean_with_interval
+from llmgym.rollout.thresholds import TOLERANCE, reaches, spread
+
+
+class Thresholds(msgspec.Struct, frozen=True):
+    """What of a configuration decides about a summary.
+
+    Attributes:
+        num_repeats: Episodes of each task.
+        success_threshold: Reward from which an episode counts as solved.
+        min_reward_threshold: Where set, episodes that reach it are counted.
+        min_quality_difference: Where set, tasks whose best and worst episodes are so far apart are counted.
+    """
+
+    num_repeats: int = 1
+    success_threshold: float = 1.0
+    min_reward_threshold: float | None = None
+    min_quality_difference: float | None = None
 
 
 def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
@@ -25,83 +45,118 @@ def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
     return 1.0 - math.comb(num_samples - num_correct, k) / math.comb(num_samples, k)
 
 
-def mean_with_interval(groups: Collection[list[float]]) -> dict[str, float | None]:
-    """Mean over all episodes, with a 95% interval that treats those of one task as dependent.
-
-    The standard error is the cluster-robust one of a ratio of sums: the deviations of each task's
-    episodes from the mean are added up per task, then squared. It is None with fewer than two tasks.
-    """
-    n = sum(map(len, groups))
-    if not n:
-        return {"mean": None, "low": None, "high": None}
-    mean = sum(map(sum, groups)) / n
-    tasks = len(groups)
-    if tasks < 2:
-        return {"mean": mean, "low": None, "high": None}
-    squares = sum(sum(reward - mean for reward in group) ** 2 for group in groups)
-    half = 1.96 * math.sqrt(squares * tasks / (tasks - 1)) / n
-    return {"mean": mean, "low": mean - half, "high": mean + half}
-
-
 def summarize(
-    records: Iterable[EpisodeRecord], failures: Counter[str], planned: int, config: RolloutConfig, wall_s: float
+    records: Iterable[EpisodeRecord],
+    failures: Iterable[FailureRecord],
+    planned: int | None,
+    config: object,
+    wall_s: float | None,
 ) -> dict[str, Any]:
     """Summarise a run, in all and per environment.
 
     Args:
         records: Finished episodes.
-        failures: Episodes without a result, by status.
-        planned: Episodes that the run is to hold.
-        config: Its configuration.
-        wall_s: Seconds that this session took.
+        failures: Episodes without a result.
+        planned: Episodes that the run is to hold; None where that is not known.
+        config: Its configuration: an object or a dict with the fields of `Thresholds`; others are of no account.
+        wall_s: Seconds that the session took; None where that is not known.
 
     Returns:
         JSON data. Means are over scored episodes; how many were not is said beside them.
     """
-    records = list(records)
-    env_ids = sorted({record.env_id for record in records})
-    sampled = sum(record.num_sampled_tokens for record in records)
+    records, failures = list(records), list(failures)
+    thresholds = msgspec.convert(config, Thresholds, from_attributes=True)
     summary: dict[str, Any] = {
         "planned": planned,
-        "finished": len(records),
-        "failed": dict(failures),
+        "finished": _episodes(records),
+        "failed": dict(Counter(failure.kind for failure in failures).most_common()),
+        "failures": _failures(failures),
         "statuses": dict(Counter(record.status for record in records)),
-        **_scores(records, config),
-        "tokens": {"sampled": int(sampled), "context": int(sum(record.num_context_tokens for record in records))},
-        "turns": int(sum(record.num_turns for record in records)),
+        **_scores(records, thresholds),
+        "tokens": {
+            "sampled": sum(record.counts.sampled_tokens for record in records),
+            "context": sum(record.counts.context_tokens for record in records),
+        },
+        "turns": sum(record.counts.turns for record in records),
+        "tool_errors": _tool_errors(records),
+        "usage": _usage(records),
         "timings": {
             "session_wall_s": wall_s,
-            **{key: sum(r.timings.get(key, 0.0) for r in records) for key in ("engine_s", "env_s")},
+            **{
+                name: math.fsum(getattr(record.timings, name) for record in records)
+                for name in Timings.__struct_fields__
+            },
         },
     }
-    if len(env_ids) > 1:
-        summary["environments"] = {
-            env_id: _scores([record for record in records if record.env_id == env_id], config) for env_id in env_ids
-        }
+    for title, attribute in (("environments", "env_id"), ("agents", "agent")):
+        names = sorted({getattr(record, attribute) for record in records})
+        if len(names) > 1:
+            summary[title] = {
+                name: _scores([record for record in records if getattr(record, attribute) == name], thresholds)
+                for name in names
+            }
     return summary
 
 
-def _scores(records: list[EpisodeRecord], config: RolloutConfig) -> dict[str, Any]:
-    groups: dict[str, list[float]] = {}
+def _episodes(records: Sequence[EpisodeRecord]) -> int:
+    """Episodes, of which each agent has a record."""
+    several = {record.episode_id for record in records if record.agents > 1}
+    return sum(record.agents == 1 for record in records) + len(several)
+
+
+def _failures(failures: Iterable[FailureRecord]) -> list[dict[str, Any]]:
+    """How many episodes failed where, the most frequent first."""
+    counts = Counter((failure.kind, failure.failure.stage if failure.failure else None) for failure in failures)
+    return [{"kind": kind, "stage": stage, "episodes": count} for (kind, stage), count in counts.most_common()]
+
+
+def _tool_errors(records: Iterable[EpisodeRecord]) -> dict[str, dict[str, int]]:
+    """Errors that tools answered, by type: how many, and in how many episodes; the most frequent first."""
+    found: dict[str, dict[str, int]] = {}
+    for record in records:
+        for kind, count in record.tool_errors.items():
+            entry = found.setdefault(kind, {"count": 0, "episodes": 0})
+            entry["count"] += count
+            entry["episodes"] += 1
+    return dict(sorted(found.items(), key=lambda item: -item[1]["count"]))
+
+
+def _usage(records: Iterable[EpisodeRecord]) -> dict[str, Any]:
+    """What calls of models took, by role."""
+    total: dict[str, Usage] = {}
+    for record in records:
+        for role, usage in record.usage.items():
+            total[role] = total[role] + usage if role in total else usage
+    return {role: {name: getattr(usage, name) for name in usage.__struct_fields__} for role, usage in total.items()}
+
+
+def _scores(records: list[EpisodeRecord], thresholds: Thresholds) -> dict[str, Any]:
+    groups: dict[tuple[str, str, str], list[float]] = {}
     for record in records:
         if record.reward is not None:
-            groups.setdefault(record.group_id, []).append(record.reward)
+            groups.setdefault(_task(record), []).append(record.reward)
     scored = sum(map(len, groups.values()))
     scores: dict[str, Any] = {
         "reward": mean_with_interval(groups.values()),
         "scored": scored,
         "unscored": len(records) - scored,
-        "pass_at_k": [_pass_at(k, list(groups.values()), config) for k in _powers(config.num_repeats)],
+        "tasks": len(groups),
+        "pass_at_k": [_pass_at(k, list(groups.values()), thresholds) for k in _powers(thresholds.num_repeats)],
     }
-    if (least := config.min_reward_threshold) is not None:
+    if (least := thresholds.min_reward_threshold) is not None:
         scores["min_reward_threshold"] = {
-            "threshold": least, "episodes": sum(r >= least for group in groups.values() for r in group),
+            "threshold": least, "episodes": sum(reaches(r, least) for group in groups.values() for r in group),
         }  # fmt: skip
-    if (gap := config.min_quality_difference) is not None:
+    if (gap := thresholds.min_quality_difference) is not None:
         scores["min_quality_difference"] = {
-            "difference": gap, "groups": sum(max(group) - min(group) >= gap for group in groups.values()),
+            "difference": gap, "groups": sum(spread(group) >= gap - TOLERANCE for group in groups.values()),
         }  # fmt: skip
     return scores
+
+
+def _task(record: EpisodeRecord) -> tuple[str, str, str]:
+    """The same for episodes of one content: generated tasks can repeat it under other ids."""
+    return record.env_id, record.task_hash or record.group_id, record.agent
 
 
 def _powers(most: int) -> list[int]:
@@ -109,9 +164,11 @@ def _powers(most: int) -> list[int]:
     return sorted({*(2**i for i in range(most.bit_length())), most})
 
 
-def _pass_at(k: int, groups: list[list[float]], config: RolloutConfig) -> dict[str, Any]:
+def _pass_at(k: int, groups: list[list[float]], thresholds: Thresholds) -> dict[str, Any]:
     """pass@k over the tasks with at least k scored episodes, and how many tasks had fewer."""
     enough = [group for group in groups if len(group) >= k]
-    values = [pass_at_k(len(group), sum(r >= config.success_threshold for r in group), k) for group in enough]
-    value = sum(values) / len(values) if values else None
+    values = [
+        pass_at_k(len(group), sum(reaches(r, thresholds.success_threshold) for r in group), k) for group in enough
+    ]
+    value = math.fsum(values) / len(values) if values else None
     return {"k": k, "value": value, "tasks": len(enough), "tasks_with_fewer": len(groups) - len(enough)}

@@ -31,8 +31,10 @@ from llmgym.errors import ConfigError, EnvironmentFailure, PolicyError
 from llmgym.messages import Message, ToolSchema
 from llmgym.policies.base import Generation, LogprobsMode, TokenPolicy
 from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfig, parse_config
+from llmgym.rollout.driver import Driver
+from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import Plan
-from llmgym.rollout.runner import EnvPool, EpisodeRunner, episode_seed
+from llmgym.rollout.runner import EpisodeRunner, episode_seed
 from llmgym.trajectory import Segment, Status, Trajectory
 
 _log = logging.getLogger("llmgym.trainers")
@@ -175,14 +177,15 @@ class Episodes:
         """
         self.config: RolloutConfig = parse_config(settings, "settings").check()
         self.codec: ChatCodec | None = None if tokenizer is None else codec_for(tokenizer, self.config.codec)
-        self._pools: dict[bytes, EnvPool] = {}
+        self._instances: dict[bytes, Instances] = {}
 
-    def pool(self, env: EnvConfig) -> EnvPool:
+    def instances(self, env: EnvConfig) -> Instances:
         """The instances of an environment, made when first asked for."""
         key = msgspec.json.encode(env, order="deterministic")
-        if key not in self._pools:
-            self._pools[key] = EnvPool(env, self.config.max_turns, self.config.split)
-        return self._pools[key]
+        if key not in self._instances:
+            config = self.config
+            self._instances[key] = Instances(env, max_turns=config.max_turns, split=config.split, models=config.models)
+        return self._instances[key]
 
     def refs(self) -> Iterator[TaskRef]:
         """The tasks of the configuration (`env_ids`, `split`, `seed`, `num_tasks`), the environments by turns.
@@ -190,9 +193,9 @@ class Episodes:
         Raises:
             ConfigError: `env_ids` is empty, or `num_tasks` does not fit.
         """
-        pools = [self.pool(env) for env in self.config.environments]
-        for pool, task, _ in Plan().visits(pools, self.config):
-            yield TaskRef(pool.config, task.id, episode_seed(self.config.seed, pool.id, task.id))
+        configs = {instances.id: instances for instances in map(self.instances, self.config.environments)}
+        for source, task, _ in Plan().visits([instances.source for instances in configs.values()], self.config):
+            yield TaskRef(configs[source.id].config, task.id, episode_seed(self.config.seed, source.id, task.id))
 
     async def rows(self) -> list[TaskRow]:
         """The same with their opening messages and tools, each from a reset of its environment."""
@@ -203,18 +206,27 @@ class Episodes:
 
         Raises:
             TaskError: There is no such task.
-            EnvironmentFailure: The environment's setup failed.
+            EnvironmentFailure: The environment failed to open it.
         """
-        pool = self.pool(ref.env)
-        task = pool.tasks.get(ref.task_id)
-        env = pool.take()
-        try:
-            messages, info = await env.areset(seed=ref.seed, options={"task": task})
-        except EnvironmentFailure as error:
-            raise EnvironmentFailure(f"{pool.id}, task {ref.task_id}: {error}") from error
-        finally:
-            pool.give(env)
-        return TaskRow(ref, list(messages), info["tools"], task.answer)
+        driver = self.driver(ref)
+        opened = await driver.open()
+        await driver.close()
+        trajectory = driver.trajectory
+        if not opened:
+            raise EnvironmentFailure(f"{trajectory.env_id}, task {ref.task_id}: {trajectory.error}")
+        assert trajectory.task is not None
+        return TaskRow(ref, trajectory.messages, trajectory.tools, trajectory.task.answer)
+
+    def driver(self, ref: TaskRef, repeat: int = 0) -> Driver:
+        """An episode for somebody who finds its messages himself.
+
+        Raises:
+            ConfigError: There is no such environment.
+            TaskError: There is no such task.
+        """
+        instances = self.instances(ref.env)
+        task = instances.source.tasks.get(ref.task_id)
+        return Driver(instances, task, Trajectory(instances.id, task.id, repeat, ref.seed))
 
     async def run(
         self,
@@ -238,9 +250,9 @@ class Episodes:
         """
         assert self.codec is not None, "give Episodes the tokenizer"
         config = self.config if params is None else msgspec.structs.replace(self.config, responses_create_params=params)
-        pool = self.pool(ref.env)
+        instances = self.instances(ref.env)
         runner = EpisodeRunner(config, policy, self.codec)
-        trajectory = await runner.run(pool, pool.tasks.get(ref.task_id), repeat, seed=ref.seed)
+        trajectory = await runner.run(instances, instances.source.tasks.get(ref.task_id), repeat, seed=ref.seed)
         if trajectory.error is not None:
             _log.warning("%s: %s: %s", trajectory.id, trajectory.status, trajectory.error)
         return trajectory
@@ -268,9 +280,9 @@ class Episodes:
 
     def close(self) -> None:
         """Close the environments."""
-        for pool in self._pools.values():
-            pool.close()
-        self._pools.clear()
+        for instances in self._instances.values():
+            instances.close()
+        self._instances.clear()
 
 
 def _sample(trajectory: Trajectory, segment: Segment, token_rewards: NDArray[np.float64]) -> Sample:

@@ -23,10 +23,11 @@ import orjson
 import yaml
 
 from llmgym.errors import ConfigError, LLMGymError
+from llmgym.responses import to_items
 from llmgym.rollout.config import ResponsesCreateParams
 from llmgym.trainers.common import Episodes, Sample, Siblings, TaskRef, task_rows
 from llmgym.trainers.nemo_rl_policy import GenerationServers
-from llmgym.trajectory import Trajectory, responses_items
+from llmgym.trajectory import Trajectory
 
 _FIELD = "llmgym"  # of `verifier_metadata`, where a row has its task
 
@@ -90,7 +91,7 @@ def record(row: Mapping[str, Any], sample: Sample, reward: float, model: str, *,
     output: list[dict[str, Any]] = []
     number = -1
     for message in trajectory.messages[trajectory.opening :]:
-        items = responses_items(message)
+        items = to_items([message])
         if message["role"] == "assistant":
             number += 1
             if tokens and number in spans:
@@ -146,8 +147,7 @@ def _tokens(sample: Sample, first: int, end: int) -> dict[str, Any]:
 
 
 def _input(trajectory: Trajectory, row: Mapping[str, Any]) -> Any:
-    opening = trajectory.messages[: trajectory.opening]
-    items = [item for message in opening for item in responses_items(message)]
+    items = to_items(trajectory.messages[: trajectory.opening])
     return items or row.get("responses_create_params", {}).get("input", [])
 
 

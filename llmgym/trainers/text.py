@@ -7,16 +7,14 @@ take a number for each step and no word on failures, so an episode without a rew
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from llmgym.env import StepResult
-from llmgym.errors import EnvironmentFailure
+from llmgym.concurrency import start_in_background
 from llmgym.messages import Message, ToolSchema
+from llmgym.rollout.driver import Driver
 from llmgym.trainers.common import Episodes, TaskRef
-from llmgym.wrappers import AnyToolEnv
+from llmgym.trajectory import Trajectory
 
 _log = logging.getLogger("llmgym.trainers")
 
@@ -75,76 +73,79 @@ class TextEpisode:
     """One episode.
 
     Attributes:
-        messages: Opening messages; none where the setup failed.
-        tools: Schemas of the tools.
         prompt_ids: The rendered opening; none without a tokenizer.
         reward: Sum of the steps' rewards so far, a stand-in included.
         turns: Steps so far.
         done: Whether it is over.
-        error: What failed, if anything.
         unscored: Whether `reward` is a stand-in.
     """
 
     def __init__(self, episodes: TextEpisodes, ref: TaskRef) -> None:
         """Name the task; `open` starts it."""
         self._all, self._ref = episodes, ref
-        self._pool = episodes.episodes.pool(ref.env)
-        self._env: AnyToolEnv | None = None
-        self.messages: list[Message] = []
-        self.tools: list[ToolSchema] = []
+        self._driver: Driver = episodes.episodes.driver(ref)
         self.prompt_ids: list[int] = []
         self.reward, self.turns = 0.0, 0
         self.done = self.unscored = False
-        self.error: str | None = None
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The episode so far."""
+        return self._driver.trajectory
+
+    @property
+    def messages(self) -> list[Message]:
+        """Opening messages; none where the setup failed."""
+        return self.trajectory.messages[: self.trajectory.opening]
+
+    @property
+    def tools(self) -> list[ToolSchema]:
+        """Schemas of the tools."""
+        return self.trajectory.tools
+
+    @property
+    def error(self) -> str | None:
+        """What failed, if anything."""
+        return self.trajectory.error
 
     async def open(self) -> None:
         """Reset an environment to the task, as often as configured where its setup fails."""
-        task = self._pool.tasks.get(self._ref.task_id)
-        self._env = self._pool.take()
         for _ in range(self._all.episodes.config.max_attempts):
-            try:
-                messages, info = await self._env.areset(seed=self._ref.seed, options={"task": task})
-            except EnvironmentFailure as error:
-                self.error = str(error)
-                continue
-            self.messages, self.tools, self.error = list(messages), info["tools"], None
-            if (codec := self._all.episodes.codec) is not None:
-                self.prompt_ids = codec.open(self.messages, self.tools)
-            return
+            self._driver = self._all.episodes.driver(self._ref)
+            if await self._driver.open():
+                if (codec := self._all.episodes.codec) is not None:
+                    self.prompt_ids = codec.open(self.messages, self.tools)
+                return
 
     async def step(self, action: str | Message) -> TextStep:
         """Take what the policy said."""
         self.turns += 1
-        return await self._take(lambda env: env.astep(action))
+        if self._driver.done:
+            return await self._unscored()
+        return await self._told(await self._driver.step(action))
 
     async def finish(self) -> TextStep:
         """End the episode after a step, at a limit of the trainer's, and score it as it is."""
-        return await self._take(lambda env: env.aend())
+        await self._driver.end("max_turns")
+        return await self._told([])
 
-    async def _take(self, act: Callable[[AnyToolEnv], Awaitable[StepResult]]) -> TextStep:
-        if self.error is not None or self._env is None:
-            return self._unscored()
-        try:
-            new, reward, terminated, truncated, _ = await act(self._env)
-        except EnvironmentFailure as error:
-            self.error = str(error)
-            return self._unscored()
-        if not math.isfinite(reward):
-            return self._unscored()
-        self.reward += reward
-        self.done = terminated or truncated
+    async def _told(self, new: list[Message]) -> TextStep:
+        """What a step brought, to be told to the trainer."""
+        total = self.trajectory.reward
+        if total is None:
+            return await self._unscored()
+        earned, self.reward, self.done = total - self.reward, total, self._driver.done
         if self.done:
             self._all.note(self._ref, self.reward)
-            self.close()
-        return TextStep([] if self.done else list(new), reward, self.done)
+        return TextStep([] if self.done else [message.copy() for message in new], earned, self.done)
 
-    def _unscored(self) -> TextStep:
+    async def _unscored(self) -> TextStep:
         if self.error is not None:
-            _log.warning("%s, task %s: %s", self._pool.id, self._ref.task_id, self.error)
+            _log.warning("%s, task %s: %s", self.trajectory.env_id, self._ref.task_id, self.error)
         missing = self._all.stand_in(self._ref) - self.reward
         self.reward += missing
         self.done = self.unscored = True
-        self.close()
+        await self._driver.close()
         return TextStep([], missing, True)
 
     def parse(self, text: str) -> Message:
@@ -178,6 +179,5 @@ class TextEpisode:
 
     def close(self) -> None:
         """Give the environment back."""
-        if self._env is not None:
-            self._pool.give(self._env)
-            self._env = None
+        if not self._driver.done:
+            start_in_background(self._driver.close())

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
 from gymnasium.utils import RecordConstructorArgs
 
-from llmgym.env import Observation, StepResult, ToolEnv
-from llmgym.messages import Message
+from llmgym.chat import Role
+from llmgym.env import Observation, Report, StepResult, ToolEnv
+from llmgym.messages import Message, ToolCall, assistant
 from llmgym.tasks import Task, TaskSet
+from llmgym.tools import Tool
 
 
 class ToolWrapper(gymnasium.Wrapper[Observation, Any, Observation, Any], RecordConstructorArgs):
@@ -23,11 +27,17 @@ class ToolWrapper(gymnasium.Wrapper[Observation, Any, Observation, Any], RecordC
 
     # Of the environment inside, by `__getattr__`.
     task: Task | None
-    tasks: TaskSet
+    task_set: TaskSet
     transcript: list[Message]
     metrics: dict[str, float]
     scope: str
     suspends: bool
+    max_turns: int
+    tools: Mapping[str, Tool]
+    roles: Sequence[str]
+    models: Mapping[str, Role]
+    spoiled: bool
+    report: Callable[[], Report]
 
     def __init__(self, env: gymnasium.Env[Any, Any], **arguments: Any) -> None:
         """Wrap an environment.
@@ -82,9 +92,19 @@ class ToolWrapper(gymnasium.Wrapper[Observation, Any, Observation, Any], RecordC
         """See `ToolEnv.astep`."""
         return self.on_step(action, await self._core.astep(action))
 
-    async def aend(self, action: Any = None) -> StepResult:
+    async def acall(self, call: ToolCall, *, same: bool) -> StepResult:
+        """See `ToolEnv.acall`."""
+        return self.on_step(assistant("", call), await self._core.acall(call, same=same))
+
+    async def aend(self, action: Any = None, *, verify: bool = True) -> StepResult:
         """See `ToolEnv.aend`."""
-        return self.on_step(action, await self._core.aend(action))
+        return self.on_step(action, await self._core.aend(action, verify=verify))
+
+    async def aclose(self) -> None:
+        """See `ToolEnv.aclose`."""
+        work = self._core.aclose()
+        if work is not None:
+            await work
 
 
 AnyToolEnv = ToolEnv | ToolWrapper
@@ -96,8 +116,13 @@ class RewardPart(ToolWrapper):
     _part: str
     _sum: float = 0.0
 
-    def share(self, action: Any) -> float:
-        """What the step that was just taken earns besides."""
+    def share(self, action: Any, reward: float) -> float:
+        """What the step that was just taken earns besides.
+
+        Args:
+            action: The message; None where a limit ended the episode without one.
+            reward: What it earns inside; NaN where that is unscored.
+        """
         raise NotImplementedError
 
     def on_reset(self, observation: Observation, info: dict[str, Any]) -> tuple[Observation, dict[str, Any]]:
@@ -108,8 +133,9 @@ class RewardPart(ToolWrapper):
     def on_step(self, action: Any, result: StepResult) -> StepResult:
         """Add the share; an unscored episode stays unscored."""
         observation, reward, terminated, truncated, info = result
-        share = self.share(action)
+        share = 0.0 if math.isnan(reward) else self.share(action, reward)
         self._sum += share
         if terminated or truncated:
             info["reward_parts"] = {**info.get("reward_parts", {}), self._part: self._sum}
+            info["reward_weights"] = {**info.get("reward_weights", {}), self._part: 1.0}
         return observation, reward + share, terminated, truncated, info

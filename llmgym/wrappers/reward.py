@@ -8,14 +8,15 @@ from typing import Any, Literal
 
 import gymnasium
 
-from llmgym.env import StepResult
 from llmgym.errors import ConfigError
 from llmgym.messages import as_assistant
-from llmgym.wrappers.base import RewardPart, ToolWrapper
+from llmgym.wrappers.base import RewardPart
 
 
-class ScaleReward(ToolWrapper):
+class ScaleReward(RewardPart):
     """Gives `reward * scale + shift`, not below `low` nor above `high`, at each step; unscored stays unscored.
+
+    The part `scale_reward` holds what that changes in an episode.
 
     Args:
         env: The environment.
@@ -34,17 +35,14 @@ class ScaleReward(ToolWrapper):
         high: float | None = None,
     ) -> None:
         super().__init__(env, scale=scale, shift=shift, low=low, high=high)
-        self._scale, self._shift = scale, shift
+        self._scale, self._shift, self._part = scale, shift, "scale_reward"
         self._low, self._high = -math.inf if low is None else low, math.inf if high is None else high
         if self._low > self._high:
             raise ConfigError(f"ScaleReward: low must be at most high; they are {low} and {high}")
 
-    def on_step(self, action: Any, result: StepResult) -> StepResult:
-        """Shape the reward."""
-        observation, reward, *rest = result
-        if not math.isnan(reward):  # which min and max would take for a number
-            reward = min(max(reward * self._scale + self._shift, self._low), self._high)
-        return observation, reward, *rest  # type: ignore[return-value]
+    def share(self, action: Any, reward: float) -> float:
+        """What the scaling adds."""
+        return min(max(reward * self._scale + self._shift, self._low), self._high) - reward
 
 
 class FormatReward(RewardPart):
@@ -75,7 +73,7 @@ class FormatReward(RewardPart):
             raise ConfigError(f"FormatReward: {pattern!r} is no regular expression: {error}") from None
         self._match, self._miss, self._part, self._all = match, miss, name, messages == "all"
 
-    def share(self, action: Any) -> float:
+    def share(self, action: Any, reward: float) -> float:
         """Reward of one message."""
         if action is None:
             return 0.0
@@ -105,7 +103,7 @@ class ToolPenalty(RewardPart):
         super().__init__(env, per_call=per_call, per_error=per_error, name=name)
         self._per_call, self._per_error, self._part = per_call, per_error, name
 
-    def share(self, action: Any) -> float:
+    def share(self, action: Any, reward: float) -> float:
         """What the calls so far cost beyond those already paid for."""
         metrics = self.metrics
         cost = self._per_call * metrics["tool_calls"] + self._per_error * metrics["tool_errors"]

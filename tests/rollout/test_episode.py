@@ -12,10 +12,11 @@ import pytest
 from llmgym.chat import Sampling
 from llmgym.errors import CodecError, ContextLengthExceeded, PolicyError, PolicyUnavailable
 from llmgym.policies.base import Generation, VersionSpan
+from llmgym.rewards import Part
 from llmgym.rollout import ChatSpeaker, Limits, TokenSpeaker, run_episode
 from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory, Turn
-from tests.rollouts import Letters, Script, WordPolicy, Words, answer, call_faults, say, shout_first
+from tests.rollouts import Letters, Only, Script, WordPolicy, Words, answer, call_faults, say, shout_first
 
 LETTER = Task(id="a", prompt="spell a", answer="A")
 
@@ -37,7 +38,7 @@ async def run(
     sampling = Sampling(max_tokens=max_tokens, stop_token_ids=codec.stop_token_ids)
     speaker = TokenSpeaker(policy, codec, sampling, Limits(**limits), "name")
     trajectory = Trajectory("x/Y-v0", task.id, 0, 1)
-    await run_episode(env or Letters(), task, speaker, trajectory, Limits(**limits), on_turn)
+    await run_episode(Only(env or Letters()), task, speaker, trajectory, Limits(**limits), on_turn)
     return trajectory, policy
 
 
@@ -66,7 +67,7 @@ async def test_rewards_go_to_their_turns_and_add_up() -> None:
     trajectory, _ = await run(shout_first)
     assert [turn.reward for turn in trajectory.turns] == [0.25, 1.0]
     assert trajectory.reward == 1.25
-    assert trajectory.reward_parts == {"correct": 1.0, "shape": 0.5}
+    assert trajectory.reward_parts == {"correct": Part(1.0), "shape": Part(0.5)}
     assert trajectory.metrics["shouted"] == 1
     assert trajectory.metrics["num_turns"] == 2
     assert trajectory.opening == 2
@@ -245,7 +246,7 @@ async def test_cancellation_is_raised() -> None:
 async def chat(script: Any, env: Letters | None = None) -> Trajectory:
     trajectory = Trajectory("x/Y-v0", "a", 0, 1)
     speaker = ChatSpeaker(Script(script), Sampling(), "name")
-    await run_episode(env or Letters(), LETTER, speaker, trajectory, Limits(generation_timeout=5))
+    await run_episode(Only(env or Letters()), LETTER, speaker, trajectory, Limits(generation_timeout=5))
     return trajectory
 
 
@@ -272,11 +273,11 @@ async def test_a_chat_policy_that_says_no_message_fails() -> None:
         name = model = "odd"
 
         async def chat(self, *_: Any, **__: Any) -> Any:
-            from llmgym.policies.base import ChatGeneration
+            from llmgym.chat import ChatGeneration
 
             return ChatGeneration({"role": "user", "content": "hi"}, "stop")
 
     trajectory = Trajectory("x/Y-v0", "a", 0, 1)
-    await run_episode(Letters(), LETTER, ChatSpeaker(Odd(), Sampling(), "n"), trajectory, Limits())  # type: ignore[arg-type]
+    await run_episode(Only(Letters()), LETTER, ChatSpeaker(Odd(), Sampling(), "n"), trajectory, Limits())  # type: ignore[arg-type]
     assert trajectory.status == "policy_error"
     assert "not an assistant message" in str(trajectory.error)

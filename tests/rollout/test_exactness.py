@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from llmgym.codec import ChatCodec, RendererCodec, TemplateCodec
+from llmgym.records import dump_row, load_row
 from llmgym.rollout import Collector, read_rollouts
-from llmgym.trajectory import Trajectory, dump_row
+from llmgym.trajectory import Trajectory
 from tests.codec import families
 from tests.exactness import FuzzPolicy, Recording, prove
 
@@ -93,4 +93,4 @@ async def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     tokenizer = families.tokenizer("qwen3")
     for trajectory in await fuzz(TemplateCodec(tokenizer), tokenizer, tmp_path / "run", seed=6):
         line = dump_row(trajectory)
-        assert dump_row(Trajectory.from_row(orjson.loads(line))) == line
+        assert dump_row(load_row(line)) == line

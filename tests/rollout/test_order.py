@@ -13,7 +13,7 @@ import pytest
 
 from llmgym.errors import ConfigError
 from llmgym.rollout import Collector, Curriculum, Endless, EnvConfig, Group, Plan, RolloutConfig
-from llmgym.rollout.runner import EnvPool
+from llmgym.rollout.instances import Instances, TaskSource
 from llmgym.trajectory import Trajectory
 from tests import environments  # noqa: F401 -- registers test/Adder-v0
 from tests.rollouts import LETTERS, Script, answer, letters
@@ -21,21 +21,21 @@ from tests.rollouts import LETTERS, Script, answer, letters
 ADDER = "test/Adder-v0"
 
 
-def pools(*ids: str) -> list[EnvPool]:
-    return [EnvPool(EnvConfig(env_id)) for env_id in ids]
+def sources(*ids: str) -> list[TaskSource]:
+    return [Instances(EnvConfig(env_id)).source for env_id in ids]
 
 
 def config(**settings: Any) -> RolloutConfig:
     return RolloutConfig(env_ids=[LETTERS], **settings)
 
 
-def names(order: Any, made: list[EnvPool], number: int, **settings: Any) -> list[tuple[str, int]]:
+def names(order: Any, made: list[TaskSource], number: int, **settings: Any) -> list[tuple[str, int]]:
     visits = islice(order.visits(made, config(**settings)), number)
     return [(f"{pool.id}/{task.id}", before) for pool, task, before in visits]
 
 
 def test_the_plan_takes_each_task_once_and_the_environments_by_turns() -> None:
-    made = pools(LETTERS, ADDER)
+    made = sources(LETTERS, ADDER)
     visits = names(Plan(), made, 100, num_tasks=5)
     assert len(set(visits)) == len(visits) == Plan().size(made, config(num_tasks=5)) == 10
     assert [name.partition("-")[0] for name, _ in visits] == ["test/Letters", "test/Adder"] * 5
@@ -45,14 +45,14 @@ def test_the_plan_takes_each_task_once_and_the_environments_by_turns() -> None:
 
 
 def test_without_end_each_pass_shuffles_a_finite_split_anew() -> None:
-    visits = names(Endless(), pools(LETTERS), 26 * 3)
+    visits = names(Endless(), sources(LETTERS), 26 * 3)
     passes = [visits[i : i + 26] for i in range(0, 78, 26)]
     for number, one in enumerate(passes):
         assert {before for _, before in one} == {number}
         assert len(dict(one)) == 26
     assert [name for name, _ in passes[0]] != [name for name, _ in passes[1]]
-    assert visits[:26] == names(Plan(), pools(LETTERS), 26)
-    endless = names(Endless(), pools(ADDER), 200)
+    assert visits[:26] == names(Plan(), sources(LETTERS), 26)
+    endless = names(Endless(), sources(ADDER), 200)
     assert {before for _, before in endless} == {0}
 
 
@@ -68,7 +68,7 @@ def test_a_curriculum_prefers_tasks_that_are_solved_half_of_the_time() -> None:
     rng = np.random.default_rng(0)
     drawn: Counter[str] = Counter()
     seen: set[tuple[str, int]] = set()
-    for number, (_, task, before) in enumerate(islice(order.visits(pools(LETTERS), settings), 3000)):
+    for number, (_, task, before) in enumerate(islice(order.visits(sources(LETTERS), settings), 3000)):
         assert (task.id, before) not in seen
         seen.add((task.id, before))
         rewards = (rng.random(8) < chance.get(task.id, 0.0)).astype(float).tolist()
@@ -82,7 +82,7 @@ def test_a_curriculum_prefers_tasks_that_are_solved_half_of_the_time() -> None:
 
 def test_a_curriculum_over_generated_tasks_weighs_environments() -> None:
     order = Curriculum()
-    visits = order.visits(pools(LETTERS, ADDER), config())
+    visits = order.visits(sources(LETTERS, ADDER), config())
     tasks = []
     for pool, task, before in islice(visits, 400):
         if pool.id == ADDER:

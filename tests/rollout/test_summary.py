@@ -5,15 +5,22 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections import Counter
 from fractions import Fraction
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from llmgym.rollout import EpisodeRecord, RolloutConfig, pass_at_k, summarize
-from llmgym.rollout.summary import mean_with_interval
+from llmgym.chat import Usage
+from llmgym.failures import Failure
+from llmgym.records import Counts, EpisodeRecord, FailureRecord, Timings
+from llmgym.rollout import RolloutConfig, pass_at_k, summarize
+from llmgym.rollout.batches import GroupFilter
+from llmgym.rollout.groups import Group
+from llmgym.rollout.intervals import mean_with_interval
+from llmgym.rollout.thresholds import TOLERANCE, all_equal, reaches
+from llmgym.trajectory import Status, Trajectory, Turn, segment_of
 
 
 @given(st.integers(1, 7), st.data())
@@ -32,37 +39,106 @@ def test_pass_at_k_of_many_samples_does_not_overflow() -> None:
         pass_at_k(2, 1, 3)
 
 
-rewards = st.floats(-10, 10)
+# --- the interval -------------------------------------------------------------------------------
+
+any_reward = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.0, 1.0, 0.1, 1e200, -1e308, 1e308])
+any_groups = st.lists(st.lists(any_reward, min_size=1, max_size=4), max_size=8)
 
 
-@given(st.lists(st.lists(rewards, min_size=1, max_size=4), min_size=2, max_size=8))
-def test_the_interval_is_the_cluster_robust_one(groups: list[list[float]]) -> None:
-    n = sum(len(group) for group in groups)
-    mean = sum(sum(group) for group in groups) / n
-    residuals = [sum(group) - mean * len(group) for group in groups]
-    variance = sum(r**2 for r in residuals) * len(groups) / (len(groups) - 1) / n**2
+@given(any_groups)
+def test_an_interval_holds_the_mean_and_stays_in_the_range(groups: list[list[float]]) -> None:
     found = mean_with_interval(groups)
-    assert found["mean"] == pytest.approx(mean)
-    assert found["low"] == pytest.approx(mean - 1.96 * math.sqrt(variance), abs=1e-9)
-    assert found["high"] == pytest.approx(mean + 1.96 * math.sqrt(variance), abs=1e-9)
+    rewards = [reward for group in groups for reward in group]
+    if not rewards:
+        assert found == {"mean": None, "low": None, "high": None}
+        return
+    mean, low, high = found["mean"], found["low"], found["high"]
+    assert mean is not None
+    assert min(rewards) <= mean <= max(rewards)
+    if len(groups) < 2:
+        assert low is high is None
+        return
+    assert low is not None
+    assert high is not None
+    assert min(0.0, *rewards) <= low <= mean <= high <= max(1.0, *rewards)
+    assert low < high
 
 
-@given(st.lists(rewards, min_size=2, max_size=20))
-def test_without_repeats_the_interval_is_the_usual_one(values: list[float]) -> None:
-    found = mean_with_interval([[value] for value in values])
-    half = 1.96 * statistics.stdev(values) / math.sqrt(len(values))
-    assert found["high"] == pytest.approx(statistics.fmean(values) + half, abs=1e-9)
+@given(st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=4), min_size=2, max_size=8))
+def test_the_interval_is_wilsons_at_the_effective_size(groups: list[list[float]]) -> None:
+    n, tasks = sum(map(len, groups)), len(groups)
+    p = sum(map(sum, groups)) / n
+    v = sum((sum(group) - p * len(group)) ** 2 for group in groups) * tasks / (tasks - 1) / n**2
+    assume(v == 0 or v > 1e-10)
+    m = p * (1 - p) / v if v else tasks
+    z = statistics.NormalDist().inv_cdf(0.975)
+    centre, half = p + z**2 / (2 * m), z * math.sqrt(p * (1 - p) / m + z**2 / (4 * m**2))
+    found = mean_with_interval(groups)
+    assert found["mean"] == pytest.approx(p)
+    assert found["low"] == pytest.approx((centre - half) / (1 + z**2 / m), abs=1e-6)
+    assert found["high"] == pytest.approx((centre + half) / (1 + z**2 / m), abs=1e-6)
 
 
-def test_few_tasks_have_no_interval() -> None:
-    assert mean_with_interval([]) == {"mean": None, "low": None, "high": None}
-    assert mean_with_interval([[1.0, 0.0]]) == {"mean": 0.5, "low": None, "high": None}
+def test_where_all_tasks_do_alike_the_tasks_count() -> None:
+    found = mean_with_interval([[0.0] * 8 for _ in range(10)])
+    assert (found["mean"], found["low"]) == (0.0, pytest.approx(0.0, abs=1e-12))
+    assert found["high"] == pytest.approx(0.2775, abs=1e-4)  # Wilson's for 0 of 10
+    assert mean_with_interval([[0.1 * 10], [sum([0.1] * 10)]])["low"] == pytest.approx(0.3424, abs=1e-4)  # 2 of 2
 
 
-def record(env: str, task: str, repeat: int, reward: float | None, status: str = "completed") -> EpisodeRecord:
+def test_repeats_of_a_task_do_not_count_as_tasks() -> None:
+    once = mean_with_interval([[1.0], [0.0], [1.0], [0.0]])
+    often = mean_with_interval([[1.0] * 8, [0.0] * 8, [1.0] * 8, [0.0] * 8])
+    assert (once["low"], once["high"]) == (pytest.approx(often["low"]), pytest.approx(often["high"]))
+
+
+def test_many_tasks_have_nearly_the_normal_interval() -> None:
+    groups = [[float(i % 3 == 0)] for i in range(3000)]
+    half = 1.96 * math.sqrt(2 / 9 / 3000)
+    found = mean_with_interval(groups)
+    assert found["low"] == pytest.approx(1 / 3 - half, abs=1e-3)
+    assert found["high"] == pytest.approx(1 / 3 + half, abs=1e-3)
+
+
+# --- thresholds ---------------------------------------------------------------------------------
+
+
+def test_ten_steps_of_a_tenth_reach_one() -> None:
+    earned = sum([0.1] * 10)
+    assert earned < 1.0
+    assert reaches(earned, 1.0)
+    assert not reaches(1.0 - 2 * TOLERANCE, 1.0)
+    assert all_equal([earned, 1.0])
+    assert all_equal([])
+    assert not all_equal([1.0 - 2 * TOLERANCE, 1.0])
+
+
+def test_groups_of_equal_sums_teach_nothing() -> None:
+    made = [Trajectory("e", "t", repeat, 0, reward=reward) for repeat, reward in enumerate([1.0, sum([0.1] * 10)])]
+    for trajectory in made:
+        trajectory.segments = [segment_of([1, 2], [(1, 2)], [-1.0])]
+        trajectory.turns = [Turn(1.0, "stop", 0.0, 0.0, 0, 1, 2)]
+    keep = GroupFilter(drop_equal=True)
+    assert not keep.keeps(Group("e/t", made))
+    assert keep.equal == 1
+
+
+# --- summaries ----------------------------------------------------------------------------------
+
+
+def record(
+    env: str, task: str, repeat: int, reward: float | None, status: Status = "completed", **fields: Any
+) -> EpisodeRecord:
+    agent, agents = fields.get("agent", "agent"), fields.get("agents", 1)
+    name = f"{env}/{task}/{repeat}" + (f"/{agent}" if agents > 1 else "")
     return EpisodeRecord(
-        f"{env}/{task}/{repeat}", env, f"{env}/{task}", status, reward, {"engine_s": 1.0, "env_s": 0.5}, 2, 10, 5
-    )
+        1, name, agent, agents, env, repeat, fields.get("content", ""), status, reward, Counts(2, 10, 5),
+        Timings(2.0, 1.0, 0.5), fields.get("usage", {}), fields.get("tool_errors", {}),
+    )  # fmt: skip
+
+
+def failure(number: int, **fields: Any) -> FailureRecord:
+    return FailureRecord(1, f"A/{number}/0", "agent", 1, "A", "env_error", **fields)
 
 
 def test_a_summary_counts_the_unscored_apart() -> None:
@@ -72,10 +148,11 @@ def test_a_summary_counts_the_unscored_apart() -> None:
         *(record("A", "2", i, r) for i, r in enumerate([1.0, None, 1.0])),
         record("B", "1", 0, None, "max_turns"),
     ]
-    summary = summarize(records, Counter(env_error=2), 9, config, 1.5)
-    assert (summary["planned"], summary["finished"], summary["failed"]) == (9, 7, {"env_error": 2})
+    lost = [failure(7, failure=Failure("timeout", "tool", "none", "TimeoutError")), failure(8)]
+    summary = summarize(records, lost, 9, config, 1.5)
+    assert (summary["planned"], summary["finished"], summary["failed"]) == (9, 7, {"timeout": 1, "env_error": 1})
     assert summary["statuses"] == {"completed": 6, "max_turns": 1}
-    assert (summary["scored"], summary["unscored"]) == (5, 2)
+    assert (summary["scored"], summary["unscored"], summary["tasks"]) == (5, 2, 2)
     assert summary["reward"]["mean"] == pytest.approx(3 / 5)
     assert summary["pass_at_k"] == [
         {"k": 1, "value": pytest.approx((1 / 3 + 1) / 2), "tasks": 2, "tasks_with_fewer": 0},
@@ -86,20 +163,86 @@ def test_a_summary_counts_the_unscored_apart() -> None:
     assert summary["min_quality_difference"] == {"difference": 0.1, "groups": 1}
     assert summary["tokens"] == {"sampled": 70, "context": 35}
     assert summary["turns"] == 14
-    assert summary["timings"] == {"session_wall_s": 1.5, "engine_s": 7.0, "env_s": 3.5}
+    assert summary["timings"] == {"session_wall_s": 1.5, "wall_s": 14.0, "engine_s": 7.0, "env_s": 3.5}
     assert summary["environments"]["A"]["scored"] == 5
     assert summary["environments"]["B"]["reward"]["mean"] is None
     assert summary["environments"]["B"]["unscored"] == 1
 
 
+def test_thresholds_have_a_tolerance() -> None:
+    config = {"num_repeats": 2, "min_reward_threshold": 1.0, "min_quality_difference": 0.3, "unknown": 1}
+    records = [record("A", "1", 0, sum([0.1] * 10)), record("A", "1", 1, sum([0.1] * 7))]
+    summary = summarize(records, [], None, config, None)
+    assert [p["value"] for p in summary["pass_at_k"]] == [0.5, 1.0]
+    assert summary["min_reward_threshold"]["episodes"] == 1
+    assert summary["min_quality_difference"]["groups"] == 1
+
+
+def test_tasks_of_equal_content_are_one() -> None:
+    """Generated sets repeat content under other ids."""
+    rewards = [1.0, 0.0, 1.0, 0.0]
+    records = [record("A", f"{i}", 0, r, content="c") for i, r in enumerate(rewards)]
+    others = [record("B", "0", 0, 0.0, content="c"), record("A", "9", 0, 0.0, content="d")]
+    summary = summarize([*records, *others], [], None, {"num_repeats": 4}, None)
+    assert summary["tasks"] == 3
+    assert [(p["k"], p["tasks"]) for p in summary["pass_at_k"]] == [(1, 3), (2, 1), (4, 1)]
+    assert summary["environments"]["A"]["reward"] == mean_with_interval([rewards, [0.0]])
+
+
+def test_errors_usage_and_failures_are_added_up() -> None:
+    usage = {"agent": Usage(10, 5, 0.5, 1), "judge": Usage(1, 1)}
+    records = [
+        record("A", "1", 0, 1.0, tool_errors={"KeyError": 3, "ToolError": 1}, usage=usage),
+        record("A", "2", 0, 1.0, tool_errors={"ToolError": 1}, usage=usage | {"user": Usage(2, 2, 0.25, 1)}),
+    ]
+    model = Failure("model_role", "verify", "done", "EnvironmentFailure")
+    lost = [
+        failure(1, failure=model),
+        failure(2, failure=Failure("model_role", "tool", "none", "X")),
+        failure(3, failure=model),
+    ]
+    summary = summarize(records, lost, None, {}, None)
+    assert summary["tool_errors"] == {"KeyError": {"count": 3, "episodes": 1}, "ToolError": {"count": 2, "episodes": 2}}
+    assert summary["usage"] == {
+        "agent": {"input_tokens": 20, "output_tokens": 10, "cost": 1.0, "calls": 2},
+        "judge": {"input_tokens": 2, "output_tokens": 2, "cost": None, "calls": 0},
+        "user": {"input_tokens": 2, "output_tokens": 2, "cost": 0.25, "calls": 1},
+    }
+    assert summary["failed"] == {"model_role": 3}
+    assert summary["failures"] == [
+        {"kind": "model_role", "stage": "verify", "episodes": 2},
+        {"kind": "model_role", "stage": "tool", "episodes": 1},
+    ]  # fmt: skip
+
+
+def test_agents_are_told_apart() -> None:
+    records = [
+        record("A", f"{i}", 0, r if agent == "w" else -r, agent=agent, agents=2)
+        for i, r in enumerate([1.0, -1.0, 1.0]) for agent in ("w", "b")
+    ]  # fmt: skip
+    summary = summarize(records, [], 3, {"num_repeats": 1}, None)
+    assert (summary["finished"], summary["scored"]) == (3, 6)
+    assert summary["agents"]["w"]["reward"]["mean"] == pytest.approx(1 / 3)
+    assert summary["agents"]["b"]["reward"]["mean"] == pytest.approx(-1 / 3)
+    assert summary["agents"]["w"]["tasks"] == 3
+
+
 def test_one_environment_has_no_table_of_environments() -> None:
-    summary = summarize([record("A", "1", 0, 1.0)], Counter(), 1, RolloutConfig(), 0.0)
-    assert "environments" not in summary
-    assert "min_reward_threshold" not in summary
+    summary = summarize([record("A", "1", 0, 1.0)], [], 1, RolloutConfig(), 0.0)
+    assert not summary.keys() & {"environments", "agents", "min_reward_threshold"}
 
 
 def test_an_empty_run_has_a_summary() -> None:
-    summary = summarize([], Counter(), 4, RolloutConfig(num_repeats=4), 0.0)
+    summary = summarize([], [], 4, RolloutConfig(num_repeats=4), 0.0)
     assert summary["reward"]["mean"] is None
     assert [p["k"] for p in summary["pass_at_k"]] == [1, 2, 4]
     assert all(p["value"] is None for p in summary["pass_at_k"])
+    assert summary["tool_errors"] == summary["usage"] == summary["failed"] == {}
+
+
+@given(any_groups)
+def test_no_finite_reward_ends_a_summary(groups: list[list[float]]) -> None:
+    records = [record("A", f"{t}", i, r) for t, group in enumerate(groups) for i, r in enumerate(group)]
+    config = {"num_repeats": 4, "min_reward_threshold": 0.5, "min_quality_difference": 0.1}
+    summary = summarize(records, [], None, config, None)
+    assert summary["scored"] == len(records)

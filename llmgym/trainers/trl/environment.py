@@ -2,93 +2,76 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from llmgym.concurrency import drive_in_background
-from llmgym.env import StepResult, ToolEnv
+from llmgym.env import ToolEnv
 from llmgym.errors import ConfigError
-from llmgym.messages import Message, assistant, tool_call
-from llmgym.rollout.runner import EnvPool
+from llmgym.messages import tool_call
+from llmgym.rollout.driver import Driver
+from llmgym.rollout.instances import Instances
 from llmgym.tools import Tool
+from llmgym.trainers.common import Episodes
 from llmgym.trainers.trl.prompts import Prompt, ref_of
-from llmgym.trajectory import Trajectory, Turn
-
-T = TypeVar("T")
+from llmgym.trajectory import Trajectory
 
 
 class Play:
     """Episodes, one after another, whose turns TRL takes.
 
-    Attributes:
-        trajectory: The running episode, without tokens: those are TRL's.
+    TRL runs the calls of a message one by one and does not say where the next message begins, so all calls are taken
+    for those of one message until the completion shows how many there were.
     """
 
-    def __init__(self, pool: EnvPool) -> None:
-        self._pool, self._env = pool, pool.take()
-        self.trajectory = Trajectory(pool.id, "", 0, 0)
-        self._open = False
+    def __init__(self, episodes: Episodes, instances: Instances) -> None:
+        self._episodes, self._instances = episodes, instances
+        self._driver: Driver | None = None
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The running episode, without tokens: those are TRL's."""
+        return Trajectory(self._instances.id, "", 0, 0) if self._driver is None else self._driver.trajectory
 
     @property
     def tools(self) -> list[Tool]:
         """The tools of the environment."""
-        return list(self._env.tools.values())
+        return list(self._instances.sample.tools.values())
 
     def reset(self, prompt: Prompt) -> None:
-        """Start the episode that a row's prompt names."""
-        ref = ref_of(prompt)
-        task = self._pool.tasks.get(ref.task_id)
-        self.trajectory = Trajectory(self._pool.id, ref.task_id, 0, ref.seed, opening=len(prompt), reward=0.0)
-        self._open = True
-        self._drive(self._env.areset(seed=ref.seed, options={"task": task}))
+        """Start the episode that a row's prompt names; one that runs is ended, unscored."""
+        if self._driver is not None:
+            drive_in_background(self._driver.close())
+        self._driver = self._episodes.driver(ref_of(prompt))
+        drive_in_background(self._driver.open())
 
     def call(self, name: str, arguments: dict[str, Any]) -> str:
-        """Take a turn of one tool call, and give its result.
+        """Take a tool call, and give its result.
 
         Raises:
-            ValueError: The episode is over, perhaps since this turn failed; the text is meant for the model.
+            ValueError: The episode is over, perhaps since this call failed; the text is meant for the model.
         """
-        answers = self._step(self._env.astep(assistant("", tool_call(name, **arguments)))) if self._open else ()
+        driver = self._driver
+        answers = []
+        if driver is not None and not driver.done:
+            answers = drive_in_background(driver.call(tool_call(name, **arguments), same=True))
         if not answers:
             raise ValueError("the episode is over; reply without a tool call")
         return answers[0]["content"]
 
     def end(self, completion: Sequence[dict[str, Any]]) -> Trajectory:
         """End the episode with the last message of a completion, unless it is over, and verify it."""
-        last = completion[-1] if completion else {}
+        driver, last = self._driver, completion[-1] if completion else {}
+        assert driver is not None, "reset first"
+        turns = sum(message.get("role") == "assistant" for message in completion)
         # Calls in the last message were not run, for want of room or turns: it is no answer.
-        if self._open and last.get("role") == "assistant" and not last.get("tool_calls"):
-            self._step(self._env.astep(last["content"] or ""))
-        if self._open:
-            self._step(self._env.aend())
-        self.trajectory.messages = self._env.transcript
-        return self.trajectory
-
-    def _step(self, step: Coroutine[Any, Any, StepResult]) -> Sequence[Message]:
-        """Take a step and its reward; give the answers, none where it failed."""
-        result = self._drive(step)
-        if result is None:
-            return ()
-        answers, reward, terminated, truncated, info = result
-        episode, value = self.trajectory, reward if math.isfinite(reward) else None
-        episode.reward = None if value is None or episode.reward is None else episode.reward + value
-        episode.reward_parts = info.get("reward_parts", {})
-        episode.turns.append(Turn(value, "stop", 0.0, 0.0))
-        episode.status = "max_turns" if truncated else "completed"
-        self._open = not (terminated or truncated)
-        return answers
-
-    def _drive(self, coroutine: Coroutine[Any, Any, T]) -> T | None:
-        """Run a part of the episode; None where it failed, which ends the episode, unscored."""
-        try:
-            return drive_in_background(coroutine)
-        except Exception as error:  # noqa: BLE001 -- a defect of one environment must not end the others
-            self._open = False
-            self.trajectory.status, self.trajectory.error = "env_error", f"{type(error).__name__}: {error}"
-            self.trajectory.reward = None
-            return None
+        answers = last.get("role") == "assistant" and not last.get("tool_calls")
+        if not driver.done and answers and turns <= self._instances.sample.max_turns:
+            drive_in_background(driver.step(last["content"] or ""))
+        if not driver.done:
+            drive_in_background(driver.end("max_turns"))
+        return driver.trajectory
 
 
 class _Tool(dict[str, Any]):
@@ -115,14 +98,16 @@ class ToolEnvironment:
     count, though it is trained; further calls fail.
 
     Attributes:
-        pool: Instances of the environment.
+        episodes: Makes the episodes.
+        instances: Where they happen.
         play: The episode.
     """
 
-    pool: ClassVar[EnvPool]
+    episodes: ClassVar[Episodes]
+    instances: ClassVar[Instances]
 
     def __init__(self) -> None:
-        self.play = Play(self.pool)
+        self.play = Play(self.episodes, self.instances)
         for tool in self.play.tools:
             # TRL finds the class's method, and takes this in its place.
             setattr(self, tool.name, _Tool(tool, self.play))
@@ -132,24 +117,26 @@ class ToolEnvironment:
         self.play.reset(prompt)
 
 
-def environment_class(pool: EnvPool) -> type[ToolEnvironment]:
+def environment_class(episodes: Episodes, instances: Instances) -> type[ToolEnvironment]:
     """Make the class for an environment.
 
     Raises:
         ConfigError: TRL's loop cannot run it: it answers messages without tool calls, or TRL gives the name of one of
             its tools another meaning.
     """
-    env = pool.take()
-    pool.give(env)
+    env, name = instances.sample, instances.id
     core: Any = env.unwrapped
     if type(core).respond is not ToolEnv.respond:
-        raise ConfigError(f"{pool.id} answers messages without tool calls; TRL's tool loop does not: use rollout_func")
-    attributes: dict[str, Any] = {"__doc__": type(core).__doc__, "pool": pool}
-    for name, tool in env.tools.items():
-        if name.startswith("_") or hasattr(ToolEnvironment, name) or name in ("get_reward", "play", "pool"):
-            raise ConfigError(f"{pool.id}: TRL cannot take a method {name!r} for a tool; use rollout_func")
-        attributes[name] = _method(tool)
-    return type(re.sub(r"\W", "_", pool.id.rpartition("/")[2]), (ToolEnvironment,), attributes)
+        raise ConfigError(f"{name} answers messages without tool calls; TRL's tool loop does not: use rollout_func")
+    attributes: dict[str, Any] = {"__doc__": type(core).__doc__, "episodes": episodes, "instances": instances}
+    for tool_name, tool in env.tools.items():
+        if tool_name.startswith("_") or hasattr(ToolEnvironment, tool_name) or tool_name in _TAKEN:
+            raise ConfigError(f"{name}: TRL cannot take a method {tool_name!r} for a tool; use rollout_func")
+        attributes[tool_name] = _method(tool)
+    return type(re.sub(r"\W", "_", name.rpartition("/")[2]), (ToolEnvironment,), attributes)
+
+
+_TAKEN = ("get_reward", "play", "episodes", "instances")
 
 
 def _method(tool: Tool) -> Callable[..., str]:

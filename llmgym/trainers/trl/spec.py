@@ -109,8 +109,8 @@ class Spec:
         Raises:
             ConfigError: TRL's loop cannot run an environment.
         """
-        pools = map(self._episodes.pool, self._episodes.config.environments)
-        return {pool.id: environment_class(pool) for pool in pools}
+        found = map(self._episodes.instances, self._episodes.config.environments)
+        return {instances.id: environment_class(self._episodes, instances) for instances in found}
 
     @property
     def reward_funcs(self) -> list[Callable[..., list[float | None]]]:
@@ -151,8 +151,8 @@ class Spec:
 
     def _play(self, prompt: Prompt, completion: Sequence[dict[str, Any]]) -> Trajectory:
         """An episode of one message."""
-        pool = self._episodes.pool(ref_of(prompt).env)
-        play = self._players.setdefault(pool.id, Play(pool))
+        instances = self._episodes.instances(ref_of(prompt).env)
+        play = self._players.setdefault(instances.id, Play(self._episodes, instances))
         play.reset(prompt)
         return play.end(completion)
 

@@ -164,7 +164,4 @@ def tools_of(episodes: Episodes, env: EnvConfig) -> list[ToolSchema]:
     Raises:
         ConfigError: There is no such environment.
     """
-    pool = episodes.pool(env)
-    instance = pool.take()
-    pool.give(instance)
-    return cast("AssistantSpace", instance.action_space).tools
+    return cast("AssistantSpace", episodes.instances(env).sample.action_space).tools

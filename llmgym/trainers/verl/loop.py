@@ -19,6 +19,7 @@ from verl.experimental.agent_loop.agent_loop import (  # pyright: ignore[reportM
 from llmgym.chat import FinishReason, Sampling
 from llmgym.errors import ConfigError
 from llmgym.policies.base import Generation
+from llmgym.rollout.thresholds import reaches
 from llmgym.trainers.common import Episodes, Sample, TrainerPolicy
 from llmgym.trainers.verl import versions
 from llmgym.trainers.verl.data import loop_settings, task_of
@@ -153,7 +154,7 @@ class LLMGymAgentLoop(AgentLoopBase):  # pyright: ignore[reportUntypedBaseClass]
         """What verl logs in validation and writes with its rollouts; the same names on every row, as it demands."""
         reward, ended = trajectory.reward, trajectory.status
         return {
-            "acc": float(reward is not None and reward >= self._episodes.config.success_threshold),
+            "acc": float(reward is not None and reaches(reward, self._episodes.config.success_threshold)),
             "llmgym_unscored": float(reward is None),
             "llmgym_failed": float(not trajectory.finished),
             "llmgym_truncated": float(trajectory.finished and ended != "completed"),

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from llmgym.errors import EnvironmentFailure
 from llmgym.messages import Message, assistant
-from llmgym.tasks import Task
+from llmgym.rollout.driver import Driver
+from llmgym.rollout.thresholds import reaches
 from llmgym.trainers.common import Episodes
 from llmgym.trainers.verl.data import task_of
-from llmgym.wrappers import AnyToolEnv
 
 _log = logging.getLogger("llmgym.trainers")
 
@@ -53,37 +51,32 @@ async def compute_score(
         ConfigError: The row is not from `write_parquet`.
     """
     info = extra_info or {}
-    ref = task_of(info.get("tools_kwargs"))
-    pool = episodes().pool(ref.env)
+    driver = episodes().driver(task_of(info.get("tools_kwargs")))
     talk = (info.get("extras") or {}).get("llmgym")
-    env = pool.take()
-    try:
-        reward = await _judge(env, pool.tasks.get(ref.task_id), ref.seed, talk, solution_str)
-    except EnvironmentFailure as error:
-        _log.warning("%s, task %s: %s", ref.env.id, ref.task_id, error)
-        reward = math.nan
-    finally:
-        pool.give(env)
-    scored = math.isfinite(reward)
+    await _replay(driver, talk, solution_str)
+    trajectory = driver.trajectory
+    if trajectory.error is not None:
+        _log.warning("%s, task %s: %s", trajectory.env_id, trajectory.task_id, trajectory.error)
+    reward = trajectory.reward
     threshold = episodes().config.success_threshold
     return {
-        "score": reward if scored else 0.0,
-        "acc": float(scored and reward >= threshold),
-        "llmgym_unscored": float(not scored),
+        "score": 0.0 if reward is None else reward,
+        "acc": float(reward is not None and reaches(reward, threshold)),
+        "llmgym_unscored": float(reward is None),
     }
 
 
-async def _judge(env: AnyToolEnv, task: Task, seed: int, talk: Sequence[Any] | None, text: str) -> float:
-    """Reward of an episode of what was said, which ends where the environment or what was said ends."""
-    opening, _ = await env.areset(seed=seed, options={"task": task})
-    replies = [_read(message) for message in (talk or ())[len(opening) :] if message["role"] == "assistant"]
-    total = 0.0
+async def _replay(driver: Driver, talk: Sequence[Any] | None, text: str) -> None:
+    """An episode of what was said, which ends where the environment or what was said ends."""
+    if not await driver.open():
+        return
+    opening = driver.trajectory.opening
+    replies = [_read(message) for message in (talk or ())[opening:] if message["role"] == "assistant"]
     for message in replies or [text]:
-        _, reward, terminated, truncated, _ = await env.astep(message)
-        total += reward
-        if terminated or truncated:
-            return total
-    return total + (await env.aend())[1]
+        await driver.step(message)
+        if driver.done:
+            return
+    await driver.end("max_turns")
 
 
 def _read(message: Mapping[str, Any]) -> Message:

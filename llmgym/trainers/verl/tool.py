@@ -6,7 +6,6 @@ That loop makes its own tokens and knows no environments; where there is a choic
 from __future__ import annotations
 
 import asyncio
-import math
 import weakref
 from typing import Any
 
@@ -19,18 +18,18 @@ from verl.tools.schemas import (  # pyright: ignore[reportMissingImports]
 )
 
 from llmgym.errors import ConfigError
-from llmgym.messages import ToolSchema, assistant
+from llmgym.messages import ToolCall, ToolSchema
 from llmgym.rollout.config import EnvConfig
+from llmgym.rollout.driver import Driver
 from llmgym.trainers.verl.data import task_of, tools_of
 from llmgym.trainers.verl.reward import episodes
-from llmgym.wrappers import AnyToolEnv
 
 
 class LLMGymTool(BaseTool):  # pyright: ignore[reportUntypedBaseClass] -- verl is not installed for checks
     """A tool of an environment, as `tool_config` names it.
 
     verl calls `create`, `execute` and `release` for every call. The environment is that of the row's task, and all
-    calls of a conversation act on the same one; each is a turn to it.
+    calls of a conversation act on the same one; those of one message are a turn.
     """
 
     def get_openai_tool_schema(self) -> Any:
@@ -76,27 +75,33 @@ class _Conversation:
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
-        self._env: AnyToolEnv | None = None
-        self._over = False
+        self._driver: Driver | None = None
+        self._said = 0  # assistant messages of which a call was taken
 
     async def call(self, agent_data: Any, name: str, arguments: Any) -> tuple[str, float]:
-        if self._over:
+        driver = self._driver or await self._open(agent_data)
+        if driver.done:
             return "Error: the episode is over", 0.0
-        env = self._env or await self._open(agent_data)
-        message = assistant("")
         text = orjson.dumps(arguments).decode()  # as text, which the environment checks
-        message["tool_calls"] = [{"type": "function", "function": {"name": name, "arguments": text}}]
-        answers, reward, terminated, truncated, _ = await env.astep(message)
-        self._over = terminated or truncated
-        return "\n".join(answer["content"] for answer in answers), reward if math.isfinite(reward) else 0.0
+        said = sum(message["role"] == "assistant" for message in agent_data.messages)
+        same, self._said = said == self._said, said
+        before = driver.trajectory.reward or 0.0
+        call: ToolCall = {"type": "function", "function": {"name": name, "arguments": text}}
+        answers = await driver.call(call, same=same)
+        return "\n".join(answer["content"] for answer in answers), (driver.trajectory.reward or before) - before
 
-    async def _open(self, agent_data: Any) -> AnyToolEnv:
-        ref = task_of(agent_data.tools_kwargs)
-        pool = episodes().pool(ref.env)
-        env = self._env = pool.take()
-        weakref.finalize(agent_data, pool.give, env)  # verl does not say when a conversation ends
-        await env.areset(seed=ref.seed, options={"task": pool.tasks.get(ref.task_id)})
-        return env
+    async def _open(self, agent_data: Any) -> Driver:
+        driver = self._driver = episodes().driver(task_of(agent_data.tools_kwargs))
+        # verl does not say when a conversation ends.
+        weakref.finalize(agent_data, _end, driver, asyncio.get_running_loop())
+        await driver.open()
+        return driver
+
+
+def _end(driver: Driver, loop: asyncio.AbstractEventLoop) -> None:
+    """Give the environment of a conversation that nobody goes on with back, in the loop that it lives in."""
+    if not driver.done and not loop.is_closed():
+        loop.call_soon_threadsafe(lambda: loop.create_task(driver.close()))
 
 
 def _flat(parameters: dict[str, Any]) -> dict[str, Any]:

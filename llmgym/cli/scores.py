@@ -1,0 +1,82 @@
+"""How a run's summary is printed: by the verb that made it, and by the one that makes it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llmgym.cli.output import print_table
+
+
+def print_summary(summary: Mapping[str, Any], error: str | None, output: Path | None) -> None:
+    """Print a summary for a person.
+
+    Args:
+        summary: From `llmgym.rollout.summarize`.
+        error: What the last failure was.
+        output: Run folder.
+    """
+    scores = dict(summary.get("environments") or {"all": summary})
+    if len(scores) > 1:
+        scores["all"] = summary
+    of = "" if summary["planned"] is None else f" of {summary['planned']}"
+    print_table(
+        f"{summary['finished']}{of} episodes finished",
+        ["environment", "scored", "unscored", "mean reward", "95% interval"],
+        [[name, *_score_cells(score)] for name, score in scores.items()],
+    )
+    if most := max((_passes(score) for score in scores.values()), key=len):
+        columns = ["environment", "tasks", *(f"pass@{p['k']}" for p in most)]
+        print_table("", columns, [[name, *_pass_cells(score, len(most))] for name, score in scores.items()])
+    tokens, wall_s = summary["tokens"], summary["timings"]["session_wall_s"]
+    print(f"statuses  {_counts(summary['statuses'])}   failed  {_failures(summary['failures'])}")
+    print(f"tokens    {tokens['sampled']:,} sampled, {tokens['context']:,} context; {summary['turns']:,} turns")
+    if summary["tool_errors"]:
+        errors = (f"{name} {n['count']} in {n['episodes']} episodes" for name, n in summary["tool_errors"].items())
+        print(f"answered  {', '.join(errors)}")
+    for role, usage in summary["usage"].items():
+        cost = "" if usage["cost"] is None else f"; ${usage['cost']:.4f}"
+        print(f"usage     {role}: {usage['input_tokens']:,} tokens in, {usage['output_tokens']:,} out{cost}")
+    if wall_s is not None:
+        print(f"session   {wall_s:.1f} s")
+    if error is not None:
+        print(f"error     {error}")
+    if output is not None:
+        print(f"run       {output}  (rollouts.jsonl, summary.json, run.json)")
+
+
+def _score_cells(score: Mapping[str, Any]) -> list[str]:
+    reward = score["reward"]
+    mean = "-" if reward["mean"] is None else _number(reward["mean"])
+    interval = "-" if reward["low"] is None else f"{_number(reward['low'])} .. {_number(reward['high'])}"
+    return [str(score["scored"]), str(score["unscored"]), mean, interval]
+
+
+def _passes(score: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [p for p in score["pass_at_k"] if p["value"] is not None]
+
+
+def _pass_cells(score: Mapping[str, Any], columns: int) -> list[str]:
+    """Tasks, and pass@k for each k, with the number of tasks that had so many episodes where it is another."""
+    passes = _passes(score)
+    tasks = passes[0]["tasks"] if passes else 0
+    cells = [f"{p['value']:.3f}" + (f" ({p['tasks']})" if p["tasks"] != tasks else "") for p in passes]
+    return [str(tasks), *cells, *["-"] * (columns - len(cells))]
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 1e6 else f"{value:.3e}"
+
+
+def _failures(failures: list[dict[str, Any]]) -> str:
+    """Kinds and where they happened; no stage where that is not known, or says no more than the kind."""
+    found: list[str] = []
+    for failure in failures:
+        stage = "" if failure["stage"] in (None, failure["kind"]) else f" in {failure['stage']}"
+        found.append(f"{failure['kind']}{stage} {failure['episodes']}")
+    return ", ".join(found) or "none"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"

@@ -1,0 +1,27 @@
+"""Deadlines that hold, blocking work that is bounded, and the bridge from synchronous callers to the async core."""
+
+from __future__ import annotations
+
+from llmgym.concurrency.bridge import drive, drive_in_background, may_suspend, start_in_background
+from llmgym.concurrency.deadlines import Leftover, PastDeadline, bounded, ended, is_cancellation, shielded
+from llmgym.concurrency.processes import WorkerError, in_process
+from llmgym.concurrency.threads import in_thread
+
+__all__ = [
+    # synchronous callers
+    "drive",
+    "drive_in_background",
+    "may_suspend",
+    "start_in_background",
+    # deadlines
+    "Leftover",
+    "PastDeadline",
+    "bounded",
+    "ended",
+    "is_cancellation",
+    "shielded",
+    # blocking work
+    "WorkerError",
+    "in_process",
+    "in_thread",
+]

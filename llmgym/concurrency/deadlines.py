@@ -1,0 +1,128 @@
+"""Deadlines that hold whatever the work does, and work that must be ended whatever its caller does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+_GRACE_S = 1.0  # for work to take note of being cancelled
+_EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+
+
+class PastDeadline(TimeoutError):
+    """Work did not end within its time; told apart from a `TimeoutError` of the work itself."""
+
+
+class Exited(Exception):
+    """`SystemExit` of work that runs beside other work, which must not end the process."""
+
+
+Exited.__name__ = "SystemExit"  # which is what authors know it by
+
+
+class Leftover(Protocol):
+    """Work that went on past its deadline, since nothing could stop it."""
+
+    def done(self) -> bool:
+        """Whether it has ended after all."""
+        ...
+
+
+async def bounded(
+    seconds: float, work: Awaitable[T], leave: Callable[[Leftover], None], start: Callable[[], object] | None = None
+) -> T:
+    """Await work for so many seconds, and not longer even where it swallows its cancellation.
+
+    The work is a task of its own, with its own `asyncio.timeout` blocks and cancel scopes.
+
+    Args:
+        seconds: The deadline.
+        work: A coroutine, or another awaitable.
+        leave: Gets the work if nothing ends it.
+        start: Called in the work's own context before it begins, for context variables.
+
+    Raises:
+        PastDeadline: It did not end in time.
+    """
+    task = asyncio.Task(_contained(work, start), loop=asyncio.get_running_loop(), **_EAGER)
+    if not task.done():
+        try:
+            await asyncio.wait({task}, timeout=seconds)
+        except asyncio.CancelledError:
+            await ended(task, leave)
+            raise
+    if task.done():
+        return task.result()
+    await ended(task, leave)
+    raise PastDeadline
+
+
+async def _contained(work: Awaitable[T], start: Callable[[], object] | None) -> T:
+    """The work; a task would let SystemExit end the event loop."""
+    if start is not None:
+        start()
+    try:
+        return await work
+    except SystemExit as error:
+        raise Exited(str(error)) from error
+
+
+async def ended(task: asyncio.Task[Any], leave: Callable[[Leftover], None]) -> None:
+    """Cancel a task and wait until it has ended; one that swallows that is closed, and one that survives it is left."""
+    try:
+        task.cancel()
+        await asyncio.wait({task}, timeout=_GRACE_S)
+        if not task.done():
+            coroutine = task.get_coro()
+            with contextlib.suppress(RuntimeError):  # "ignored GeneratorExit"
+                assert isinstance(coroutine, Coroutine)
+                coroutine.close()
+            task.cancel()
+            await asyncio.wait({task}, timeout=_GRACE_S)
+    finally:
+        if task.done():
+            _retrieve(task)
+        else:
+            task.add_done_callback(_retrieve)
+            leave(task)
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Look at a result that nobody wants, which would be logged otherwise."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def shielded(work: Awaitable[T]) -> T:
+    """Await work to its end though the caller is cancelled; that goes on afterwards.
+
+    The work must be bounded.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()
+        raise cancelled
+    return task.result()
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Whether an exception is the cancellation of the running task, rather than that of something it awaits."""
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no event loop, so no task
+        return False
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,93 @@
+"""What an environment's hooks give, read and checked; and `verify` where it runs in another process."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from llmgym.concurrency import in_process
+from llmgym.env.episode import Episode
+from llmgym.errors import AuthorError
+from llmgym.messages import Message, scrub, user
+from llmgym.rewards import Part, Reward
+
+if TYPE_CHECKING:
+    from llmgym.env.core import ToolEnv
+
+
+def name_calls(message: Message, turn: int) -> None:
+    """Give the calls of a message that have no id one that is the same in every run."""
+    for index, call in enumerate(message.get("tool_calls", ())):
+        call["id"] = call.get("id") or f"call_{turn}_{index}"
+
+
+async def verify_in_process(verify: functools.partial[Any], seconds: float) -> Reward:
+    """`verify` in a worker process, of which only its result comes back."""
+    env, (episode,) = verify.func.__self__, verify.args  # type: ignore[attr-defined]
+    try:
+        found = await in_process(_verify_elsewhere, env, episode, seconds=seconds)
+    except TypeError as error:
+        raise AuthorError(
+            f"verify_in='process' sends the environment to a worker, and it cannot be pickled: {error}; leave handles "
+            "out in __getstate__, or keep them out of self"
+        ) from error
+    return Reward(metrics=found["metrics"], **{name: Part(*part) for name, part in found["parts"].items()})
+
+
+def _verify_elsewhere(env: ToolEnv, episode: Episode) -> dict[str, Any]:
+    reward = read_reward(env.verify(episode))
+    return {
+        "parts": {name: [part.value, part.weight] for name, part in reward.parts.items()},
+        "metrics": dict(reward.metrics),
+    }
+
+
+def read_reward(result: Any) -> Reward:
+    """What `verify` gave, with numbers that are numbers."""
+    reward = Reward.of(result)
+    parts = {name: Part(_number(part.value), float(part.weight)) for name, part in reward.parts.items()}
+    read = Reward(metrics={str(name): float(value) for name, value in reward.metrics.items()}, **parts)
+    if read.value is not None and not math.isfinite(read.value):
+        raise ValueError(f"the reward {read.value} is not finite")
+    return read
+
+
+def _number(value: Any) -> float | None:
+    if value is None or isinstance(value, str):
+        if value is not None:
+            raise TypeError(f"a reward is a number, this is the text {value!r:.100}")
+        return None
+    return float(value)
+
+
+def read_reply(reply: Any) -> list[Message] | None:
+    """What `respond` returned, as messages."""
+    if reply is None:
+        return None
+    messages: list[Any] = [user(reply)] if isinstance(reply, str) else [reply] if isinstance(reply, dict) else [*reply]
+    return [_read_message(message, ("system", "user", "tool")) for message in messages]
+
+
+def read_opening(messages: Any) -> list[Message]:
+    """What `opening` returned, as messages that nobody else holds."""
+    if isinstance(messages, str | dict):
+        raise TypeError(f"an opening is a list of messages, this is {messages!r:.100}")
+    return [_read_message(message, ("system", "user", "assistant", "tool")) for message in messages]
+
+
+def _read_message(message: Any, roles: tuple[str, ...]) -> Message:
+    if not isinstance(message, dict):
+        raise TypeError(f"not a message: {message!r:.200}")
+    content: Any = message.get("content")
+    if message.get("role") not in roles or not isinstance(content, str):
+        raise ValueError(f"not a message with a role of {', '.join(roles)} and text: {message!r:.200}")
+    return message | {"content": scrub(content)}  # type: ignore[return-value]
+
+
+def copies(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Fresh dicts: an observation never shares an object with the transcript or another one."""
+    return tuple(orjson.loads(orjson.dumps(m)) if "tool_calls" in m else m.copy() for m in messages)

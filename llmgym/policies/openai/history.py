@@ -1,0 +1,136 @@
+"""The conversation as a strict server takes it.
+
+A transcript holds what the model wrote, broken JSON and invented names too. Servers read the arguments of earlier calls
+as JSON while they render the history, and check names and ids; sent as it is, a model's mistake would be refused at the
+next turn and count as a failure of the endpoint. So copies are sent, mended by rules that depend on nothing but the
+message itself and what the server refuses, and so the same at every turn.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import msgspec
+
+from llmgym.messages import Message, ToolCall, scrub
+
+#: What a server may not take in a history, beside what is always mended.
+NULL_CONTENT = "content that is null"
+EMPTY_CONTENT = "content that is empty"
+NO_REASONING = "calls without their reasoning_content"
+SEVERAL_CALLS = "several calls in one message"
+
+_NAME = re.compile("[a-zA-Z0-9_-]{1,64}")
+_FILLER = "(empty)"
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def as_sent(messages: Sequence[Message], names: Collection[str], refused: Collection[str]) -> list[dict[str, Any]]:
+    """Copies of the messages, mended.
+
+    Args:
+        messages: The conversation, which stays as it is.
+        names: Tools that are offered; their names are taken to be fine.
+        refused: What else the server has refused.
+    """
+    sent: list[dict[str, Any]] = []
+    waiting: list[tuple[str | None, str, str]] = []  # calls without a result: their id, the one sent, their name
+    for index, message in enumerate(messages):
+        if message["role"] == "assistant":
+            calls = _calls(message.get("tool_calls") or [], index, names)
+            waiting = [(call.get("id") or None, made["id"], made["function"]["name"]) for call, made in calls]
+            sent.append(_assistant(message, [made for _, made in calls], refused))
+        elif message["role"] == "tool":
+            sent.append(_result(message, waiting, refused))
+        else:
+            sent.append({**message, "content": _content(message["content"], refused)})
+    return _one_by_one(sent, refused) if SEVERAL_CALLS in refused else sent
+
+
+def _assistant(message: Message, calls: list[dict[str, Any]], refused: Collection[str]) -> dict[str, Any]:
+    content = message.get("content") or ""
+    said = _beside_calls(content, refused) if calls else _content(content, refused)
+    made: dict[str, Any] = {"role": "assistant", "content": said}
+    if NO_REASONING in refused:
+        made["reasoning_content"] = scrub(message.get("reasoning_content", ""))
+    if calls:
+        made["tool_calls"] = calls
+    return made
+
+
+def _calls(calls: list[ToolCall], index: int, names: Collection[str]) -> list[tuple[ToolCall, dict[str, Any]]]:
+    """Each call with its copy: valid name, arguments that are a JSON object, an id of its own."""
+    made: list[tuple[ToolCall, dict[str, Any]]] = []
+    taken: set[str] = set()
+    for place, call in enumerate(calls):
+        name, arguments = call["function"]["name"], call["function"]["arguments"]
+        if name not in names and not _NAME.fullmatch(name):
+            name = re.sub("[^a-zA-Z0-9_-]", "_", name)[:64] or "unnamed"
+        made_id = scrub(call.get("id") or "")
+        if not made_id or made_id in taken:
+            made_id = f"c{index:05d}{place:03d}"  # nine letters and digits: Mistral takes no other
+        taken.add(made_id)
+        function = {"name": name, "arguments": _arguments(arguments)}
+        made.append((call, {"id": made_id, "type": "function", "function": function}))
+    return made
+
+
+def _arguments(text: str) -> str:
+    """The text, or where it is no JSON object that everybody reads, an object that quotes it."""
+    try:
+        _decode(text or "{}")
+        return text or "{}"
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return json.dumps({"invalid_arguments": scrub(text)}, ensure_ascii=False)
+
+
+def _result(message: Message, waiting: list[tuple[str | None, str, str]], refused: Collection[str]) -> dict[str, Any]:
+    """A tool's result, under the id and the name that its call is sent with; Gemini wants the name too."""
+    given = message.get("tool_call_id") or None
+    found = next((call for call in waiting if given is not None and call[0] == given), None)
+    if found is None:
+        found = next((call for call in waiting if given is None or call[0] is None), None)
+    made = {"role": "tool", "tool_call_id": scrub(given or ""), "content": _content(message["content"], refused)}
+    if found is not None:
+        waiting.remove(found)
+        made |= {"tool_call_id": found[1], "name": found[2]}
+    return made
+
+
+def _content(content: Any, refused: Collection[str]) -> Any:
+    if not isinstance(content, str):
+        return content
+    return scrub(content) or (_FILLER if EMPTY_CONTENT in refused else "")
+
+
+def _beside_calls(content: str, refused: Collection[str]) -> str | None:
+    """OpenAI's own form of nothing beside calls is null."""
+    return None if not content and NULL_CONTENT not in refused else _content(content, refused)
+
+
+def _one_by_one(sent: list[dict[str, Any]], refused: Collection[str]) -> list[dict[str, Any]]:
+    """Calls of one message as messages of their own, each before its result."""
+    made: list[dict[str, Any]] = []
+    rest = iter(sent)
+    message = next(rest, None)
+    while message is not None:
+        following, results = next(rest, None), {}
+        calls = message.get("tool_calls") or []
+        if len(calls) < 2:
+            made.append(message)
+            message = following
+            continue
+        while following is not None and following["role"] == "tool":
+            results[following["tool_call_id"]] = following
+            following = next(rest, None)
+        for call in calls:
+            made.append({**message, "tool_calls": [call]})
+            message = {**message, "content": _beside_calls("", refused)}
+            if call["id"] in results:
+                made.append(results.pop(call["id"]))
+        made += results.values()
+        message = following
+    return made

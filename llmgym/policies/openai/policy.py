@@ -1,0 +1,207 @@
+"""The policy of chat endpoints: which model is asked, what it costs, and which trouble is which error."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from llmgym.chat import ChatGeneration, Sampling, Usage
+from llmgym.errors import ConfigError, ContextLengthExceeded, PolicyError, PolicyUnavailable
+from llmgym.messages import Message, ToolSchema
+from llmgym.policies.openai.address import Address
+from llmgym.policies.openai.client import Answer, Client
+from llmgym.policies.openai.reply import Completion, read_broken_call, read_reply
+from llmgym.policies.openai.request import consequence, make_request, otherwise
+from llmgym.policies.openai.trouble import Trouble, reply_alone_too_long, too_long
+
+_LISTS_NOTHING = (403, 404, 405, 501)  # servers without a list of models, and keys that may chat but not list
+_log = logging.getLogger("llmgym.policies.openai")
+
+
+class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Dollars per million tokens of prompt and of reply."""
+
+    input: float
+    output: float
+
+    def cost(self, tokens: tuple[int, int]) -> float:
+        """Dollars for tokens of prompt and reply."""
+        return (tokens[0] * self.input + tokens[1] * self.output) / 1e6
+
+
+class OpenAIPolicy:
+    """Chat completions of an OpenAI-compatible server.
+
+    Trajectories made with it hold messages and no tokens, so they are no use to a policy-gradient
+    trainer; `TokenPolicy` says what is.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        timeout: float = 600.0,
+        max_retries: int = 3,
+        prices: Mapping[str, float] | None = None,
+    ) -> None:
+        """Name the model and the server.
+
+        Args:
+            model: Model that the server offers.
+            base_url: Such as "http://localhost:8000/v1"; by default `OPENAI_BASE_URL`, else OpenAI's. A password in it
+                is shown nowhere.
+            api_key: By default `OPENAI_API_KEY`. Shown nowhere.
+            timeout: Seconds for one request.
+            max_retries: Tries after the first, where the server is overloaded or away; each waits as long as the
+                server asks, up to two minutes.
+            prices: `input` and `output`, in dollars per million tokens, where the server does not say what a reply
+                costs.
+
+        Raises:
+            ConfigError: `base_url` is no address, or `prices` are not such.
+        """
+        self.name = f"openai:{model}"
+        self.model = model
+        self._address = Address(base_url, api_key)
+        self._prices = _prices(prices)
+        self._timeout, self._max_retries = timeout, max_retries
+        self._refused: frozenset[str] = frozenset()
+        self._client: Client | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What decides the replies beside the model, without secrets; for the identity of a run."""
+        return {"base_url": self._address.identity}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.model!r}, base_url={self._address.shown!r})"
+
+    async def start(self) -> None:
+        """Make the client and ask the server whether it offers the model.
+
+        Raises:
+            MissingExtraError: The `openai` package is not installed.
+            PolicyUnavailable: The server cannot be reached or refuses the key.
+            PolicyError: The server does not offer the model.
+        """
+        if self._client is not None:
+            return
+        client, where = Client(self._address, self._timeout, self._max_retries), self._address.shown
+        answer = await client.models()
+        offered = _offered(self._hidden(answer)) if isinstance(answer, Answer) else answer
+        if isinstance(offered, Trouble):
+            await client.aclose()
+            raise PolicyUnavailable(self._address.hide(f"{self.name} at {where}: {offered.text}"))
+        if offered and not _offers(offered, self.model):
+            await client.aclose()
+            listed = ", ".join(offered[:20])
+            raise PolicyError(f"{where} does not offer {self.model!r}; it offers {listed}")
+        self._client = client
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSchema],
+        sampling: Sampling,
+        *,
+        request_id: str,
+        session_id: str,
+    ) -> ChatGeneration:
+        """Ask for one completion; see `ChatPolicy.chat`."""
+        make = functools.partial(make_request, self.model, messages, tools, sampling)
+        refused = self._refused
+        request = make(refused)
+        while isinstance(outcome := await self._ask(request), Trouble):
+            again, refused = otherwise(outcome, request, refused, make)
+            if again == request:
+                raise self._error(outcome, sampling)
+            request = again
+        self._learn(refused)
+        cost = outcome.cost
+        if cost is None and self._prices is not None and outcome.tokens is not None:
+            cost = self._prices.cost(outcome.tokens)
+        usage = Usage(*(outcome.tokens or (0, 0)), cost=cost, calls=1)
+        return ChatGeneration(outcome.message, outcome.finish_reason, usage)
+
+    async def _ask(self, request: dict[str, Any]) -> Completion | Trouble:
+        if self._client is None:
+            raise PolicyError(f"{self.name} is not started, or is closed")
+        answer = await self._client.complete(request)
+        if isinstance(answer, Trouble):
+            return answer
+        if answer.status >= 400:
+            return read_broken_call(answer.text) or self._hidden(answer).trouble
+        outcome = read_reply(answer.text)
+        return outcome if isinstance(outcome, Completion) else read_reply(self._hidden(answer).text)
+
+    def _hidden(self, answer: Answer) -> Answer:
+        """The answer without secrets, before any of it is cut short."""
+        return answer._replace(text=self._address.hide(answer.text))
+
+    def _learn(self, refused: frozenset[str]) -> None:
+        """Keep what a server refused, now that it took the request without."""
+        for refusal in sorted(refused - self._refused):
+            _log.warning("%s", consequence(refusal, self.name))
+        self._refused |= refused
+
+    def _error(self, trouble: Trouble, sampling: Sampling) -> PolicyError:
+        """The trouble as an error that holds no secret, not even in what caused it."""
+        said = self._address.hide(f"{self.name}: {trouble.text}")
+        if too_long(trouble):
+            if reply_alone_too_long(trouble, sampling.max_tokens):
+                return PolicyError(f"{said}; {sampling.max_tokens} tokens of reply do not fit: lower max_output_tokens")
+            return ContextLengthExceeded(said)
+        return PolicyUnavailable(said) if trouble.passing else PolicyError(said)
+
+
+def _offered(answer: Answer) -> list[str] | Trouble:
+    """Names of the models that a server lists, in any of the usual forms; none where it does not list them."""
+    if answer.status in _LISTS_NOTHING:
+        return []
+    if answer.status >= 400:
+        return answer.trouble
+    try:
+        body = json.loads(answer.text)
+    except (ValueError, RecursionError) as error:
+        return Trouble(f"not a list of models: {error}; got {answer.text[:200]!r}")
+    if isinstance(body, dict) and cast("dict[str, Any]", body).get("error"):
+        return answer.trouble
+    rows = cast("dict[str, Any]", body).get("data") if isinstance(body, dict) else body
+    models = cast("list[Any]", rows) if isinstance(rows, list) else []
+    names = [cast("dict[str, Any]", model).get("id") for model in models if isinstance(model, dict)]
+    return [name for name in names if isinstance(name, str)]
+
+
+def _offers(offered: list[str], model: str) -> bool:
+    """Whether a model is among them: Gemini lists "models/M", Ollama "M:latest", OpenRouter "M" for "M:free"."""
+
+    def plain(name: str) -> str:
+        return name.removeprefix("models/").removesuffix(":latest")
+
+    return plain(model) in map(plain, offered) or model.rpartition(":")[0] in offered
+
+
+def _prices(given: Mapping[str, float] | None) -> Prices | None:
+    if given is None:
+        return None
+    try:
+        prices = msgspec.convert(dict(given), Prices)
+    except (msgspec.ValidationError, TypeError, ValueError) as error:
+        raise ConfigError(f"prices {given!r}: {error}; give input and output, in dollars per million tokens") from None
+    if not (0 <= prices.input < math.inf and 0 <= prices.output < math.inf):
+        raise ConfigError(f"prices {given!r}: a price is a number of dollars, 0 or more")
+    return prices

@@ -1,0 +1,86 @@
+"""What makes two runs the same: all that decides results, and nothing else.
+
+Ports, concurrency, deadlines and sizes do not. The content of tasks is not here either: each row has the hash of its
+own, so that one task that was mended costs its own episodes and no others (`llmgym.rollout.stock`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import msgspec
+
+from llmgym.chat import Policy
+from llmgym.codec.base import ChatCodec
+from llmgym.policies.base import TokenPolicy
+from llmgym.policies.fingerprint import fingerprint
+from llmgym.rollout.config import RolloutConfig
+from llmgym.rollout.instances import Instances
+from llmgym.rollout.order import TaskOrder
+
+# Options of policies that say where and how fast, and not what.
+_TRANSPORT = frozenset(
+    {"api_key", "base_url", "cache_bytes", "disable_log_stats", "gpu_memory_utilization", "max_batch",
+     "max_batch_tokens", "max_num_seqs", "max_retries", "timeout", "unavailable_timeout"}
+)  # fmt: skip
+
+
+def known_before(
+    config: RolloutConfig,
+    order: TaskOrder,
+    environments: Sequence[Instances],
+    policy: Policy,
+    models: Mapping[str, Policy],
+) -> dict[str, Any]:
+    """What is known before the policy runs, so that another run is refused before a model is loaded."""
+    return {
+        "environments": [_environment(instances) for instances in environments],
+        "split": config.split,
+        "seed": config.seed,
+        "order": order.identity(config),
+        "policy": _policy(policy, config.policy_options),
+        "models": {role: _policy(model, {}) for role, model in models.items()},
+        "responses_create_params": msgspec.to_builtins(config.responses_create_params),
+        "max_turns": config.max_turns,
+        "max_episode_tokens": config.max_episode_tokens,
+        "max_completion_length": config.max_completion_length,
+    }
+
+
+def known_after(policy: Policy, codec: ChatCodec | None) -> dict[str, Any]:
+    """The rest, which is known once the policy runs."""
+    return {
+        "model": policy.model,
+        # Weights that were updated are another model than the one of that name.
+        "weights": getattr(policy, "version", 0),
+        "logprobs_mode": policy.logprobs_mode if isinstance(policy, TokenPolicy) else None,
+        "codec": codec.fingerprint if codec else None,
+    }
+
+
+def _environment(instances: Instances) -> dict[str, Any]:
+    entry_point = gymnasium.spec(instances.config.id).entry_point
+    return {
+        "id": instances.id,
+        "entry_point": entry_point if isinstance(entry_point, str) else _named(entry_point),
+        "kwargs": _plain(instances.arguments),
+        "wrappers": _plain(instances.config.wrappers),
+    }
+
+
+def _policy(policy: Policy, given: Mapping[str, Any]) -> dict[str, Any]:
+    own: Mapping[str, Any] | None = getattr(policy, "options", None)
+    options = own if isinstance(own, Mapping) else {k: v for k, v in given.items() if k not in _TRANSPORT}
+    return {"kind": type(policy).__name__, "options": _plain(options), "weights": fingerprint(policy.model)}
+
+
+def _plain(data: Any) -> Any:
+    """As JSON data; an object that has no such form by its class."""
+    return msgspec.to_builtins(data, enc_hook=_named, str_keys=True)
+
+
+def _named(value: Any) -> str:
+    cls = value if isinstance(value, type) or callable(value) else type(value)
+    return f"{cls.__module__}.{getattr(cls, '__qualname__', type(cls).__qualname__)}"

@@ -1,0 +1,149 @@
+"""Where episodes happen: instances of an environment, and apart from them where its tasks come from."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+
+from llmgym.chat import ChatPolicy
+from llmgym.concurrency import drive, drive_in_background
+from llmgym.env.boundary import failure
+from llmgym.errors import ConfigError
+from llmgym.registry import make_core
+from llmgym.rollout.config import EnvConfig
+from llmgym.tasks import Task, TaskSet
+from llmgym.wrappers import AnyToolEnv, wrap
+
+_log = logging.getLogger("llmgym.rollout")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSource:
+    """Where the tasks of an environment come from; needs no instance, and can be sent to another process.
+
+    Attributes:
+        id: The environment, as episodes are named after it.
+        scope: Name under which it draws.
+        tasks: The tasks.
+    """
+
+    id: str
+    scope: str
+    tasks: TaskSet
+
+    def plan(self, split: str, seed: int, index: int) -> Task:
+        """The task at a place of a run; see `TaskSet.plan`."""
+        return self.tasks.plan(split, seed, index, scope=self.scope)
+
+    def size(self, split: str) -> int | None:
+        """How many tasks a split has; None for no end."""
+        return self.tasks.size(split)
+
+
+class Instances:
+    """Instances of one environment, reused episode after episode.
+
+    Attributes:
+        config: The environment with its arguments and wrappers.
+        source: Its tasks.
+    """
+
+    def __init__(
+        self,
+        config: EnvConfig,
+        *,
+        max_turns: int | None = None,
+        split: str = "train",
+        models: Mapping[str, ChatPolicy | str] | None = None,
+    ) -> None:
+        """Make the first instance.
+
+        Args:
+            config: The environment.
+            max_turns: Assistant messages per episode; None for the environment's.
+            split: Split of the tasks.
+            models: Models for the roles that environments have; each takes those that it knows.
+
+        Raises:
+            ConfigError: The environment does not exist, does not take its arguments, or lacks a model.
+        """
+        self.config = config
+        self._kwargs = {"split": split, **config.kwargs} | ({} if max_turns is None else {"max_turns": max_turns})
+        self._models = models or {}
+        first = self._make()
+        if missing := [role for role in first.roles if role not in first.models]:
+            raise ConfigError(
+                f"{config.id} needs a model for the role {missing[0]!r}: set models: {{{missing[0]}: POLICY}}, such as "
+                "openai:MODEL"
+            )
+        self._idle = [first]
+        self.source = TaskSource(config.id.rpartition(":")[2], first.scope, first.task_set)
+        self.suspends = first.suspends
+
+    @property
+    def id(self) -> str:
+        """The environment, as episodes are named after it."""
+        return self.source.id
+
+    @property
+    def sample(self) -> AnyToolEnv:
+        """An instance to look at."""
+        if not self._idle:
+            self._idle.append(self._make())
+        return self._idle[0]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """All arguments of the environment's class, those of its registration included."""
+        spec = gymnasium.spec(self.config.id)
+        return {**spec.kwargs, **self._kwargs}
+
+    def _make(self) -> AnyToolEnv:
+        env = make_core(self.config.id, **self._kwargs)
+        if known := {role: model for role, model in self._models.items() if role in env.roles}:
+            env.cast_roles(known)
+        return wrap(env, ((wrapper.name, wrapper.kwargs) for wrapper in self.config.wrappers))
+
+    async def acquire(self) -> AnyToolEnv:
+        """An idle instance, or a new one.
+
+        Raises:
+            EnvironmentFailure: The constructor failed, which costs this episode and no other.
+        """
+        if self._idle:
+            return self._idle.pop()
+        try:
+            return self._make()
+        except Exception as error:
+            raise failure(error, self.id, "construct") from error
+
+    async def release(self, env: AnyToolEnv) -> None:
+        """Take an instance back after its episode; one on which earlier work still runs is never used again."""
+        if env.spoiled:
+            await self.discard(env)
+        else:
+            self._idle.append(env)
+
+    async def discard(self, env: AnyToolEnv) -> None:
+        """End an instance; what fails in that is logged."""
+        try:
+            work = env.aclose()
+            if work is not None:
+                await work
+        except Exception as error:  # noqa: BLE001 -- the other instances go on
+            _log.warning("%s: closing an instance: %s: %s", self.id, type(error).__name__, error)
+
+    async def aclose(self) -> None:
+        """End all idle instances."""
+        while self._idle:
+            await self.discard(self._idle.pop())
+
+    def close(self) -> None:
+        """The same for synchronous callers."""
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending
+            (drive_in_background if self.suspends else drive)(self.aclose())

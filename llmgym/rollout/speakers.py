@@ -1,0 +1,271 @@
+"""What speaks for a policy in an episode: it asks for the next message, and keeps the exact tokens if there are any."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llmgym.chat import ChatPolicy, FinishReason, Sampling, Usage
+from llmgym.codec.base import ChatCodec
+from llmgym.env.reading import copies
+from llmgym.errors import CodecError, ContextLengthExceeded, PolicyError
+from llmgym.messages import Message, ToolSchema, as_assistant
+from llmgym.policies.base import Generation, TokenPolicy
+from llmgym.trajectory import Segment, SegmentBuilder, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What ends an episode besides its environment and its policy.
+
+    Attributes:
+        max_episode_tokens: Tokens that an episode may sample.
+        max_completion_length: Tokens of a segment after its first prompt, sampled or not.
+        generation_timeout: Seconds for one reply.
+        episode_timeout: Seconds for the episode.
+    """
+
+    max_episode_tokens: int | None = None
+    max_completion_length: int | None = None
+    generation_timeout: float = 600.0
+    episode_timeout: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One assistant message, and the record of how it came about.
+
+    Attributes:
+        message: What the policy said.
+        finish_reason: Why it stopped.
+        bound: Status of the episode if the reply was cut off.
+        tokens: Where its tokens are, as fields of `Turn`.
+    """
+
+    message: Message
+    finish_reason: FinishReason
+    bound: Status
+    tokens: dict[str, Any]
+
+
+class PolicyTimeout(PolicyError):
+    """No reply in time."""
+
+
+class PolicyInvalid(PolicyError):
+    """A reply that makes no sense."""
+
+
+class LimitReached(Exception):
+    """There is no room for another reply."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(status)
+        self.status: Status = status
+
+
+class Stop:
+    """Ends an episode from outside: a reply that is being sampled is aborted, and no other is asked for."""
+
+    def __init__(self, *, verify: bool = True) -> None:
+        """Nothing is asked for yet; `verify` says whether what is there then is scored."""
+        self.requested, self.verify = False, verify
+        self._waiting: asyncio.Timeout | None = None
+
+    def request(self) -> None:
+        """End the episode; a step that the environment is taking is waited for."""
+        if self.requested:
+            return
+        self.requested = True
+        if self._waiting is not None and not self._waiting.expired():
+            self._waiting.reschedule(asyncio.get_running_loop().time())
+
+    async def bounded(self, reply: Callable[[], Awaitable[Reply]], seconds: float) -> Reply:
+        """Wait for a reply; any way that the policy fails is a `PolicyError`.
+
+        Raises:
+            LimitReached: There was no room for a reply, or the end was requested.
+            PolicyError: The policy failed, or took longer.
+        """
+        if self.requested:
+            raise LimitReached("straggler")
+        deadline = self._waiting = asyncio.timeout(seconds)
+        try:
+            async with deadline:
+                return await reply()
+        except (LimitReached, PolicyError, CodecError):
+            raise
+        except (Exception, SystemExit) as error:
+            if isinstance(error, TimeoutError) and deadline.expired():
+                if self.requested:
+                    raise LimitReached("straggler") from None
+                raise PolicyTimeout(f"no reply within {seconds} s") from None
+            raise PolicyError(f"{type(error).__name__}: {error}") from error
+        finally:
+            self._waiting = None
+
+
+class TokenSpeaker:
+    """Speaks for a token policy and keeps the episode's exact tokens.
+
+    The invariant: what the engine is given at a turn is the segment so far, and what it samples is
+    appended as it came. Nothing is ever tokenised twice.
+    """
+
+    def __init__(self, policy: TokenPolicy, codec: ChatCodec, sampling: Sampling, limits: Limits, name: str) -> None:
+        """Speak for one episode, under a name that is unique."""
+        self._policy, self._codec, self._sampling, self._name = policy, codec, sampling, name
+        self._left, self._max_completion = limits.max_episode_tokens, limits.max_completion_length
+        self._opening = 0
+        self._tools: list[ToolSchema] = []
+        self._segments: list[SegmentBuilder] = []
+        self._pending: Generation | None = None
+        self._turn = 0
+        self.usage = Usage()
+
+    def open(self, messages: list[Message], tools: list[ToolSchema]) -> None:
+        """Start with the opening messages."""
+        self._tools = tools
+        self._segments.append(SegmentBuilder(self._codec.open(messages, tools)))
+        self._opening = len(self._segments[-1].ids)
+
+    async def reply(self, messages: list[Message]) -> Reply:
+        """Sample the next message."""
+        segment = self._segments[-1]
+        start = len(segment.ids)
+        sampling, bound = self._room(start)
+        request_id = f"{self._name}/{self._turn}"
+        try:
+            # The engine reads the list only while we wait, so the history is not copied.
+            generation = await self._policy.generate(
+                segment.ids, sampling, request_id=request_id, session_id=self._name
+            )
+        except ContextLengthExceeded as error:
+            raise LimitReached("context_length") from error
+        sampled = len(generation.token_ids)
+        _check(generation, sampling)
+        if len(segment.ids) != start:
+            raise PolicyInvalid("the policy changed the prompt that it was given")
+        message = self._codec.parse(generation.token_ids, segment.ids, self._tools)
+        self._pending = generation
+        self._turn += 1
+        self.usage += Usage(start, sampled, calls=1)
+        if self._left is not None:
+            self._left -= sampled
+        tokens = {
+            "segment": len(self._segments) - 1,
+            "start": start,
+            "end": start + sampled,
+            "cached_tokens": generation.cached_tokens,
+            "versions": generation.versions,
+        }
+        return Reply(message, generation.finish_reason, bound, tokens)
+
+    def _room(self, prompt: int) -> tuple[Sampling, Status]:
+        """How the next reply is sampled, and which limit ends the episode if it is cut off."""
+        asked = self._sampling
+        limits: list[tuple[int, Status]] = [
+            (asked.max_tokens, "max_tokens"),
+            (self._policy.context_length - prompt, "context_length"),
+        ]
+        if self._left is not None:
+            limits.append((self._left, "max_tokens"))
+        if self._max_completion is not None:
+            limits.append((self._opening + self._max_completion - prompt, "max_tokens"))
+        room, bound = min(limits, key=lambda limit: limit[0])
+        if room <= 0:
+            raise LimitReached(bound)
+        return asked if room == asked.max_tokens else replace(asked, max_tokens=room), bound
+
+    def hear(self, new: list[Message], messages: list[Message]) -> None:
+        """Append what the environment answered, or start a segment where the template rewrites history."""
+        assert self._pending is not None
+        segment = self._segments[-1]
+        ids = self._codec.extend(segment.ids, self._pending.token_ids, new, self._tools)
+        self._commit()
+        if ids is None:
+            self.open(messages, self._tools)
+        else:
+            segment.add_context(ids)
+
+    def _commit(self) -> None:
+        if self._pending is not None:
+            self._segments[-1].add_sampled(self._pending)
+            self._pending = None
+
+    def finish(self) -> list[Segment]:
+        """The tokens; a segment in which nothing was sampled teaches nothing and is left out."""
+        self._commit()
+        return [segment.build() for segment in self._segments if segment.spans]
+
+
+def _check(generation: Generation, sampling: Sampling) -> None:
+    """See that a reply is one.
+
+    Raises:
+        PolicyInvalid: It is not.
+    """
+    sampled, logprobs = len(generation.token_ids), generation.logprobs
+    if len(logprobs) != sampled:
+        raise PolicyInvalid(f"{sampled} tokens came with {len(logprobs)} log-probabilities")
+    if sampled > sampling.max_tokens:
+        raise PolicyInvalid(f"{sampled} tokens came where {sampling.max_tokens} were asked for")
+    if sampled and not (math.isfinite(sum(logprobs)) and max(logprobs) <= _MOST_LOGPROB):
+        raise PolicyInvalid("a log-probability is not finite, or above 0")
+    if sampled and not (min(generation.token_ids) >= 0 and max(generation.token_ids) < _MOST_ID):
+        raise PolicyInvalid("a token is no id")
+    if generation.finish_reason == "abort":
+        raise PolicyError("the engine aborted the request")
+    if generation.finish_reason not in ("stop", "length"):
+        raise PolicyInvalid(f"the reply ended with {generation.finish_reason!r}; there is 'stop', 'length', 'abort'")
+
+
+_MOST_LOGPROB = 1e-3  # of a certain token, as rounding may leave it
+_MOST_ID = 1 << 31
+
+
+class ChatSpeaker:
+    """Speaks for a chat policy, which gives no tokens.
+
+    Attributes:
+        usage: What the calls took.
+    """
+
+    def __init__(self, policy: ChatPolicy, sampling: Sampling, name: str) -> None:
+        """Speak for one episode, under a name that is unique."""
+        self._policy, self._sampling, self._name = policy, sampling, name
+        self._tools: list[ToolSchema] = []
+        self._turn = 0
+        self.usage = Usage()
+
+    def open(self, messages: list[Message], tools: list[ToolSchema]) -> None:
+        """Start an episode."""
+        self._tools = tools
+
+    async def reply(self, messages: list[Message]) -> Reply:
+        """Ask for the next message."""
+        request_id = f"{self._name}/{self._turn}"
+        try:
+            generation = await self._policy.chat(
+                copies(messages), self._tools, self._sampling, request_id=request_id, session_id=self._name
+            )
+        except ContextLengthExceeded as error:
+            raise LimitReached("context_length") from error
+        self._turn += 1
+        self.usage += generation.usage
+        if generation.finish_reason == "abort":
+            raise PolicyError("the reply was aborted")
+        return Reply(as_assistant(generation.message), generation.finish_reason, "max_tokens", {})
+
+    def hear(self, new: list[Message], messages: list[Message]) -> None:
+        """Nothing to do: the whole transcript is sent each time."""
+
+    def finish(self) -> list[Segment]:
+        """No tokens."""
+        return []
+
+
+Speaker = TokenSpeaker | ChatSpeaker

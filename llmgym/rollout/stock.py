@@ -1,0 +1,85 @@
+"""What a resumed run has and owes: its stored episodes, measured against the tasks as they are now."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from llmgym.errors import TaskError
+from llmgym.records import EpisodeRecord
+from llmgym.rollout.config import RolloutConfig
+from llmgym.rollout.instances import TaskSource
+from llmgym.rollout.order import TaskOrder, Visit
+from llmgym.rollout.store import RunStore
+
+_CHANGED, _REMOVED = "the task was changed", "the task was removed"
+
+
+def take_stock(store: RunStore, order: TaskOrder, sources: Sequence[TaskSource], config: RolloutConfig) -> int:
+    """Leave out the episodes of tasks that were changed or removed, take back those of tasks that are as they were.
+
+    Args:
+        store: The run folder.
+        order: An order that ends.
+        sources: Where its tasks come from.
+        config: Its configuration.
+
+    Returns:
+        How many episodes are owed.
+    """
+    planned: set[str] = set()
+    owed = 0
+    for source, task, before in order.visits(sources, config):
+        group = f"{source.id}/{task.id}"
+        planned.add(group)
+        first = before * (config.num_repeats + config.num_spare_repeats)
+        names = [f"{group}/{first + n}" for n in range(config.num_repeats + config.num_spare_repeats)]
+        have = settle(store, names, task.content_hash)
+        owed += max(0, config.num_repeats - len(have))
+    by_id = {source.id: source for source in sources}
+    gone = [
+        record.id
+        for record in store.records.values()
+        if record.group_id not in planned and not _is_there(by_id.get(record.env_id), record)
+    ]
+    if gone:
+        store.retire(gone, _REMOVED)
+    return owed
+
+
+def settle(store: RunStore, names: Sequence[str], task_hash: str) -> list[str]:
+    """Which of some episodes of a task are stored and count, now that its content is what it is."""
+    changed = [name for name in names if name in store.records and store.records[name].task_hash != task_hash]
+    if changed:
+        store.retire(changed, _CHANGED)
+    retired = store.retired_keys
+    back = [(name, task_hash) for name in names if name not in store.records and (name, task_hash) in retired]
+    if back:
+        store.restore(back)
+    return [name for name in names if name in store.records]
+
+
+def longest_first(visits: Sequence[Visit], records: Mapping[str, EpisodeRecord]) -> list[Visit]:
+    """Tasks by how long their episodes have taken so far, those of which nothing is known as their environment's."""
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for record in records.values():
+        for name in (record.group_id, record.env_id):
+            seconds[name].append(record.timings.wall_s)
+    expected = {name: sum(values) / len(values) for name, values in seconds.items()}
+
+    def of(visit: Visit) -> float:
+        source, task, _ = visit
+        return expected.get(f"{source.id}/{task.id}", expected.get(source.id, 0.0))
+
+    return sorted(visits, key=of, reverse=True)
+
+
+def _is_there(source: TaskSource | None, record: EpisodeRecord) -> bool:
+    """Whether a task that is not planned this time is still what it was."""
+    if source is None:
+        return False
+    try:
+        task = source.tasks.get(record.group_id.removeprefix(f"{source.id}/"))
+    except TaskError:
+        return False
+    return task.content_hash == record.task_hash

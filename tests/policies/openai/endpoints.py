@@ -1,0 +1,111 @@
+"""A small real chat endpoint that answers as it is told, and policies that talk to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+from llmgym.chat import ChatGeneration, Sampling
+from llmgym.messages import user
+from llmgym.policies.openai import OpenAIPolicy
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+TOOL: Any = {"type": "function", "function": {"name": "add", "description": "", "parameters": {}}}
+
+
+class Server:
+    """Offers the model "m"; gives its answers one after the other, the last one for ever."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.answers: list[Answer] = []
+        self.models: Answer = reply({"object": "list", "data": [{"id": "m", "object": "model"}]})
+        self.port = 0
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        self.requests.append(await request.json())
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return await answer(request)
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        return await self.models(request)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def policy(self, model: str = "m", **options: Any) -> OpenAIPolicy:
+        return OpenAIPolicy(
+            model, **{"base_url": self.url, "api_key": "key", "timeout": 5.0, "max_retries": 0, **options}
+        )
+
+
+@asynccontextmanager
+async def serving(*answers: Answer) -> AsyncIterator[Server]:
+    server = Server()
+    server.answers = list(answers)
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", server.chat)
+    app.router.add_get("/v1/models", server.list)
+    runner = web.AppRunner(app, shutdown_timeout=0.01)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    server.port = runner.addresses[0][1]
+    try:
+        yield server
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def started(policy: OpenAIPolicy) -> AsyncIterator[OpenAIPolicy]:
+    await policy.start()
+    try:
+        yield policy
+    finally:
+        await policy.close()
+
+
+async def ask(policy: OpenAIPolicy, tools: Any = (TOOL,), messages: Any = (), **sampling: Any) -> ChatGeneration:
+    messages = messages or [user("hi")]
+    return await policy.chat(messages, tools, Sampling(**sampling), request_id="r", session_id="s")
+
+
+def reply(body: Any, status: int = 200, content_type: str = "application/json", **headers: str) -> Answer:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        text = body if isinstance(body, str) else json.dumps(body)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return web.Response(text=text, status=status, content_type=content_type, headers=named)
+
+    return answer
+
+
+def completion(message: dict[str, Any] | None, finish_reason: Any = "stop", **extra: Any) -> dict[str, Any]:
+    message = message and {"role": "assistant", **message}
+    choice = {"index": 0, "finish_reason": finish_reason, "message": message}
+    return {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], **extra}
+
+
+def says(message: dict[str, Any], finish_reason: Any = "stop", **extra: Any) -> Answer:
+    return reply(completion(message, finish_reason, **extra))
+
+
+def refuses(message: Any, status: int = 400, **extra: Any) -> Answer:
+    return reply({"error": {"message": message, **extra}}, status)
+
+
+async def hang(request: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(3600)
+    return web.Response()
+
+
+async def drop(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.close()
+    return web.Response()
