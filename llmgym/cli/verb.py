@@ -22,6 +22,7 @@ from llmgym.errors import (
     EnvironmentFailure,
     LLMGymError,
     MissingExtraError,
+    StoreError,
     TaskError,
 )
 from llmgym.loading import described, place_of
@@ -168,5 +169,9 @@ def code_of(error: BaseException) -> int:
     """The exit code of an error that ended a verb."""
     if isinstance(error, EnvironmentFailure):
         return NOTHING if error.kind != "environment" or place_of(error) is None else WRONG
+    if isinstance(error, StoreError):  # the wrong folder, or one that cannot be used now
+        from llmgym.rollout.journal import FolderInUseError
+
+        return NOTHING if isinstance(error, FolderInUseError) or isinstance(error.__context__, OSError) else WRONG
     wrong = (ConfigError, TaskError, AuthorError, ConformanceError, MissingExtraError)
     return NOTHING if isinstance(error, LLMGymError) and not isinstance(error, wrong) else WRONG
