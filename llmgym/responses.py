@@ -276,7 +276,7 @@ def arguments_text(arguments: Any) -> str:
     if not isinstance(arguments, Mapping):
         raise MessageError(f"has a call with the arguments {arguments!r:.100}; arguments are JSON text or an object")
     try:
-        return json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(arguments, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise MessageError(f"has a call with arguments that are not JSON: {error}") from None
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from llmgym.chat import FinishReason, Usage
+from llmgym.chat import FinishReason, ModelCall, Usage
 from llmgym.failures import Failure
 from llmgym.messages import Message, ToolSchema
 from llmgym.policies.base import Generation, VersionSpan
@@ -57,8 +57,15 @@ class Segment:
     @property
     def spans(self) -> list[list[int]]:
         """The runs of sampled tokens, as [start, end)."""
-        edges = np.flatnonzero(np.diff(self.sampled, prepend=False, append=False))
-        return edges.reshape(-1, 2).tolist()
+        sampled = self.sampled
+        if not len(sampled):
+            return []
+        edges = (np.flatnonzero(sampled[1:] != sampled[:-1]) + 1).tolist()  # several times as fast as `np.diff`
+        if sampled[0]:
+            edges.insert(0, 0)
+        if sampled[-1]:
+            edges.append(len(sampled))
+        return [[start, end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 @dataclass(slots=True)
@@ -86,25 +93,6 @@ class Turn:
     end: int = 0
     cached_tokens: int = 0
     versions: tuple[VersionSpan, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCall:
-    """One call of a model that the environment uses, such as a judge.
-
-    Attributes:
-        role: Name of the model's role.
-        messages: What it was asked.
-        reply: What it answered.
-        usage: What that took.
-        seconds: How long that took.
-    """
-
-    role: str
-    messages: list[Message]
-    reply: Message
-    usage: Usage
-    seconds: float
 
 
 class SegmentBuilder:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from llmgym.chat import Usage
+from llmgym.chat import ModelCall, Usage
 from llmgym.failures import Failure, Kind, Outside, Stage
 from llmgym.messages import assistant, tool_call, user
 from llmgym.policies.base import VersionSpan
 from llmgym.rewards import Part
 from llmgym.tasks import Task
-from llmgym.trajectory import ModelCall, Segment, Status, Trajectory, Turn
+from llmgym.trajectory import Segment, Status, Trajectory, Turn
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -100,7 +100,13 @@ failures = st.builds(
     text,
 )
 model_calls = st.builds(
-    ModelCall, role=text, messages=st.lists(messages, max_size=2), reply=messages, usage=usages, seconds=seconds
+    ModelCall,
+    role=text,
+    model=text,
+    messages=st.lists(messages, max_size=2),
+    reply=messages,
+    usage=usages,
+    seconds=seconds,
 )
 #: Names of metrics: any, and those that a row's fields have.
 metric_names = text | st.sampled_from(["id", "reward", "turns", "metrics", "seed", "format", "failure", "input"])

@@ -117,7 +117,7 @@ class Only(Instances):
     """Instances of which there is but one, made by the test."""
 
     def __init__(self, env: Any) -> None:
-        self.source = TaskSource(LETTERS, env.scope, env.task_set)
+        self.source = TaskSource(LETTERS, env.scope, env.tasks)
         self._idle, self.suspends = [env], env.suspends
 
     def _make(self) -> Any:

@@ -23,10 +23,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmgym.env import Episode, ToolEnv
-from llmgym.errors import EnvironmentFailure, TaskError
+from llmgym.errors import AuthorError, EnvironmentFailure, TaskError
 from llmgym.messages import assistant, parse_tool_calls, tool_call, user
 from llmgym.rewards import Reward
 from llmgym.tasks import Task
+from llmgym.tools import tool
 from tests.environments import (
     Adder,
     BlockingAdder,
@@ -394,7 +395,6 @@ def answer(env: ToolEnv, *calls: Any) -> list[str]:
     [
         ("raise", "Error: ValueError: no luck"),
         ("exit", "Error: SystemExit: 3"),
-        ("cancelled", "Error: CancelledError: something inside"),
         ("hang", "Error: fail did not finish in time"),
         ("not json", "Error: the tool returned a object that is not JSON"),
         ("circular", "Error: the tool returned a list that is not JSON"),
@@ -426,7 +426,7 @@ def test_fifty_megabytes_are_cut(workshop: Workshop) -> None:
 
 def test_blocking_tools_that_fail_are_answered(workshop: Workshop) -> None:
     texts = answer(workshop, tool_call("hang"), tool_call("leave"))
-    assert texts == ["Error: hang did not finish in time", "Error: RuntimeError: SystemExit: 3"]
+    assert texts == ["Error: hang did not finish in time", "Error: SystemExit: 3"]
 
 
 def test_a_tool_may_have_a_deadline_of_its_own(workshop: Workshop) -> None:
@@ -644,6 +644,17 @@ def test_an_undefined_verifier_is_named() -> None:
         env.oracle(Task())
 
 
-def test_a_private_name_of_the_base_class_cannot_be_taken() -> None:
-    with pytest.raises(TypeError, match="Taker redefines _call"):
-        type("Taker", (Adder,), {"_call": None})
+@pytest.mark.parametrize("name", ["reset", "step", "count", "reward", "finish", "task", "transcript", "close", "models"])
+def test_a_name_of_the_base_class_cannot_be_taken(name: str) -> None:
+    with pytest.raises(AuthorError, match=f"Taker: '{name}' is ToolEnv's own: (call yours|write|`setup`|name)"):
+        type("Taker", (Adder,), {name: None})
+    mixin = type("Mixin", (), {name: None})
+    with pytest.raises(AuthorError, match=name):
+        type("Taker", (mixin, Adder), {})
+
+    def called(self: Any, text: str) -> str:
+        """Do it."""
+        return text
+
+    with pytest.raises(AuthorError, match=f"a tool cannot be called '{name}'"):
+        type("Taker", (Adder,), {name: tool(called)})

@@ -53,7 +53,7 @@ app.command("check", epilog=check.EXAMPLES)(verb(check.run, user_code=True))
 app.command("play", epilog=play.EXAMPLES)(verb(play.run, user_code=True))
 app.command("rollout", epilog=rollout.EXAMPLES + EXIT_CODES)(verb(rollout.run, user_code=True))
 app.command("summary", epilog=summary.EXAMPLES)(verb(summary.run))
-app.command("schema", epilog=schema.EXAMPLES)(verb(schema.run))
+app.command("schema", epilog=schema.EXAMPLES)(verb(schema.run, user_code=True))
 app.add_typer(models.app, name="models")
 app.add_typer(export.app, name="export")
 

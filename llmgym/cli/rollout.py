@@ -162,7 +162,7 @@ def _with_num_tasks(config: RolloutConfig) -> RolloutConfig:
         return config
     sizes: dict[str, int | None] = {}
     for env in config.environments:
-        instances = Instances(env, max_turns=config.max_turns, split=config.split)
+        instances = Instances(env, max_turns=config.max_turns, split=config.split, models=config.models)
         try:
             sizes[instances.id] = instances.source.size(config.split)
         finally:
@@ -239,4 +239,4 @@ def _show(summary: dict[str, Any], error: str | None, output: str | None, *, jso
     if json:
         print_json(summary)
     else:
-        print_summary(summary, error, None if output is None else Path(output))
+        print_summary(summary, error, output)

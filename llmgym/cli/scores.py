@@ -9,7 +9,7 @@ from typing import Any
 from llmgym.cli.output import print_table
 
 
-def print_summary(summary: Mapping[str, Any], error: str | None, output: Path | None) -> None:
+def print_summary(summary: Mapping[str, Any], error: str | None, output: Path | str | None) -> None:
     """Print a summary for a person.
 
     Args:
@@ -58,7 +58,7 @@ def _passes(score: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _pass_cells(score: Mapping[str, Any], columns: int) -> list[str]:
-    """Tasks, and pass@k for each k, with the number of tasks that had so many episodes where it is another."""
+    """Tasks, and pass@k for each k; tasks that had fewer episodes are said where there are some."""
     passes = _passes(score)
     tasks = passes[0]["tasks"] if passes else 0
     cells = [f"{p['value']:.3f}" + (f" ({p['tasks']})" if p["tasks"] != tasks else "") for p in passes]

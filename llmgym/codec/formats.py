@@ -12,11 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import msgspec
-
-from llmgym.messages import Message, ToolCall, ToolSchema, parse_tool_calls
-
-_THINK, _END_THINK = "<think>", "</think>"
+from llmgym.messages import Message, ToolCall, ToolSchema, parse_tool_calls, tool_call, written_call
+from llmgym.messages.calls import marks, read_calls, values
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +31,6 @@ class ToolFormat:
     marker: str | None
     parse: Callable[[str], tuple[str, list[ToolCall]]]
     write: Callable[[ToolCall], str]
-
-
-def call_of(name: str, arguments: str, call_id: str | None = None) -> ToolCall:
-    """Make a tool call from its parts."""
-    call: ToolCall = {"type": "function", "function": {"name": name, "arguments": arguments}}
-    return {"id": call_id, **call} if call_id is not None else call
 
 
 def arguments_of(call: ToolCall) -> dict[str, Any] | None:
@@ -68,31 +59,6 @@ def inline_malformed(message: Message, write: Callable[[ToolCall], str]) -> Mess
     inlined: Message = {**message, "content": "\n".join(texts)}
     inlined["tool_calls"] = [call for call in calls if call not in broken]
     return inlined
-
-
-def split_reasoning(text: str, opened: bool, marker: str | None = None) -> tuple[str, str, bool]:
-    """Split text into reasoning and the rest.
-
-    Args:
-        text: What the model wrote.
-        opened: The prompt had opened `<think>` already.
-        marker: Text that ends a reasoning block nobody closed.
-
-    Returns:
-        The reasoning, the rest, and whether the reasoning is still open at the end.
-    """
-    head = text.lstrip()
-    if head.startswith(_THINK):
-        head = head[len(_THINK) :]
-    elif opened:
-        head = text
-    else:
-        return "", text, False
-    reasoning, closed, rest = head.partition(_END_THINK)
-    if not closed and marker and marker in head:
-        cut = head.index(marker)
-        reasoning, closed, rest = head[:cut], marker, head[cut:]
-    return reasoning.strip(), rest.lstrip("\n"), not closed
 
 
 def with_tools(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> list[Message]:
@@ -165,33 +131,7 @@ def _write_hermes(call: ToolCall) -> str:
     return f"<tool_call>\n{_json_call(call, 'arguments')}\n</tool_call>"
 
 
-class _WrittenCall(msgspec.Struct):
-    """A call as JSON, its arguments as the text that the model wrote: a number of thirty digits keeps them."""
-
-    name: str
-    arguments: msgspec.Raw = msgspec.Raw()
-    parameters: msgspec.Raw = msgspec.Raw()
-    id: str | None = None
-
-    def tool_call(self) -> ToolCall:
-        """Take the call over; arguments that are a string of JSON are that JSON."""
-        text = (bytes(self.arguments) or bytes(self.parameters)).decode()
-        return call_of(self.name, msgspec.json.decode(text, type=str) if text.startswith('"') else text, self.id)
-
-
-_BROKEN = (msgspec.DecodeError, UnicodeError, RecursionError)
-_decode_call = msgspec.json.Decoder(_WrittenCall).decode
-_decode_calls = msgspec.json.Decoder(list[_WrittenCall]).decode
 _LLAMA_ATTEMPT = re.compile(r'\s*\{\s*"name"\s*:\s*"([^"\\]*)"\s*,\s*"(?:parameters|arguments)"\s*:(.*)', re.DOTALL)
-
-
-def written_call(text: str) -> ToolCall | None:
-    """Read a JSON object with a name and arguments or parameters as a call; None if it is none."""
-    try:
-        call = _decode_call(text)
-        return call.tool_call() if bytes(call.arguments) or bytes(call.parameters) else None
-    except _BROKEN:
-        return None
 
 
 def _parse_llama(text: str) -> tuple[str, list[ToolCall]]:
@@ -199,31 +139,37 @@ def _parse_llama(text: str) -> tuple[str, list[ToolCall]]:
     body = text.removeprefix("<|python_tag|>").strip()
     if not body.startswith("{"):
         return text, []
-    if call := written_call(body):
+    if call := written_call(body, bare=False):
         return "", [call]
     attempt = _LLAMA_ATTEMPT.match(body)
-    return ("", [call_of(attempt[1], attempt[2].strip())]) if attempt else (text, [])
+    return ("", [tool_call(attempt[1], attempt[2].strip())]) if attempt else (text, [])
 
 
 _MISTRAL = "[TOOL_CALLS]"
+_MISTRAL_MARKS = marks(_MISTRAL)
+_MISTRAL_NAME = re.compile(r"([^\[{]*+)(?:\[CALL_ID\]([^\[{]*+))?+\[ARGS\]")
 
 
 def _parse_mistral(text: str) -> tuple[str, list[ToolCall]]:
     """Read `[TOOL_CALLS]` followed by a JSON list of calls, or by `name[ARGS]{...}`."""
-    content, *blocks = text.split(_MISTRAL)
-    calls = [call for block in blocks for call in _mistral_calls(block)]
-    return (content.strip(), calls) if blocks else (text, [])
-
-
-def _mistral_calls(block: str) -> list[ToolCall]:
-    name, follows, arguments = block.partition("[ARGS]")
-    if follows:
-        name, _, call_id = name.partition("[CALL_ID]")
-        return [call_of(name.strip(), arguments.strip(), call_id.strip() or None)]
-    try:
-        return [call.tool_call() for call in _decode_calls(block)]
-    except _BROKEN:
-        return [call_of("", block.strip())]
+    start = text.find(_MISTRAL)
+    if start < 0:
+        return text, []
+    content, calls = text[:start].strip(), list[ToolCall]()
+    while start < len(text):
+        start += len(_MISTRAL)
+        named = _MISTRAL_NAME.match(text, start)
+        found, end = values(text, named.end() if named else start, _MISTRAL_MARKS)
+        end = text.find(_MISTRAL, end)  # a marker in a string of JSON is no marker
+        end = len(text) if end < 0 else end
+        if named:
+            arguments = text[named.end() : end].strip()
+            calls.append(tool_call(named[1].strip(), arguments, (named[2] or "").strip() or None))
+        else:
+            whole = len(found) == 1 and found[0] == text[start:end].strip()
+            calls += read_calls(found[0]) if whole else [tool_call("", text[start:end].strip())]
+        start = end
+    return content, calls
 
 
 HERMES = ToolFormat("hermes", "<tool_call>", parse_tool_calls, _write_hermes)

@@ -9,7 +9,7 @@ from typing import Any
 from llmgym.codec import formats, probes
 from llmgym.codec.tokenizer import SEAM, FastTokenizer, fingerprint, is_fast
 from llmgym.errors import CodecError, MissingExtraError
-from llmgym.messages import Message, ToolCall, ToolSchema, scrub
+from llmgym.messages import Message, ToolCall, ToolSchema, scrub, tool_call, written_call
 
 # A bridge looks back from the end of the prompt to the header of the turn it continues, no further. That is part of
 # the generation prompt, at most a dozen tokens in every renderer; the tests compare with whole prompts.
@@ -225,9 +225,9 @@ def _tool_call(parsed: Any) -> ToolCall:
     # A value that is not JSON for its type is for the environment to refuse, like any other wrong argument.
     readable = isinstance(arguments, dict) and parsed.status in ("ok", "invalid_json", "unknown_tool")
     if not parsed.name or not (readable or parsed.status == "ok"):
-        return formats.call_of(parsed.name or "", raw, parsed.id)
-    written = formats.written_call(raw)
+        return tool_call(parsed.name or "", raw, parsed.id)
+    written = written_call(raw, bare=False)
     if written and written["function"]["name"] == parsed.name:
-        return formats.call_of(parsed.name, written["function"]["arguments"], parsed.id)
+        return tool_call(parsed.name, written["function"]["arguments"], parsed.id)
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return formats.call_of(parsed.name, scrub(text), parsed.id)
+    return tool_call(parsed.name, scrub(text), parsed.id)

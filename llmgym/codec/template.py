@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from llmgym.codec import formats, turns
+from llmgym.codec import turns
 from llmgym.codec.chat_template import ChatTemplate
 from llmgym.codec.tokenizer import fingerprint
 from llmgym.codec.turns import Turn
-from llmgym.messages import Message, ToolSchema
+from llmgym.messages import Message, ToolSchema, split_reasoning
 
 
 class TemplateCodec:
@@ -131,7 +131,7 @@ class TemplateCodec:
         not needed.
         """
         opened = self._opens_reasoning(prompt_ids)
-        reasoning, text, _ = formats.split_reasoning(self._text(completion_ids), opened, self._marker)
+        reasoning, text, _ = split_reasoning(self._text(completion_ids), opened, self._marker)
         content, calls = self._template.tool_format.parse(text)
         message: Message = {"role": "assistant", "content": content}
         if reasoning:
@@ -166,4 +166,4 @@ class TemplateCodec:
 
     def _still_reasons(self, prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> bool:
         opened = self._opens_reasoning(prompt_ids)
-        return formats.split_reasoning(self._text(completion_ids), opened, self._marker)[2]
+        return split_reasoning(self._text(completion_ids), opened, self._marker)[2]

@@ -114,7 +114,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         if tools is not None:
             self.tools = {name: tool for name, tool in type(self).tools.items() if name in tools}
         life = self.__life
-        life.tasks = self.__tasks_of(tasks)
+        ToolEnv.draw_from(self, self.__tasks_of(tasks))
         self.cast_roles(models or {})
         self.observation_space = MessagesSpace()
         self.action_space = AssistantSpace([tool.schema for tool in self.tools.values()])
@@ -123,7 +123,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
 
     def __tasks_of(self, given: TaskSet | str | Path | None) -> TaskSet:
         if given is None:
-            given = getattr(type(self), "tasks", None)
+            given = getattr(self, "tasks", None)
             if given is None:
                 raise AuthorError(f"{type(self).__name__} has no tasks: set `tasks = TaskSet...` in the class")
         if isinstance(given, str | Path):
@@ -260,11 +260,6 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         """Name that task draws are hashed with: the registered id, else the class."""
         return self.spec.id if self.spec else type(self).__qualname__
 
-    @property
-    def task_set(self) -> TaskSet:
-        """Where tasks are drawn from, whatever the class calls `tasks`."""
-        return self.__life.tasks
-
     def cast_roles(self, models: Mapping[str, ChatPolicy | str]) -> None:
         """Say which models play the `roles`.
 
@@ -282,6 +277,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
 
     def draw_from(self, tasks: TaskSet) -> None:
         """Draw tasks from another set from now on."""
+        object.__setattr__(self, "tasks", tasks)
         self.__life.tasks = tasks
 
     @property

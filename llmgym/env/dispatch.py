@@ -15,7 +15,7 @@ from llmgym.env.boundary import breaks, failure
 from llmgym.env.episode import CALL, Call, Leftovers, Running
 from llmgym.errors import AuthorError, EnvironmentFailure, ToolError
 from llmgym.failures import Stage
-from llmgym.messages import Message, ToolCall
+from llmgym.messages import Message, ToolCall, explain_call
 from llmgym.tools import Tool, render_result
 
 if TYPE_CHECKING:
@@ -190,5 +190,5 @@ def _parsed(tool: Tool, arguments: str) -> dict[str, Any]:
 def unknown_tool(name: str, arguments: str, offered: Any) -> str:
     """What a model is told that called no tool of the environment."""
     if not name:
-        return 'not a tool call; write {"name": <tool>, "arguments": {<arguments>}}'
+        return explain_call(arguments)
     return f"there is no tool {name[:100]!r}; there is {', '.join(offered) or 'none'}"

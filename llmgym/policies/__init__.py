@@ -82,17 +82,18 @@ def make_policy(spec: Any, **options: Any) -> Policy:
         raise ConfigError(f"policy {spec!r}: {error}") from error
 
 
-def as_policy(value: Any) -> Policy:
+def as_policy(value: Any, **options: Any) -> Policy:
     """Take whatever somebody gives as a policy: its short form, a policy, or a function of the messages and the tools.
 
     Args:
         value: A function becomes a `ScriptedPolicy`.
+        **options: Arguments of the class of a short form.
 
     Raises:
         ConfigError: It is none of these; says what to write.
     """
     if isinstance(value, str):
-        return make_policy(value)
+        return make_policy(value, **options)
     replies = [name for name in ("generate", "chat") if callable(getattr(value, name, None))]
     if inspect.isclass(value):
         what = "an instance of it" if replies or issubclass(value, OraclePolicy) else "a policy or a function"

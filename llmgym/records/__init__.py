@@ -9,7 +9,7 @@ from __future__ import annotations
 from llmgym.records.reading import load_row, read_failure, read_record, read_records
 from llmgym.records.row import FORMAT, REST, Counts, EpisodeRecord, FailureRecord, Timings
 from llmgym.records.schema import rollout_schema
-from llmgym.records.writing import UnstorableError, dump_row, failure_of, record_of
+from llmgym.records.writing import UnstorableError, dump_row, dump_with_record, failure_of, record_of
 
 __all__ = [
     "FORMAT",
@@ -20,6 +20,7 @@ __all__ = [
     "Timings",
     "UnstorableError",
     "dump_row",
+    "dump_with_record",
     "failure_of",
     "load_row",
     "read_failure",

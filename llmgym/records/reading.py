@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 import numpy as np
 
+from llmgym.chat import ModelCall
 from llmgym.errors import StoreError
 from llmgym.messages import Message
 from llmgym.policies.base import VersionSpan
@@ -16,7 +17,7 @@ from llmgym.records.row import FORMAT, REST, EpisodeRecord, FailureRecord, Row, 
 from llmgym.responses import from_items, from_tools
 from llmgym.rewards import Part
 from llmgym.tasks import Task
-from llmgym.trajectory import ModelCall, Segment, Trajectory, Turn, segment_of
+from llmgym.trajectory import Segment, Trajectory, Turn, segment_of
 
 _BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -144,6 +145,7 @@ def _trajectory(row: Row) -> Trajectory:
         model_calls=[
             ModelCall(
                 call.role,
+                call.model,
                 cast("list[Message]", call.messages),
                 cast("Message", call.reply),
                 call.usage,

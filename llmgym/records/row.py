@@ -183,7 +183,8 @@ class SegmentRow(msgspec.Struct, frozen=True, omit_defaults=True):
 class ModelCallRow(msgspec.Struct, frozen=True):
     """One call of a model that the environment uses, such as a judge."""
 
-    role: str
+    role: Annotated[str, Meta(description='What it was for, such as "judge".')]
+    model: Annotated[str, Meta(description="The model.")]
     messages: Annotated[list[dict[str, Any]], Meta(description="What it was asked, as chat messages.")]
     reply: Annotated[dict[str, Any], Meta(description="What it answered, as a chat message.")]
     usage: Usage

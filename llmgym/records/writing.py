@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import orjson
 
-from llmgym.chat import Usage
+from llmgym.chat import ModelCall, Usage
 from llmgym.errors import StoreError
 from llmgym.messages import scrub, user
 from llmgym.records.row import (
@@ -26,7 +26,7 @@ from llmgym.records.row import (
 from llmgym.redaction import redact_text
 from llmgym.responses import to_input, to_items, to_tools
 from llmgym.tasks import Task
-from llmgym.trajectory import ModelCall, Segment, Trajectory, Turn
+from llmgym.trajectory import Segment, Trajectory, Turn
 
 _encode = msgspec.json.Encoder().encode
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
@@ -42,35 +42,44 @@ def dump_row(trajectory: Trajectory) -> bytes:
     Raises:
         UnstorableError: It has what JSON cannot hold.
     """
+    return dump_with_record(trajectory)[0]
+
+
+def dump_with_record(trajectory: Trajectory) -> tuple[bytes, EpisodeRecord]:
+    """The line of a trajectory, and the record that is its start.
+
+    Raises:
+        UnstorableError: It has what JSON cannot hold.
+    """
     try:
         # A message, a schema or a metric can be whatever an environment or a policy made of it.
-        return orjson.dumps(_row(trajectory), option=_OPTIONS)
+        record = record_of(trajectory)
+        return orjson.dumps(_row(trajectory, record), option=_OPTIONS), record
     except UnstorableError as error:
         raise UnstorableError(f"{trajectory.id} cannot be stored: {error}") from None
     except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise UnstorableError(f"{trajectory.id} cannot be stored: {type(error).__name__}: {error}") from error
 
 
-def _row(t: Trajectory) -> dict[str, Any]:
+def _row(t: Trajectory, record: EpisodeRecord) -> dict[str, Any]:
     """The row as `Row` describes it, as plain data, arrays, and JSON that is ready."""
-    messages, counts, group_id, isfinite = t.messages, _counts(t), t.group_id, math.isfinite
-    episode_id = f"{group_id}/{t.repeat}"
+    messages, counts, group_id, isfinite = t.messages, record.counts, t.group_id, math.isfinite
     metrics: dict[str, Number] = {
         name: value if type(value) is float and isfinite(value) else _number(value, name)
         for name, value in t.metrics.items()
     }
     return {
         "format": FORMAT,
-        "id": t.id,
-        "episode_id": episode_id,
+        "id": record.id,
+        "episode_id": f"{group_id}/{t.repeat}",
         "agent": t.agent,
         "agents": t.agents,
         "env_id": t.env_id,
         "group_id": group_id,
         "repeat": t.repeat,
-        "task_hash": _task_hash(t),
+        "task_hash": record.task_hash,
         "status": t.status,
-        "reward": _reward(t.reward),
+        "reward": record.reward,
         "counts": {
             "turns": counts.turns, "sampled_tokens": counts.sampled_tokens, "context_tokens": counts.context_tokens,
         },
@@ -105,12 +114,13 @@ def _row(t: Trajectory) -> dict[str, Any]:
 
 
 def record_of(trajectory: Trajectory) -> EpisodeRecord:
-    """What a summary needs of an episode that is not stored."""
-    t = trajectory
-    timings = Timings(*(t.timings.get(name, 0.0) for name in Timings.__struct_fields__))
+    """What a summary needs of an episode."""
+    t, seconds = trajectory, trajectory.timings
+    wall, engine, env = seconds.get("wall_s", 0.0), seconds.get("engine_s", 0.0), seconds.get("env_s", 0.0)
+    timings = Timings(round(wall * 1e6) / 1e6, round(engine * 1e6) / 1e6, round(env * 1e6) / 1e6)
     return EpisodeRecord(
-        FORMAT, t.id, t.agent, t.agents, t.env_id, t.repeat, _task_hash(t), t.status, t.reward, _counts(t), timings,
-        t.usage, t.tool_errors,
+        FORMAT, t.id, t.agent, t.agents, t.env_id, t.repeat, t.task.content_hash if t.task else "", t.status,
+        _reward(t.reward), _counts(t), timings, t.usage, t.tool_errors,
     )  # fmt: skip
 
 
@@ -118,10 +128,6 @@ def failure_of(trajectory: Trajectory) -> FailureRecord:
     """What a summary needs of an episode that failed."""
     t = trajectory
     return FailureRecord(FORMAT, t.id, t.agent, t.agents, t.env_id, t.status, t.failure, t.error)
-
-
-def _task_hash(t: Trajectory) -> str:
-    return t.task.content_hash if t.task else ""
 
 
 def _counts(t: Trajectory) -> Counts:
@@ -187,6 +193,7 @@ def _segment(segment: Segment) -> dict[str, Any]:
 def _call(call: ModelCall) -> dict[str, Any]:
     return {
         "role": call.role,
+        "model": call.model,
         "messages": call.messages,
         "reply": call.reply,
         "usage": _json(_usage(call.usage, call.role)),

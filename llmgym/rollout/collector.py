@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, aclosing, suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from llmgym.chat import Policy
 from llmgym.codec.base import ChatCodec
 from llmgym.errors import ConfigError, StoreError
-from llmgym.policies import Policy, TokenPolicy, make_policy
+from llmgym.policies import TokenPolicy, as_policy
 from llmgym.rollout.config import EnvConfig, RolloutConfig, parse_config
 from llmgym.rollout.groups import Group
+from llmgym.rollout.identity import known_after, known_before
 from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import Plan, TaskOrder
 from llmgym.rollout.progress import Progress
+from llmgym.rollout.roles import cast_roles
 from llmgym.rollout.session import Session
+from llmgym.rollout.stock import take_stock
 from llmgym.rollout.store import RunStore
 from llmgym.rollout.summary import summarize
-
-# With Python's defaults, thousands of live episodes spend a third of their time in the cycle collector, which goes
-# through all of them again and again and finds next to nothing.
-_GC_THRESHOLD = (50_000, 20, 20)
 
 
 class Collector:
@@ -45,8 +45,9 @@ class Collector:
     def __init__(
         self,
         env_ids: list[str | EnvConfig] | None = None,
-        policy: Policy | str = "smollm2",
+        policy: Policy | Callable[..., Any] | str = "smollm2",
         *,
+        models: Mapping[str, Policy | str] | None = None,
         output: str | Path | None = None,
         codec: ChatCodec | str = "auto",
         **settings: Any,
@@ -55,7 +56,9 @@ class Collector:
 
         Args:
             env_ids: Environments.
-            policy: A policy, or its short form.
+            policy: A policy, its short form, or a function of the messages and the tools.
+            models: Who plays the roles of environments, such as a judge: policies or short forms; "policy" for the
+                policy of the run.
             output: Run folder, to start or to resume; None keeps nothing.
             codec: Codec for the policy's tokens, or the kind of it.
             **settings: Other fields of `RolloutConfig`.
@@ -63,14 +66,20 @@ class Collector:
         Raises:
             ConfigError: A setting is unknown or makes no sense.
         """
-        name = policy if isinstance(policy, str) else policy.name
-        data = {"env_ids": msgspec.to_builtins(env_ids or []), "policy": name, **settings}
+        given = policy if isinstance(policy, str) else as_policy(policy)
+        named = {role: model if isinstance(model, str) else model.name for role, model in (models or {}).items()}
+        data = {
+            "env_ids": [_env_id(env) for env in env_ids] if isinstance(env_ids, list) else env_ids or [],
+            "policy": given if isinstance(given, str) else given.name,
+            "models": named,
+            **settings,
+        }
         if isinstance(codec, str):
             data["codec"] = codec
         self.config: RolloutConfig = parse_config(data).check()
         if not self.config.env_ids:
             raise ConfigError("env_ids is empty; name an environment, such as llmgym/Calculator-v0")
-        self._policy = policy
+        self._policy, self._models = given, dict(models or {})
         self._codec = None if isinstance(codec, str) else codec
         self._output = Path(output) if output is not None else None
         self.progress = Progress()
@@ -80,9 +89,9 @@ class Collector:
     def from_config(cls, config: RolloutConfig, output: str | Path | None = None) -> Collector:
         """Configure a run from a whole configuration."""
         fields = {name: getattr(config, name) for name in config.__struct_fields__}
-        env_ids, policy = fields.pop("env_ids"), fields.pop("policy")
+        env_ids, policy, models = fields.pop("env_ids"), fields.pop("policy"), fields.pop("models")
         fields["responses_create_params"] = msgspec.to_builtins(fields["responses_create_params"])
-        return cls(env_ids, policy, output=output, **fields)
+        return cls(env_ids, policy, models=models, output=output, **fields)
 
     async def collect(self) -> dict[str, Any]:
         """Run it all and give the summary; groups that earlier sessions finished are not read again.
@@ -116,26 +125,33 @@ class Collector:
     async def _run(self, order: TaskOrder, *, keep: bool) -> AsyncGenerator[Group]:
         config = self.config
         async with AsyncExitStack() as stack:
-            stack.callback(gc.set_threshold, *gc.get_threshold())
-            gc.set_threshold(*_GC_THRESHOLD)
+            stack.enter_context(_calm_collection())
+            policy = as_policy(self._policy, **config.policy_options)
+            if isinstance(self._policy, str):
+                stack.push_async_callback(policy.close)
+            models = cast_roles(self._models, policy)
+            for role, model in models.items():
+                if isinstance(self._models[role], str) and model is not policy:
+                    stack.push_async_callback(model.close)
             environments: list[Instances] = []
             for env in config.environments:
-                environments.append(Instances(env, max_turns=config.max_turns, split=config.split))
+                environments.append(Instances(env, max_turns=config.max_turns, split=config.split, models=models))
                 stack.push_async_callback(environments[-1].aclose)
-            tasks = order.size([env.source for env in environments], config)
-            policy = self._policy
-            if isinstance(policy, str):
-                policy = make_policy(policy, **config.policy_options)
-                stack.push_async_callback(policy.close)
-            await policy.start()
-            codec = self._codec_of(policy)
-            store = None
-            if self._output is not None:
-                identity = _identity(config, policy, codec)
-                store = RunStore(self._output, identity, msgspec.to_builtins(config), config.fsync_seconds)
+            sources = [instances.source for instances in environments]
+            tasks = order.size(sources, config)
+            planned = None if tasks is None else tasks * config.num_repeats
+            store = self._open(known_before(config, order, environments, policy, models))
+            owed = planned
+            if store is not None:
                 stack.callback(store.close)
-                store.confirm({}, None if tasks is None else tasks * config.num_repeats)
-            self.progress = Progress(planned=None if tasks is None else tasks * config.num_repeats)
+                if planned is not None and store.has_history:
+                    owed = take_stock(store, order, sources, config)
+            codec = None
+            if owed != 0:  # a run that is complete needs no model to be summarised again
+                codec = await self._start(policy, store)
+            if store is not None:
+                store.confirm(known_after(policy, codec) if owed != 0 else None, planned)
+            self.progress = Progress(planned=planned)
             session = Session(config, policy, codec, store, self.progress, keep=keep)
             try:
                 async with aclosing(session.groups(order, environments)) as groups:
@@ -146,6 +162,12 @@ class Collector:
                     self._conclude(session, store)
                 raise
             self._conclude(session, store)
+
+    def _open(self, identity: dict[str, Any]) -> RunStore | None:
+        """Lock the run folder and see that it is this run's, before anything is loaded."""
+        if self._output is None:
+            return None
+        return RunStore(self._output, identity, msgspec.to_builtins(self.config), self.config.fsync_seconds)
 
     def _conclude(self, session: Session, store: RunStore | None) -> None:
         """Summarise what is there, finished or not; what has no end and is stored nowhere is not remembered."""
@@ -159,6 +181,16 @@ class Collector:
         if store is not None:
             store.write_summary(self.summary)
 
+    async def _start(self, policy: Policy, store: RunStore | None) -> ChatCodec | None:
+        """Start the policy, and give its codec; one that cannot start leaves a new folder free for another."""
+        try:
+            await policy.start()
+            return self._codec_of(policy)
+        except BaseException:
+            if store is not None:
+                store.forget()
+            raise
+
     def _codec_of(self, policy: Policy) -> ChatCodec | None:
         if not isinstance(policy, TokenPolicy):
             return None
@@ -169,23 +201,33 @@ class Collector:
         return self._codec
 
 
-def _identity(config: RolloutConfig, policy: Policy, codec: ChatCodec | None) -> dict[str, Any]:
-    """What makes two runs the same; ports, concurrency, deadlines and sizes do not."""
-    environments = msgspec.to_builtins(config.environments)
-    for env in environments:  # runs from before there were wrappers can be resumed
-        if not env["wrappers"]:
-            del env["wrappers"]
-    return {
-        "environments": environments,
-        "split": config.split,
-        "seed": config.seed,
-        "model": policy.model,
-        # Weights that were updated are another model than the one of that name.
-        **({"weights": version} if (version := getattr(policy, "version", 0)) else {}),
-        "logprobs_mode": policy.logprobs_mode if isinstance(policy, TokenPolicy) else None,
-        "codec": codec.fingerprint if codec else None,
-        "responses_create_params": msgspec.to_builtins(config.responses_create_params),
-        "max_turns": config.max_turns,
-        "max_episode_tokens": config.max_episode_tokens,
-        **({"max_completion_length": length} if (length := config.max_completion_length) is not None else {}),
-    }
+# With Python's defaults, thousands of live episodes spend a third of their time in the cycle collector, which goes
+# through all of them again and again and finds next to nothing.
+_GC_THRESHOLD = (50_000, 20, 20)
+_calm: list[tuple[int, int, int]] = []
+
+
+@contextmanager
+def _calm_collection() -> Generator[None]:
+    """Collect cycles seldom while any run goes on; the last one that ends puts things back as they were."""
+    _calm.append(gc.get_threshold())
+    gc.set_threshold(*_GC_THRESHOLD)
+    try:
+        yield
+    finally:
+        before = _calm.pop()
+        if not _calm:
+            gc.set_threshold(*before)
+
+
+def _env_id(env: Any) -> Any:
+    """An environment as a configuration names it."""
+    if isinstance(env, EnvConfig):
+        return msgspec.to_builtins(env)
+    if isinstance(env, str | dict):
+        return env
+    what = env.__name__ if isinstance(env, type) else type(env).__name__
+    raise ConfigError(
+        f"{what} is no environment id: register the class, gymnasium.register('mine/{what}-v0', entry_point={what}), "
+        f"and give 'mine/{what}-v0'"
+    )

@@ -33,6 +33,10 @@ _STATUS: dict[Kind, Status] = {
 }
 
 
+# Kinds of failures after which an instance is not used again.
+_SPOILS: frozenset[Kind] = frozenset({"infrastructure", "timeout", "abandoned"})
+
+
 class Driver:
     """One episode, which somebody else finds the messages for.
 
@@ -201,7 +205,7 @@ class Driver:
                 trajectory.usage[call.role] = call.usage if known is None else known + call.usage
             if report.held_s:
                 trajectory.timings["held_s"] = max(report.held_s.values())
-            if trajectory.failure is not None and trajectory.status == "env_error":
+            if trajectory.failure is not None and trajectory.failure.kind in _SPOILS:
                 await self._instances.discard(env)
             else:
                 await self._instances.release(env)

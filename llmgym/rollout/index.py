@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from itertools import accumulate
 from pathlib import Path
 
 from llmgym.errors import StoreError
@@ -12,6 +13,7 @@ from llmgym.rollout.retired import Key
 from llmgym.trajectory import FINISHED
 
 _BLOCK = 1 << 18  # stays in the processor's cache
+_OPEN, _CLOSE = b"{}"
 
 #: A record and the offset of its line.
 Entry = tuple[EpisodeRecord, int]
@@ -52,33 +54,26 @@ class Index:
             StoreError: It cannot be read, or a line does not belong there; names it.
         """
         number = 1
-        for block, start in _blocks(self.path):
-            number = self._read_block(block, start, number)
+        for block, end, start in _blocks(self.path):
+            number = self._read_block(block, end, start, number)
         if self._pending:
             self.size = self._pending[0][1]
             self._pending = []
 
-    def _read_block(self, block: bytes, start: int, number: int) -> int:
+    def _read_block(self, block: bytearray, length: int, start: int, number: int) -> int:
         """Read whole lines; gives the number of the line after them."""
-        if not block.isascii():
-            self._check_text(block, number)
-        starts: list[bytes | memoryview] = []
-        offsets: list[int] = []
-        plain, begin, find, view = True, 0, block.find, memoryview(block)
-        while begin < len(block):
-            end = find(b"\n", begin)
-            cut = find(REST, begin, end)
-            plain = plain and cut >= 0 and block[end - 1] == 125  # }
-            starts.append(view[begin:cut])
-            offsets.append(begin)
-            begin = end + 1
-        records = read_records(starts) if plain else None
+        whole = block[:length]
+        if not whole.isascii():
+            self._check_text(whole, number)
+        starts, offsets = _cut(block, length)
+        records = read_records(starts) if starts else None
+        starts.clear()  # which hold the buffer
         if records is None:
-            ends = [*offsets[1:], len(block)]
-            lines = (block[first:end] for first, end in zip(offsets, ends, strict=True))
+            lines = [line + b"\n" for line in bytes(whole).split(b"\n")[:-1]]
+            offsets = [0, *accumulate(map(len, lines))]
             records = [self._read_line(line, place) for place, line in enumerate(lines, number)]
         simple, env_ids, known, places = not self.missing, self._env_ids, self.records, self.offsets
-        for place, (record, offset) in enumerate(zip(records, offsets, strict=True), number):
+        for place, (record, offset) in enumerate(zip(records, offsets, strict=False), number):
             row = record.id
             if (
                 simple and record.agents == 1 and record.status in FINISHED and row not in known
@@ -87,10 +82,10 @@ class Index:
                 known[row], places[row] = record, start + offset
             else:
                 self._take(record, start + offset, f"{self.path}:{place}")
-        self.size = start + len(block)
+        self.size = start + length
         return number + len(records)
 
-    def _check_text(self, block: bytes, number: int) -> None:
+    def _check_text(self, block: bytearray, number: int) -> None:
         try:
             block.decode()
         except UnicodeDecodeError as error:
@@ -136,6 +131,16 @@ class Index:
             raise StoreError(f"{place}: {record.id} is of another environment than those of the run")
         if record.agents < 1 or (record.agents > 1 and not record.id.endswith(f"/{record.agent}")):
             raise StoreError(f"{place}: {record.id} does not name {record.agent!r}, one of {record.agents} agents")
+
+    def check_new(self, record: EpisodeRecord, place: str) -> None:
+        """See that a line may be appended.
+
+        Raises:
+            StoreError: It may not, or is there already.
+        """
+        self._check(record, place)
+        if record.id in self.records:
+            raise StoreError(f"{place}: {record.id} is there already")
 
     def _refuse_known(self, episode: list[Entry], place: str) -> None:
         for record, _ in episode:
@@ -217,23 +222,50 @@ class Index:
             self.add(self.retired.pop(key))
 
 
-def _blocks(path: Path) -> Iterator[tuple[bytes, int]]:
-    """The whole lines of a file in blocks, each with its offset; a torn last line is left out.
+def _cut(block: bytearray, length: int) -> tuple[list[bytes | memoryview], list[int]]:
+    """The starts of lines, before `REST`, and where they are; none where a line is not as we write them.
+
+    A line without `REST` is cut in the next one, and is then no JSON, or begins with another byte.
+    """
+    starts: list[bytes | memoryview] = []
+    offsets: list[int] = []
+    begin, find, view = 0, block.find, memoryview(block)
+    while begin < length:
+        cut = find(REST, begin, length)
+        end = find(b"\n", cut, length)
+        if cut < 0 or block[begin] != _OPEN or block[end - 1] != _CLOSE:
+            return [], []
+        starts.append(view[begin:cut])
+        offsets.append(begin)
+        begin = end + 1
+    return starts, offsets
+
+
+def _blocks(path: Path) -> Iterator[tuple[bytearray, int, int]]:
+    """The whole lines of a file in blocks; a torn last line is left out.
+
+    Yields a buffer, which is used again, how much of it there is, and its offset in the file.
 
     Raises:
         StoreError: It cannot be read.
     """
-    rest, offset, size = b"", 0, _BLOCK
+    buffer = bytearray(_BLOCK)
+    offset = kept = 0
     try:
         with path.open("rb", buffering=0) as file:
-            while data := file.read(size):
-                end = data.rfind(b"\n") + 1
-                if not end:  # a line that is longer than what was read
-                    rest, size = rest + data, 2 * size
-                    continue
-                block = rest + data[:end] if rest else data[:end]
-                yield block, offset
-                offset += len(block)
-                rest, size = data[end:], _BLOCK
+            while True:
+                with memoryview(buffer) as view:
+                    got = file.readinto(view[kept:])
+                if not got:
+                    return
+                there = kept + got
+                end = buffer.rfind(b"\n", kept, there) + 1
+                if end:
+                    yield buffer, end, offset
+                    offset += end
+                    buffer[: there - end] = buffer[end:there]
+                kept = there - end
+                if kept == len(buffer):  # a line that is longer
+                    buffer = buffer + bytearray(len(buffer))
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error

@@ -82,7 +82,7 @@ class Instances:
                 "openai:MODEL"
             )
         self._idle = [first]
-        self.source = TaskSource(config.id.rpartition(":")[2], first.scope, first.task_set)
+        self.source = TaskSource(config.id.rpartition(":")[2], first.scope, first.tasks)
         self.suspends = first.suspends
 
     @property

@@ -168,7 +168,9 @@ def _num_tasks(source: TaskSource, config: RolloutConfig) -> int:
     size = source.size(config.split)
     if config.num_tasks is None:
         if size is None:
-            raise ConfigError(f"{source.id} makes tasks without end: set num_tasks, or --num-tasks")
+            raise ConfigError(
+                f"{source.id} makes tasks without end: set num_tasks=N, or --num-tasks N at the command line"
+            )
         return size
     if size is not None and config.num_tasks > size:
         raise ConfigError(

@@ -71,7 +71,7 @@ def chat_policy(policy: Policy | str, codec: ChatCodec | None = None) -> ChatPol
     raise ConfigError(f"{policy!r:.100} is no policy: it has neither `chat` nor `generate`")
 
 
-def cast(models: Mapping[str, Policy | str], own: Policy) -> dict[str, ChatPolicy]:
+def cast_roles(models: Mapping[str, Policy | str], own: Policy) -> dict[str, ChatPolicy]:
     """The models of a run's roles, each model once.
 
     Args:

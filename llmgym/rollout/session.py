@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -14,14 +14,16 @@ from llmgym.failures import Failure
 from llmgym.messages import scrub
 from llmgym.policies.base import MeasuredPolicy
 from llmgym.records import EpisodeRecord, FailureRecord, UnstorableError, failure_of, record_of
+from llmgym.rollout.budget import Budget
 from llmgym.rollout.config import RolloutConfig
 from llmgym.rollout.groups import Group, OpenGroup
 from llmgym.rollout.instances import Instances
-from llmgym.rollout.order import TaskOrder
+from llmgym.rollout.order import TaskOrder, Visit
 from llmgym.rollout.parallelism import AdaptiveLimit
 from llmgym.rollout.progress import Progress
 from llmgym.rollout.runner import EpisodeRunner
 from llmgym.rollout.speakers import Stop
+from llmgym.rollout.stock import longest_first, settle
 from llmgym.rollout.store import RunStore
 from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory
@@ -86,6 +88,7 @@ class Session:
         unread = _UNREAD if self._adaptive else progress.limit
         self._room = asyncio.Semaphore(max(1, unread // config.num_repeats))
         self._failed_in_a_row = 0
+        self._budget = Budget(config.time_budget, store.records.values() if store else ())
         self.records: list[EpisodeRecord] = []
         self.failed: list[FailureRecord] = []
 
@@ -105,7 +108,10 @@ class Session:
     def _jobs(self, environments: list[Instances]) -> Iterator[_Job]:
         """All episodes in order; those of a task come together, so that an open group goes on before another starts."""
         instances = {env.id: env for env in environments}
-        for source, task, before in self._order.visits([env.source for env in environments], self._config):
+        visits: Iterable[Visit] = self._order.visits([env.source for env in environments], self._config)
+        if self._config.time_budget is not None and self._progress.planned is not None and self._store is not None:
+            visits = longest_first(list(visits), self._store.records)
+        for source, task, before in visits:
             first = before * self._per_group
             for repeat in range(first, first + self._per_group):
                 yield _Job(instances[source.id], task, first, repeat)
@@ -151,7 +157,10 @@ class Session:
     async def _worker(self, jobs: Iterator[_Job]) -> None:
         """Run jobs until there are none, or too many workers."""
         try:
-            while self._workers <= self._progress.limit and (job := next(jobs, None)) is not None:
+            while self._workers <= self._progress.limit and not self._budget.is_spent():
+                job = next(jobs, None)
+                if job is None:
+                    break
                 await self._take(job)
         finally:
             self._workers -= 1
@@ -182,10 +191,10 @@ class Session:
         """Open a group, with what the store has of it."""
         group = self._open[job.key] = OpenGroup(self._per_group, self._config.num_repeats)
         if self._store is not None:
-            for repeat in range(job.first, job.first + self._per_group):
-                if f"{job.group_id}/{repeat}" in self._store.records:
-                    group.add(repeat, None, finished=True)
-                    self._progress.resumed += 1
+            names = [f"{job.group_id}/{repeat}" for repeat in range(job.first, job.first + self._per_group)]
+            for name in settle(self._store, names, job.task.content_hash):
+                group.add(int(name.rpartition("/")[2]), None, finished=True)
+                self._progress.resumed += 1
         return group
 
     def _settle(self, trajectory: Trajectory) -> Trajectory:
@@ -197,6 +206,7 @@ class Session:
         elif self._progress.planned is not None:
             self.failed.append(failure_of(trajectory))
         self._progress.count_episode(trajectory)
+        self._budget.note(trajectory.timings.get("wall_s", 0.0))
         self._failed_in_a_row = 0 if trajectory.finished else self._failed_in_a_row + 1
         if self._failed_in_a_row >= max(16, self._progress.limit):
             raise PolicyError(

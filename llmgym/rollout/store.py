@@ -13,12 +13,12 @@ from typing import Any
 import orjson
 
 from llmgym.errors import StoreError
-from llmgym.records import FORMAT, EpisodeRecord, FailureRecord, dump_row, failure_of, load_row
+from llmgym.records import FORMAT, EpisodeRecord, FailureRecord, dump_with_record, failure_of, load_row
 from llmgym.redaction import redact
 from llmgym.rollout import retired
-from llmgym.rollout.description import Description, as_json, check_same, read_description
+from llmgym.rollout.description import FILE, Description, as_json, check_same, read_description
 from llmgym.rollout.folder import FAILURES, ROLLOUTS, SUMMARY, add_failure, read_failures, still_failed
-from llmgym.rollout.index import Index
+from llmgym.rollout.index import Entry, Index
 from llmgym.rollout.journal import Journal, lock_folder, write_atomically
 from llmgym.rollout.retired import Key, read_retired, retired_lines
 from llmgym.trajectory import Trajectory
@@ -108,20 +108,32 @@ class RunStore:
             index.missing.clear()
         return index
 
-    def confirm(self, identity: dict[str, Any], planned: int | None = None) -> None:
+    @property
+    def has_history(self) -> bool:
+        """Whether earlier sessions finished any episode."""
+        return bool(self.records or self._index.retired)
+
+    def forget(self) -> None:
+        """Leave the folder to any run, where this one has nothing in it yet."""
+        if len(self.description.sessions) == 1 and not (self.has_history or self._failed):
+            (self.path / FILE).unlink(missing_ok=True)
+
+    def confirm(self, identity: dict[str, Any] | None, planned: int | None = None) -> None:
         """Say the rest of what makes two runs the same, which is known only once the policy runs.
 
         Args:
-            identity: Compared with what the folder has, or added to it.
+            identity: Compared with what the folder has, or added to it; None where the policy need not run.
             planned: Episodes that the run is to hold, for the record; None where there is no end.
 
         Raises:
             StoreError: It differs, or cannot be written.
         """
-        identity = as_json(identity)
-        if self.description.confirmed is not None:
-            check_same(self.path, self.description.confirmed, identity)
-        self.description.confirmed, self.description.planned = identity, planned
+        if identity is not None:
+            identity = as_json(identity)
+            if self.description.confirmed is not None:
+                check_same(self.path, self.description.confirmed, identity)
+            self.description.confirmed = identity
+        self.description.planned = planned
         self.description.write(self.path)
 
     def append(self, *trajectories: Trajectory) -> None:
@@ -132,11 +144,16 @@ class RunStore:
             StoreError: It is there already, not all of its agents are given, it cannot be written, or the last ones
                 could not; the episodes before are safe.
         """
-        lines = [dump_row(trajectory) for trajectory in trajectories]
-        if all(trajectory.finished for trajectory in trajectories):
-            self.append_lines(lines)
-            return
         self._raise_lost()
+        rows = [dump_with_record(trajectory) for trajectory in trajectories]
+        lines = [line for line, _ in rows]
+        if all(trajectory.finished for trajectory in trajectories):
+            if len(rows) == 1 and rows[0][1].agents == 1:
+                self._index.check_new(rows[0][1], str(self._rollouts.path))
+                self._write(lines, [(rows[0][1], 0)])
+            else:
+                self._write(lines, self._checked(lines))
+            return
         self._failures.append(b"".join(lines))
         for trajectory in trajectories:
             add_failure(self._failed, failure_of(trajectory))
@@ -149,7 +166,10 @@ class RunStore:
                 they cannot be written.
         """
         self._raise_lost()
-        entries = self._checked(lines)
+        self._write(lines, self._checked(lines))
+
+    def _write(self, lines: Sequence[bytes], entries: list[Entry]) -> None:
+        """Write lines whose records may be there; the records' offsets are counted from the first."""
         offset = self._rollouts.append(b"".join(lines))
         self._index.add([(record, offset + start) for record, start in entries])
         if self._fsync_seconds:
@@ -157,15 +177,13 @@ class RunStore:
         else:
             self._rollouts.sync()
 
-    def _checked(self, lines: Sequence[bytes]) -> list[tuple[EpisodeRecord, int]]:
+    def _checked(self, lines: Sequence[bytes]) -> list[Entry]:
         """The records of lines that may be appended, and where they start."""
         batch = Index(self._rollouts.path, Counter(), self.description.env_ids)
         start = 0
         for number, line in enumerate(lines, 1):
             place = f"line {number} of {len(lines)} for {self._rollouts.path}"
-            record = batch.take_line(line, start, place)
-            if record.id in self.records:
-                raise StoreError(f"{place}: {record.id} is there already")
+            self._index.check_new(batch.take_line(line, start, place), place)
             start += len(line)
         batch.check_whole(f"the last line for {self._rollouts.path}")
         return [(record, batch.offsets[row]) for row, record in batch.records.items()]

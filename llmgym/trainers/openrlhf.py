@@ -38,7 +38,19 @@ check_version("openrlhf")
 _agent: Any = importlib.import_module("openrlhf.utils.agent")
 
 _CUT: frozenset[Status] = frozenset({"max_tokens", "context_length"})
-_CONTROL = re.compile(r"(?:<\|[^<>|]*\|>|</s>|<eos>|<end_of_turn>)\s*\Z")
+# How tokenizers spell the tokens that end a turn or fill a batch. Tags of answers and calls, `</answer>`, are none.
+_CONTROL = re.compile(
+    r"""<[|｜][^<>]*>                                          # <|im_end|>, <｜end▁of▁sentence｜>, <|turn>
+      | <[^<>|｜/\s]*[|｜]>                                    # <turn|>
+      | \[\|[^\[\]|]*\|\]                                     # [|endofturn|]
+      | </?(?:longcat_)?s> | </assistant>                     # </s>
+      | <(?:\w+[:_])?(?:eo[a-z]|pad|bos|unk)>                 # <eos>, <seed:eos>, <pad>
+      | <end[_-]?of[_-]?\w+> | <end_\w+> | <\w+_end>          # <end_of_turn>, <end_of_utterance>, <im_end>
+      | <(?:special|reserved|unused|extra_id)_?(?:token_)?\d+> # <SPECIAL_12>, <extra_id_1>
+      | \[(?:pad|eos|bos|sep|cls|unk)\] | \[e~\[              # [PAD]
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
 
 
 def agent_func_path() -> str:
@@ -285,8 +297,13 @@ async def _score(text: str, ref: TaskRef) -> TextEpisode:
 
 
 def _reply(query: str, prompt: str) -> str:
-    """What follows the prompt, without the control tokens that end it."""
+    """What follows the prompt, without the control tokens that end it, which may be thousands of padding."""
     text = query.removeprefix(prompt)
-    while (shorter := _CONTROL.sub("", text)) != text:
-        text = shorter
-    return text
+    end = last = len(text)
+    while True:
+        while last and text[last - 1].isspace():
+            last -= 1
+        start = text.rfind("<" if text.endswith(">", 0, last) else "[", 0, max(last - 1, 0))
+        if start < 0 or not _CONTROL.fullmatch(text, start, last):
+            return text[:end]
+        end = last = start

@@ -27,7 +27,7 @@ class ToolWrapper(gymnasium.Wrapper[Observation, Any, Observation, Any], RecordC
 
     # Of the environment inside, by `__getattr__`.
     task: Task | None
-    task_set: TaskSet
+    tasks: TaskSet
     transcript: list[Message]
     metrics: dict[str, float]
     scope: str

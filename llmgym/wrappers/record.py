@@ -87,8 +87,6 @@ class EpisodeStatistics(ToolWrapper):
         if terminated or truncated:
             metrics = self.metrics
             metrics["seconds"] = time.perf_counter() - self._started
-            if "metrics" in info:
-                info["metrics"]["seconds"] = metrics["seconds"]
             counted = {name: metrics[name] for name in ("tool_calls", "tool_errors", "seconds")}
             info["statistics"] = {"turns": self._turns, **counted}
         return result

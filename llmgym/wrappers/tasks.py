@@ -36,7 +36,7 @@ class FilterTasks(ToolWrapper):
         keep = load(predicate, "FilterTasks: predicate", kind=FUNCTION) if predicate else None
         # The core draws tasks by itself, so the set is put into it.
         core: Any = self.unwrapped
-        core.draw_from(FilteredTasks(core.task_set, metadata or {}, keep))
+        core.draw_from(FilteredTasks(core.tasks, metadata or {}, keep))
 
 
 class FilteredTasks(TaskSet):

@@ -60,7 +60,7 @@ async def test_a_run_holds_each_repeat_of_each_task_once(tmp_path: Path) -> None
     assert summary["reward"]["mean"] == 1.25
     assert orjson.loads((tmp_path / "a" / "run" / "summary.json").read_bytes()) == summary
     run = orjson.loads((tmp_path / "a" / "run" / "run.json").read_bytes())
-    assert run["identity"]["model"] == "script"
+    assert run["confirmed"]["model"] == "script"
     assert run["config"]["num_repeats"] == 3
     assert {"python", "llmgym", "gymnasium"} <= run["versions"].keys()
     assert collector.progress.finished == 78
@@ -147,13 +147,13 @@ async def test_what_fails_does_not_touch_the_others(tmp_path: Path) -> None:
     failures = [orjson.loads(line) for line in (tmp_path / "failures.jsonl").read_bytes().splitlines()]
     assert all(row["reward"] is None and row["status"] == "env_error" for row in failures)
     assert collector.summary is not None
-    assert collector.summary["failed"] == {"environment": 6, "unstorable": 1}
+    assert collector.summary["failed"] == {"environment": 3, "infrastructure": 1, "timeout": 2, "invalid": 1}
     assert (collector.summary["scored"], collector.summary["unscored"]) == (18, 1)
     assert "cannot be stored" in str(found["e"].error)
 
     # The same command tries those again.
     again = letters(faults=faults, max_attempts=1)(policy=Script(call_faults), output=tmp_path)
-    assert (await again.collect())["failed"] == {"environment": 6, "unstorable": 1}
+    assert (await again.collect())["failed"] == {"environment": 3, "infrastructure": 1, "timeout": 2, "invalid": 1}
     assert again.progress.resumed == 19
 
 
@@ -220,7 +220,7 @@ async def test_a_policy_that_always_fails_gives_failures() -> None:
     assert "RuntimeError: no idea" in str(collector.progress.last_error)
 
 
-async def test_a_policy_that_cannot_start_leaves_no_folder(tmp_path: Path) -> None:
+async def test_a_policy_that_cannot_start_leaves_a_folder_that_any_run_may_have(tmp_path: Path) -> None:
     class Away(Script):
         def __init__(self) -> None:
             super().__init__(answer)
@@ -231,7 +231,8 @@ async def test_a_policy_that_cannot_start_leaves_no_folder(tmp_path: Path) -> No
 
     with pytest.raises(PolicyUnavailable, match="no route"):
         await letters()(policy=Away(), output=tmp_path / "run").collect()
-    assert not (tmp_path / "run").exists()
+    summary = await letters(seed=5)(policy=Script(answer), output=tmp_path / "run").collect()
+    assert summary["finished"] == 26
 
 
 @pytest.mark.parametrize(
@@ -255,7 +256,8 @@ async def test_what_does_not_fit_is_said_before_anything_runs(
 ) -> None:
     with pytest.raises(kind, match=said):
         await Collector(env_ids, **{"policy": "human", **run}, output=tmp_path / "run").collect()
-    assert not (tmp_path / "run").exists()
+    summary = await letters(seed=5)(policy=Script(answer), output=tmp_path / "run").collect()
+    assert summary["finished"] == 26
 
 
 # --- going on -----------------------------------------------------------------------------------
@@ -471,7 +473,7 @@ async def test_an_error_of_the_reader_passes_through(tmp_path: Path) -> None:
 
 async def test_groups_that_are_ready_are_read_before_an_error() -> None:
     codec = Words()
-    die = dies_after(9, PolicyError("gone"))
+    die = dies_after(5, PolicyError("gone"))
     collector = letters(max_attempts=1, num_samples_in_parallel=16)(policy=WordPolicy(codec, die), codec=codec)
     seen: list[Trajectory] = []
 
@@ -481,7 +483,7 @@ async def test_groups_that_are_ready_are_read_before_an_error() -> None:
 
     with pytest.raises(PolicyError, match="in a row"):
         await read()
-    assert sum(t.finished for t in seen) == collector.progress.finished == 9
+    assert sum(t.finished for t in seen) == collector.progress.finished == 5
     assert await pending() == set()
 
 

@@ -67,7 +67,7 @@ async def test_rewards_go_to_their_turns_and_add_up() -> None:
     trajectory, _ = await run(shout_first)
     assert [turn.reward for turn in trajectory.turns] == [0.25, 1.0]
     assert trajectory.reward == 1.25
-    assert trajectory.reward_parts == {"correct": Part(1.0), "shape": Part(0.5)}
+    assert trajectory.reward_parts == {"correct": Part(1.0), "shape": Part(0.5, 0.0)}
     assert trajectory.metrics["shouted"] == 1
     assert trajectory.metrics["num_turns"] == 2
     assert trajectory.opening == 2
@@ -192,7 +192,7 @@ async def test_a_policy_that_fails_is_a_policy_error(reply: Any, said: str) -> N
 async def test_a_policy_that_hangs_runs_into_its_deadline() -> None:
     trajectory, _ = await run(lambda _: asyncio.sleep(3600), generation_timeout=0.02)
     assert trajectory.status == "policy_error"
-    assert trajectory.error == "PolicyError: no reply within 0.02 s"
+    assert trajectory.error == "PolicyTimeout: no reply within 0.02 s"
 
 
 async def test_an_episode_that_hangs_runs_into_its_deadline() -> None:

@@ -183,6 +183,9 @@ def damaged(**fields: Any) -> bytes:
     [
         (b'{"id": "3"}\n', "not a rollout: .*missing required field `format`"),
         (b"\n", "not a rollout"),
+        (b"\r\n", "not a rollout"),
+        (dump_row(episode(2))[:-1] + b"\r\n", "not a rollout: the line does not end in }"),
+        (dump_row(episode(2)).partition(b',"seed"')[0] + b"\n", "not a rollout: Input data was truncated"),
         (b"no rollout\n", "not a rollout"),
         (dump_row(episode(2))[:-2] + b"\n", "not a rollout: the line does not end in }"),
         (dump_row(episode(2)).replace(b'"error":null', b'"error":"\xff"'), "not UTF-8: the file was damaged"),

@@ -1,0 +1,48 @@
+"""Chat messages in the OpenAI chat format, as plain dicts: their types, how models write them, how people keep them."""
+
+from llmgym.messages.actions import as_assistant, check_assistant
+from llmgym.messages.calls import explain_call, parse_tool_calls, written_call
+from llmgym.messages.history import read_message, read_messages
+from llmgym.messages.message import (
+    FunctionCall,
+    FunctionSchema,
+    Message,
+    Role,
+    ToolCall,
+    ToolSchema,
+    assistant,
+    format_message,
+    scrub,
+    system,
+    tool_call,
+    user,
+)
+from llmgym.messages.reasoning import split_reasoning
+
+__all__ = [
+    # types
+    "FunctionCall",
+    "FunctionSchema",
+    "Message",
+    "Role",
+    "ToolCall",
+    "ToolSchema",
+    # making
+    "assistant",
+    "system",
+    "tool_call",
+    "user",
+    # what models write
+    "as_assistant",
+    "check_assistant",
+    "explain_call",
+    "parse_tool_calls",
+    "scrub",
+    "split_reasoning",
+    "written_call",
+    # for people
+    "format_message",
+    # what people keep
+    "read_message",
+    "read_messages",
+]
