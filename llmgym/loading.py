@@ -158,7 +158,8 @@ def _is_theirs(file: str, module: str = "") -> bool:
     if file.startswith(("<", os.path.join(_OURS, ""))):
         return False
     # What Python and pip install is named by its whole path.
-    return module.partition(".")[0] in _named or not file.startswith(_library_folders())
+    named = module.partition(".")[0] in _named - {"gymnasium"}  # through which every environment is made
+    return named or not file.startswith(_library_folders())
 
 
 # --- hints --------------------------------------------------------------------------------------

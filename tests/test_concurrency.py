@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
+import functools
 import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llmgym.concurrency import drive, drive_in_background, in_process, in_thread, suspends, within
+from llmgym.concurrency import (
+    Leftover,
+    PastDeadline,
+    WorkerError,
+    bounded,
+    drive,
+    drive_in_background,
+    may_suspend,
+    shielded,
+)
+from llmgym.concurrency import in_process as run_in_process
+from llmgym.concurrency import in_thread as run_in_thread
+from llmgym.concurrency.threads import THREADS
+from llmgym.errors import EnvironmentFailure
 from tests.environments import burn
 
 SOON, EVER = 0.1, 3600.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 -- of threads and processes, which set no event
+        await asyncio.sleep(0.01)
 
 
 async def at_once(value: Any = 1) -> Any:
@@ -30,28 +52,32 @@ async def after_a_turn(value: Any = 1) -> Any:
 # --- what suspends ------------------------------------------------------------------------------
 
 
-async def iterates() -> None:
-    async for _ in None:  # type: ignore[attr-defined]
-        pass
+def plain() -> int:
+    return 1
 
 
-async def enters() -> None:
-    async with asyncio.Lock():
-        pass
+def promises() -> Awaitable[int]:
+    return after_a_turn()
 
 
-async def comprehends() -> list[Any]:
-    return [x async for x in None]  # type: ignore[attr-defined]
+@functools.wraps(after_a_turn)
+def wrapped(*args: Any) -> Any:
+    return after_a_turn(*args)
 
 
-@pytest.mark.parametrize("function", [after_a_turn, iterates, enters, comprehends])
-def test_code_that_awaits_suspends(function: Callable[..., Any]) -> None:
-    assert suspends(function)
+@pytest.mark.parametrize("function", [at_once, after_a_turn, promises, wrapped, functools.partial(after_a_turn, 2)])
+def test_what_may_suspend_is_told_by_its_signature(function: Callable[..., Any]) -> None:
+    assert may_suspend(function)
 
 
-@pytest.mark.parametrize("function", [at_once, burn, len])
-def test_other_code_does_not(function: Callable[..., Any]) -> None:
-    assert not suspends(function)
+@pytest.mark.parametrize("function", [plain, burn, len, functools.partial(plain)])
+def test_other_code_may_not(function: Callable[..., Any]) -> None:
+    assert not may_suspend(function)
+
+
+def test_sixteen_threads_share_one_background_loop() -> None:
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        assert len(set(pool.map(lambda _: drive_in_background(thread_name()), range(64)))) == 1
 
 
 # --- synchronous callers ------------------------------------------------------------------------
@@ -95,7 +121,7 @@ def test_waiting_for_the_background_loop_on_itself_is_refused() -> None:
 
 def _child(connection: Any) -> None:
     loop_thread = drive_in_background(thread_name())
-    connection.send((os.getpid(), loop_thread, asyncio.run(in_process(os.getppid, seconds=60))))
+    connection.send((os.getpid(), loop_thread, asyncio.run(run_in_process(os.getppid, seconds=60))))
 
 
 async def thread_name() -> str:
@@ -107,7 +133,7 @@ async def thread_name() -> str:
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_has_a_loop_and_workers_of_its_own() -> None:
     drive_in_background(thread_name())
-    assert asyncio.run(in_process(os.getppid, seconds=60)) == os.getpid()
+    assert asyncio.run(run_in_process(os.getppid, seconds=60)) == os.getpid()
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
     child = context.Process(target=_child, args=(theirs,), daemon=True)
@@ -120,18 +146,34 @@ def test_a_forked_child_has_a_loop_and_workers_of_its_own() -> None:
         child.join()
     assert loop_thread.endswith(str(pid))
     assert worker_parent == pid
-    assert asyncio.run(in_process(os.getppid, seconds=60)) == os.getpid()
+    assert asyncio.run(run_in_process(os.getppid, seconds=60)) == os.getpid()
 
 
 # --- deadlines ----------------------------------------------------------------------------------
 
 
-async def test_within_returns_what_finishes_in_time() -> None:
+async def within(seconds: float, work: Any) -> Any:
+    left: list[Leftover] = []
+    try:
+        return await bounded(seconds, work, left.append)
+    finally:
+        assert not left
+
+
+async def in_thread(function: Callable[[], Any], seconds: float) -> Any:
+    return await run_in_thread(function, seconds, [].append)
+
+
+async def in_process(function: Callable[..., Any], *args: Any, seconds: float) -> Any:
+    return await run_in_process(function, *args, seconds=seconds)
+
+
+async def test_bounded_returns_what_finishes_in_time() -> None:
     assert await within(EVER, at_once(2)) == 2
     assert await within(EVER, after_a_turn(2)) == 2
 
 
-async def test_within_stops_what_does_not() -> None:
+async def test_bounded_stops_what_does_not() -> None:
     stopped = []
 
     async def hang() -> None:
@@ -140,37 +182,82 @@ async def test_within_stops_what_does_not() -> None:
         finally:
             stopped.append(True)
 
-    with pytest.raises(TimeoutError):
+    with pytest.raises(PastDeadline):
         await within(SOON, hang())
     assert stopped
 
 
-async def test_within_passes_errors_on() -> None:
+@pytest.mark.parametrize("error", [KeyError("x"), TimeoutError("its own"), GeneratorExit()])
+async def test_bounded_passes_errors_on(error: BaseException) -> None:
     async def fail() -> None:
         await asyncio.sleep(0)
-        raise KeyError("x")
+        raise error
 
-    with pytest.raises(KeyError):
+    with pytest.raises(type(error)) as raised:
         await within(EVER, fail())
+    assert not isinstance(raised.value, PastDeadline)
 
 
-async def test_within_keeps_the_task_and_its_own_deadlines() -> None:
-    async def patient() -> tuple[Any, ...]:
-        first = asyncio.current_task()
+async def test_an_exit_ends_the_work_and_not_the_loop() -> None:
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    with pytest.raises(Exception, match="3") as raised:
+        await within(EVER, leave())
+    assert type(raised.value).__name__ == "SystemExit"
+
+
+async def test_work_has_deadlines_of_its_own() -> None:
+    async def patient() -> Any:
         try:
             async with asyncio.timeout(SOON / 10):
                 await asyncio.sleep(EVER)
         except TimeoutError:
-            await asyncio.sleep(0)
             async with asyncio.TaskGroup() as group:
                 job = group.create_task(after_a_turn(5))
-            return first, asyncio.current_task(), job.result()
-        return ()
+            return job.result()
 
+    assert await within(EVER, patient()) == 5
     this = asyncio.current_task()
-    assert await within(EVER, patient()) == (this, this, 5)
     assert this is not None
     assert not this.cancelling()
+
+
+async def swallow(times: float, said: list[str]) -> None:
+    """Swallow so many cancellations."""
+    while times > 0:
+        try:
+            await asyncio.sleep(EVER)
+        except asyncio.CancelledError:
+            times -= 1
+            said.append("no")
+
+
+@pytest.mark.parametrize("times", [1, 3, float("inf")])
+async def test_a_deadline_holds_though_cancellation_is_swallowed(times: float) -> None:
+    said: list[str] = []
+    with pytest.raises(PastDeadline):
+        await within(SOON, swallow(times, said))
+    heard = len(said)
+    await asyncio.sleep(SOON)
+    assert said
+    assert len(said) == heard, "it is still there"
+
+
+async def test_what_nothing_can_end_is_left() -> None:
+    release = asyncio.Event()
+
+    async def refuse() -> None:
+        while not release.is_set():
+            with contextlib.suppress(BaseException):
+                await asyncio.sleep(SOON)
+
+    left: list[Leftover] = []
+    with pytest.raises(PastDeadline):
+        await bounded(SOON, refuse(), left.append)
+    assert [work.done() for work in left] == [False]
+    release.set()
+    await until(left[0].done)
 
 
 async def test_cancelling_goes_through() -> None:
@@ -184,6 +271,22 @@ async def test_cancelling_goes_through() -> None:
         await task
 
 
+async def test_shielded_work_ends_though_its_caller_is_cancelled_twice() -> None:
+    done: list[int] = []
+
+    async def work() -> None:
+        await asyncio.sleep(SOON)
+        done.append(1)
+
+    task = asyncio.create_task(shielded(work()))
+    for _ in range(2):
+        await asyncio.sleep(0)
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done == [1]
+
+
 # --- threads ------------------------------------------------------------------------------------
 
 
@@ -191,12 +294,15 @@ async def test_a_thread_runs_beside_the_loop() -> None:
     assert await in_thread(threading.get_ident, EVER) != threading.get_ident()
 
 
-async def test_a_job_in_a_thread_past_its_deadline_is_given_up() -> None:
+async def test_a_job_in_a_thread_past_its_deadline_is_left_until_it_ends() -> None:
     release = threading.Event()
-    with pytest.raises(TimeoutError):
-        await in_thread(release.wait, SOON)
+    left: list[Leftover] = []
+    with pytest.raises(PastDeadline):
+        await run_in_thread(release.wait, SOON, left.append)
+    assert [work.done() for work in left] == [False]
     assert await in_thread(lambda: 3, EVER) == 3
     release.set()
+    await until(left[0].done)
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), SystemExit(3), StopIteration(), KeyboardInterrupt()])
@@ -204,7 +310,7 @@ async def test_an_error_in_a_thread_is_raised_here(error: BaseException) -> None
     def fail() -> None:
         raise error
 
-    with pytest.raises(Exception, match=type(error).__name__ if not isinstance(error, KeyError) else "x"):
+    with pytest.raises(Exception):  # noqa: B017, PT011 -- of the same or a tamed class
         await in_thread(fail, EVER)
 
 
@@ -222,16 +328,37 @@ async def test_the_deadline_of_a_thread_starts_with_its_job() -> None:
 
     jobs = [in_thread(lambda number=number: job(number), 1.0) for number in range(64)]  # type: ignore[misc]
     assert await asyncio.gather(*jobs) == list(range(64))
-    assert most < 64, "the pool is bounded"
+    assert most <= THREADS.limit, "the pool is bounded"
 
 
-async def test_jobs_that_hang_do_not_block_the_pool() -> None:
+async def test_hung_jobs_count_against_the_bound() -> None:
     release = threading.Event()
-    hung = [in_thread(release.wait, SOON) for _ in range(64)]
+    before = threading.active_count()
+    hung = [in_thread(release.wait, SOON) for _ in range(500)]
     results = await asyncio.gather(*hung, return_exceptions=True)
-    assert all(isinstance(result, TimeoutError) for result in results)
-    assert await in_thread(lambda: 3, EVER) == 3
+    assert threading.active_count() - before <= THREADS.limit
+    late = sum(isinstance(result, PastDeadline) for result in results)
+    refused = [result for result in results if isinstance(result, EnvironmentFailure)]
+    assert (late, len(refused)) == (THREADS.limit, 500 - THREADS.limit)
+    assert {failure.kind for failure in refused} == {"abandoned"}
+    with pytest.raises(EnvironmentFailure, match="held by work that ran past its deadline"):
+        await in_thread(lambda: 3, EVER)
     release.set()
+    await until(lambda: threading.active_count() <= before)
+    assert await in_thread(lambda: 3, EVER) == 3
+
+
+async def test_whoever_stops_waiting_for_a_thread_leaves_its_place_to_the_next() -> None:
+    release = threading.Event()
+    busy = [asyncio.create_task(in_thread(release.wait, EVER)) for _ in range(THREADS.limit)]
+    waiting = [asyncio.create_task(in_thread(lambda: 3, EVER)) for _ in range(8)]
+    await asyncio.sleep(SOON)
+    for task in waiting[::2]:
+        task.cancel()
+    release.set()
+    assert await asyncio.gather(*busy) == [True] * len(busy)
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [result for result in results if not isinstance(result, BaseException)] == [3] * 4
 
 
 # --- processes ----------------------------------------------------------------------------------
@@ -275,24 +402,66 @@ async def test_a_process_that_computes_without_end_is_killed() -> None:
 
 
 async def test_a_process_that_dies_is_an_error_and_the_pool_goes_on() -> None:
-    with pytest.raises(RuntimeError, match="worker process died"):
+    with pytest.raises(EnvironmentFailure, match="worker process died"):
         await in_process(os._exit, 3, seconds=60)
     assert await in_process(compute, 3, seconds=60) == 3
 
 
 @pytest.mark.parametrize("kind", [KeyError, TimeoutError, FileNotFoundError, EOFError])
-async def test_an_error_in_a_process_is_raised_here_and_its_worker_goes_on(kind: type[Exception]) -> None:
+async def test_an_error_in_a_process_is_told_and_its_worker_goes_on(kind: type[Exception]) -> None:
     pids = {await in_process(os.getpid, seconds=60) for _ in range(4)}
-    with pytest.raises(kind, match="from the job"):
+    with pytest.raises(WorkerError, match=f"{kind.__name__}: .*from the job") as raised:
         await in_process(fail_with, kind, seconds=60)
+    assert ("OSError" in raised.value.types) == issubclass(kind, OSError)
     assert await in_process(os.getpid, seconds=60) in pids
 
 
 async def test_what_cannot_be_sent_is_an_error() -> None:
-    with pytest.raises(RuntimeError, match="SystemExit"):
+    with pytest.raises(WorkerError, match="SystemExit"):
         await in_process(fail_with, SystemExit, seconds=60)
-    with pytest.raises(RuntimeError, match="cannot be pickled"):
+    with pytest.raises(WorkerError, match="not JSON serializable"):
         await in_process(give_unpicklable, seconds=60)
     with pytest.raises(Exception, match=r"pickle|local"):
         await in_process(lambda: 3, seconds=60)
     assert await in_process(compute, 3, seconds=60) == 3
+
+
+class Trap:
+    """Runs code in whoever unpickles it."""
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (os.environ["LLMGYM_TRAP"],)
+
+
+def give_trap() -> Any:
+    return Trap()
+
+
+async def test_nothing_that_a_job_gives_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMGYM_TRAP", str(tmp_path / "sprung"))
+    with pytest.raises(WorkerError):
+        await in_process(give_trap, seconds=60)
+    assert not (tmp_path / "sprung").exists()
+
+
+async def test_a_job_that_nobody_waits_for_is_killed(tmp_path: Path) -> None:
+    task = asyncio.create_task(in_process(note_and_sleep, str(tmp_path / "pid"), seconds=EVER))
+    await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
+    pid = int((tmp_path / "pid").read_text())
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for _ in range(500):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            break
+        await asyncio.sleep(0.01)
+    else:
+        pytest.fail("it lives on")
+
+
+def note_and_sleep(path: str) -> None:
+    with open(path, "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(EVER)

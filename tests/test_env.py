@@ -644,7 +644,9 @@ def test_an_undefined_verifier_is_named() -> None:
         env.oracle(Task())
 
 
-@pytest.mark.parametrize("name", ["reset", "step", "count", "reward", "finish", "task", "transcript", "close", "models"])
+@pytest.mark.parametrize(
+    "name", ["reset", "step", "count", "reward", "finish", "task", "transcript", "close", "models"]
+)
 def test_a_name_of_the_base_class_cannot_be_taken(name: str) -> None:
     with pytest.raises(AuthorError, match=f"Taker: '{name}' is ToolEnv's own: (call yours|write|`setup`|name)"):
         type("Taker", (Adder,), {name: None})

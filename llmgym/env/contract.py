@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import numbers
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -116,13 +117,14 @@ def check_class(cls: Any, base: type) -> None:
     _check_settings(cls)
 
 
-def check_name(env: Any, name: str) -> None:
+def check_name(env: Any, name: str, value: Any) -> None:
     """See that an attribute that is set on an instance hides nothing of the base.
 
     Raises:
         AuthorError: It does.
     """
-    if name in OWN and name not in _GYMNASIUMS:
+    # `self.metrics |= {...}` sets what is there already.
+    if name in OWN and name not in _GYMNASIUMS and value is not getattr(env, name):
         raise AuthorError(f"{type(env).__name__}: self.{name} is ToolEnv's own: {instead(name)}")
 
 
@@ -151,9 +153,9 @@ def check_setting(name: str, value: Any) -> None:
     Raises:
         ConfigError: It does not.
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool) and not math.isnan(value)
     if name == "max_turns":
-        if not (number and isinstance(value, int) and value >= 1):
+        if not (number and isinstance(value, numbers.Integral) and value >= 1):
             raise ConfigError(f"max_turns must be a whole number, at least 1; it is {value!r}")
     elif not (number and 0 < value < math.inf):
         raise ConfigError(f"{name} must be a number of seconds above 0; it is {value!r}")

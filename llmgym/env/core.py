@@ -134,7 +134,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse names that are ToolEnv's own: they would be overwritten, or be taken for what they are not."""
-        contract.check_name(self, name)
+        contract.check_name(self, name, value)
         if name == "tasks" and self.__life.made:
             raise AuthorError(f"{type(self).__name__}: self.tasks is where tasks come from: {contract.instead(name)}")
         object.__setattr__(self, name, value)

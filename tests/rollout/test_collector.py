@@ -149,7 +149,7 @@ async def test_what_fails_does_not_touch_the_others(tmp_path: Path) -> None:
     assert collector.summary is not None
     assert collector.summary["failed"] == {"environment": 3, "infrastructure": 1, "timeout": 2, "invalid": 1}
     assert (collector.summary["scored"], collector.summary["unscored"]) == (18, 1)
-    assert "cannot be stored" in str(found["e"].error)
+    assert "Letters.verify: TypeError" in str(found["e"].error)
 
     # The same command tries those again.
     again = letters(faults=faults, max_attempts=1)(policy=Script(call_faults), output=tmp_path)
@@ -474,7 +474,7 @@ async def test_an_error_of_the_reader_passes_through(tmp_path: Path) -> None:
 async def test_groups_that_are_ready_are_read_before_an_error() -> None:
     codec = Words()
     die = dies_after(5, PolicyError("gone"))
-    collector = letters(max_attempts=1, num_samples_in_parallel=16)(policy=WordPolicy(codec, die), codec=codec)
+    collector = letters(max_attempts=1, num_samples_in_parallel=2)(policy=WordPolicy(codec, die), codec=codec)
     seen: list[Trajectory] = []
 
     async def read() -> None:
