@@ -240,7 +240,7 @@ def describe(env_id: str) -> dict[str, Any]:
             "licence": found.tasks.licence,
             "origin": found.tasks.origin,
             "source": found.source,
-            "splits": {split: env.task_set.size(split) for split in env.task_set.splits},
+            "splits": {split: env.tasks.size(split) for split in env.tasks.splits},
             "tools": [tool.schema for tool in env.tools.values()],
             "documentation": inspect.cleandoc(type(env).__doc__ or ""),
             "example": example,

@@ -36,7 +36,7 @@ async def solve(core: ToolEnv, task_id: str | None = None) -> float:
 async def test_the_oracle_solves_every_environment(env_id: str) -> None:
     core = make_core(env_id)
     for index in range(3):
-        task = core.task_set.plan("train", 0, index, scope=core.scope)
+        task = core.tasks.plan("train", 0, index, scope=core.scope)
         assert await solve(core, task.id) >= 1.0
 
 
