@@ -134,9 +134,8 @@ def test_a_signal_keeps_what_has_finished(number: signal.Signals, tmp_path: Path
     first = (tmp_path / "rollouts.jsonl").read_bytes()
 
     # The model of a script is its name, so the folder has to believe that "answer" is "stuck".
-    run = orjson.loads((tmp_path / "run.json").read_bytes())
-    run["identity"]["model"] = "tests.rollouts.answer"
-    (tmp_path / "run.json").write_bytes(orjson.dumps(run))
+    run = tmp_path / "run.json"
+    run.write_bytes(run.read_bytes().replace(b"tests.rollouts.stuck", b"tests.rollouts.answer"))
     assert rollout("answer", tmp_path).returncode == 0
     assert (tmp_path / "rollouts.jsonl").read_bytes().startswith(first)
     assert ids(tmp_path) == whole()
