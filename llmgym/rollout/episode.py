@@ -65,6 +65,7 @@ async def _converse(
         return
     trajectory = driver.trajectory
     try:
+        speaker.begin(driver.instance)
         speaker.open(trajectory.messages, trajectory.tools)
         while not driver.done:
             asked = time.perf_counter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +13,10 @@ from llmgym.codec.base import ChatCodec
 from llmgym.env.reading import copies
 from llmgym.errors import CodecError, ContextLengthExceeded, PolicyError
 from llmgym.messages import Message, ToolSchema, as_assistant
+from llmgym.policies import oracle_replies
 from llmgym.policies.base import Generation, TokenPolicy
 from llmgym.trajectory import Segment, SegmentBuilder, Status
+from llmgym.wrappers import AnyToolEnv
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,9 @@ class TokenSpeaker:
         self._pending: Generation | None = None
         self._turn = 0
         self.usage = Usage()
+
+    def begin(self, env: AnyToolEnv) -> None:
+        """Of no interest: a policy knows messages alone."""
 
     def open(self, messages: list[Message], tools: list[ToolSchema]) -> None:
         """Start with the opening messages."""
@@ -241,6 +246,9 @@ class ChatSpeaker:
         self._turn = 0
         self.usage = Usage()
 
+    def begin(self, env: AnyToolEnv) -> None:
+        """Of no interest: a policy knows messages alone."""
+
     def open(self, messages: list[Message], tools: list[ToolSchema]) -> None:
         """Start an episode."""
         self._tools = tools
@@ -268,4 +276,41 @@ class ChatSpeaker:
         return []
 
 
-Speaker = TokenSpeaker | ChatSpeaker
+class OracleSpeaker:
+    """Speaks for an environment's own oracle, which sees the environment and not the messages.
+
+    Attributes:
+        usage: None of any model.
+    """
+
+    def __init__(self) -> None:
+        self._replies: AsyncIterator[Message] | None = None
+        self._env: AnyToolEnv | None = None
+        self.usage = Usage()
+
+    def begin(self, env: AnyToolEnv) -> None:
+        """Take the environment whose episode has begun."""
+        self._env = env
+
+    def open(self, messages: list[Message], tools: list[ToolSchema]) -> None:
+        """Start the solution."""
+        core: Any = None if self._env is None else self._env.unwrapped
+        self._replies = oracle_replies(core)
+
+    async def reply(self, messages: list[Message]) -> Reply:
+        """The next message of the solution."""
+        assert self._replies is not None
+        try:
+            return Reply(await anext(self._replies), "stop", "max_tokens", {})
+        except StopAsyncIteration:
+            raise PolicyError("the oracle ends before the episode does: add the message that ends it") from None
+
+    def hear(self, new: list[Message], messages: list[Message]) -> None:
+        """Nothing to do: the oracle looks at its environment."""
+
+    def finish(self) -> list[Segment]:
+        """No tokens."""
+        return []
+
+
+Speaker = TokenSpeaker | ChatSpeaker | OracleSpeaker

@@ -201,9 +201,9 @@ async def test_a_task_that_is_not_there_is_an_error_of_the_caller(episodes: Epis
 
 
 async def test_environments_with_other_arguments_are_others(episodes: Episodes) -> None:
-    plain, other = episodes.pool(EnvConfig(TROUBLE)), episodes.pool(EnvConfig(TROUBLE, {"max_turns": 3}))
+    plain, other = episodes.instances(EnvConfig(TROUBLE)), episodes.instances(EnvConfig(TROUBLE, {"max_turns": 3}))
     assert plain is not other
-    assert episodes.pool(EnvConfig(TROUBLE)) is plain
+    assert episodes.instances(EnvConfig(TROUBLE)) is plain
 
 
 # --- stand-ins ----------------------------------------------------------------------------------
