@@ -32,13 +32,14 @@ _TAKEN_BACK = re.compile(
     re.IGNORECASE,
 )
 _TURN = re.compile(
-    r"(?:^|[.!?\n]\s{0,3}|\bbut )(?:no|actually|wait|hm+|hold on|sorry|rather)\b[,.!:…]?", re.IGNORECASE
+    r"(?:^|[.!?\n]\s{0,3}|[—–]\s?|\s-\s|\bbut )(?:no|actually|wait|hm+|hold on|sorry|rather)\b[,.!:…]?", re.IGNORECASE
 )
 _LABEL = re.compile(r"[(\[]?\s?([A-Za-z])\s?[)\]]?[.:,]?")
 _LABEL_AND_TEXT = re.compile(
     r"(?:(?:option|choice|answer|letter)\s+)?[(\[]?([A-Za-z])(?:[)\]][.:]?|\s?[.:=,–—-]|(?=\s))\s*(.+)",
     re.DOTALL | re.IGNORECASE,
 )
+_JOINED = re.compile(r"[\s$,*]{0,9}(?:\b(?:or|and)\b|[,/&])[\s$*]{0,9}")  # between two boxes that are one answer
 _CODE = re.compile(r"`([^`]+)`")
 
 
@@ -86,14 +87,11 @@ def stated(text: str, options: Options) -> str | None:
     """Read what follows "Answer:", or stands in a box: a letter; "" where it is no one option, None where it is none."""
     if letter := choice(text, options):
         return letter
-    verdict = prose.Verdict()
-    prose.read(text, options, verdict, announced=True)
-    if (claim := verdict.claim) is not None:
-        return claim
-    left = verdict.mentioned - verdict.denied
-    if len(left) == 1:
-        return left.pop()
-    return "" if left or verdict.denied else None
+    if (match := _LABEL_AND_TEXT.fullmatch(prose.clean(text).strip())) and _named(match[2], options):
+        return ""  # the letter of one option and the text of another
+    parts = Parts(options)
+    parts.read(text, announced=True)
+    return parts.choice() or ("" if parts.says_anything() else None)
 
 
 def _boxed(text: str, options: Options) -> str | None:
@@ -107,10 +105,12 @@ def _boxed_or_text(text: str, options: Options) -> str | None:
 
 
 def _last_box(text: str, options: Options, read: Callable[[str, Options], str | None]) -> str | None:
-    found = deque(boxes(text), maxlen=1)
-    if not found or _TAKEN_BACK.search(text, found[0][1]):
+    found = deque(boxes(text), maxlen=2)
+    if not found or _TAKEN_BACK.search(text, found[-1][1]):
         return None
-    return read(found[0][2], options) or None
+    if len(found) > 1 and _JOINED.fullmatch(text, found[0][1], found[1][0]):
+        return None
+    return read(found[-1][2], options) or None
 
 
 def _lettered(content: str, options: Options) -> str | None:
@@ -131,6 +131,8 @@ def _statements(text: str, options: Options) -> list[tuple[int, int, str | None]
             continue
         end, said = match.end(), None
         rest = match["said"] or ""
+        if back := _TAKEN_BACK.search(rest):
+            rest, end = rest[: back.start()], match.start("said") + back.start()
         if prose.clean(rest).strip(" \t\r:>-"):
             said = stated(rest, options)
         elif following := re.compile(r"\s{0,200}([^\n]*)").match(text, end):
@@ -153,18 +155,18 @@ def _lenient(text: str, options: Options) -> str | None:
     formal = _statements(text, options)
     formal += [(start, end, stated(content, options)) for start, end, content in boxes(text)]
     formal += [(match.start(), match.end(), stated(match[1], options)) for match in _TAG.finditer(text)]
-    parts = _Parts(options)
-    at = 0
+    parts = Parts(options)
+    at = last = 0
     for start, end, said in sorted(formal):
         if start >= at and said is not None:
             parts.read(text[at:start])
-            parts.formal(said)
-            at = end
+            parts.formal("" if last and _JOINED.fullmatch(text, last, start) else said)
+            at = last = end
     parts.read(text[at:])
     return parts.choice()
 
 
-class _Parts:
+class Parts:
     """The parts of a reply between which it turns round, each with what is stated in a form and in prose."""
 
     def __init__(self, options: Options) -> None:
@@ -175,8 +177,8 @@ class _Parts:
         """Add what a box or a line states."""
         self.parts[-1][0].append(said)
 
-    def read(self, text: str) -> None:
-        """Add prose; what takes all back makes what was before not count."""
+    def read(self, text: str, announced: bool = False) -> None:
+        """Add prose, which "Answer:" may have announced; what takes all back makes what was before not count."""
         cut = None
         for cut in _TAKEN_BACK.finditer(text):
             pass
@@ -185,10 +187,16 @@ class _Parts:
             text = text[cut.end() :]
         at = 0
         for turn in _TURN.finditer(text):
-            prose.read(text[at : turn.start() + 1], self.options, self.parts[-1][1])
+            prose.read(text[at : turn.start() + 1], self.options, self.parts[-1][1], announced and not at)
             self.parts.append(([], prose.Verdict()))
             at = turn.end()
-        prose.read(text[at:], self.options, self.parts[-1][1])
+        prose.read(text[at:], self.options, self.parts[-1][1], announced and not at)
+
+    def says_anything(self) -> bool:
+        """Whether any option is spoken of."""
+        return any(
+            formal or verdict.claim is not None or verdict.mentioned or verdict.denied for formal, verdict in self.parts
+        )
 
     def choice(self) -> str | None:
         """The claim of the last part that makes one; else the only option that is mentioned and not denied."""

@@ -20,6 +20,7 @@ _WRONG = frozenset(
     "wrong incorrect false out impossible invalid eliminated excluded untrue ruled discarded dismissed rejected "
     "unlikely nonsense mistaken off inaccurate inappropriate".split()
 )
+_GONE = frozenset("ruled eliminated excluded rejected discarded dismissed".split())  # "with A ruled out"
 _CHOICE = frozenset("choice option pick selection".split())
 _MAYBE = frozenset("could might may can perhaps maybe possibly".split())
 
@@ -49,6 +50,8 @@ def said_after(words: Sequence[str]) -> Said:
     """
     if list(words[:2]) in (["it", "is"], ["it", "shall"], ["it", "must"], ["it", "has"]) and "not" not in words[2:3]:
         return Said.CHOSEN
+    if words[:1] and words[0] in _GONE:
+        return Said.WRONG
     verb = negated = maybe = mark = False
     for place, word in enumerate(words):
         if word in (":", "-", "–", "—", ",", "("):
@@ -57,6 +60,8 @@ def said_after(words: Sequence[str]) -> Said:
             mark = True
             continue
         denies = word in _NOT or word.endswith("n't")
+        if word in _NOT and not verb and word != "cannot":
+            return Said.NOTHING  # "B, not A"
         if word in _VERBS or denies:
             if not verb and mark and words[0] == ",":
                 return Said.NOTHING

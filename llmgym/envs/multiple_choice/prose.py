@@ -16,7 +16,7 @@ from llmgym.envs.multiple_choice.predicates import Said, said_after
 _LATEX = re.compile(
     r"\\(?:text|math|bold)[a-z]*\s?(?=\{)|\\(?:mbox|bm|emph|boxed|fbox)\s?(?=\{)|\\[()\[\],;:! ]|</?[a-z_]{1,20}>|[{}$]"
 )
-_MARKDOWN = re.compile(r"[*`~#\"“”]+|(?<!\w)_+|_+(?!\w)")
+_MARKDOWN = re.compile(r"^[ \t]*(?:>[ \t]?)+|[*`~#\"“”]+|(?<!\w)[_']+|[_']+(?!\w)", re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Verdict:
 
 def clean(text: str) -> str:
     """Text without Markdown, quotes and LaTeX around its words, and with plain apostrophes."""
-    return _MARKDOWN.sub("", _LATEX.sub("", text)).replace("’", "'")
+    return _MARKDOWN.sub("", _LATEX.sub("", re.sub("[’‘]", "'", text)))
 
 
 def read(text: str, options: Mapping[str, str], verdict: Verdict, announced: bool = False) -> None:
@@ -90,7 +90,7 @@ def _pattern(options: tuple[tuple[str, str], ...]) -> tuple[re.Pattern[str], dic
     pattern = rf"""
         (?P<option>(?<![\w])(?<![0-9][.,/])(?:(?<![-−+.])|(?<=\s[-−+])|(?=[-−+.\W]))(?i:{named})(?!\w|[.,/^]?[0-9]|%|-\w))
       | [(\[]\s?(?P<bracketed>[A-Za-z])\s?[)\]]
-      | (?<![\w'\\/+&°^=<>-])(?<![\d°]\s)(?<![=<>+^*]\s)(?P<bare>[A-Z])(?P<close>[)\]])?(?![\w'+\#&^=<>-]|\s[=<>+^])
+      | (?<![\w'\\+&°^=<>-])(?:(?<!/)|(?<=\b[A-Z]/))(?<![\d°]\s)(?<![=<>+^*]\s)(?P<bare>[A-Z])(?P<close>[)\]])?(?![\w'+\#&^=<>-]|\s[=<>+^])
       | (?P<word>(?:i\.e|e\.g)\.|[^\W_]+(?:['-][^\W_]+)*)
       | (?P<mark>\n\s*|[^\w\s])
     """
@@ -112,9 +112,8 @@ def _tokens(text: str, options: tuple[tuple[str, str], ...]) -> list[Token]:
             letter = match["bracketed"].upper()
             tokens.append(Token(letter.lower(), letter if letter in letters else "", label=True))
         elif match["bare"]:
-            following = [found[index + n] if index + n < len(found) else None for n in (1, 2)]
             letter = match["bare"] if match["bare"] in letters else ""
-            if letter and not _is_label(tokens, following, bool(match["close"])):
+            if letter and not (match["close"] or _is_label(tokens, found[index + 1 : index + 8], letters)):
                 letter = ""
             tokens.append(Token(match["bare"].lower(), letter, label=True))
         elif kind == "word":
@@ -124,25 +123,30 @@ def _tokens(text: str, options: tuple[tuple[str, str], ...]) -> list[Token]:
     return tokens
 
 
-def _is_label(
-    before: list[Token], after: list[re.Match[str] | None], closed: bool
-) -> bool:
+def _is_label(before: list[Token], after: list[re.Match[str]], letters: set[str]) -> bool:
     """Whether a capital letter that stands alone names an option, by the words beside it."""
     last = before[-1] if before else None
+    if last and last.text == "/" and not (len(before) > 1 and before[-2].letter):
+        return False  # "N/A"
     word = last.text if last and not last.letter and last.text[0].isalnum() else ""
     if word and word not in W.BEFORE_LETTER and not word.endswith("ly"):
         return False
-    following, second = after
-    if closed or following is None:
+    if not after or after[0]["option"]:
         return True
-    if following["mark"] == "." and second is not None and second["word"] and second[0][0].islower():
-        return second[0] in W.AFTER_LETTER  # else "E. coli"
-    if following["word"] is None:
+    words = [match[0].lower() for match in after]
+    if words[0] == "." and len(after) > 1 and after[1]["word"] and after[1][0][0].islower():
+        return words[1] in W.AFTER_LETTER  # else "E. coli"
+    if words[0] == "/" and len(after) > 1 and after[1]["option"] is None:
+        return after[1]["bare"] in letters  # else "I/O"
+    if after[0]["word"] is None:
+        return after[0]["bare"] is None or after[0]["bare"] in letters
+    if words[0] in W.AFTER_LETTER_WITH:
+        return len(words) > 1 and words[1] in W.AFTER_LETTER_WITH[words[0]]
+    if W.JUDGED.match(" ".join(words)):
         return True
     announced = word in W.FILL or word in W.DECIDE or word in W.ANNOUNCE
     known = W.AFTER_ANNOUNCED if announced else W.AFTER_LETTER
-    next_word = following["word"].lower()
-    return next_word in known or (announced and next_word.endswith("ly"))
+    return words[0] in known or (announced and words[0].endswith("ly"))
 
 
 def _clauses(tokens: list[Token]) -> Iterator[tuple[list[Token], bool]]:
@@ -165,6 +169,10 @@ def _own_text(tokens: list[Token], index: int) -> bool:
         return False
     label, text = tokens[index - 1], tokens[index + 1]
     return label.label and bool(text.letter) and label.letter == text.letter
+
+
+def _denies(word: str) -> bool:
+    return word in W.NEGATE or word.endswith("n't")
 
 
 class _Clause:
@@ -227,8 +235,6 @@ class _Clause:
         if commas_from is not None and end < len(self.tokens) and self.tokens[end].text != ")":
             count, end = commas_from
             letters = letters[:count]
-        while end < len(self.tokens) and self.tokens[end].text == ")":
-            end += 1
         return letters, end
 
     def _word(self, word: str, index: int) -> None:
@@ -243,18 +249,24 @@ class _Clause:
             self.aside = self.aside and not self.lasting
             return
         self._negation(word, index)
+        if word in W.SPEAKER:
+            self.speaker = True
         if word in W.HEDGE:
             self.hedged = True
-        elif word == "only" or word == "must":
+        elif word in ("only", "must", "but"):
             self.hedged = False
         self._leads(word, index)
         if word not in W.SPEAKER | W.FILL | W.DECIDE | W.SUPPOSE and not word.endswith("ly"):
             self.speaker = False
 
     def _negation(self, word: str, index: int) -> None:
-        if word in W.NEGATE or word.endswith("n't") or word == "none":
+        if _denies(word):
             before = [token.text for token in self.tokens[max(0, index - 2) : index]]
             self.negated = before != ["none", "other"]
+        elif word == "out" and index and self.tokens[index - 1].text in W.RULE:
+            self.negated = True
+        elif word == "but" and index and self.tokens[index - 1].text == "anything":
+            self.negated = not any(_denies(token.text) for token in self.tokens[:index])
         elif self.negated and (word in W.STRONG_NEGATE_BREAK or word not in W.NEGATE_ON):
             self.negated = word == "other"
 
@@ -280,7 +292,7 @@ class _Clause:
 
     def _mark(self, mark: str) -> None:
         if mark == ",":
-            self.negated = self.other = False
+            self.negated = self.other = self.hedged = False
             self.aside = self.aside and (self.lasting or self.bracket)
         elif mark == "(":
             self.bracket = self.aside = True
@@ -291,7 +303,8 @@ class _Clause:
 
     def _option(self, letters: list[str], end: int, label: bool) -> None:
         """Note what is said of the option or options that end before an index."""
-        verdict, after = self.verdict, said_after([token.text for token in self.tokens[end : end + 12]])
+        following = [token.text for token in self.tokens[end : end + 12]]
+        verdict, after = self.verdict, said_after(following[1:] if following[:1] == [")"] else following)
         lead = 0 if (self.therefore and after.verb) or not (label or self.pronoun) else self.lead
         self.lead = 0
         chosen = letters[0] if len(set(letters)) == 1 else ""

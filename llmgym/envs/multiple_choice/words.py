@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -9,16 +11,30 @@ def _words(text: str) -> frozenset[str]:
 
 # What may follow a letter but neither the article "A" nor the pronoun "I", as in "A because", "I is right".
 AFTER_LETTER = _words(
-    "is isn't was wasn't are aren't were has hasn't does doesn't seems looks appears sounds fits works makes matches "
-    "remains gives says means describes contains holds wins follows satisfies shows represents refers stands states "
-    "because since as for so and or nor but not rather instead over than while whereas although though if unless "
-    "until by from with without in on at of to into per via like it that this these those which who whose where "
-    "when the given due thanks based according considering seeing judging being it's that's he she they we there "
-    "here my your our their its then, among between after before against despite except including such"
+    "is isn't wasn't are aren't has hasn't does doesn't seems looks appears sounds fits makes matches remains gives "
+    "says describes contains holds wins follows satisfies shows represents refers stands states because since as for "
+    "so and or nor but not over than while whereas although though if unless until by from with without in on at of to "
+    "into per via it that this these those which who whose where when the thanks based according considering seeing "
+    "judging it's that's he she they we i there my your our their its among between after before against despite "
+    "except including"
+)
+AFTER_LETTER_WITH = {  # the same, where another word comes next
+    "rather": _words("than"),
+    "instead": _words("of"),
+    "given": _words("that the this these its what how"),
+    "due": _words("to"),
+    "then": _words("because since as"),
+    "works": _words("because since as best better here for well , ."),
+}
+JUDGED = re.compile(  # what neither article nor pronoun is followed by, though either may be by the first word
+    r"(?:(?:must|should|would|will|could|might|may|can|can't|cannot|couldn't|has to|ought to)(?: not)? (?:only )?be|was|were"
+    r"|wasn't)(?: \w+ly)?(?: the| a| my| our)?(?: only| final| most)? "
+    r"(?:right|correct|true|best|answer|wrong|incorrect|false|solution|it|one|option|choice|ruled|eliminated|excluded"
+    r"|impossible|accurate|likely|[.,;!\n])"
 )
 # What may follow it as well once a sentence has announced it, as in "the answer is A clearly".
 AFTER_ANNOUNCED = AFTER_LETTER | _words(
-    "can can't cannot must should would could will may might only also then now again indeed alone therefore thus "
+    "rather instead given due works was can can't cannot must should would could will may might only also then now again indeed alone therefore thus "
     "hence best here too instead either however obviously clearly certainly definitely surely please correct right"
 )
 ANNOUNCE = _words(  # nouns that a choice is said of: "the answer is", "my pick:"
@@ -45,9 +61,10 @@ NEGATE = _words(
     "not never neither nor cannot can't isn't aren't wasn't don't doesn't won't wouldn't shouldn't couldn't didn't "
     "mustn't unlike except excluding exclude excludes excluded eliminate eliminates eliminated eliminating reject "
     "rejecting rejected rejects discard discarding discarded dismiss dismissing dismissed than over against without "
-    "wrong incorrect false doubt versus vs ain't instead"
+    "wrong incorrect false doubt versus vs ain't instead none"
 )
 NEGATE_ON = FILL | ANNOUNCE | DECIDE | SUPPOSE | _words("of out any ones options choices answers and, other")
+RULE = _words("rule rules ruled ruling cross crossing crossed")  # with "out"
 STRONG_NEGATE_BREAK = _words("only just merely sure but doubt")  # "not only A", "nothing but A"
 ASIDE = _words(  # begin a clause that says something of options without choosing one
     "if suppose supposing assuming assume unless whether although though while despite whereas even because since "
