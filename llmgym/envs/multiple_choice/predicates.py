@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
+from llmgym.envs.multiple_choice.words import GONE
+
 _VERBS = frozenset(
     "is are was were be been being seems seem looks look appears appear sounds must should would will has have to fits "
     "fit works matches makes suits remains isn't aren't wasn't can cannot can't couldn't could might may shouldn't "
@@ -20,7 +22,6 @@ _WRONG = frozenset(
     "wrong incorrect false out impossible invalid eliminated excluded untrue ruled discarded dismissed rejected "
     "unlikely nonsense mistaken off inaccurate inappropriate".split()
 )
-_GONE = frozenset("ruled eliminated excluded rejected discarded dismissed".split())  # "with A ruled out"
 _CHOICE = frozenset("choice option pick selection".split())
 _MAYBE = frozenset("could might may can perhaps maybe possibly".split())
 
@@ -50,7 +51,7 @@ def said_after(words: Sequence[str]) -> Said:
     """
     if list(words[:2]) in (["it", "is"], ["it", "shall"], ["it", "must"], ["it", "has"]) and "not" not in words[2:3]:
         return Said.CHOSEN
-    if words[:1] and words[0] in _GONE:
+    if words[:1] and words[0] in GONE:
         return Said.WRONG
     verb = negated = maybe = mark = False
     for place, word in enumerate(words):

@@ -17,6 +17,7 @@ _LATEX = re.compile(
     r"\\(?:text|math|bold)[a-z]*\s?(?=\{)|\\(?:mbox|bm|emph|boxed|fbox)\s?(?=\{)|\\[()\[\],;:! ]|</?[a-z_]{1,20}>|[{}$]"
 )
 _MARKDOWN = re.compile(r"^[ \t]*(?:>[ \t]?)+|[*`~#\"“”]+|(?<!\w)[_']+|[_']+(?!\w)", re.MULTILINE)
+_MOST_JOINED = 30  # options in one list; a longer one is read in pieces
 
 
 @dataclass(slots=True)
@@ -102,6 +103,7 @@ def _tokens(text: str, options: tuple[tuple[str, str], ...]) -> list[Token]:
     pattern, texts = _pattern(options)
     letters = {letter for letter, _ in options}
     tokens: list[Token] = []
+    opened = False
     found = list(pattern.finditer(text))
     for index, match in enumerate(found):
         kind = match.lastgroup
@@ -116,9 +118,13 @@ def _tokens(text: str, options: tuple[tuple[str, str], ...]) -> list[Token]:
             if letter and not (match["close"] or _is_label(tokens, found[index + 1 : index + 8], letters)):
                 letter = ""
             tokens.append(Token(match["bare"].lower(), letter, label=True))
+            if match["close"] and opened:  # the mark belongs to "(not A)", not to "A)"
+                tokens.append(Token(")"))
+                opened = False
         elif kind == "word":
             tokens.append(Token(match[0].lower()))
         else:
+            opened = match[0] == "(" or (opened and match[0] not in (")", "\n"))
             tokens.append(Token("\n" if match[0].isspace() else match[0]))
     return tokens
 
@@ -140,6 +146,8 @@ def _is_label(before: list[Token], after: list[re.Match[str]], letters: set[str]
         return after[1]["bare"] in letters  # else "I/O"
     if after[0]["word"] is None:
         return after[0]["bare"] is None or after[0]["bare"] in letters
+    if word in W.JOIN and len(before) > 1 and before[-2].letter and words[0] in W.GONE:
+        return True
     if words[0] in W.AFTER_LETTER_WITH:
         return len(words) > 1 and words[1] in W.AFTER_LETTER_WITH[words[0]]
     if W.JUDGED.match(" ".join(words)):
@@ -187,6 +195,7 @@ class _Clause:
         self.pronoun = announced
         self.speaker = True  # whether only words of the speaker came before
         self.negated = self.hedged = self.aside = self.bracket = self.other = False
+        self.supposed = self.denies = False  # whether there was any "if", and any "not"
         self.lasting = False  # whether the aside goes on to the end
 
     def read(self) -> None:
@@ -208,7 +217,7 @@ class _Clause:
         letters, end, commas_from = [self.tokens[index].letter], index + 1, None
         at = end
         joined = False
-        while at < len(self.tokens):
+        while at < len(self.tokens) and len(letters) < _MOST_JOINED:
             token = self.tokens[at]
             if token.letter:
                 own = token.letter == letters[-1]
@@ -232,12 +241,14 @@ class _Clause:
             ):  # fmt: skip
                 break
             at += 1
-        if commas_from is not None and end < len(self.tokens) and self.tokens[end].text != ")":
+        if commas_from is not None and len(letters) < _MOST_JOINED and end < len(self.tokens) and self.tokens[end].text != ")":  # "not A, B is"
             count, end = commas_from
             letters = letters[:count]
         return letters, end
 
     def _word(self, word: str, index: int) -> None:
+        self.supposed = self.supposed or word in ("if", "unless", "whether")
+        self.denies = self.denies or _denies(word)
         if word in W.OTHERS:
             self.other = True
         elif word in W.ASIDE and not (word == "even" and self.lead):
@@ -246,7 +257,7 @@ class _Clause:
         if word in W.THEREFORE:
             self.negated = False
             self.lead, self.therefore, self.speaker = 2, True, True
-            self.aside = self.aside and not self.lasting
+            self.aside, self.lasting = self.bracket, False
             return
         self._negation(word, index)
         if word in W.SPEAKER:
@@ -266,7 +277,7 @@ class _Clause:
         elif word == "out" and index and self.tokens[index - 1].text in W.RULE:
             self.negated = True
         elif word == "but" and index and self.tokens[index - 1].text == "anything":
-            self.negated = not any(_denies(token.text) for token in self.tokens[:index])
+            self.negated = not self.denies
         elif self.negated and (word in W.STRONG_NEGATE_BREAK or word not in W.NEGATE_ON):
             self.negated = word == "other"
 
@@ -309,7 +320,7 @@ class _Clause:
         self.lead = 0
         chosen = letters[0] if len(set(letters)) == 1 else ""
         if self.negated or after is Said.WRONG:
-            if not (self.negated and after is Said.WRONG) and not self.aside_hypothetical():
+            if not (self.negated and after is Said.WRONG) and not self.supposed:
                 self._deny(letters)
         elif self.aside or self.other:
             pass
@@ -322,10 +333,6 @@ class _Clause:
         elif after is not Said.NOT_SO:
             verdict.mentioned.update(letters)
         self.negated = self.negated and end < len(self.tokens) and self.tokens[end].text in W.JOIN
-
-    def aside_hypothetical(self) -> bool:
-        """Whether the sentence only supposes something."""
-        return self.aside and any(token.text in ("if", "unless", "whether") for token in self.tokens)
 
     def _deny(self, letters: list[str]) -> None:
         self.verdict.denied.update(letters)

@@ -71,6 +71,7 @@ ASIDE = _words(  # begin a clause that says something of options without choosin
     "considering were initially first thought compared"
 )
 JOIN = _words("or and nor & / as")
+GONE = _words("ruled eliminated excluded rejected discarded dismissed out")  # "with A and B ruled out"
 GRAMMAR = (
     AFTER_ANNOUNCED | ANNOUNCE | DECIDE | SUPPOSE | SPEAKER | OTHERS | THEREFORE | FILL | BE | HEDGE | NEGATE
     | ASIDE | JOIN | _words("yes no true false wrong right none all both neither nothing wait sorry")
