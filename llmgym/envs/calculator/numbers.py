@@ -23,7 +23,7 @@ def _unsigned(name: str) -> str:
 
 
 def _power(name: str) -> str:
-    return rf"[ ]?(?:\^|\*\*)[ ]?[{{(]?[ ]?(?P<{name}>[{_MINUS}+]?[0-9]{{1,4}})[ ]?[}})]?(?![0-9.])"
+    return rf"[ ]?(?:\^|\*\*)[ ]?[{{(]?[ ]?(?P<{name}>[{_MINUS}+]?[0-9]{{1,9}})[ ]?[}})]?(?![0-9]|\.[0-9])"
 
 
 _NUMBER = re.compile(

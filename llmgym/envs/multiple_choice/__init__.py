@@ -159,12 +159,11 @@ class MultipleChoice(ToolEnv):
 
     def _way(self, task: Task) -> tuple[str, re.Pattern[str] | None]:
         """Grading and pattern of a task: those of its row, else those of the environment."""
-        pattern = task.metadata.get("pattern")
-        if pattern is not None:
-            return self.grading, re.compile(pattern)
-        if "grading" in task.metadata:
-            return task.metadata["grading"], None
-        return self.grading, self.pattern
+        read_by = task.metadata.get("read_by")
+        if read_by is None:
+            return self.grading, self.pattern
+        pattern = read_by.get("pattern")
+        return read_by.get("grading", self.grading), None if pattern is None else re.compile(pattern)
 
 
 def _matching(task: Task, pattern: re.Pattern[str]) -> str:

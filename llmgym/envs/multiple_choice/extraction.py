@@ -61,7 +61,13 @@ def extract_pattern(text: str, options: Options, pattern: re.Pattern[str]) -> st
     """Read the choice out of the last match of a pattern: its first group, or all of it where it has none."""
     text = re.sub(r"\s{16,}", lambda blank: "\n" if "\n" in blank[0] else " ", without_thoughts(text))
     found = deque(pattern.finditer(text), maxlen=1)
-    return choice(found[0][1 if pattern.groups else 0] or "", options) if found else None
+    if not found:
+        return None
+    group = 1 if pattern.groups else 0
+    said, end = found[0][group] or "", found[0].end(group)
+    if len(said) == 1 and said.isalpha() and text[end : end + 1].isalnum():
+        return None  # the beginning of a word, in a pattern such as "Answer: ([A-Z])"
+    return choice(said, options)
 
 
 def choice(text: str, options: Options) -> str | None:
@@ -133,7 +139,7 @@ def _statements(text: str, options: Options) -> list[tuple[int, int, str | None]
         rest = match["said"] or ""
         if back := _TAKEN_BACK.search(rest):
             rest, end = rest[: back.start()], match.start("said") + back.start()
-        if prose.clean(rest).strip(" \t\r:>-"):
+        if rest.strip(" \t\r*_~#"):
             said = stated(rest, options)
         elif following := re.compile(r"\s{0,200}([^\n]*)").match(text, end):
             said = choice(following[1].lstrip("-> "), options)

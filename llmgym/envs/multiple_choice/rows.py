@@ -31,8 +31,8 @@ def question_text(question: str, options: Mapping[str, str]) -> str:
 def read_row(row: dict[str, Any]) -> Task:
     """Make the task of a row with a question, options and an answer; see `MultipleChoice` for the shapes.
 
-    A row of NeMo Gym brings its whole prompt and how its reply is read: the task's metadata then has `grading`, and
-    `pattern` where it has an expression of its own. Null fields, which Arrow writes, are as if they were not there.
+    A row of NeMo Gym brings its whole prompt and how its reply is read: the task's metadata then has `read_by`,
+    with a `grading`, and a `pattern` where the row has an expression of its own. Null fields, which Arrow writes, are as if they were not there.
 
     Raises:
         KeyError, ValueError, TypeError: The row is malformed.
@@ -50,10 +50,11 @@ def read_row(row: dict[str, Any]) -> Task:
         raise TypeError(f"metadata is an object, this is {metadata!r}")
     if request is not None:
         prompt = _read_request(request, letters)
-        columns |= {"grading": "boxed", **_read_grading(columns)}
+        columns["read_by"] = {"grading": "boxed", **_read_grading(columns)}
     elif isinstance(question, str) and question.strip():
         prompt = question_text(question, options)
-        columns |= _read_grading(columns)
+        if read_by := _read_grading(columns):
+            columns["read_by"] = read_by
     else:
         raise ValueError(f"the question must be text, this is {question!r}")
     return Task(
