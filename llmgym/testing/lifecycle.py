@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from llmgym.concurrency import drive_in_background
+from llmgym.concurrency import drive_in_background, may_suspend
 from llmgym.env import ToolEnv
 from llmgym.errors import LLMGymError
 from llmgym.rollout.driver import Driver
@@ -54,14 +54,14 @@ class Watch:
             watch.teardowns += 1
             return watch.note("teardown", lambda: own.teardown(env))
 
-        members: dict[str, Any] = {"setup": setup, "teardown": teardown, "__module__": own.__module__}
+        members: dict[str, Any] = {"setup": _like(own.setup, setup), "teardown": _like(own.teardown, teardown)}
         if own.aclose is not ToolEnv.aclose:
 
             def aclose(env: Any) -> Any:
                 watch.closings += 1
                 return watch.note("aclose", lambda: own.aclose.__wrapped__(env))
 
-            members["aclose"] = aclose
+            members["aclose"] = _like(own.aclose.__wrapped__, aclose)
         # A class of the same layout: what the author's methods call by `self` is counted too.
         object.__setattr__(core, "__class__", type(own.__name__, (own,), members))
 
@@ -83,6 +83,18 @@ class Watch:
 
     def _add(self, hook: str, error: Exception) -> None:
         self.errors.append(f"{hook} raised {type(error).__name__}: {error}")
+
+
+def _like(author: Callable[..., Any], watched: Callable[..., Any]) -> Callable[..., Any]:
+    """A hook that says as much as the author's whether it needs an event loop."""
+    if not may_suspend(author):
+        return watched
+
+    async def awaited(*args: Any, **kwargs: Any) -> Any:
+        work = watched(*args, **kwargs)
+        return await work if inspect.isawaitable(work) else work
+
+    return awaited
 
 
 class Broken(Exception):
@@ -112,7 +124,7 @@ def lifecycle(subject: Subject) -> None:
         core = instances.sample.unwrapped
         assert isinstance(core, ToolEnv)
         watch = Watch(core)
-        for how, episode in _EPISODES.items() if fails is None else [(f"failed {fails} its setup", _ended)]:
+        for how, episode in _EPISODES.items() if fails is None else [(f"failed {fails} its setup ran", _ended)]:
             watch.fails, before = fails, watch.teardowns
             drive_in_background(episode(instances, core, task))
             _expect_calm(watch, f"in an episode that {how}")
@@ -126,8 +138,11 @@ def lifecycle(subject: Subject) -> None:
             raise Fault("aclose ran before the instance was closed; free what an episode opened in teardown")
         before = watch.teardowns
         for _ in range(2):
-            with contextlib.suppress(Exception):  # noted
+            try:
                 core.close()
+            except Exception:
+                if not watch.errors:
+                    raise
         _expect_calm(watch, "when the instance was closed twice" if fails is None else f"after setup failed {fails}")
         if frees and watch.closings != 1 or watch.teardowns != before:
             raise Fault(
@@ -168,7 +183,7 @@ async def _reset(instances: Instances, core: ToolEnv, task: Task) -> None:
 _EPISODES = {
     "ended": _ended,
     "was abandoned": _abandoned,
-    "a limit cut off": _cut,
+    "was cut off by a limit": _cut,
     "was reset in the middle": _reset,
 }
 
