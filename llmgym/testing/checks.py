@@ -176,7 +176,7 @@ def pickling(subject: Subject) -> None:
     try:
         copy = pickle.loads(pickle.dumps(core))
     except Exception as error:
-        _explain(core, error)
+        raise _stuck(core, error) from error
     subject.expect_repeatable()
     if not same(core.transcript, copy.transcript):
         raise Fault("the copy of a running episode has another transcript")
@@ -184,13 +184,8 @@ def pickling(subject: Subject) -> None:
     expect_same(subject, _record_on(core), _record_on(copy), what_to_do, subject.box())
 
 
-def _explain(core: ToolEnv, error: Exception) -> None:
-    """Say what cannot be pickled, and who needs it to be.
-
-    Raises:
-        Fault: The environment's verifier runs in a process, which is sent the environment.
-        Skip: Nothing of llmgym pickles this environment.
-    """
+def _stuck(core: ToolEnv, error: Exception) -> Fault | Skip:
+    """What cannot be pickled, and who needs it to be; nothing of llmgym does where no process verifies."""
     stuck = {name: value for name, value in vars(core).items() if not name.startswith("_ToolEnv__") and _sticks(value)}
     culprits = [f"self.{name} ({type(value).__name__})" for name, value in stuck.items()]
     said = f"{', '.join(culprits) or 'it'} cannot be pickled: {type(error).__name__}: {error}"
@@ -198,8 +193,8 @@ def _explain(core: ToolEnv, error: Exception) -> None:
     if "tasks" in stuck:
         way = "give TaskSet.generated a function of a module, not a lambda or one inside of another"
     if core.verify_in == "process":
-        raise Fault(f"{said}; verify_in = 'process' sends the environment to another process with each verdict: {way}")
-    raise Skip(f"{said}; only verify_in = 'process' and checkpoints of your own need it: for these, {way}")
+        return Fault(f"{said}; verify_in = 'process' sends the environment to another process with each verdict: {way}")
+    return Skip(f"{said}; only verify_in = 'process' and checkpoints of your own need it: for these, {way}")
 
 
 def _sticks(value: Any) -> bool:

@@ -144,7 +144,7 @@ def lifecycle(subject: Subject) -> None:
                 if not watch.errors:
                     raise
         _expect_calm(watch, "when the instance was closed twice" if fails is None else f"after setup failed {fails}")
-        if frees and watch.closings != 1 or watch.teardowns != before:
+        if (frees and watch.closings != 1) or watch.teardowns != before:
             raise Fault(
                 f"closing an instance twice ran aclose {watch.closings} times and teardown "
                 f"{watch.teardowns - before} times, not 1 and 0; ToolEnv calls both: do not call them from elsewhere"

@@ -33,12 +33,12 @@ def tasks(subject: Subject) -> None:
 
 def variety(subject: Subject) -> None:
     """Slots go through a split each in an order of its own, whatever its size."""
-    few = [said for split in subject.tasks.splits if (said := _expect_varied(subject, subject.tasks, split))]
+    few = [said for split in subject.tasks.splits if (said := expect_varied(subject, subject.tasks, split))]
     if len(few) == len(subject.tasks.splits):
         raise Skip(f"{', '.join(few)}: episodes repeat them, and what they earn is not independent")
 
 
-def _expect_varied(subject: Subject, found: TaskSet, split: str) -> str | None:
+def expect_varied(subject: Subject, found: TaskSet, split: str) -> str | None:
     """What is to be said of a split that is small, which is no fault.
 
     Slots that repeat one another meet few different pairs of tasks, one after the other, for the tasks that they meet.
@@ -54,7 +54,7 @@ def _expect_varied(subject: Subject, found: TaskSet, split: str) -> str | None:
         pairs.update(pairwise(slot))
         drawn += len(slot)
     ways = drawn - drawn // _SLOTS
-    if 1 < len(contents) and len(pairs) < min(1.5 * len(contents), 0.9 * ways):
+    if len(contents) > 1 and len(pairs) < min(1.5 * len(contents), 0.9 * ways):
         raise Fault(
             f"slots of split {split!r} repeat one another: in {drawn} episodes they meet {len(contents)} tasks, always "
             "in the same order; draw by a hash of seed and episode, as TaskSet.generated does"
