@@ -41,7 +41,8 @@ def gymnasium_rules(subject: Subject) -> None:
 def names(subject: Subject) -> None:
     """A class is looked at when it is defined; here what was put into it, or into an instance, later."""
     core = subject.make_core()
-    within(record(core, subject.seed), subject.box())
+    for _ in _episode(record(core, subject.seed), subject.box(1 / 4)):
+        pass
     try:
         contract.check_class(type(core), ToolEnv)
     except AuthorError as error:
@@ -221,7 +222,7 @@ def spec(subject: Subject) -> None:
     if env.spec is None:
         raise Fault("the environment has no spec; register it and make it by its id")
     try:
-        again = gymnasium.make(EnvSpec.from_json(env.spec.to_json()))
+        again = subject.keep(gymnasium.make(EnvSpec.from_json(env.spec.to_json())))
     except Exception as error:
         what_to_do = "register strings and JSON values, paths rather than rows"
         raise Fault(f"{type(error).__name__}: {error}; {what_to_do}") from error

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
+
+import gymnasium
 
 from llmgym.env import ToolEnv
 from llmgym.errors import ConformanceError
@@ -81,11 +84,15 @@ def run_checks(
     Raises:
         ConformanceError: The environment cannot be made, or is no `ToolEnv`.
     """
-    subject = Subject(env_id, tasks, seed, seconds, kwargs)
     try:
-        core = subject.make().unwrapped
+        core = gymnasium.make(env_id, **kwargs).unwrapped
     except Exception as error:  # whatever its constructor raises
         raise ConformanceError(f"{env_id} cannot be made: {type(error).__name__}: {error}") from error
     if not isinstance(core, ToolEnv):
         raise ConformanceError(f"{env_id} is a {type(core).__name__}; the checks are for subclasses of llmgym.ToolEnv")
-    yield from map(subject.run, CHECKS)
+    subject = Subject(env_id, core, tasks, seed, seconds, kwargs)
+    try:
+        yield from map(subject.run, CHECKS)
+    finally:
+        with contextlib.suppress(Exception):  # `lifecycle` says what closing does
+            core.close()

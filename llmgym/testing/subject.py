@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import gymnasium
@@ -42,14 +41,16 @@ class Subject:
 
     Attributes:
         env_id: Its id.
+        core: An instance to look at, in which no episode runs.
         count: How many tasks of each split are played.
         seed: Seed of tasks and sampled actions.
         seconds: Time of one check, after which it does less than it would.
         kwargs: Arguments of the environment.
-        solved: What the oracle earned by task id, and its last message; None where it was not asked, or failed.
+        solved: What the oracle earned; None until it was asked, and where it failed.
     """
 
     env_id: str
+    core: ToolEnv
     count: int
     seed: int
     seconds: float
@@ -61,7 +62,10 @@ class Subject:
 
     def make(self, **more: Any) -> Env:
         """An instance as `gymnasium.make` gives it, closed after the check."""
-        env = gymnasium.make(self.env_id, **(self.kwargs | more))
+        return self.keep(gymnasium.make(self.env_id, **(self.kwargs | more)))
+
+    def keep(self, env: Env) -> Env:
+        """An instance that was made elsewhere, to be closed after the check."""
         self._made.append(env)
         return env
 
@@ -76,13 +80,6 @@ class Subject:
         instances = Instances(EnvConfig(self.env_id, self.kwargs))
         self._instances.append(instances)
         return instances
-
-    @cached_property
-    def core(self) -> ToolEnv:
-        """An instance to look at."""
-        core = gymnasium.make(self.env_id, **self.kwargs).unwrapped
-        assert isinstance(core, ToolEnv)
-        return core
 
     @property
     def tasks(self) -> TaskSet:
@@ -126,11 +123,12 @@ class Subject:
         except Exception as error:  # noqa: BLE001 -- whatever the environment raises is what the check found
             return CheckResult(check.name, "failed", f"{type(error).__name__}: {error}")
         finally:
-            self._close()
+            self.close()
         said = f"; cut at {self.seconds:g} s: {', '.join(self._cuts)}" if self._cuts else ""
         return CheckResult(check.name, "passed", check.promise + said)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close what was made."""
         for env in self._made:
             with contextlib.suppress(Exception):  # `lifecycle` finds what closing does
                 env.close()

@@ -20,6 +20,18 @@ from llmgym.rewards import Reward
 from llmgym.tasks import Task, TaskSet
 from llmgym.tools import tool
 from tests.environments import Adder, make_sum
+from tests.testing.freeing import (
+    AsyncTrusting,
+    BadEnd,
+    ClosesItself,
+    Eager,
+    Held,
+    Plain,
+    Ticking,
+    Tidy,
+    Trusting,
+    Waiting,
+)
 
 
 class WrongOracle(Adder):
@@ -314,105 +326,6 @@ class Copies(Adder):
         yield str(task.answer)
 
 
-class Held(Adder):
-    """Opens something in each episode, and something for all of them."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.opened: set[str] = set()
-
-    def setup(self, task: Task) -> None:
-        super().setup(task)
-        self.opened.add("episode")
-
-    def teardown(self) -> None:
-        self.opened.discard("episode")
-
-    async def aclose(self) -> None:
-        self.opened.clear()
-
-
-class Plain(Held):
-    """The same, freed by plain code only, with no event loop."""
-
-    def aclose(self) -> None:  # type: ignore[override]
-        self.opened.clear()
-
-
-class Eager(Held):
-    """Tears down itself."""
-
-    def verify(self, episode: Episode) -> Reward:
-        self.teardown()
-        return super().verify(episode)
-
-
-class Trusting(Held):
-    """Its teardown takes for granted that setup ran."""
-
-    def teardown(self) -> None:
-        self.opened.remove("episode")
-
-
-class AsyncTrusting(Held):
-    """The same, awaited."""
-
-    async def teardown(self) -> None:  # type: ignore[override]
-        self.opened.remove("episode")
-
-
-class ClosesItself(Held):
-    """Ends its instance with its first episode."""
-
-    async def teardown(self) -> None:  # type: ignore[override]
-        await self.aclose()
-
-
-class BadEnd(Held):
-    """Cannot be closed."""
-
-    async def aclose(self) -> None:
-        raise OSError("no such connection")
-
-
-class Ticking(Adder):
-    """Leaves a thread behind."""
-
-    def setup(self, task: Task) -> None:
-        super().setup(task)
-        threading.Thread(target=time.sleep, args=(30,), name="ticker", daemon=True).start()
-
-
-class Waiting(Adder):
-    """Leaves a task behind."""
-
-    async def setup(self, task: Task) -> None:  # type: ignore[override]
-        super().setup(task)
-        self.later = asyncio.get_running_loop().create_task(asyncio.sleep(30))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "later"}
-
-
-class Tidy(Adder):
-    """Ends its thread and its task."""
-
-    async def setup(self, task: Task) -> None:  # type: ignore[override]
-        super().setup(task)
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self.over.wait, name="tidy", daemon=True)
-        self.thread.start()
-        self.later = asyncio.get_running_loop().create_task(asyncio.sleep(30))
-
-    async def teardown(self) -> None:  # type: ignore[override]
-        if hasattr(self, "over"):
-            self.over.set()
-            self.later.cancel()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("over", "thread", "later")}
-
-
 class Rows(Adder):
     """Has as many tasks as there are rows in a file."""
 
@@ -482,7 +395,7 @@ SOUND = [Copies, Held, Plain, Tidy]
 for _cls in (*(cls for cls, _ in BROKEN), *SOUND, Locked, FewTasks, Rows, Slow):
     gymnasium.register(
         f"test/{_cls.__name__}-v0",
-        entry_point=f"{__name__}:{_cls.__name__}",
+        entry_point=f"{_cls.__module__}:{_cls.__name__}",
         max_episode_steps=6 if _cls is Unverified else None,
         kwargs={"max_turns": 6} | ({"thing": object} if _cls is HasObject else {}),
     )

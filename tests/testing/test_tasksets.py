@@ -11,6 +11,7 @@ from llmgym.tasks import Task, TaskSet
 from llmgym.testing.report import Fault
 from llmgym.testing.subject import Subject
 from llmgym.testing.tasksets import expect_varied
+from tests.environments import Adder
 
 
 class Drawn(TaskSet):
@@ -40,7 +41,7 @@ class Drawn(TaskSet):
 
 
 def subject(seconds: float) -> Subject:
-    return Subject("test/Adder-v0", 1, 0, seconds)
+    return Subject("test/Adder-v0", Adder(), 1, 0, seconds)
 
 
 @given(size=st.integers(1, 10_000), skew=st.sampled_from([0.0, 0.5, 1.0, 2.0]), seconds=st.sampled_from([0.0, 60.0]))
