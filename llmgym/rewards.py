@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,7 @@ class Reward:
     def __init__(self, *, metrics: Mapping[str, float] | None = None, **parts: Part | float | None) -> None:
         """Name the parts; a plain number is a part of weight 1."""
         self.parts: dict[str, Part] = {
-            name: part if isinstance(part, Part) else Part(None if part is None else float(part))
-            for name, part in parts.items()
+            name: part if isinstance(part, Part) else Part(_number(part)) for name, part in parts.items()
         }
         self.metrics = dict(metrics or {})
 
@@ -52,4 +52,10 @@ class Reward:
     @classmethod
     def of(cls, result: Reward | float | bool | None) -> Reward:
         """Read what a verifier returned; a plain number becomes the part `correct`."""
-        return result if isinstance(result, Reward) else cls(correct=None if result is None else float(result))
+        return result if isinstance(result, Reward) else cls(correct=result)
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str | bytes):
+        raise TypeError(f"a reward is a number, this is the text {value!r:.100}")
+    return None if value is None else float(value)

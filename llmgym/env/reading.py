@@ -48,18 +48,13 @@ def _verify_elsewhere(env: ToolEnv, episode: Episode) -> dict[str, Any]:
 def read_reward(result: Any) -> Reward:
     """What `verify` gave, with numbers that are numbers."""
     reward = Reward.of(result)
-    parts = {name: Part(_number(part.value), float(part.weight)) for name, part in reward.parts.items()}
+    parts = {
+        name: Part(None if part.value is None else float(part.value), float(part.weight))
+        for name, part in reward.parts.items()
+    }
     read = Reward(metrics={str(name): float(value) for name, value in reward.metrics.items()}, **parts)
     read.value  # noqa: B018 -- infinities of both signs have no sum, which is said here
     return read
-
-
-def _number(value: Any) -> float | None:
-    if value is None or isinstance(value, str):
-        if value is not None:
-            raise TypeError(f"a reward is a number, this is the text {value!r:.100}")
-        return None
-    return float(value)
 
 
 def read_reply(reply: Any) -> list[Message] | None:

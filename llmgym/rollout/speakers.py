@@ -250,7 +250,7 @@ class ChatSpeaker:
         request_id = f"{self._name}/{self._turn}"
         try:
             generation = await self._policy.chat(
-                copies(messages), self._tools, self._sampling, request_id=request_id, session_id=self._name
+                list(copies(messages)), self._tools, self._sampling, request_id=request_id, session_id=self._name
             )
         except ContextLengthExceeded as error:
             raise LimitReached("context_length") from error
