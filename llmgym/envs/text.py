@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_THOUGHT = re.compile(r"<(?P<end>/?)(?:think|thinking|thought|thoughts|reasoning)>|\[(?P<stop>/?)THINK\]", re.IGNORECASE)
+_THOUGHT = re.compile(
+    r"<(?P<end>/?)(?:think|thinking|thought|thoughts|reasoning)>|\[(?P<stop>/?)THINK\]", re.IGNORECASE
+)
 _BOX = re.compile(r"\\(?:boxed|fbox)[ ]?\{")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 

@@ -8,22 +8,123 @@ from collections.abc import Sequence
 from llmgym.envs.multiple_choice.words import GONE
 
 _VERBS = frozenset(
-    "is are was were be been being seems seem looks look appears appear sounds must should would will has have to fits "
-    "fit works matches makes suits remains isn't aren't wasn't can cannot can't couldn't could might may shouldn't "
-    "mustn't doesn't don't does do won't wouldn't".split()
+    [
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "being",
+        "seems",
+        "seem",
+        "looks",
+        "look",
+        "appears",
+        "appear",
+        "sounds",
+        "must",
+        "should",
+        "would",
+        "will",
+        "has",
+        "have",
+        "to",
+        "fits",
+        "fit",
+        "works",
+        "matches",
+        "makes",
+        "suits",
+        "remains",
+        "isn't",
+        "aren't",
+        "wasn't",
+        "can",
+        "cannot",
+        "can't",
+        "couldn't",
+        "could",
+        "might",
+        "may",
+        "shouldn't",
+        "mustn't",
+        "doesn't",
+        "don't",
+        "does",
+        "do",
+        "won't",
+        "wouldn't",
+    ]
 )
-_NOT = frozenset("not never cannot neither".split())
+_NOT = frozenset(["not", "never", "cannot", "neither"])
 _PASS = frozenset(
-    "the a an my our most only simply just so also both all indeed therefore thus hence very quite more being single "
-    "final too then still which that one then there as here by process".split()
+    [
+        "the",
+        "a",
+        "an",
+        "my",
+        "our",
+        "most",
+        "only",
+        "simply",
+        "just",
+        "so",
+        "also",
+        "both",
+        "all",
+        "indeed",
+        "therefore",
+        "thus",
+        "hence",
+        "very",
+        "quite",
+        "more",
+        "being",
+        "single",
+        "final",
+        "too",
+        "then",
+        "still",
+        "which",
+        "that",
+        "one",
+        "then",
+        "there",
+        "as",
+        "here",
+        "by",
+        "process",
+    ]
 )
-_RIGHT = frozenset("right correct true best answer solution accurate appropriate winner it valid".split())
+_RIGHT = frozenset(
+    ["right", "correct", "true", "best", "answer", "solution", "accurate", "appropriate", "winner", "it", "valid"]
+)
 _WRONG = frozenset(
-    "wrong incorrect false out impossible invalid eliminated excluded untrue ruled discarded dismissed rejected "
-    "unlikely nonsense mistaken off inaccurate inappropriate".split()
+    [
+        "wrong",
+        "incorrect",
+        "false",
+        "out",
+        "impossible",
+        "invalid",
+        "eliminated",
+        "excluded",
+        "untrue",
+        "ruled",
+        "discarded",
+        "dismissed",
+        "rejected",
+        "unlikely",
+        "nonsense",
+        "mistaken",
+        "off",
+        "inaccurate",
+        "inappropriate",
+    ]
 )
-_CHOICE = frozenset("choice option pick selection".split())
-_MAYBE = frozenset("could might may can perhaps maybe possibly".split())
+_CHOICE = frozenset(["choice", "option", "pick", "selection"])
+_MAYBE = frozenset(["could", "might", "may", "can", "perhaps", "maybe", "possibly"])
 
 
 class Said(enum.Enum):

@@ -241,7 +241,12 @@ class _Clause:
             ):  # fmt: skip
                 break
             at += 1
-        if commas_from is not None and len(letters) < _MOST_JOINED and end < len(self.tokens) and self.tokens[end].text != ")":  # "not A, B is"
+        if (
+            commas_from is not None
+            and len(letters) < _MOST_JOINED
+            and end < len(self.tokens)
+            and self.tokens[end].text != ")"
+        ):  # "not A, B is"
             count, end = commas_from
             letters = letters[:count]
         return letters, end
@@ -253,7 +258,9 @@ class _Clause:
             self.other = True
         elif word in W.ASIDE and not (word == "even" and self.lead):
             self.aside = True
-            self.lasting = self.lasting or (index > 0 and word in ("because", "since", "although", "though", "while", "whereas", "even"))
+            self.lasting = self.lasting or (
+                index > 0 and word in ("because", "since", "although", "though", "while", "whereas", "even")
+            )
         if word in W.THEREFORE:
             self.negated = False
             self.lead, self.therefore, self.speaker = 2, True, True
