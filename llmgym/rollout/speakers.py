@@ -70,20 +70,31 @@ class LimitReached(Exception):
 
 
 class Stop:
-    """Ends an episode from outside: a reply that is being sampled is aborted, and no other is asked for."""
+    """Ends an episode from outside, or the reply that is being sampled at its deadline; no other is asked for then.
+
+    One timer serves all replies of an episode: most end long before it does, and to arm one for each costs more than all
+    else that is done here.
+    """
 
     def __init__(self, *, verify: bool = True) -> None:
         """Nothing is asked for yet; `verify` says whether what is there then is scored."""
         self.requested, self.verify = False, verify
-        self._waiting: asyncio.Timeout | None = None
+        self._task: asyncio.Task[Any] | None = None  # that waits for a reply
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._ended = False
 
     def request(self) -> None:
         """End the episode; a step that the environment is taking is waited for."""
-        if self.requested:
-            return
-        self.requested = True
-        if self._waiting is not None and not self._waiting.expired():
-            self._waiting.reschedule(asyncio.get_running_loop().time())
+        if not self.requested:
+            self.requested = True
+            self._end_reply()
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def bounded(self, reply: Callable[[], Awaitable[Reply]], seconds: float) -> Reply:
         """Wait for a reply; any way that the policy fails is a `PolicyError`.
@@ -94,20 +105,47 @@ class Stop:
         """
         if self.requested:
             raise LimitReached("straggler")
-        deadline = self._waiting = asyncio.timeout(seconds)
+        task = asyncio.current_task()
+        assert task is not None
+        cancelled_before = task.cancelling()
+        self._arm(seconds)
+        self._task, self._ended = task, False
         try:
-            async with deadline:
-                return await reply()
+            return await reply()
+        except asyncio.CancelledError:
+            if not self._ended or task.uncancel() > cancelled_before:
+                raise
+            if self.requested:
+                raise LimitReached("straggler") from None
+            raise PolicyTimeout(f"no reply within {seconds} s") from None
         except (LimitReached, PolicyError, CodecError):
             raise
         except (Exception, SystemExit) as error:
-            if isinstance(error, TimeoutError) and deadline.expired():
-                if self.requested:
-                    raise LimitReached("straggler") from None
-                raise PolicyTimeout(f"no reply within {seconds} s") from None
             raise PolicyError(f"{type(error).__name__}: {error}") from error
         finally:
-            self._waiting = None
+            self._task = None
+
+    def _arm(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._due = loop.time() + seconds
+        if self._timer is None or self._timer.when() > self._due:
+            self.close()
+            self._timer = loop.call_at(self._due, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._task is None:  # the next reply sets it anew
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._due:
+            self._timer = loop.call_at(self._due, self._ring)
+        else:
+            self._end_reply()
+
+    def _end_reply(self) -> None:
+        if self._task is not None and not self._ended:
+            self._ended = True
+            self._task.cancel()
 
 
 class TokenSpeaker:
