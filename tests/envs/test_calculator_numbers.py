@@ -23,7 +23,9 @@ def notations(value: Fraction) -> list[str]:
     forms = [format_number(value)]
     if value.denominator == 1:
         number = value.numerator
-        forms += [f"{number:,}".replace(",", mark) for mark in (",", " ", "\u2009", "\u00a0", "\u202f", "'", "{,}", "\\,")]
+        forms += [
+            f"{number:,}".replace(",", mark) for mark in (",", " ", "\u2009", "\u00a0", "\u202f", "'", "{,}", "\\,")
+        ]
         forms += [f"${number:,}", f"€{number}", f"{number}.0", f"{number:_}", f"+{number}"]
         tens = len(str(number)) - len(str(number).rstrip("0")) if number else 0
         lead = number // 10**tens
@@ -32,7 +34,12 @@ def notations(value: Fraction) -> list[str]:
             forms += [f"10^{tens}", f"10^{{{tens}}}", f"10**{tens}"]
     else:
         top, bottom = value.numerator, value.denominator
-        forms += [f"{top}/{bottom}", f"{top} / {bottom}", f"\\frac{{{top}}}{{{bottom}}}", f"\\dfrac{{{top}}}{{{bottom}}}"]
+        forms += [
+            f"{top}/{bottom}",
+            f"{top} / {bottom}",
+            f"\\frac{{{top}}}{{{bottom}}}",
+            f"\\dfrac{{{top}}}{{{bottom}}}",
+        ]
         forms += [f"\\frac{{-{top}}}{{-{bottom}}}", f"{top}⁄{bottom}"]
         if value > 1:
             whole, rest = divmod(top, bottom)

@@ -92,7 +92,9 @@ def test_forms_and_what_takes_them_back(text: str, boxed: str | None, answer: st
     assert found == {"boxed": boxed, "answer": answer, "lenient": lenient}
 
 
-@pytest.mark.parametrize("text", ["Answer:", "Answer: ", "**Answer:**", "Answer: **", "__Answer:__", "\\boxed{}", "", "*"])
+@pytest.mark.parametrize(
+    "text", ["Answer:", "Answer: ", "**Answer:**", "Answer: **", "__Answer:__", "\\boxed{}", "", "*"]
+)
 @pytest.mark.parametrize("grading", GRADINGS)
 def test_nothing_said_selects_no_option_made_of_punctuation(text: str, grading: str) -> None:
     assert extract(text, {"A": "*", "B": "()", "C": "**", "D": "_"}, grading) is None

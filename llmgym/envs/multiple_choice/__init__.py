@@ -171,7 +171,15 @@ def _matching(task: Task, pattern: re.Pattern[str]) -> str:
     options = task.metadata["options"]
     before, _, after = re.sub(r"\(\?[!=<][^()]*\)", "", pattern.pattern).partition("(")
     own = [_spoken(before), _spoken(after.partition(")")[2])]
-    usual = ("{}", "Answer: {}", "Final answer: {}", "The answer is {}.", "\\boxed{{{}}}", "<answer>{}</answer>", "({})")
+    usual = (
+        "{}",
+        "Answer: {}",
+        "Final answer: {}",
+        "The answer is {}.",
+        "\\boxed{{{}}}",
+        "<answer>{}</answer>",
+        "({})",
+    )
     for reply in (task.answer.join(own), *(form.format(task.answer) for form in usual)):
         if extract_pattern(reply, options, pattern) == task.answer:
             return reply

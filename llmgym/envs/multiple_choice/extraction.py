@@ -40,6 +40,8 @@ _LABEL_AND_TEXT = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _JOINED = re.compile(r"[\s$,*]{0,9}(?:\b(?:or|and)\b|[,/&])[\s$*]{0,9}")  # between two boxes that are one answer
+_LETTERED = re.compile(r"(?i:(?:option|choice|answer)\s*:?\s*)?[(\[]?\s?[A-Z](?![\w'])", re.ASCII)
+_DENIED = re.compile(r"(?:\bnot|n't|\bnever|\brather than|\binstead of|\bunlike)[\s$*(\\]{0,6}$", re.IGNORECASE)
 _CODE = re.compile(r"`([^`]+)`")
 
 
@@ -90,7 +92,7 @@ def choice(text: str, options: Options) -> str | None:
 
 
 def stated(text: str, options: Options) -> str | None:
-    """Read what follows "Answer:", or stands in a box: a letter; "" where it is no one option, None where it is none."""
+    """Read what follows "Answer:", or stands in a box: a letter; "" where that is unclear, None where it names none."""
     if letter := choice(text, options):
         return letter
     if (match := _LABEL_AND_TEXT.fullmatch(prose.clean(text).strip())) and _named(match[2], options):
@@ -110,8 +112,13 @@ def _boxed_or_text(text: str, options: Options) -> str | None:
     return _last_box(text, options, stated)
 
 
+def _boxes(text: str) -> list[tuple[int, int, str]]:
+    """The boxes of a text that are not denied, as in "not \\boxed{A}"."""
+    return [box for box in boxes(text) if not _DENIED.search(text[max(0, box[0] - 30) : box[0]])]
+
+
 def _last_box(text: str, options: Options, read: Callable[[str, Options], str | None]) -> str | None:
-    found = deque(boxes(text), maxlen=2)
+    found = _boxes(text)[-2:]
     if not found or _TAKEN_BACK.search(text, found[-1][1]):
         return None
     if len(found) > 1 and _JOINED.fullmatch(text, found[0][1], found[1][0]):
@@ -121,9 +128,8 @@ def _last_box(text: str, options: Options, read: Callable[[str, Options], str | 
 
 def _lettered(content: str, options: Options) -> str | None:
     plain = prose.clean(content).strip()
-    if not re.match(r"(?:(?:option|choice|answer)\s*:?\s*)?[(\[]?\s?[A-Z](?![\w'])", plain, re.ASCII):
-        if not re.match(r"(?i:option|choice|answer)\s*:?\s*[(\[]?[A-Z](?![\w'])", plain, re.ASCII):
-            return None
+    if not _LETTERED.match(plain):
+        return None
     if (named := _named(plain, options)) and not _LABEL.fullmatch(plain) and not plain.startswith(named):
         return None  # the text of an option that begins like a letter, such as "E. coli"
     return stated(content, options)
@@ -159,7 +165,7 @@ def _lenient(text: str, options: Options) -> str | None:
     if letter := choice(text, options):
         return letter
     formal = _statements(text, options)
-    formal += [(start, end, stated(content, options)) for start, end, content in boxes(text)]
+    formal += [(start, end, stated(content, options)) for start, end, content in _boxes(text)]
     formal += [(match.start(), match.end(), stated(match[1], options)) for match in _TAG.finditer(text)]
     parts = Parts(options)
     at = last = 0
@@ -185,12 +191,9 @@ class Parts:
 
     def read(self, text: str, announced: bool = False) -> None:
         """Add prose, which "Answer:" may have announced; what takes all back makes what was before not count."""
-        cut = None
-        for cut in _TAKEN_BACK.finditer(text):
-            pass
-        if cut is not None:
+        if taken_back := deque(_TAKEN_BACK.finditer(text), maxlen=1):
             self.parts = [([], prose.Verdict())]
-            text = text[cut.end() :]
+            text = text[taken_back[0].end() :]
         at = 0
         for turn in _TURN.finditer(text):
             prose.read(text[at : turn.start() + 1], self.options, self.parts[-1][1], announced and not at)

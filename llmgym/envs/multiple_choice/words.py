@@ -41,7 +41,7 @@ ANNOUNCE = _words(  # nouns that a choice is said of: "the answer is", "my pick:
     "answer answers choice option selection solution pick response conclusion letter result guess vote bet"
 )
 DECIDE = _words(  # verbs of one who chooses
-    "choose chose choosing pick picking picked select selecting selected opt opting go going went settle settling "
+    "chosen meant mean lean leaning get choose chose choosing pick picking picked select selecting selected opt opting go going went settle settling "
     "vote conclude prefer mark marking answer say guess take"
 )
 SUPPOSE = _words("think believe suspect feel reckon find suppose bet")  # the same, weaker
@@ -49,10 +49,10 @@ SPEAKER = _words("i we i'd i'll i'm i've we'd we'll i'd i will let's let me us m
 OTHERS = _words("some many others people someone students they he she most somebody anyone everybody friends critics")
 THEREFORE = _words("so thus therefore hence ergo accordingly consequently")
 FILL = _words(  # may stand between what announces a choice and the choice
-    "the a an option choice letter answer correct right best final is be are it it's its that this that's one with "
+    "towards toward the a an option choice letter answer correct right best final is be are it it's its that this that's one with "
     "for on to as by being most likely only just always still clearly therefore thus hence so then really very "
     "indeed simply number labeled labelled called namely actually either both all would must should will has have "
-    "single true proper i'd i'll we'd am i'm going i we do did also again now here more less quite my our would'nt "
+    "single true proper i'd i'll we'd am i'm going i we do did also again now here more less quite my our  "
     "appropriate accurate suitable plausible was seems appears probably surely"
 )
 BE = _words("is are be was it's that's remains i's")
@@ -61,16 +61,21 @@ NEGATE = _words(
     "not never neither nor cannot can't isn't aren't wasn't don't doesn't won't wouldn't shouldn't couldn't didn't "
     "mustn't unlike except excluding exclude excludes excluded eliminate eliminates eliminated eliminating reject "
     "rejecting rejected rejects discard discarding discarded dismiss dismissing dismissed than over against without "
-    "wrong incorrect false doubt versus vs ain't instead none"
+    "wrong incorrect false doubt versus vs ain't instead none no refuse refuses disagree unlikely"
 )
-NEGATE_ON = FILL | ANNOUNCE | DECIDE | SUPPOSE | _words("of out any ones options choices answers and, other")
+NEGATE_ON = (
+    FILL | ANNOUNCE | DECIDE | SUPPOSE | _words("saying means of out any ones options choices answers and, other")
+)
 RULE = _words("rule rules ruled ruling cross crossing crossed")  # with "out"
 STRONG_NEGATE_BREAK = _words("only just merely sure but doubt")  # "not only A", "nothing but A"
 ASIDE = _words(  # begin a clause that says something of options without choosing one
     "if suppose supposing assuming assume unless whether although though while despite whereas even because since "
     "considering were initially first thought compared"
 )
-JOIN = _words("or and nor & / as")
+JOIN = _words("or and nor & /")
+JOINS_FILL = _words("option choice answer letter even maybe possibly perhaps also either the both ( : - – — = , .")
+SINGULAR = _words("is isn't was wasn't seems looks has fits does doesn't")
+EXCEPTED = _words("anything everything all any")  # with "but"
 GONE = _words("ruled eliminated excluded rejected discarded dismissed out")  # "with A and B ruled out"
 GRAMMAR = (
     AFTER_ANNOUNCED | ANNOUNCE | DECIDE | SUPPOSE | SPEAKER | OTHERS | THEREFORE | FILL | BE | HEDGE | NEGATE
