@@ -113,7 +113,7 @@ def _boxed_or_text(text: str, options: Options) -> str | None:
 
 
 def _boxes(text: str) -> list[tuple[int, int, str]]:
-    """The boxes of a text that are not denied, as in "not \\boxed{A}"."""
+    """The boxes of a text that no "not" before them denies."""
     return [box for box in boxes(text) if not _DENIED.search(text[max(0, box[0] - 30) : box[0]])]
 
 

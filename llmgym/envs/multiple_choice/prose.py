@@ -14,7 +14,8 @@ from llmgym.envs.multiple_choice import words
 from llmgym.envs.multiple_choice.predicates import Said, said_after
 
 _LATEX = re.compile(
-    r"\\(?:text|math|bold)[a-z]*\s?(?=\{)|\\(?:mbox|bm|emph|boxed|fbox)\s?(?=\{)|\\[()\[\],;:! ]|</?[a-z_]{2,20}>|<(?=[A-Z]>)|(?<=<[A-Z])>|[{}$]"
+    r"\\(?:text|math|bold)[a-z]*\s?(?=\{)|\\(?:mbox|bm|emph|boxed|fbox)\s?(?=\{)|\\[()\[\],;:! ]"
+    r"|</?[a-z_]{2,20}>|<(?=[A-Z]>)|(?<=<[A-Z])>|[{}$]"
 )
 _MARKDOWN = re.compile(r"^[ \t]*(?:>[ \t]?)+|[*`~#\"“”]+|(?<!\w)[_']+|[_']+(?!\w)", re.MULTILINE)
 _MOST_JOINED = 30  # options in one list; a longer one is read in pieces
@@ -91,7 +92,8 @@ def _pattern(options: tuple[tuple[str, str], ...]) -> tuple[re.Pattern[str], dic
     pattern = rf"""
         (?P<option>(?<![\w])(?<![0-9][.,/])(?:(?<![-−+.])|(?<=\s[-−+])|(?=[-−+.\W]))(?i:{named})(?!\w|[.,/^]?[0-9]|%|-\w))
       | [(\[]\s?(?P<bracketed>[A-Za-z])\s?[)\]]
-      | (?<![\w'\\+&°^=<>-])(?:(?<!/)|(?<=\b[A-Z]/))(?<![\d°]\s)(?<![=<>+^*]\s)(?P<bare>[A-Z])(?P<close>[)\]])?(?![\w'+\#&^=<>-]|\s[=<>+^])
+      | (?<![\w'\\+&°^=<>-])(?:(?<!/)|(?<=\b[A-Z]/))(?<![\d°]\s)(?<![=<>+^*]\s)
+        (?P<bare>[A-Z])(?P<close>[)\]])?(?![\w'+\#&^=<>-]|\s[=<>+^])
       | (?P<word>(?:i\.e|e\.g)\.|[Aa]s[ ]well[ ]as\b|[^\W_]+(?:['-][^\W_]+)*)
       | (?P<mark>\n\s*|[^\w\s])
     """
