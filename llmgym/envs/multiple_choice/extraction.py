@@ -119,11 +119,21 @@ def _boxes(text: str) -> list[tuple[int, int, str]]:
 
 def _last_box(text: str, options: Options, read: Callable[[str, Options], str | None]) -> str | None:
     found = _boxes(text)[-2:]
-    if not found or _TAKEN_BACK.search(text, found[-1][1]):
+    if not found:
         return None
     if len(found) > 1 and _JOINED.fullmatch(text, found[0][1], found[1][0]):
         return None
-    return read(found[-1][2], options) or None
+    said = read(found[-1][2], options)
+    return said if said and not _withdrawn(text[found[-1][1] :], said, options) else None
+
+
+def _withdrawn(after: str, said: str, options: Options) -> bool:
+    """Whether the rest of a reply takes back what was stated, or turns to another option."""
+    if _TAKEN_BACK.search(after):
+        return True
+    parts = Parts(options)
+    parts.read(after)
+    return parts.turned_to() not in (None, said)
 
 
 def _lettered(content: str, options: Options) -> str | None:
@@ -157,7 +167,7 @@ def _statements(text: str, options: Options) -> list[tuple[int, int, str | None]
 def _answer_line(text: str, options: Options) -> str | None:
     for _, end, said in reversed(_statements(text, options)):
         if said is not None:
-            return None if _TAKEN_BACK.search(text, end) else said or None
+            return None if _withdrawn(text[end:], said, options) else said or None
     return None
 
 
@@ -200,6 +210,11 @@ class Parts:
             self.parts.append(([], prose.Verdict()))
             at = turn.end()
         prose.read(text[at:], self.options, self.parts[-1][1], announced and not at)
+
+    def turned_to(self) -> str | None:
+        """What is claimed after a turn; None where nothing is."""
+        claims = (verdict.claim for _, verdict in reversed(self.parts[1:]))
+        return next((claim for claim in claims if claim is not None), None)
 
     def says_anything(self) -> bool:
         """Whether any option is spoken of."""
