@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 
 _THOUGHT = re.compile(
@@ -45,10 +46,8 @@ def boxes(text: str) -> Iterator[tuple[int, int, str]]:
 
 def last_boxed(text: str) -> str | None:
     r"""The content of the last `\boxed{...}`, inner braces included; None where there is none that is closed."""
-    content = None
-    for _, _, content in boxes(text):
-        pass
-    return content
+    found = deque(boxes(text), maxlen=1)
+    return found[0][2] if found else None
 
 
 def _closing(text: str, starts: list[int]) -> dict[int, int]:

@@ -10,8 +10,10 @@ from llmgym.envs.calculator.numbers import final_number, format_number, parse_nu
 
 _MINUS = ("-", "−", "–", "- ", "− ", "minus ", "Minus ", "negative ")
 _SAID = (
-    "{}", "The answer is {}.", "= {}", "x = {}", "**{}**", "\\boxed{{{}}}", "\\(x = {}\\)", "Answer: {}", "It equals {}",
-    "So we get {}.", "({})", "{} apples", "{} km/h", "{} m^2", "{} cm^{{2}}", "{}\\text{{ cm}}", "{} (rounded)", "{}%",
+    "{}", "The answer is {}.", "= {}", "x = {}", "**{}**", "\\boxed{{{}}}", "\\(x = {}\\)", "Answer: {}",
+    "It equals {}",
+    "So we get {}.",
+    "({})", "{} apples", "{} km/h", "{} m^2", "{} cm^{{2}}", "{}\\text{{ cm}}", "{} (rounded)", "{}%",
     "7 - 12 is {}", "**Answer:** {}", "<think>It is 99.</think>{}", "Maybe 99.</think> {}", "{}\n<think>99", "\n{}\n",
     "The answer is {} (5 + 10).", "The answer is {} because 5 and 10 are.", "The answer is {}, since 5 and 10 are.",
     "- First this.\n- Then that.\n\nThe answer is {}.",

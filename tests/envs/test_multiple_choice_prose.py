@@ -70,6 +70,9 @@ def test_renaming_letters_and_permuting_options_changes_nothing(
         ("\\boxed{C}\nNo, wait.\n\\boxed{B}", "B", None, "B"),
         ("\\boxed{C}. No, wait, that is wrong.", None, None, None),
         ("\\boxed{C}\nNo, wait.\nAnswer: B", None, "B", "B"),
+        ("\\boxed{C}\nActually, it is B.", None, None, "B"),
+        ("Answer: C\nActually, it is B.", None, None, "B"),
+        ("Answer: B\nWait, let me check. Yes.", None, "B", "B"),
         ("Answer: B\nAnswer:", None, "B", "B"),
         ("Answer: C\nNo wait, that's wrong.", None, None, None),
         ("Answer: B\n<think>or C", None, "B", "B"),
@@ -109,9 +112,9 @@ def test_options_made_of_punctuation_can_be_chosen() -> None:
     assert extract("No, wait. It is F.", options, "lenient") == "F"
 
 
-PARTS = ("A", "A ", "A, B, ", "A or ", "not A ", "If not A ", "A (", "Answer: ", "Answer:\n", "\\boxed{", "\\boxed{A}", "{",
-         "\\text{", "*", " ", "<think>", "</think>", "<answer>", "No, wait. ", "that is wrong. ", "New ", "> ", "'", "9",
-         "I ", "anything but ", "_", "because A, ", "A. ", "\n", "Answer: A\n")  # fmt: skip
+PARTS = ("A", "A ", "A, B, ", "A or ", "not A ", "If not A ", "A (", "Answer: ", "Answer:\n", "\\boxed{", "\\boxed{A}",
+         "{",          "\\text{", "*", " ", "<think>", "</think>", "<answer>", "No, wait. ", "that is wrong. ", "New ", "> ", "'",
+         "9",          "I ", "anything but ", "_", "because A, ", "A. ", "\n", "Answer: A\n")  # fmt: skip
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -151,7 +154,8 @@ def nemo_row(**fields: Any) -> dict[str, Any]:
         ({"grading_mode": "lenient_answer_colon"}, "Answer: Paris", "\\boxed{B}"),
         ({"template_metadata": {"output_regex": r"Final Choice:\s*([A-Za-z])\s*", "weight": None}},
          "Final Choice: b", "Answer: B"),
-        ({"template_metadata": {"output_regex": r"Answer\s*:\s*(?!Answer)\s*([A-Za-z])\s*"}}, "Answer: B", "Answer: Bonn"),
+        ({"template_metadata": {"output_regex": r"Answer\s*:\s*(?!Answer)\s*([A-Za-z])\s*"}},
+         "Answer: B", "Answer: Bonn"),
         ({"template_metadata": {"output_regex": r"\\boxed\{\s*([A-Za-z])\s*\}"}}, "\\boxed{ B }", "B"),
         ({"template_metadata": {"output_regex": None}, "grading_mode": None, "id": None}, "\\boxed{B}", "B"),
     ],

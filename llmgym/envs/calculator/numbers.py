@@ -54,9 +54,9 @@ _LATEX_WORDS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|left|right|displaysty
 _VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
            "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}  # fmt: skip
 _ASIDE = re.compile(
-    r"(?<=[0-9])([ ]?[A-Za-z%°€$£¥]{0,20})[ ]?\((?![0-9 ]{1,9}\)[ ]?[=^])[^()\n]{0,300}\)(?![ ]?[=+*/×^])"
+    r"(?<=[0-9}])([ ]?[A-Za-z%°€$£¥]{0,20})[ ]?\((?![0-9 ]{1,9}\)[ ]?[=^])[^()\n]{0,300}\)(?![ ]?[=+*/×^])"
 )
-_REASON = re.compile(r"(?<=[0-9])([ ]?[A-Za-z%°€$£¥]{0,20}),?[ ](?:because|since)\b[^.\n;=]{0,300}(?=[.\n;]|$)")
+_REASON = re.compile(r"(?<=[0-9}])([ ]?[A-Za-z%°€$£¥]{0,20}),?[ ](?:because|since)\b[^.\n;=]{0,300}(?=[.\n;]|$)")
 _BULLET = re.compile(r"^[ \t]*[-–*•][ ]", re.MULTILINE)
 _BEFORE_SIGN = re.compile(
     r"(?:\b(?:is|are|was|equals?|to|gives?|gets?|be|of|by|get|obtain|yields?|makes?)|[=:(\[{,;>→⇒$*])$"

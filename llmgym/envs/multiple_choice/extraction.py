@@ -40,6 +40,8 @@ _LABEL_AND_TEXT = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _JOINED = re.compile(r"[\s$,*]{0,9}(?:\b(?:or|and)\b|[,/&])[\s$*]{0,9}")  # between two boxes that are one answer
+_LETTERED = re.compile(r"(?i:(?:option|choice|answer)\s*:?\s*)?[(\[]?\s?[A-Z](?![\w'])", re.ASCII)
+_DENIED = re.compile(r"(?:\bnot|n't|\bnever|\brather than|\binstead of|\bunlike)[\s$*(\\]{0,6}$", re.IGNORECASE)
 _CODE = re.compile(r"`([^`]+)`")
 
 
@@ -90,7 +92,7 @@ def choice(text: str, options: Options) -> str | None:
 
 
 def stated(text: str, options: Options) -> str | None:
-    """Read what follows "Answer:", or stands in a box: a letter; "" where it is no one option, None where it is none."""
+    """Read what follows "Answer:", or stands in a box: a letter; "" where that is unclear, None where it names none."""
     if letter := choice(text, options):
         return letter
     if (match := _LABEL_AND_TEXT.fullmatch(prose.clean(text).strip())) and _named(match[2], options):
@@ -110,20 +112,34 @@ def _boxed_or_text(text: str, options: Options) -> str | None:
     return _last_box(text, options, stated)
 
 
+def _boxes(text: str) -> list[tuple[int, int, str]]:
+    """The boxes of a text that no "not" before them denies."""
+    return [box for box in boxes(text) if not _DENIED.search(text[max(0, box[0] - 30) : box[0]])]
+
+
 def _last_box(text: str, options: Options, read: Callable[[str, Options], str | None]) -> str | None:
-    found = deque(boxes(text), maxlen=2)
-    if not found or _TAKEN_BACK.search(text, found[-1][1]):
+    found = _boxes(text)[-2:]
+    if not found:
         return None
     if len(found) > 1 and _JOINED.fullmatch(text, found[0][1], found[1][0]):
         return None
-    return read(found[-1][2], options) or None
+    said = read(found[-1][2], options)
+    return said if said and not _withdrawn(text[found[-1][1] :], said, options) else None
+
+
+def _withdrawn(after: str, said: str, options: Options) -> bool:
+    """Whether the rest of a reply takes back what was stated, or turns to another option."""
+    if _TAKEN_BACK.search(after):
+        return True
+    parts = Parts(options)
+    parts.read(after)
+    return parts.turned_to() not in (None, said)
 
 
 def _lettered(content: str, options: Options) -> str | None:
     plain = prose.clean(content).strip()
-    if not re.match(r"(?:(?:option|choice|answer)\s*:?\s*)?[(\[]?\s?[A-Z](?![\w'])", plain, re.ASCII):
-        if not re.match(r"(?i:option|choice|answer)\s*:?\s*[(\[]?[A-Z](?![\w'])", plain, re.ASCII):
-            return None
+    if not _LETTERED.match(plain):
+        return None
     if (named := _named(plain, options)) and not _LABEL.fullmatch(plain) and not plain.startswith(named):
         return None  # the text of an option that begins like a letter, such as "E. coli"
     return stated(content, options)
@@ -151,7 +167,7 @@ def _statements(text: str, options: Options) -> list[tuple[int, int, str | None]
 def _answer_line(text: str, options: Options) -> str | None:
     for _, end, said in reversed(_statements(text, options)):
         if said is not None:
-            return None if _TAKEN_BACK.search(text, end) else said or None
+            return None if _withdrawn(text[end:], said, options) else said or None
     return None
 
 
@@ -159,7 +175,7 @@ def _lenient(text: str, options: Options) -> str | None:
     if letter := choice(text, options):
         return letter
     formal = _statements(text, options)
-    formal += [(start, end, stated(content, options)) for start, end, content in boxes(text)]
+    formal += [(start, end, stated(content, options)) for start, end, content in _boxes(text)]
     formal += [(match.start(), match.end(), stated(match[1], options)) for match in _TAG.finditer(text)]
     parts = Parts(options)
     at = last = 0
@@ -185,18 +201,20 @@ class Parts:
 
     def read(self, text: str, announced: bool = False) -> None:
         """Add prose, which "Answer:" may have announced; what takes all back makes what was before not count."""
-        cut = None
-        for cut in _TAKEN_BACK.finditer(text):
-            pass
-        if cut is not None:
+        if taken_back := deque(_TAKEN_BACK.finditer(text), maxlen=1):
             self.parts = [([], prose.Verdict())]
-            text = text[cut.end() :]
+            text = text[taken_back[0].end() :]
         at = 0
         for turn in _TURN.finditer(text):
             prose.read(text[at : turn.start() + 1], self.options, self.parts[-1][1], announced and not at)
             self.parts.append(([], prose.Verdict()))
             at = turn.end()
         prose.read(text[at:], self.options, self.parts[-1][1], announced and not at)
+
+    def turned_to(self) -> str | None:
+        """What is claimed after a turn; None where nothing is."""
+        claims = (verdict.claim for _, verdict in reversed(self.parts[1:]))
+        return next((claim for claim in claims if claim is not None), None)
 
     def says_anything(self) -> bool:
         """Whether any option is spoken of."""

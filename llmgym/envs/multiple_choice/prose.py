@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from llmgym.envs.multiple_choice import words as W
+from llmgym.envs.multiple_choice import words
 from llmgym.envs.multiple_choice.predicates import Said, said_after
 
 _LATEX = re.compile(
-    r"\\(?:text|math|bold)[a-z]*\s?(?=\{)|\\(?:mbox|bm|emph|boxed|fbox)\s?(?=\{)|\\[()\[\],;:! ]|</?[a-z_]{1,20}>|[{}$]"
+    r"\\(?:text|math|bold)[a-z]*\s?(?=\{)|\\(?:mbox|bm|emph|boxed|fbox)\s?(?=\{)|\\[()\[\],;:! ]"
+    r"|</?[a-z_]{2,20}>|<(?=[A-Z]>)|(?<=<[A-Z])>|[{}$]"
 )
 _MARKDOWN = re.compile(r"^[ \t]*(?:>[ \t]?)+|[*`~#\"“”]+|(?<!\w)[_']+|[_']+(?!\w)", re.MULTILINE)
 _MOST_JOINED = 30  # options in one list; a longer one is read in pieces
@@ -84,15 +85,16 @@ def _pattern(options: tuple[tuple[str, str], ...]) -> tuple[re.Pattern[str], dic
     texts: dict[str, str] = {}
     for letter, option in options:
         text = " ".join(clean(option).casefold().split()).strip(".,;:!? ")
-        if text and text not in W.GRAMMAR and not re.fullmatch("[a-z]", text):
+        if text and text not in words.GRAMMAR and not re.fullmatch("[a-z]", text):
             texts[text] = "" if text in texts else letter
     longest = sorted(texts, key=len, reverse=True)
     named = "|".join(re.sub(r"(?:\\\s)+", lambda _: r"\s+", re.escape(text)) for text in longest) or r"(?!)"
     pattern = rf"""
         (?P<option>(?<![\w])(?<![0-9][.,/])(?:(?<![-−+.])|(?<=\s[-−+])|(?=[-−+.\W]))(?i:{named})(?!\w|[.,/^]?[0-9]|%|-\w))
       | [(\[]\s?(?P<bracketed>[A-Za-z])\s?[)\]]
-      | (?<![\w'\\+&°^=<>-])(?:(?<!/)|(?<=\b[A-Z]/))(?<![\d°]\s)(?<![=<>+^*]\s)(?P<bare>[A-Z])(?P<close>[)\]])?(?![\w'+\#&^=<>-]|\s[=<>+^])
-      | (?P<word>(?:i\.e|e\.g)\.|[^\W_]+(?:['-][^\W_]+)*)
+      | (?<![\w'\\+&°^=<>-])(?:(?<!/)|(?<=\b[A-Z]/))(?<![\d°]\s)(?<![=<>+^*]\s)
+        (?P<bare>[A-Z])(?P<close>[)\]])?(?![\w'+\#&^=<>-]|\s[=<>+^])
+      | (?P<word>(?:i\.e|e\.g)\.|[Aa]s[ ]well[ ]as\b|[^\W_]+(?:['-][^\W_]+)*)
       | (?P<mark>\n\s*|[^\w\s])
     """
     return re.compile(pattern, re.VERBOSE), texts
@@ -122,7 +124,11 @@ def _tokens(text: str, options: tuple[tuple[str, str], ...]) -> list[Token]:
                 tokens.append(Token(")"))
                 opened = False
         elif kind == "word":
-            tokens.append(Token(match[0].lower()))
+            word = match[0].lower()
+            if word.endswith("'s") and word[:-2] in words.ANNOUNCE:
+                tokens += [Token(word[:-2]), Token("is")]
+            else:
+                tokens.append(Token("and" if word.startswith("as ") else word))
         else:
             opened = match[0] == "(" or (opened and match[0] not in (")", "\n"))
             tokens.append(Token("\n" if match[0].isspace() else match[0]))
@@ -135,26 +141,29 @@ def _is_label(before: list[Token], after: list[re.Match[str]], letters: set[str]
     if last and last.text == "/" and not (len(before) > 1 and before[-2].letter):
         return False  # "N/A"
     word = last.text if last and not last.letter and last.text[0].isalnum() else ""
-    if word and word not in W.BEFORE_LETTER and not word.endswith("ly"):
+    if word and word not in words.BEFORE_LETTER and not word.endswith("ly"):
         return False
     if not after or after[0]["option"]:
         return True
-    words = [match[0].lower() for match in after]
-    if words[0] == "." and len(after) > 1 and after[1]["word"] and after[1][0][0].islower():
-        return words[1] in W.AFTER_LETTER  # else "E. coli"
-    if words[0] == "/" and len(after) > 1 and after[1]["option"] is None:
+    ahead = [match[0].lower() for match in after]
+    if ahead[0] == "." and len(after) > 1 and after[1]["word"] and after[1][0][0].islower():
+        return ahead[1] in words.AFTER_LETTER  # else "E. coli"
+    if ahead[0] == "/" and len(after) > 1 and after[1]["option"] is None:
         return after[1]["bare"] in letters  # else "I/O"
     if after[0]["word"] is None:
         return after[0]["bare"] is None or after[0]["bare"] in letters
-    if word in W.JOIN and len(before) > 1 and before[-2].letter and words[0] in W.GONE:
+    if word in words.JOIN and len(before) > 1 and before[-2].letter and ahead[0] in words.GONE:
         return True
-    if words[0] in W.AFTER_LETTER_WITH:
-        return len(words) > 1 and words[1] in W.AFTER_LETTER_WITH[words[0]]
-    if W.JUDGED.match(" ".join(words)):
+    if ahead[0] in words.AFTER_LETTER_WITH:
+        return len(ahead) > 1 and ahead[1] in words.AFTER_LETTER_WITH[ahead[0]]
+    if words.JUDGED.match(" ".join(ahead)):
         return True
-    announced = word in W.FILL or word in W.DECIDE or word in W.ANNOUNCE
-    known = W.AFTER_ANNOUNCED if announced else W.AFTER_LETTER
-    return words[0] in known or (announced and words[0].endswith("ly"))
+    adverb = ahead[0].endswith("ly") or ahead[0] in words.AFTER_ANNOUNCED
+    if adverb and (len(ahead) == 1 or after[1]["mark"]):
+        return True
+    announced = word in words.FILL or word in words.DECIDE or word in words.ANNOUNCE
+    known = words.AFTER_ANNOUNCED if announced else words.AFTER_LETTER
+    return ahead[0] in known or (announced and ahead[0].endswith("ly"))
 
 
 def _clauses(tokens: list[Token]) -> Iterator[tuple[list[Token], bool]]:
@@ -180,7 +189,7 @@ def _own_text(tokens: list[Token], index: int) -> bool:
 
 
 def _denies(word: str) -> bool:
-    return word in W.NEGATE or word.endswith("n't")
+    return word in words.NEGATE or word.endswith("n't")
 
 
 class _Clause:
@@ -214,98 +223,97 @@ class _Clause:
 
     def _group(self, index: int) -> tuple[list[str], int]:
         """The options that "or", "and", "/" or commas join to that at an index, and where what follows begins."""
-        letters, end, commas_from = [self.tokens[index].letter], index + 1, None
-        at = end
-        joined = False
-        while at < len(self.tokens) and len(letters) < _MOST_JOINED:
-            token = self.tokens[at]
-            if token.letter:
-                own = token.letter == letters[-1]
-                between = [t.text for t in self.tokens[end:at]]
-                plain = all(mark in ("(", ":", "-", "–", "—", "=", ".") for mark in between)
-                join = any(text in W.JOIN for text in between)
-                comma = "," in between
-                if not (own or plain or join or comma):
-                    break
-                if not join and comma and not own and commas_from is None:
-                    commas_from = (len(letters), end)
-                joined = joined or join
-                if not own:
-                    letters.append(token.letter)
-                end = at + 1
-                if join:
-                    commas_from = None
-            elif token.text not in ("(", ":", "-", "–", "—", "=", ",") and not (
-                token.text in W.JOIN or token.text in ("option", "choice", "answer", "even", "maybe", "possibly",
-                                                       "perhaps", "also", "either", "the", "letter", "well", "both", ".")
-            ):  # fmt: skip
-                break
-            at += 1
-        if (
-            commas_from is not None
-            and len(letters) < _MOST_JOINED
-            and end < len(self.tokens)
-            and self.tokens[end].text != ")"
-        ):  # "not A, B is"
-            count, end = commas_from
+        letters, end = [self.tokens[index].letter], index + 1
+        comma = last = None  # how many options came before the first comma, and before the last joint; where they end
+        while len(letters) < _MOST_JOINED and (found := self._joined(end, letters[-1])):
+            at, joint = found
+            if joint != "own":
+                last = (len(letters), end) if joint in ("and", ",") else None
+                comma = (comma or last) if joint == "," else None
+                letters.append(self.tokens[at].letter)
+            end = at + 1
+        following = self.tokens[end].text if end < len(self.tokens) else ""
+        if last and following in words.SINGULAR:  # "the answer is B, and A is wrong"
+            comma = last
+        if comma and len(letters) < _MOST_JOINED and following not in ("", ")"):  # "not A, B is"
+            count, end = comma
             letters = letters[:count]
         return letters, end
+
+    def _joined(self, start: int, letter: str) -> tuple[int, str] | None:
+        """Where an option stands that is joined to the one before, and by what; None where what follows is none."""
+        at = start
+        while at < len(self.tokens) and not self.tokens[at].letter:
+            text = self.tokens[at].text
+            if (text not in words.JOIN and text not in words.JOINS_FILL) or (self.negated and text in ":—–-"):
+                return None
+            at += 1
+        if at == len(self.tokens):
+            return None
+        between = [token.text for token in self.tokens[start:at]]
+        if self.tokens[at].letter == letter:
+            return at, "own"
+        if any(text in words.JOIN for text in between):
+            return at, "and" if "and" in between else "or"
+        return (at, ",") if "," in between else (at, "") if all(not text.isalnum() for text in between) else None
 
     def _word(self, word: str, index: int) -> None:
         self.supposed = self.supposed or word in ("if", "unless", "whether")
         self.denies = self.denies or _denies(word)
-        if word in W.OTHERS:
+        if word in words.OTHERS:
             self.other = True
-        elif word in W.ASIDE and not (word == "even" and self.lead):
+        elif word in words.ASIDE and not (word == "even" and self.lead):
             self.aside = True
             self.lasting = self.lasting or (
                 index > 0 and word in ("because", "since", "although", "though", "while", "whereas", "even")
             )
-        if word in W.THEREFORE:
+        if word in words.THEREFORE:
             self.negated = False
             self.lead, self.therefore, self.speaker = 2, True, True
             self.aside, self.lasting = self.bracket, False
             return
         self._negation(word, index)
-        if word in W.SPEAKER:
+        if word in words.SPEAKER:
             self.speaker = True
-        if word in W.HEDGE:
+        if word in words.HEDGE:
             self.hedged = True
         elif word in ("only", "must", "but"):
             self.hedged = False
         self._leads(word, index)
-        if word not in W.SPEAKER | W.FILL | W.DECIDE | W.SUPPOSE and not word.endswith("ly"):
+        if word not in words.SPEAKER | words.FILL | words.DECIDE | words.SUPPOSE and not word.endswith("ly"):
             self.speaker = False
 
     def _negation(self, word: str, index: int) -> None:
         if _denies(word):
             before = [token.text for token in self.tokens[max(0, index - 2) : index]]
-            self.negated = before != ["none", "other"]
-        elif word == "out" and index and self.tokens[index - 1].text in W.RULE:
+            self.negated = before != ["none", "other"] and not (
+                word == "doubt" and before[-1:] in (["no"], ["without"])
+            )
+        elif word == "out" and index and self.tokens[index - 1].text in words.RULE:
             self.negated = True
-        elif word == "but" and index and self.tokens[index - 1].text == "anything":
+        elif word == "but" and index and self.tokens[index - 1].text in words.EXCEPTED:
             self.negated = not self.denies
-        elif self.negated and (word in W.STRONG_NEGATE_BREAK or word not in W.NEGATE_ON):
+        elif self.negated and (word in words.STRONG_NEGATE_BREAK or word not in words.NEGATE_ON):
             self.negated = word == "other"
 
     def _leads(self, word: str, index: int) -> None:
-        if word in W.BE:
+        if word in words.BE:
             if self.subject or index > 0:
                 self.lead, self.therefore = 2 if self.subject else max(self.lead, 1), False
             before = self.tokens[index - 1].text if index else ""
             self.pronoun = self.subject or word in ("it's", "that's") or before in ("it", "that", "this", "one", "must")
-        elif word in W.ANNOUNCE:
+        elif word in words.ANNOUNCE:
             self.subject = True
             self.pronoun = True
-            if word in W.DECIDE and self.speaker:
+            if word in words.DECIDE and self.speaker:
                 self.lead = 2
-        elif word in W.DECIDE:
+        elif word in words.DECIDE:
             self.lead, self.therefore = (2, False) if self.speaker else (0, False)
             self.pronoun = True
-        elif word in W.SUPPOSE:
+        elif word in words.SUPPOSE:
             self.lead, self.therefore = (1, True) if self.speaker else (0, False)
             self.pronoun = True
-        elif word not in W.FILL | W.SPEAKER | W.HEDGE and not word.endswith("ly"):
+        elif word not in words.FILL | words.SPEAKER | words.HEDGE and not word.endswith("ly"):
             self.lead = 0
 
     def _mark(self, mark: str) -> None:
@@ -313,7 +321,8 @@ class _Clause:
             self.negated = self.other = self.hedged = False
             self.aside = self.aside and (self.lasting or self.bracket)
         elif mark == "(":
-            self.bracket = self.aside = True
+            self.bracket = True
+            self.aside = self.aside or self.lead < 2  # but "the answer is (option A)"
         elif mark == ")" and self.bracket:
             self.bracket = self.aside = False
         elif mark in ":=→" and self.subject:
@@ -339,7 +348,7 @@ class _Clause:
             verdict.said.add(chosen)
         elif after is not Said.NOT_SO:
             verdict.mentioned.update(letters)
-        self.negated = self.negated and end < len(self.tokens) and self.tokens[end].text in W.JOIN
+        self.negated = self.negated and end < len(self.tokens) and self.tokens[end].text in words.JOIN
 
     def _deny(self, letters: list[str]) -> None:
         self.verdict.denied.update(letters)

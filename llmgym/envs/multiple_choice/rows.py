@@ -31,8 +31,9 @@ def question_text(question: str, options: Mapping[str, str]) -> str:
 def read_row(row: dict[str, Any]) -> Task:
     """Make the task of a row with a question, options and an answer; see `MultipleChoice` for the shapes.
 
-    A row of NeMo Gym brings its whole prompt and how its reply is read: the task's metadata then has `read_by`,
-    with a `grading`, and a `pattern` where the row has an expression of its own. Null fields, which Arrow writes, are as if they were not there.
+    A row of NeMo Gym brings its whole prompt and how its reply is read: the task's metadata then has `read_by`, with a
+    `grading`, and a `pattern` where the row has an expression of its own. Null fields, which Arrow writes, are as if
+    they were not there.
 
     Raises:
         KeyError, ValueError, TypeError: The row is malformed.
