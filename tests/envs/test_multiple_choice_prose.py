@@ -112,9 +112,28 @@ def test_options_made_of_punctuation_can_be_chosen() -> None:
     assert extract("No, wait. It is F.", options, "lenient") == "F"
 
 
-PARTS = ("A", "A ", "A, B, ", "A or ", "not A ", "If not A ", "A (", "Answer: ", "Answer:\n", "\\boxed{", "\\boxed{A}",
-         "{",          "\\text{", "*", " ", "<think>", "</think>", "<answer>", "No, wait. ", "that is wrong. ", "New ", "> ", "'",
-         "9",          "I ", "anything but ", "_", "because A, ", "A. ", "\n", "Answer: A\n")  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("The answer is True.", "A"),
+        ("It is false.", "B"),
+        ("The correct answer is B, False.", "B"),
+        ("Answer: B. False", "B"),
+        ("A is true.", "A"),
+        ("A is false, so B.", "B"),
+        ("It is true that I do not know.", None),
+        ("The statement is true.", None),
+    ],
+)
+def test_options_that_are_words_of_judgement(text: str, letter: str | None) -> None:
+    assert extract(text, {"A": "True", "B": "False"}, "lenient") == letter
+
+
+PARTS = (
+    "A", "A ", "A, B, ", "A or ", "not A ", "If not A ", "A (", "Answer: ", "Answer:\n", "\\boxed{", "\\boxed{A}",
+    "{", "\\text{", "*", " ", "<think>", "</think>", "<answer>", "No, wait. ", "that is wrong. ", "New ", "> ",
+    "'", "9", "I ", "anything but ", "_", "because A, ", "A. ", "\n", "Answer: A\n",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -28,7 +28,7 @@ _TAKEN_BACK = re.compile(
     r"\bno,?\s+wait\b|\bwait,?\s+no\b|\bscratch that\b|\bstrike that\b|\bignore that\b|\bmy mistake\b|\boops\b"
     r"|\bi was wrong\b|\bi made an? (?:mistake|error)\b|\bon second thoughts?\b|\bcorrection\s*[:,.]"
     r"|(?:^|[.!?\n]\s{0,3}|\b(?:wait|no|hmm|but|sorry),?\s)(?:that|this|it)(?:'s|’s| is| was) "
-    r"(?:wrong|incorrect|not right|not correct|a mistake|not it|false)\b",
+    r"(?:wrong|incorrect|not right|not correct|a mistake|not it)\b",
     re.IGNORECASE,
 )
 _TURN = re.compile(

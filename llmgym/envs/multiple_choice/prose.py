@@ -125,7 +125,10 @@ def _tokens(text: str, options: tuple[tuple[str, str], ...]) -> list[Token]:
                 opened = False
         elif kind == "word":
             word = match[0].lower()
-            if word.endswith("'s") and word[:-2] in words.ANNOUNCE:
+            plain = next((letter for letter, text in options if text.strip().casefold() == word), "")
+            if plain and _is_text(tokens, found[index + 1 : index + 2], plain):
+                tokens.append(Token(word, plain))
+            elif word.endswith("'s") and word[:-2] in words.ANNOUNCE:
                 tokens += [Token(word[:-2]), Token("is")]
             else:
                 tokens.append(Token("and" if word.startswith("as ") else word))
@@ -164,6 +167,21 @@ def _is_label(before: list[Token], after: list[re.Match[str]], letters: set[str]
     announced = word in words.FILL or word in words.DECIDE or word in words.ANNOUNCE
     known = words.AFTER_ANNOUNCED if announced else words.AFTER_LETTER
     return ahead[0] in known or (announced and ahead[0].endswith("ly"))
+
+
+def _is_text(before: list[Token], after: list[re.Match[str]], letter: str) -> bool:
+    """Whether a word of grammar, such as "true", is the text of an option: beside its letter, or as the answer."""
+    last = before[-2:] if before and before[-1].text in (",", ".", ":", "-", "–", "—", "(") else before[-1:]
+    if last and last[0].label:
+        return last[0].letter == letter
+    subject = [token.text for token in before[-2:]]
+    ends = not after or bool(after[0]["mark"]) or after[0][0] in ("because", "since", "as")
+    return (
+        ends
+        and len(subject) == 2
+        and (subject[0] in words.ANNOUNCE or subject[0] == "it")
+        and subject[1] in ("is", ":")
+    )
 
 
 def _clauses(tokens: list[Token]) -> Iterator[tuple[list[Token], bool]]:
