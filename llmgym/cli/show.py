@@ -19,9 +19,7 @@ Examples:
 
 def run(
     folder: Annotated[str, typer.Argument(metavar="RUN", help="Run folder.")],
-    name: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="Id of the episode (the first).")
-    ] = None,
+    name: Annotated[str | None, typer.Option("--id", metavar="ID", help="Id of the episode (the first).")] = None,
     best: Annotated[bool, typer.Option("--best", help="The first episode with the greatest reward.")] = False,
     worst: Annotated[bool, typer.Option("--worst", help="The first episode with the least reward.")] = False,
 ) -> None:

@@ -72,8 +72,8 @@ class LimitReached(Exception):
 class Stop:
     """Ends an episode from outside, or the reply that is being sampled at its deadline; no other is asked for then.
 
-    One timer serves all replies of an episode: most end long before it does, and to arm one for each costs more than all
-    else that is done here.
+    One timer serves all replies of an episode: most end long before it does, and to arm one for each costs more than
+    all else that is done here.
     """
 
     def __init__(self, *, verify: bool = True) -> None:
