@@ -87,7 +87,7 @@ def memory(episodes: int) -> dict[str, float]:
 
     async def live() -> int:
         task = asyncio.create_task(collector.collect())
-        while policy.waiting < episodes or next(waits, None) is not None:
+        while policy.waiting < episodes or next(waits, None) is not None:  # noqa: ASYNC110  not to be paid for
             await asyncio.sleep(0.05)
         gc.collect()
         used = resident()

@@ -375,6 +375,19 @@ def test_what_is_open_when_the_interpreter_ends_is_closed() -> None:
     assert done.stdout.split("\n") == ["torn down", "closed", ""]
 
 
+async def test_what_a_base_class_opened_is_freed_too() -> None:
+    class Chest(Boxes):
+        async def aclose(self) -> None:
+            Boxes.opened["chest"] += 1
+            await super().aclose()
+
+    env = Chest()
+    await env.areset(seed=0)
+    await env.aclose()
+    await env.aclose()
+    assert (Boxes.opened["chest"], Boxes.opened["closed"], Boxes.opened["now"]) == (1, 1, 0)
+
+
 class Shop(ToolEnv):
     """Sells, in a thread that may be late."""
 

@@ -59,7 +59,8 @@ class Lifecycle:
         self._seed = 0
         self._episode = -1
         self._leftovers = Leftovers()
-        self.made = self._broken = self._closed = False
+        self.made = self._broken = False
+        self._freed: set[Callable[[Any], Any]] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to this process."""
@@ -197,8 +198,8 @@ class Lifecycle:
         if self.running is not None:
             await self._tear_down(self.running)
         _live.discard(self)
-        if free is not None and not self._closed:
-            self._closed = True
+        if free is not None and free not in self._freed:  # `super().aclose()` frees what the base class opened
+            self._freed.add(free)
             work = free(self._env)
             if inspect.isawaitable(work):
                 await shielded(bounded(self._env.hook_timeout, work, self._leftovers.add))

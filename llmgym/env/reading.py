@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -25,8 +25,9 @@ def name_calls(message: Message, turn: int) -> None:
         call["id"] = call.get("id") or f"call_{turn}_{index}"
 
 
-async def verify_in_process(verify: functools.partial[Any], seconds: float) -> Reward:
+async def verify_in_process(verify: Callable[[], Any], seconds: float) -> Reward:
     """`verify` in a worker process, of which only its result comes back."""
+    assert isinstance(verify, functools.partial)
     env, (episode,) = verify.func.__self__, verify.args  # type: ignore[attr-defined]
     try:
         found = await in_process(_verify_elsewhere, env, episode, seconds=seconds)
