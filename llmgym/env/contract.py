@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -159,6 +160,17 @@ def check_setting(name: str, value: Any) -> None:
             raise ConfigError(f"max_turns must be a whole number, at least 1; it is {value!r}")
     elif not (number and 0 < value < math.inf):
         raise ConfigError(f"{name} must be a number of seconds above 0; it is {value!r}")
+
+
+def check_roles(name: str, roles: Collection[str], models: Collection[str]) -> None:
+    """See that an environment of this name has the models that it needs.
+
+    Raises:
+        ConfigError: A role has none.
+    """
+    if missing := [role for role in roles if role not in models]:
+        role = missing[0]
+        raise ConfigError(f'{name} needs a model for the role {role!r}: pass models={{"{role}": "openai:MODEL"}}')
 
 
 def reset_options(setup: Any) -> frozenset[str] | None:

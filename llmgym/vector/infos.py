@@ -48,7 +48,9 @@ def merge_infos(slots: Sequence[int], infos: Sequence[Mapping[Any, Any]], num_en
     masks = {f"_{key}" for key in columns}
     for key, (having, values) in columns.items():
         if key not in masks:
-            merged[key] = _objects(having, values, num_envs) if key == "final_obs" else _column(having, values, num_envs)
+            merged[key] = (
+                _objects(having, values, num_envs) if key == "final_obs" else _column(having, values, num_envs)
+            )
             mask = merged[f"_{key}"] = np.zeros(num_envs, dtype=np.bool_)
             mask[having] = True
     return merged
