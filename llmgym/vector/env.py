@@ -86,17 +86,27 @@ class TextVectorEnv(VectorEnv[tuple[Observation, ...], Sequence[Any], NDArray[An
             )
         self.num_envs = read_count("num_envs", num_envs)
         self._mode = _read_mode(autoreset_mode)
-        factory = Factory(env, kwargs)
-        same_step = self._mode is AutoresetMode.SAME_STEP
-        self._slots = [Slot(i, one, factory, same_step) for i, one in enumerate(_make_all(factory, self.num_envs))]
-        self._suspends = any(env.suspends for env in self.envs)
         self._everyone = list(range(self.num_envs))
         self._mail = Mailbox(self.num_envs)
         self._tasks: set[asyncio.Task[Any]] = set()  # only the event loop looks at them
-        self._describe()
+        self._slots: list[Slot] = []
+        self._fill(Factory(env, kwargs))
+        self._suspends = any(env.suspends for env in self.envs)
 
-    def _describe(self) -> None:
-        first = self._slots[0].env
+    def _fill(self, factory: Factory) -> None:
+        """Make the environments of all slots, or leave none open."""
+        same_step = self._mode is AutoresetMode.SAME_STEP
+        try:
+            for i in self._everyone:
+                self._slots.append(Slot(i, factory.make(), factory, same_step))
+                factory.check(self._slots[i].env, i)
+            self._describe(self._slots[0].env)
+        except BaseException as error:
+            for i, second in end_all(dict(enumerate(self.envs)), self._patience).items():
+                error.add_note(f"and slot {i} did not close: {type(second).__name__}: {second}")
+            raise
+
+    def _describe(self, first: AnyToolEnv) -> None:
         self.metadata = {**first.metadata, "autoreset_mode": self._mode}
         self.render_mode = first.render_mode
         self.single_observation_space: Any = first.observation_space
@@ -200,7 +210,7 @@ class TextVectorEnv(VectorEnv[tuple[Observation, ...], Sequence[Any], NDArray[An
             told.append(f"{left} steps did not end within {seconds:g} s of being cancelled")
         if not self._mail.wait_for_callers(seconds):
             told.append(f"another thread was still in a step or reset after {seconds:g} s")
-        errors = end_all({slot.index: slot.env for slot in self._slots if not slot.discarded}, seconds)
+        errors = end_all(dict(enumerate(self.envs)), seconds)
         told += [f"slot {i}: {type(error).__name__}: {error}" for i, error in errors.items()]
         if told:
             text = f"{self.num_envs} slots were closed, but {'; '.join(told)}"
@@ -272,7 +282,7 @@ class TextVectorEnv(VectorEnv[tuple[Observation, ...], Sequence[Any], NDArray[An
 
         Raises:
             VectorError: A number makes no sense.
-            NoAsyncCallError: Nothing is pending.
+            NoAsyncCallError: Nothing is pending, or another thread has received the rest.
             ClosedEnvironmentError: The environment is closed, or was while waiting.
         """
         taken = self._mail.take(*read_batch(min_batch, max_batch, timeout, self.num_envs))
@@ -328,7 +338,8 @@ class TextVectorEnv(VectorEnv[tuple[Observation, ...], Sequence[Any], NDArray[An
 
     @property
     def _patience(self) -> float:
-        return patience(dict(enumerate(self.envs)))
+        """Seconds that the end of what runs, or of the environments, may take."""
+        return patience(self.envs)
 
     def _batch(self, results: Sequence[StepResult]) -> tuple[Any, Floats, Flags, Flags, list[dict[str, Any]]]:
         observations, rewards, terminations, truncations, infos = zip(*results, strict=True) if results else [()] * 5
@@ -361,18 +372,3 @@ def _read_mode(mode: Any) -> AutoresetMode:
     except ValueError:
         names = ", ".join(repr(known.value) for known in AutoresetMode)
         raise VectorError(f"autoreset_mode must be one of {names}; it is {mode!r:.100}") from None
-
-
-def _make_all(factory: Factory, number: int) -> list[AnyToolEnv]:
-    """Environments for all slots, or none: what was made before one that fails is closed."""
-    envs: list[AnyToolEnv] = []
-    try:
-        for i in range(number):
-            envs.append(factory.make())
-            factory.check(envs[-1], i)
-    except BaseException as error:
-        made = dict(enumerate(envs))
-        for i, second in end_all(made, patience(made)).items():
-            error.add_note(f"and slot {i} did not close: {type(second).__name__}: {second}")
-        raise
-    return envs

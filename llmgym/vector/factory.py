@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from llmgym.concurrency import drive, drive_in_background, is_cancellation
@@ -114,7 +114,7 @@ async def _end_together(envs: Mapping[int, AnyToolEnv], seconds: float) -> dict[
     return errors
 
 
-def patience(envs: Mapping[int, AnyToolEnv]) -> float:
+def patience(envs: Iterable[AnyToolEnv]) -> float:
     """Seconds that the end of an episode or of an instance may take, by the deadlines of the environments."""
-    cores: list[Any] = [env.unwrapped for env in envs.values()]
+    cores: list[Any] = [env.unwrapped for env in envs]
     return _SLACK_S + 2 * max((core.hook_timeout for core in cores), default=0.0)

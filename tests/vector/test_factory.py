@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -15,11 +16,13 @@ from gymnasium.error import ClosedEnvironmentError
 
 from llmgym.env import Episode, ToolEnv
 from llmgym.errors import AuthorError, EnvironmentFailure, RegistryError, VectorError
-from llmgym.messages import Message
+from llmgym.messages import Message, assistant, tool_call
 from llmgym.tasks import Task
 from llmgym.vector import TextVectorEnv
 from llmgym.wrappers.base import ToolWrapper
 from tests.environments import Adder, Chat, SuspendingAdder, Workshop
+
+CALL = assistant("", tool_call("add", a=1))
 
 
 class Port(Adder):
@@ -253,6 +256,52 @@ def test_a_step_of_another_thread_ends_when_the_vector_is_closed(boxed: TextVect
         assert (Boxed.boxes, len(Boxed.ended)) == (set(), 3)
         with pytest.raises(ClosedEnvironmentError):
             step.result(10)
+
+
+def interrupt() -> None:
+    """Press Ctrl-C."""
+    ident = threading.main_thread().ident
+    assert ident is not None
+    signal.pthread_kill(ident, signal.SIGINT)
+
+
+class Interrupting(Boxed):
+    """Interrupts the program, which waits for it."""
+
+    sudden: ClassVar[bool] = False
+
+    async def setup(self, task: Task) -> None:  # type: ignore[override]
+        super().setup(task)
+        if self.sudden:
+            interrupt()
+            await asyncio.sleep(30)
+
+    async def respond(self, message: Message) -> Any:
+        if message["content"] == "^C":
+            interrupt()
+        await asyncio.sleep(0.3 if message["content"] == "soon" else 30)
+        return "well"
+
+
+def test_an_interrupt_ends_what_it_interrupts_and_nothing_else() -> None:
+    Boxed.boxes.clear()
+    vector = TextVectorEnv(Interrupting, 3)
+    vector.reset(seed=0)
+    with pytest.raises(KeyboardInterrupt):
+        vector.step(["wait", "^C", "wait"])
+    assert Boxed.boxes == set()  # all is torn down by then
+    assert vector.step([CALL] * 3)[3].tolist() == [True] * 3
+    assert len(Boxed.boxes) == 3
+    vector.send(["soon"], [1])
+    Interrupting.sudden = True
+    with pytest.raises(KeyboardInterrupt):
+        vector.reset(options={"reset_mask": [True, False, True]})
+    Interrupting.sudden = False
+    assert len(Boxed.boxes) == 1
+    observations, *_, ids = vector.recv()
+    assert (observations[0][0]["content"], ids.tolist()) == ("well", [1])
+    vector.close()
+    assert Boxed.boxes == set()
 
 
 def test_closing_waits_for_a_step_that_is_taken_at_once() -> None:
