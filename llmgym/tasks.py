@@ -49,8 +49,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def content_hash(self) -> str:
-        """Hash of prompt and answer: equal tasks have equal hashes, whatever their ids."""
-        return f"{stable_hash(msgspec.json.encode((self.prompt, self.answer), order='deterministic')):016x}"
+        """Hash of prompt, answer and metadata: equal tasks have equal hashes, whatever their ids."""
+        content = (self.prompt, self.answer, self.metadata)
+        return f"{stable_hash(msgspec.json.encode(content, order='deterministic')):016x}"
 
 
 def stable_hash(*parts: Any) -> int:
