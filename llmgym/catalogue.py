@@ -123,7 +123,7 @@ def _expand(row: EnvRow, path: Path, text: str, index: int) -> Iterator[EnvEntry
             raise fail(f"{key}max_turns", f"must be at least 1, is {turns}")
     for key, kwargs in [("", row.kwargs), *((f"variants.{name}.", v.kwargs) for name, v in row.variants.items())]:
         for name, value in kwargs.items():
-            if what := wrong_argument(name, value) or _not_json(value):
+            if what := _wrong_argument(name, value) or _not_json(value):
                 raise fail(f"{key}kwargs.{name}", what)
     base = EnvEntry(
         row.id, row.entry_point, row.summary, tuple(row.domains), tuple(row.needs), row.max_turns,
@@ -142,7 +142,7 @@ def _expand(row: EnvRow, path: Path, text: str, index: int) -> Iterator[EnvEntry
         )
 
 
-def wrong_argument(name: str, value: Any) -> str | None:
+def _wrong_argument(name: str, value: Any) -> str | None:
     """What is wrong with an argument that every environment takes."""
     if value is None:  # the class's own
         return None

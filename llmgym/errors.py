@@ -46,6 +46,10 @@ class AuthorError(LLMGymError, TypeError):
     """A mistake in an environment's class, such as a name that is ToolEnv's own."""
 
 
+class VectorError(LLMGymError, ValueError):
+    """A vector environment is asked for what makes no sense; nothing in it has changed."""
+
+
 class EnvironmentFailure(LLMGymError):
     """What an environment runs failed; says nothing about the policy, so the episode is unscored.
 

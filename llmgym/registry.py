@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 
-from llmgym.catalogue import EnvEntry, read_registry, wrong_argument
+from llmgym.catalogue import EnvEntry, read_registry
 from llmgym.errors import LLMGymError, RegistryError
 from llmgym.loading import Kind, described, import_named, load, note
 
@@ -169,14 +169,12 @@ def make_core(env_id: str, **kwargs: Any) -> ToolEnv:
         **kwargs: Arguments of the environment's class, over those of the registration.
 
     Raises:
-        RegistryError: The id is unknown, an argument makes no sense, the class cannot be imported or made, it is no
-            `ToolEnv`, or it is registered with wrappers that the async core would not pass through.
-        LLMGymError: What the constructor raised on purpose, such as `EnvironmentFailure` or `TaskError`.
+        RegistryError: The id is unknown, the class cannot be imported or made, it is no `ToolEnv`, or it is registered
+            with wrappers that the async core would not pass through.
+        LLMGymError: What the constructor raised on purpose, such as `EnvironmentFailure`, or `ConfigError` for an
+            argument that makes no sense.
     """
     spec = _spec_of(as_env_id(env_id))
-    for name, value in kwargs.items():
-        if what := wrong_argument(name, value):
-            raise RegistryError(f"{env_id}: {name} {what}")
     if isinstance(spec.entry_point, str):
         known = _entries.get(spec.id)
         near = Path(known.source).parent if known else None

@@ -322,17 +322,10 @@ async def test_two_hundred_episodes_leave_no_box_open(how: str) -> None:
         return "done"
 
     many, policy = 20 if how == "verify" else 200, ScriptedPolicy(script)
-    settings: dict[str, Any] = {"episode_timeout": 0.01} if how == "cut" else {}
+    settings: dict[str, Any] = {"num_tasks": many, "max_attempts": 1, "num_samples_in_parallel": many}
     if how == "cut":
-        policy = ScriptedPolicy(calls_then("wait", seconds=3600))
-    collector = Collector(
-        [register(Boxes)],
-        ScriptedPolicy(script),
-        num_tasks=many,
-        max_attempts=1,
-        num_samples_in_parallel=many,
-        **settings,
-    )
+        policy, settings["episode_timeout"] = ScriptedPolicy(calls_then("wait", seconds=3600)), 0.01
+    collector = Collector([register(Boxes)], policy, **settings)
     try:
         await collector.collect()
     except Exception as error:  # noqa: BLE001 -- too many failures in a row
@@ -380,6 +373,19 @@ def test_what_is_open_when_the_interpreter_ends_is_closed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split("\n") == ["torn down", "closed", ""]
+
+
+async def test_what_a_base_class_opened_is_freed_too() -> None:
+    class Chest(Boxes):
+        async def aclose(self) -> None:
+            Boxes.opened["chest"] += 1
+            await super().aclose()
+
+    env = Chest()
+    await env.areset(seed=0)
+    await env.aclose()
+    await env.aclose()
+    assert (Boxes.opened["chest"], Boxes.opened["closed"], Boxes.opened["now"]) == (1, 1, 0)
 
 
 class Shop(ToolEnv):

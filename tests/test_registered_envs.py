@@ -18,7 +18,7 @@ _OUTSIDE = {"judge", "network"}
 def test_a_registered_environment_conforms(entry: EnvEntry) -> None:
     if outside := _OUTSIDE.intersection(entry.needs):
         pytest.skip(f"needs {', '.join(sorted(outside))}")
-    check_text_env(entry.id)
+    check_text_env(entry.id, seconds=60)
 
 
 def test_there_are_environments() -> None:

@@ -9,8 +9,6 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai.types.responses import ResponseFunctionToolCall, ResponseInputItemParam
-from pydantic import TypeAdapter
 
 from llmgym.errors import LLMGymError, MessageError
 from llmgym.messages import Message, ToolSchema, assistant, system, tool_call, user
@@ -108,11 +106,13 @@ def test_a_usual_episode_has_the_standard_items_and_no_more() -> None:
 
 
 def test_openai_takes_the_items_as_input() -> None:
+    responses = pytest.importorskip("openai.types.responses")
+    adapter = pytest.importorskip("pydantic").TypeAdapter
     messages = [system("s"), user("u"), assistant("", CALL), RESULT, assistant("x"), assistant("", CALL), user("y")]
-    TypeAdapter(list[ResponseInputItemParam]).validate_python(to_input(messages))
+    adapter(list[responses.ResponseInputItemParam]).validate_python(to_input(messages))
     call, result = to_items([assistant("", CALL), RESULT])
-    ResponseFunctionToolCall.model_validate(call, strict=True)
-    TypeAdapter(list[ResponseInputItemParam]).validate_python([call, result])
+    responses.ResponseFunctionToolCall.model_validate(call, strict=True)
+    adapter(list[responses.ResponseInputItemParam]).validate_python([call, result])
 
 
 def test_two_messages_that_the_form_would_join_are_kept_apart_by_an_empty_text() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from llmgym.cli import check, export, info, models, play, rollout, schema, summary
+from llmgym.cli import check, export, info, models, play, rollout, schema, show, summary
 from llmgym.cli import list as list_
 from llmgym.cli.verb import EXIT_CODES, Registry, Traceback, begin, failing, verb
 
@@ -52,8 +52,9 @@ app.command("info", epilog=info.EXAMPLES)(verb(info.run, user_code=True))
 app.command("check", epilog=check.EXAMPLES)(verb(check.run, user_code=True))
 app.command("play", epilog=play.EXAMPLES)(verb(play.run, user_code=True))
 app.command("rollout", epilog=rollout.EXAMPLES + EXIT_CODES)(verb(rollout.run, user_code=True))
-app.command("summary")(verb(summary.run))
-app.command("schema")(verb(schema.run, user_code=True))
+app.command("summary", epilog=summary.EXAMPLES)(verb(summary.run))
+app.command("schema", epilog=schema.EXAMPLES)(verb(schema.run, user_code=True))
+app.command("show", epilog=show.EXAMPLES)(verb(show.run))
 app.add_typer(models.app, name="models")
 app.add_typer(export.app, name="export")
 

@@ -12,6 +12,7 @@ from llmgym.cli.output import print_field, print_json, print_markdown
 from llmgym.cli.tools import tool_lines
 from llmgym.errors import LLMGymError
 from llmgym.loading import described
+from llmgym.messages import format_message
 from llmgym.registry import describe, make_core
 
 EXAMPLES = """
@@ -64,8 +65,6 @@ def _answered(env_id: str, task_id: str) -> dict[str, Any]:
 
 
 def _print_example(example: dict[str, Any]) -> None:
-    from llmgym.env import format_message
-
     if "error" in example:
         print_field("example", f"none: {example['error']}")
         return

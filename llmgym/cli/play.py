@@ -14,7 +14,7 @@ import typer
 
 from llmgym.cli.tools import tool_lines
 from llmgym.errors import EnvironmentFailure, PolicyError
-from llmgym.messages import Message, ToolSchema
+from llmgym.messages import Message, ToolSchema, format_message
 from llmgym.policies.human import misread, read_line
 from llmgym.policies.reference import oracle_replies
 from llmgym.registry import make_core
@@ -157,8 +157,6 @@ def _oracle(runner: asyncio.Runner, core: Any) -> Speaker:
 
 
 def _show(messages: Any) -> None:
-    from llmgym.messages import format_message
-
     for message in messages:
         print(format_message(message))
 
@@ -174,8 +172,6 @@ def _show_tools(tools: list[ToolSchema]) -> None:
 
 def _show_answer(runner: asyncio.Runner, core: Any, seed: int, task_id: str) -> None:
     """What would have been right."""
-    from llmgym.messages import format_message
-
     try:
         messages, _ = solve(runner, core, seed, task_id)
     except (PolicyError, EnvironmentFailure) as error:

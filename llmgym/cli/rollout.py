@@ -16,8 +16,8 @@ import typer
 
 from llmgym.cli.output import print_json
 from llmgym.cli.scores import print_summary
-from llmgym.cli.verb import NOTHING, SOME_FAILED, WRONG, code_of, fail
-from llmgym.errors import ConfigError, LLMGymError
+from llmgym.cli.verb import NOTHING, SOME_FAILED, code_of, fail
+from llmgym.errors import ConfigError, LLMGymError, StoreError
 
 if TYPE_CHECKING:
     from llmgym.rollout import Collector, RolloutConfig
@@ -46,57 +46,66 @@ Examples:
 """
 
 
+Env = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ID", help="Environment id, such as llmgym/Calculator-v0; may be given again."),
+]
+Policy = Annotated[
+    str | None,
+    typer.Option(metavar="POLICY", help="What answers, such as smollm2 (the default), vllm:MODEL, oracle; see below."),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="YAML file of settings."),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Run folder, to start or to resume; without it nothing is kept."),
+]
+Split = Annotated[str | None, typer.Option(metavar="NAME", help="Split of the tasks (train).")]
+Seed = Annotated[int | None, typer.Option(metavar="N", help="Picks the tasks and seeds the environments (0).")]
+NumTasks = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help=f"Tasks of each environment (a whole split; {ENDLESS_TASKS} where tasks have no end)."
+    ),
+]
+NumRepeats = Annotated[int | None, typer.Option(metavar="N", help="Episodes of each task: a group (1).")]
+Parallel = Annotated[
+    str | None,
+    typer.Option(metavar="N|auto", help="Episodes that run at once (64); auto goes by the engine's load."),
+]
+MaxTurns = Annotated[int | None, typer.Option(metavar="N", help="Assistant messages per episode (the environment's).")]
+Temperature = Annotated[float | None, typer.Option(metavar="T", help="Softmax temperature; 0 is greedy (1.0).")]
+TopP = Annotated[float | None, typer.Option(metavar="P", help="Nucleus mass (1.0).")]
+MaxOutputTokens = Annotated[int | None, typer.Option(metavar="N", help="Most tokens of one reply (256).")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any other setting, dotted where it is inside of another; the value is YAML. May be given again.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+
+
 def run(
-    env: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ID", help="Environment id, such as llmgym/Calculator-v0; may be given again."),
-    ] = None,
-    policy: Annotated[
-        str | None,
-        typer.Option(
-            metavar="POLICY", help="What answers, such as smollm2 (the default), vllm:MODEL, oracle; see below."
-        ),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="YAML file of settings."),
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="Run folder, to start or to resume; without it nothing is kept."),
-    ] = None,
-    split: Annotated[str | None, typer.Option(metavar="NAME", help="Split of the tasks (train).")] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Picks the tasks and seeds the environments (0).")
-    ] = None,
-    num_tasks: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help=f"Tasks of each environment (a whole split; {ENDLESS_TASKS} where tasks have no end)."
-        ),
-    ] = None,
-    num_repeats: Annotated[int | None, typer.Option(metavar="N", help="Episodes of each task: a group (1).")] = None,
-    num_samples_in_parallel: Annotated[
-        str | None,
-        typer.Option(metavar="N|auto", help="Episodes that run at once (64); auto goes by the engine's load."),
-    ] = None,
-    max_turns: Annotated[
-        int | None, typer.Option(metavar="N", help="Assistant messages per episode (the environment's).")
-    ] = None,
-    temperature: Annotated[
-        float | None, typer.Option(metavar="T", help="Softmax temperature; 0 is greedy (1.0).")
-    ] = None,
-    top_p: Annotated[float | None, typer.Option(metavar="P", help="Nucleus mass (1.0).")] = None,
-    max_output_tokens: Annotated[int | None, typer.Option(metavar="N", help="Most tokens of one reply (256).")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Any other setting, dotted where it is inside of another; the value is YAML. May be given again.",
-        ),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    env: Env = None,
+    policy: Policy = None,
+    config: Config = None,
+    output: Output = None,
+    split: Split = None,
+    seed: Seed = None,
+    num_tasks: NumTasks = None,
+    num_repeats: NumRepeats = None,
+    num_samples_in_parallel: Parallel = None,
+    max_turns: MaxTurns = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    max_output_tokens: MaxOutputTokens = None,
+    set_: Assignments = None,
+    json: AsJson = False,
 ) -> None:
     """Collect scored episodes into a run folder.
 
@@ -118,6 +127,11 @@ def run(
     config_ = _with_num_tasks(read_settings(config, set_ or (), flags, sampling))
     collector = Collector.from_config(config_, output)
     stopped_by = _collect(collector, output)
+    _end(collector, stopped_by, output, json=json)
+
+
+def _end(collector: Collector, stopped_by: int | None, output: str | None, *, json: bool) -> None:
+    """Show what came of a run, and exit as it did."""
     summary = collector.summary
     if summary is not None and (stopped_by is None or summary["finished"]):
         _show(summary, collector.progress.last_error, output, json=json)
@@ -125,16 +139,19 @@ def run(
         sys.exit(128 + stopped_by)
     assert summary is not None
     if count := sum(summary["failed"].values()):
-        again = (
-            "the same command runs them again" if output else "with --output DIR the same command runs only them again"
-        )
+        again = "the same command runs them again"
+        if not output:
+            again = "with --output DIR the same command runs only them again"
         print(f"{count} episode{'' if count == 1 else 's'} failed; {again}", file=sys.stderr)
         sys.exit(SOME_FAILED if summary["finished"] else NOTHING)
 
 
 def _parallel(text: str | None) -> int | str | None:
     """A number where it is one; what is neither that nor "auto" is refused with the other settings."""
-    return int(text) if text is not None and text.lstrip("-").isdecimal() else text
+    try:
+        return text if text is None else int(text)
+    except ValueError:
+        return text
 
 
 def _with_num_tasks(config: RolloutConfig) -> RolloutConfig:
@@ -176,7 +193,6 @@ def _collect(collector: Collector, output: str | None) -> int | None:
             async with show_progress(lambda: collector.progress):
                 await collector.collect()
 
-    progress = collector.progress
     try:
         asyncio.run(collect())
     except (asyncio.CancelledError, KeyboardInterrupt):
@@ -185,8 +201,10 @@ def _collect(collector: Collector, output: str | None) -> int | None:
         return stopped[0] if stopped else signal.SIGINT
     except LLMGymError as error:
         progress = collector.progress
-        some = progress.finished + progress.resumed > 0 and code_of(error) != WRONG
-        fail(error, SOME_FAILED if some else None)
+        code = code_of(error)
+        if isinstance(error, StoreError) and progress.planned:  # the folder was good when the run began
+            code = NOTHING
+        fail(error, SOME_FAILED if code == NOTHING and progress.finished + progress.resumed else code)
     return None
 
 

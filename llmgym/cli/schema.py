@@ -11,14 +11,20 @@ from llmgym.errors import ConfigError
 
 ROLLOUT = "rollout"
 
+EXAMPLES = """
+\b
+Examples:
+  llmgym schema rollout
+"""
+
 
 def run(
-    name: Annotated[str, typer.Argument(metavar="WHAT", help="rollout.")],
+    name: Annotated[str, typer.Argument(metavar="WHAT", hidden=True)],
 ) -> None:
     """Print the JSON Schema of rollouts.
 
-    That is of the lines of `rollouts.jsonl` and `failures.jsonl`. Metrics stand beside the fields under their own
-    names.
+    WHAT is "rollout": the schema is of the lines of `rollouts.jsonl` and `failures.jsonl`. Metrics stand beside the
+    fields under their own names.
     """
     print_json(_schema(name))
 

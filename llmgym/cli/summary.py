@@ -12,15 +12,22 @@ import typer
 from llmgym.cli.output import print_json
 from llmgym.cli.scores import print_summary
 
+EXAMPLES = """
+\b
+Examples:
+  llmgym summary runs/first
+  llmgym summary runs/first --json
+"""
+
 
 def run(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", hidden=True)],
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Summarise a run again, from what its folder holds.
 
-    No policy is needed, and the run may be going on, or have been killed. `summary.json` is written anew, unless the
-    run has the folder.
+    RUN is its folder. No policy is needed, and the run may be going on, or have been killed. `summary.json` is written
+    anew, unless the run has the folder.
     """
     from llmgym.rollout.folder import open_records, summarize_folder
     from llmgym.rollout.journal import FolderInUseError, lock_folder

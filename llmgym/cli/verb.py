@@ -15,7 +15,16 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from llmgym.errors import AuthorError, ConfigError, ConformanceError, LLMGymError, MissingExtraError, TaskError
+from llmgym.errors import (
+    AuthorError,
+    ConfigError,
+    ConformanceError,
+    EnvironmentFailure,
+    LLMGymError,
+    MissingExtraError,
+    StoreError,
+    TaskError,
+)
 from llmgym.loading import described, place_of
 from llmgym.registry import register_envs
 
@@ -147,7 +156,9 @@ def complain(error: BaseException) -> None:
     if os.environ.get("LLMGYM_TRACEBACK", "0") not in ("", "0"):
         traceback_.print_exception(error)
     if isinstance(error, LLMGymError):
+        place = place_of(error) or ""
         lines = error.problems if isinstance(error, Several) else (str(error),)
+        lines = [line if place in line else f"{line}, at {place}" for line in lines]
     else:
         lines = (f"{described(error)} (--traceback shows it whole)",)
     for line in lines:
@@ -156,5 +167,11 @@ def complain(error: BaseException) -> None:
 
 def code_of(error: BaseException) -> int:
     """The exit code of an error that ended a verb."""
+    if isinstance(error, EnvironmentFailure):
+        return NOTHING if error.kind != "environment" or place_of(error) is None else WRONG
+    if isinstance(error, StoreError):  # the wrong folder, or one that cannot be used now
+        from llmgym.rollout.journal import FolderInUseError
+
+        return NOTHING if isinstance(error, FolderInUseError) or isinstance(error.__context__, OSError) else WRONG
     wrong = (ConfigError, TaskError, AuthorError, ConformanceError, MissingExtraError)
     return NOTHING if isinstance(error, LLMGymError) and not isinstance(error, wrong) else WRONG

@@ -9,12 +9,14 @@ before the first use; where the proof fails, `extend` answers None.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from llmgym.codec import turns
 from llmgym.codec.chat_template import ChatTemplate
+from llmgym.codec.deltas import Deltas
 from llmgym.codec.tokenizer import fingerprint
 from llmgym.codec.turns import Turn
 from llmgym.messages import Message, ToolSchema, split_reasoning
@@ -60,6 +62,7 @@ class TemplateCodec:
         self._template = ChatTemplate(tokenizer, template, template_kwargs or {}, stop_tokens)
         self._tokenizer = self._template.tokenizer
         self._turns: dict[tuple[tuple[str, ...], bool], Turn | None] = {}
+        self._deltas: dict[str, Deltas] = {}
         learned = [turns.learn(self._template, (role,)) for role in ("user", "tool")]
         written = [turn.terminator_id for turn in learned if turn]
         self.stop_token_ids: tuple[int, ...] = tuple(dict.fromkeys([*written, *self._template.ends.values()]))
@@ -115,7 +118,8 @@ class TemplateCodec:
             return None
         if not turn.keeps_reasoning and self._reasons(prompt_ids, completion_ids):
             return None
-        delta = turn.delta(self._template, new_messages)
+        disarmed = [self._tokenizer.disarm(message) for message in new_messages]
+        delta = self._deltas_of(turn).of(disarmed)
         if delta is None:
             return None
         # A sampled end token is encoded along and then dropped: some tokens swallow the space that follows them.
@@ -139,6 +143,13 @@ class TemplateCodec:
         if calls:
             message["tool_calls"] = calls
         return message
+
+    def _deltas_of(self, turn: Turn) -> Deltas:
+        """The texts that follow a turn, as far as they are known."""
+        found = self._deltas.get(turn.prefix)
+        if found is None:
+            found = self._deltas[turn.prefix] = Deltas(functools.partial(turn.delta, self._template))
+        return found
 
     def _turn(self, roles: Iterable[str], tools: bool) -> Turn | None:
         """The proven continuation for new messages of these roles, proven at the first call."""

@@ -17,9 +17,11 @@ from llmgym.messages import Message
 # Unicode noncharacters: never assigned, "not for interchange". Text is tokenised piecewise around it.
 SEAM = "\ufdd0\ufdd1"
 
-# A system prompt with tool schemas takes milliseconds to tokenise, and comes with every episode of an environment.
+# A system prompt with tool schemas takes milliseconds to tokenise, and comes with every episode of an environment. What
+# a template writes between two turns is short, and comes with every turn.
 _LONG_CHARS = 500
-_LONG_TEXTS = 256
+_SHORT_CHARS = 32
+_KNOWN_TEXTS = 1024
 
 
 class FastTokenizer:
@@ -71,14 +73,14 @@ class FastTokenizer:
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
         """Tokenise text; special tokens spelled in it become themselves, except across a `SEAM`."""
         if SEAM not in text:
-            if self._long is not None and len(text) >= _LONG_CHARS and not add_special_tokens:
-                return self._encode_long(text, self._long)
+            if self._long is not None and not add_special_tokens:
+                return self._encode_pieces(text, self._long)
             return self._backend.encode(text, add_special_tokens=add_special_tokens).ids
         pieces = [self._backend.encode(piece, add_special_tokens=False).ids for piece in text.split(SEAM) if piece]
         return [index for piece in pieces for index in piece]
 
-    def _encode_long(self, text: str, known: dict[str, list[int]]) -> list[int]:
-        """Tokenise text piece by piece between control tokens, remembering the long pieces."""
+    def _encode_pieces(self, text: str, known: dict[str, list[int]]) -> list[int]:
+        """Tokenise text piece by piece between control tokens, remembering the pieces that come again."""
         assert self._control is not None
         ids: list[int] = []
         start = 0
@@ -87,8 +89,8 @@ class FastTokenizer:
             encoded = known.get(piece)
             if encoded is None:
                 encoded = self._backend.encode(piece, add_special_tokens=False).ids
-                if len(piece) >= _LONG_CHARS:
-                    if len(known) >= _LONG_TEXTS:
+                if len(piece) >= _LONG_CHARS or len(piece) <= _SHORT_CHARS:
+                    if len(known) >= _KNOWN_TEXTS:
                         known.clear()
                     known[piece] = encoded
             ids += encoded

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import inspect
 import math
-import numbers
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
 import gymnasium
+import numpy as np
 
 from llmgym.concurrency import may_suspend
 from llmgym.errors import AuthorError, ConfigError
@@ -41,8 +42,8 @@ _INSTEAD = {
 }
 
 
-#: What is neither; filled by `take_names`.
-OWN: frozenset[str] = frozenset()
+#: What is neither; filled by `take_names`, since the base can be looked at only once it is there.
+OWN: set[str] = set()
 
 # Gymnasium sets these on instances.
 _GYMNASIUMS = frozenset({"np_random", "_np_random", "_np_random_seed"})
@@ -92,10 +93,9 @@ class Traits:
 
 def take_names(base: type) -> None:
     """Note the names of the base that are neither hooks nor settings."""
-    global OWN  # noqa: PLW0603 -- the base can be looked at only once it is there
     names = {name for cls in (base, gymnasium.Env) for name in vars(cls) if not name.startswith("__")}
     names = {name for name in names if not name.startswith(f"_{base.__name__}__")}
-    OWN = frozenset(names - HOOKS - SETTINGS)
+    OWN.update(names - HOOKS - SETTINGS)
 
 
 def check_class(cls: Any, base: type) -> None:
@@ -117,14 +117,13 @@ def check_class(cls: Any, base: type) -> None:
     _check_settings(cls)
 
 
-def check_name(env: Any, name: str, value: Any) -> None:
+def check_name(env: Any, name: str) -> None:
     """See that an attribute that is set on an instance hides nothing of the base.
 
     Raises:
         AuthorError: It does.
     """
-    # `self.metrics |= {...}` sets what is there already.
-    if name in OWN and name not in _GYMNASIUMS and value is not getattr(env, name):
+    if name in OWN and name not in _GYMNASIUMS:
         raise AuthorError(f"{type(env).__name__}: self.{name} is ToolEnv's own: {instead(name)}")
 
 
@@ -153,12 +152,25 @@ def check_setting(name: str, value: Any) -> None:
     Raises:
         ConfigError: It does not.
     """
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool) and not math.isnan(value)
+    if isinstance(value, np.generic):
+        value = value.item()
+    number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
     if name == "max_turns":
-        if not (number and isinstance(value, numbers.Integral) and value >= 1):
+        if not (number and isinstance(value, int) and value >= 1):
             raise ConfigError(f"max_turns must be a whole number, at least 1; it is {value!r}")
     elif not (number and 0 < value < math.inf):
         raise ConfigError(f"{name} must be a number of seconds above 0; it is {value!r}")
+
+
+def check_roles(name: str, roles: Collection[str], models: Collection[str]) -> None:
+    """See that an environment of this name has the models that it needs.
+
+    Raises:
+        ConfigError: A role has none.
+    """
+    if missing := [role for role in roles if role not in models]:
+        role = missing[0]
+        raise ConfigError(f'{name} needs a model for the role {role!r}: pass models={{"{role}": "openai:MODEL"}}')
 
 
 def reset_options(setup: Any) -> frozenset[str] | None:

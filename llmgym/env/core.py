@@ -60,6 +60,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
     verify_in: Literal["loop", "thread", "process"] = "loop"
 
     __traits: ClassVar[contract.Traits]
+    __life: Lifecycle
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Collect the tools, refuse names that are taken, and find out whether anything in the class can suspend."""
@@ -134,7 +135,9 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse names that are ToolEnv's own: they would be overwritten, or be taken for what they are not."""
-        contract.check_name(self, name, value)
+        if name in contract.OWN and value is getattr(self, name):
+            return  # `self.metrics |= {...}`
+        contract.check_name(self, name)
         if name == "tasks" and self.__life.made:
             raise AuthorError(f"{type(self).__name__}: self.tasks is where tasks come from: {contract.instead(name)}")
         object.__setattr__(self, name, value)

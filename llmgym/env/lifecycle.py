@@ -21,13 +21,14 @@ from gymnasium.error import ResetNeeded
 
 from llmgym.chat import ModelCall, Role
 from llmgym.concurrency import bounded, shielded
+from llmgym.env.contract import check_roles
 from llmgym.env.dispatch import Runner
 from llmgym.env.episode import Episode, Leftovers, Report, Running
-from llmgym.env.reading import copies, name_calls, read_opening, read_reply, read_reward, verify_in_process
-from llmgym.errors import AuthorError, ConfigError, EnvironmentFailure, TaskError
+from llmgym.env.reading import copies, name_calls, read_opening, read_reply, read_reward, take_task, verify_in_process
+from llmgym.errors import AuthorError, EnvironmentFailure
 from llmgym.messages import Message, ToolCall, as_assistant, format_message
 from llmgym.rewards import Reward
-from llmgym.tasks import Task, TaskSet, lazy_copy
+from llmgym.tasks import Task, TaskSet
 from llmgym.tools import Tool
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class Lifecycle:
         self._seed = 0
         self._episode = -1
         self._leftovers = Leftovers()
-        self.made = self._broken = self._closed = False
+        self.made = self._broken = False
+        self._freed: set[Callable[[Any], Any]] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to this process."""
@@ -196,8 +198,8 @@ class Lifecycle:
         if self.running is not None:
             await self._tear_down(self.running)
         _live.discard(self)
-        if free is not None and not self._closed:
-            self._closed = True
+        if free is not None and free not in self._freed:  # `super().aclose()` frees what the base class opened
+            self._freed.add(free)
             work = free(self._env)
             if inspect.isawaitable(work):
                 await shielded(bounded(self._env.hook_timeout, work, self._leftovers.add))
@@ -214,12 +216,10 @@ class Lifecycle:
         return self.running
 
     def _expect_usable(self) -> None:
-        name, roles = type(self._env).__name__, self._env.roles
+        name = type(self._env).__name__
         if not self.made:
             raise AuthorError(f"{name}.__init__ does not call super().__init__()")
-        if missing := [role for role in roles if role not in self.models]:
-            role = missing[0]
-            raise ConfigError(f'{name} needs a model for the role {role!r}: pass models={{"{role}": "openai:MODEL"}}')
+        check_roles(name, self._env.roles, self.models)
         if self.spoiled:
             raise EnvironmentFailure(
                 f"work of an earlier episode still runs on this {name}: make another instance",
@@ -229,19 +229,8 @@ class Lifecycle:
 
     def _draw(self, options: dict[str, Any]) -> Task:
         """The task of the next episode; takes what names it out of the options."""
-        task, task_id = options.pop("task", None), options.pop("task_id", None)
-        known = self._traits.options
-        if known is not None and (unknown := options.keys() - known):
-            there = ", ".join(["'task_id'", "'task'", *map(repr, sorted(known))])
-            raise TaskError(f"unknown reset option {sorted(unknown)[0]!r}; there is {there}")
-        if task is not None:
-            if not isinstance(task, Task):
-                raise TaskError(f"the reset option 'task' takes a Task, not {task!r:.100}; 'task_id' takes an id")
-            return lazy_copy(task)  # the episode may change its task, and the caller may use it again
-        if task_id is not None:
-            if not isinstance(task_id, str):
-                raise TaskError(f"the reset option 'task_id' takes text, not {task_id!r:.100}")
-            return self.tasks.get(task_id)
+        if (task := take_task(options, self._traits.options, self.tasks)) is not None:
+            return task
         return self.tasks.draw(self._env.split, self._seed, self._episode, scope=self._env.scope)
 
     async def _offer(self, run: Runner, running: Running) -> None:

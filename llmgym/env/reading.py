@@ -1,18 +1,19 @@
-"""What an environment's hooks give, read and checked; and `verify` where it runs in another process."""
+"""What an environment's hooks and its callers give, read and checked; and `verify` where it runs in another process."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from llmgym.concurrency import in_process
 from llmgym.env.episode import Episode
-from llmgym.errors import AuthorError
+from llmgym.errors import AuthorError, TaskError
 from llmgym.messages import Message, scrub, user
 from llmgym.rewards import Part, Reward
+from llmgym.tasks import Task, TaskSet, lazy_copy
 
 if TYPE_CHECKING:
     from llmgym.env.core import ToolEnv
@@ -24,8 +25,9 @@ def name_calls(message: Message, turn: int) -> None:
         call["id"] = call.get("id") or f"call_{turn}_{index}"
 
 
-async def verify_in_process(verify: functools.partial[Any], seconds: float) -> Reward:
+async def verify_in_process(verify: Callable[[], Any], seconds: float) -> Reward:
     """`verify` in a worker process, of which only its result comes back."""
+    assert isinstance(verify, functools.partial)
     env, (episode,) = verify.func.__self__, verify.args  # type: ignore[attr-defined]
     try:
         found = await in_process(_verify_elsewhere, env, episode, seconds=seconds)
@@ -63,6 +65,32 @@ def read_reply(reply: Any) -> list[Message] | None:
         return None
     messages: list[Any] = [user(reply)] if isinstance(reply, str) else [reply] if isinstance(reply, dict) else [*reply]
     return [_read_message(message, ("system", "user", "tool")) for message in messages]
+
+
+def take_task(options: dict[str, Any], known: Collection[str] | None, tasks: TaskSet) -> Task | None:
+    """The task that reset options name, taken out of them; None where one is to be drawn.
+
+    Args:
+        options: The options; those that stay are for `setup`.
+        known: Those that `setup` takes; None for any.
+        tasks: Where the id of a task is looked up.
+
+    Raises:
+        TaskError: An option or the task is unknown.
+    """
+    task, task_id = options.pop("task", None), options.pop("task_id", None)
+    if known is not None and (unknown := [name for name in options if name not in known]):
+        there = ", ".join(["'task_id'", "'task'", *map(repr, sorted(known))])
+        raise TaskError(f"unknown reset option {unknown[0]!r}; there is {there}")
+    if task is not None:
+        if not isinstance(task, Task):
+            raise TaskError(f"the reset option 'task' takes a Task, not {task!r:.100}; 'task_id' takes an id")
+        return lazy_copy(task)  # the episode may change its task, and the caller may use it again
+    if task_id is not None:
+        if not isinstance(task_id, str):
+            raise TaskError(f"the reset option 'task_id' takes text, not {task_id!r:.100}")
+        return tasks.get(task_id)
+    return None
 
 
 def read_opening(messages: Any) -> list[Message]:

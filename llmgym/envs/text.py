@@ -1,17 +1,63 @@
-"""Reading of answers that several environments share."""
+"""What a reply says outside its thoughts, and in its boxes: reading that several environments share."""
 
 from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+
+_THOUGHT = re.compile(
+    r"<(?P<end>/?)(?:think|thinking|thought|thoughts|reasoning)>|\[(?P<stop>/?)THINK\]", re.IGNORECASE
+)
+_BOX = re.compile(r"\\(?:boxed|fbox)[ ]?\{")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+
+
+def without_thoughts(text: str) -> str:
+    """The text outside of thoughts: what stands between `<think>` and `</think>` is none of the answer.
+
+    What stands before a `</think>` that nothing opened is a thought, since prompts open some; so is all that follows a
+    `<think>` that nothing closes.
+    """
+    said: list[str] = []
+    start: int | None = 0  # of the part outside of thoughts; None within one
+    for tag in _THOUGHT.finditer(text):
+        if tag["end"] or tag["stop"]:
+            if start is not None:
+                said.clear()
+            start = tag.end()
+        elif start is not None:
+            said.append(text[start : tag.start()])
+            start = None
+    if start is not None:
+        said.append(text[start:])
+    return "\n".join(said)
+
+
+def boxes(text: str) -> Iterator[tuple[int, int, str]]:
+    r"""The start, end and content of each `\boxed{...}` that is closed and has none within it, in order."""
+    begins = list(_BOX.finditer(text))
+    ends = _closing(text, [begin.end() for begin in begins])
+    closed = [(begin.start(), ends[begin.end()] + 1, begin.end()) for begin in begins if begin.end() in ends]
+    for index, (start, end, inner) in enumerate(closed):
+        if index + 1 == len(closed) or closed[index + 1][0] >= end:
+            yield start, end, text[inner : end - 1]
 
 
 def last_boxed(text: str) -> str | None:
     r"""The content of the last `\boxed{...}`, inner braces included; None where there is none that is closed."""
-    start = text.rfind("\\boxed{")
-    while start >= 0:
-        depth, begin = 1, start + len("\\boxed{")
-        for end in range(begin, len(text)):
-            depth += {"{": 1, "}": -1}.get(text[end], 0)
-            if not depth:
-                return text[begin:end]
-        text = text[:start]
-        start = text.rfind("\\boxed{")
-    return None
+    found = deque(boxes(text), maxlen=1)
+    return found[0][2] if found else None
+
+
+def _closing(text: str, starts: list[int]) -> dict[int, int]:
+    """Where the brace that opened just before each start is closed, of those that are; one walk for all."""
+    if not starts:
+        return {}
+    wanted, found, depth = set(starts), dict[int, int](), list[int]()
+    for brace in _BRACE.finditer(text, starts[0] - 1):
+        if brace[0] == "{":
+            depth.append(brace.end())
+        elif brace[0] == "}" and depth and (start := depth.pop()) in wanted:
+            found[start] = brace.start()
+    return found

@@ -63,6 +63,12 @@ class Driver:
         self._live = False  # whether the instance is in the middle of the episode
         self.done = False
 
+    @property
+    def instance(self) -> AnyToolEnv:
+        """The instance, while the episode runs."""
+        assert self._env is not None, "the episode is over, or was not opened"
+        return self._env
+
     async def open(self) -> bool:
         """Begin the episode; whether that went well."""
         trajectory = self.trajectory

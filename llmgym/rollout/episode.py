@@ -36,16 +36,17 @@ async def run_episode(
         on_turn: Called after each turn.
         stop: Ends it from outside.
     """
-    driver = Driver(instances, task, trajectory)
+    driver, stop = Driver(instances, task, trajectory), stop or Stop()
     deadline = asyncio.timeout(limits.episode_timeout)
     try:
         async with deadline:
-            await _converse(driver, speaker, limits, on_turn, stop or Stop())
+            await _converse(driver, speaker, limits, on_turn, stop)
     except TimeoutError:
         if not deadline.expired():
             raise
         await driver.fail(TimeoutError(f"the episode ran past {limits.episode_timeout} s"), "episode_timeout")
     finally:
+        stop.close()
         await driver.close()
     trajectory.segments = speaker.finish()
     if speaker.usage.calls:
@@ -65,6 +66,7 @@ async def _converse(
         return
     trajectory = driver.trajectory
     try:
+        speaker.begin(driver.instance)
         speaker.open(trajectory.messages, trajectory.tools)
         while not driver.done:
             asked = time.perf_counter()

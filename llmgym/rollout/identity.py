@@ -61,7 +61,7 @@ def known_after(policy: Policy, codec: ChatCodec | None) -> dict[str, Any]:
 
 
 def _environment(instances: Instances) -> dict[str, Any]:
-    entry_point = gymnasium.spec(instances.config.id).entry_point
+    entry_point = gymnasium.spec(instances.id).entry_point
     return {
         "id": instances.id,
         "entry_point": entry_point if isinstance(entry_point, str) else _named(entry_point),

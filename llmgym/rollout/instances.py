@@ -100,7 +100,7 @@ class Instances:
     @property
     def arguments(self) -> dict[str, Any]:
         """All arguments of the environment's class, those of its registration included."""
-        spec = gymnasium.spec(self.config.id)
+        spec = gymnasium.spec(self.id)
         return {**spec.kwargs, **self._kwargs}
 
     def _make(self) -> AnyToolEnv:

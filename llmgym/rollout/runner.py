@@ -11,11 +11,12 @@ import msgspec
 
 from llmgym.chat import ChatPolicy, Policy
 from llmgym.codec.base import ChatCodec
+from llmgym.policies import OraclePolicy
 from llmgym.policies.base import TokenPolicy
 from llmgym.rollout.config import RolloutConfig
 from llmgym.rollout.episode import run_episode
 from llmgym.rollout.instances import Instances
-from llmgym.rollout.speakers import ChatSpeaker, Limits, Speaker, Stop, TokenSpeaker
+from llmgym.rollout.speakers import ChatSpeaker, Limits, OracleSpeaker, Speaker, Stop, TokenSpeaker
 from llmgym.tasks import Task, stable_hash
 from llmgym.trajectory import Trajectory, Turn
 
@@ -42,7 +43,7 @@ class EpisodeRunner:
             on_turn: Called after each turn.
         """
         # Checked once: a check against a protocol is slow, and there is a speaker for each episode.
-        assert isinstance(policy, TokenPolicy | ChatPolicy)
+        assert isinstance(policy, TokenPolicy | ChatPolicy | OraclePolicy)
         self._config, self._policy, self._codec, self._on_turn = config, policy, codec, on_turn
         self._limits = Limits(
             config.max_episode_tokens, config.max_completion_length, config.generation_timeout, config.episode_timeout
@@ -76,6 +77,8 @@ class EpisodeRunner:
             attempt += 1
 
     def _speaker(self, name: str) -> Speaker:
+        if isinstance(self._policy, OraclePolicy):
+            return OracleSpeaker()
         if self._codec is None:
             return ChatSpeaker(cast("ChatPolicy", self._policy), self._sampling, name)
         policy = cast("TokenPolicy", self._policy)  # only these have a codec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +13,10 @@ from llmgym.codec.base import ChatCodec
 from llmgym.env.reading import copies
 from llmgym.errors import CodecError, ContextLengthExceeded, PolicyError
 from llmgym.messages import Message, ToolSchema, as_assistant
+from llmgym.policies import oracle_replies
 from llmgym.policies.base import Generation, TokenPolicy
 from llmgym.trajectory import Segment, SegmentBuilder, Status
+from llmgym.wrappers import AnyToolEnv
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +70,31 @@ class LimitReached(Exception):
 
 
 class Stop:
-    """Ends an episode from outside: a reply that is being sampled is aborted, and no other is asked for."""
+    """Ends an episode from outside, or the reply that is being sampled at its deadline; no other is asked for then.
+
+    One timer serves all replies of an episode: most end long before it does, and to arm one for each costs more than
+    all else that is done here.
+    """
 
     def __init__(self, *, verify: bool = True) -> None:
         """Nothing is asked for yet; `verify` says whether what is there then is scored."""
         self.requested, self.verify = False, verify
-        self._waiting: asyncio.Timeout | None = None
+        self._task: asyncio.Task[Any] | None = None  # that waits for a reply
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._ended = False
 
     def request(self) -> None:
         """End the episode; a step that the environment is taking is waited for."""
-        if self.requested:
-            return
-        self.requested = True
-        if self._waiting is not None and not self._waiting.expired():
-            self._waiting.reschedule(asyncio.get_running_loop().time())
+        if not self.requested:
+            self.requested = True
+            self._end_reply()
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def bounded(self, reply: Callable[[], Awaitable[Reply]], seconds: float) -> Reply:
         """Wait for a reply; any way that the policy fails is a `PolicyError`.
@@ -92,20 +105,47 @@ class Stop:
         """
         if self.requested:
             raise LimitReached("straggler")
-        deadline = self._waiting = asyncio.timeout(seconds)
+        task = asyncio.current_task()
+        assert task is not None
+        cancelled_before = task.cancelling()
+        self._arm(seconds)
+        self._task, self._ended = task, False
         try:
-            async with deadline:
-                return await reply()
+            return await reply()
+        except asyncio.CancelledError:
+            if not self._ended or task.uncancel() > cancelled_before:
+                raise
+            if self.requested:
+                raise LimitReached("straggler") from None
+            raise PolicyTimeout(f"no reply within {seconds} s") from None
         except (LimitReached, PolicyError, CodecError):
             raise
         except (Exception, SystemExit) as error:
-            if isinstance(error, TimeoutError) and deadline.expired():
-                if self.requested:
-                    raise LimitReached("straggler") from None
-                raise PolicyTimeout(f"no reply within {seconds} s") from None
             raise PolicyError(f"{type(error).__name__}: {error}") from error
         finally:
-            self._waiting = None
+            self._task = None
+
+    def _arm(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._due = loop.time() + seconds
+        if self._timer is None or self._timer.when() > self._due:
+            self.close()
+            self._timer = loop.call_at(self._due, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._task is None:  # the next reply sets it anew
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._due:
+            self._timer = loop.call_at(self._due, self._ring)
+        else:
+            self._end_reply()
+
+    def _end_reply(self) -> None:
+        if self._task is not None and not self._ended:
+            self._ended = True
+            self._task.cancel()
 
 
 class TokenSpeaker:
@@ -125,6 +165,9 @@ class TokenSpeaker:
         self._pending: Generation | None = None
         self._turn = 0
         self.usage = Usage()
+
+    def begin(self, env: AnyToolEnv) -> None:
+        """Of no interest: a policy knows messages alone."""
 
     def open(self, messages: list[Message], tools: list[ToolSchema]) -> None:
         """Start with the opening messages."""
@@ -241,6 +284,9 @@ class ChatSpeaker:
         self._turn = 0
         self.usage = Usage()
 
+    def begin(self, env: AnyToolEnv) -> None:
+        """Of no interest: a policy knows messages alone."""
+
     def open(self, messages: list[Message], tools: list[ToolSchema]) -> None:
         """Start an episode."""
         self._tools = tools
@@ -268,4 +314,41 @@ class ChatSpeaker:
         return []
 
 
-Speaker = TokenSpeaker | ChatSpeaker
+class OracleSpeaker:
+    """Speaks for an environment's own oracle, which sees the environment and not the messages.
+
+    Attributes:
+        usage: None of any model.
+    """
+
+    def __init__(self) -> None:
+        self._replies: AsyncIterator[Message] | None = None
+        self._env: AnyToolEnv | None = None
+        self.usage = Usage()
+
+    def begin(self, env: AnyToolEnv) -> None:
+        """Take the environment whose episode has begun."""
+        self._env = env
+
+    def open(self, messages: list[Message], tools: list[ToolSchema]) -> None:
+        """Start the solution."""
+        core: Any = None if self._env is None else self._env.unwrapped
+        self._replies = oracle_replies(core)
+
+    async def reply(self, messages: list[Message]) -> Reply:
+        """The next message of the solution."""
+        assert self._replies is not None
+        try:
+            return Reply(await anext(self._replies), "stop", "max_tokens", {})
+        except StopAsyncIteration:
+            raise PolicyError("the oracle ends before the episode does: add the message that ends it") from None
+
+    def hear(self, new: list[Message], messages: list[Message]) -> None:
+        """Nothing to do: the oracle looks at its environment."""
+
+    def finish(self) -> list[Segment]:
+        """No tokens."""
+        return []
+
+
+Speaker = TokenSpeaker | ChatSpeaker | OracleSpeaker

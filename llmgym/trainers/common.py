@@ -16,7 +16,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, get_args
 
 import msgspec
@@ -267,8 +267,14 @@ class Episodes:
         return rows or [self._blank(trajectory)]
 
     def sample(self, trajectory: Trajectory) -> Sample:
-        """The row of an episode for trainers that take one: the segment in which most was sampled."""
-        return max(self.samples(trajectory), key=lambda sample: sum(sample.loss_mask))
+        """The row of an episode for trainers that take one: the segment in which most was sampled.
+
+        What turns of other segments have earned is on its last token, so that its rewards sum to the episode's.
+        """
+        samples = self.samples(trajectory)
+        chosen = max(samples, key=lambda sample: sum(sample.loss_mask))
+        missing = sum(sum(sample.rewards) for sample in samples if sample is not chosen)
+        return replace(chosen, rewards=[*chosen.rewards[:-1], chosen.rewards[-1] + missing]) if missing else chosen
 
     def _blank(self, trajectory: Trajectory) -> Sample:
         """A row for an episode without tokens, for trainers that must have one."""

@@ -14,7 +14,7 @@ import pytest
 
 from tests.rollouts import PLAIN, environ, llmgym
 
-VERBS = ["list", "info", "check", "play", "rollout", "models", "models fetch", "export"]
+VERBS = ["list", "info", "check", "play", "rollout", "summary", "schema", "models", "models fetch", "export"]
 VERBS += ["export verl-config", "export verl-data", "export verl-tools"]
 
 
@@ -215,7 +215,7 @@ def test_a_model_that_cannot_be_reached() -> None:
     args = ["--policy", "openai:m", "--set", "policy_options={max_retries: 0}"]
     done = llmgym("rollout", "--env", PLAIN, *args, env=env)
     assert done.returncode == 3
-    assert "error: openai:m at http://127.0.0.1:9/v1/: Connection error" in done.stderr
+    assert "error: openai:m at http://127.0.0.1:9/v1: Connection error" in done.stderr
     assert "secret" not in done.stderr
 
 

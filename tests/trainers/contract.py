@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -149,7 +150,19 @@ def check(rows: Sequence[Row], recording: Recording) -> None:
     for row in rows:
         check_shape(row)
         check_tokens(row, recording.requests.get(row.session, []))
+    check_sums(rows)
     check_groups(rows, recording)
+
+
+def check_sums(rows: Sequence[Row]) -> None:
+    """What is handed over for an episode, in however many rows, sums to its reward."""
+    sums: dict[str, list[float]] = {}
+    rewards = {row.session: row.reward for row in rows}
+    for row in rows:
+        if row.rewards is not None and row.reward is not None:
+            sums.setdefault(row.session, []).extend(row.rewards)
+    for session, given in sums.items():
+        assert abs(math.fsum(given) - (rewards[session] or 0.0)) < 1e-9, f"{session}: {math.fsum(given)} in all"
 
 
 def check_shape(row: Row) -> None:

@@ -126,7 +126,7 @@ def test_the_row_of_an_episode_is_the_segment_in_which_most_was_sampled(episodes
     sample = episodes.sample(trajectory)
     assert (sample.prompt_ids, sample.completion_ids) == ([0], [1, 2, 3, 4, 5])
     assert (sample.loss_mask, sample.spans) == ([1, 1, 0, 0, 1], [(0, 2), (4, 5)])
-    assert sample.rewards == [0.0, 0.1, 0.0, 0.0, 0.1]
+    assert sample.rewards == pytest.approx([0.0, 0.1, 0.0, 0.0, 0.3])  # what the other two turns earned, too
 
 
 def test_an_empty_reply_at_the_end_leaves_no_context_behind(episodes: Episodes) -> None:
@@ -201,9 +201,9 @@ async def test_a_task_that_is_not_there_is_an_error_of_the_caller(episodes: Epis
 
 
 async def test_environments_with_other_arguments_are_others(episodes: Episodes) -> None:
-    plain, other = episodes.pool(EnvConfig(TROUBLE)), episodes.pool(EnvConfig(TROUBLE, {"max_turns": 3}))
+    plain, other = episodes.instances(EnvConfig(TROUBLE)), episodes.instances(EnvConfig(TROUBLE, {"max_turns": 3}))
     assert plain is not other
-    assert episodes.pool(EnvConfig(TROUBLE)) is plain
+    assert episodes.instances(EnvConfig(TROUBLE)) is plain
 
 
 # --- stand-ins ----------------------------------------------------------------------------------

@@ -85,12 +85,12 @@ def test_environments_are_reused_and_never_shared() -> None:
     first, second = make("a"), make("b")
     for env in (first, second):
         env.init([])
-    used = {id(env._episode._env) for env in (first, second)}
+    used = {id(env._episode._driver._env) for env in (first, second)}
     assert len(used) == 2
     assert (first.step("A")["reward"], second.step("B")["reward"]) == (1.0, 1.0)
     third = make("c")
     third.init([])
-    assert id(third._episode._env) in used
+    assert id(third._episode._driver._env) in used
     assert third.step("C")["reward"] == 1.0
 
 

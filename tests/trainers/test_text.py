@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def ref(task_id: str = "a", **kwargs: Any) -> TaskRef:
 
 async def play(episodes: TextEpisodes, *said: Any, fault: str = "", task_id: str = "a") -> TextEpisode:
     episode = await episodes.open(ref(task_id))
-    env: Any = episode._env
+    env: Any = episode._driver._env
     env.faults = {task_id: fault} if fault else {}
     for message in said:
         await episode.step(message)
@@ -80,14 +81,16 @@ async def test_a_setup_that_passes_later_is_tried_again(caplog: pytest.LogCaptur
 
 async def test_environments_are_given_back_once() -> None:
     episodes = TextEpisodes()
-    pool = episodes.episodes.pool(ref().env)
+    pool = episodes.episodes.instances(ref().env)
     used = set()
     for said in ("A", "B", SHOUT):
         episode = await episodes.open(ref())
-        used.add(id(episode._env))
+        used.add(id(episode._driver._env))
         await episode.step(said)
         episode.close()
         episode.close()
+        while not pool._idle:  # noqa: ASYNC110 -- given back from another thread
+            await asyncio.sleep(0.01)
     assert len(used) == len(pool._idle) == 1
 
 

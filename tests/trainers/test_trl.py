@@ -459,10 +459,10 @@ def test_the_tool_loop_of_trl_runs_an_environment(tokenizer: Any, tmp_path: Path
     assert seen.log["llmgym/status/completed"] == 1
     # The model sees what it sees in rollouts: the same schemas, in the same words.
     codec = codec_for(tokenizer)
-    episodes = [described._episodes.pool(prompts.ref_of(row["prompt"]).env) for row in described.train_dataset]
+    episodes = [described._episodes.instances(prompts.ref_of(row["prompt"]).env) for row in described.train_dataset]
     opened = []
     for pool, row in zip(episodes, described.train_dataset, strict=True):
-        env = pool.take()
+        env = pool.sample
         messages, info = env.reset(options={"task_id": prompts.ref_of(row["prompt"]).task_id})
         tools = sorted(info["tools"], key=lambda schema: schema["function"]["name"])  # TRL sorts them
         opened.append(codec.open(messages, tools))
@@ -493,8 +493,8 @@ def test_a_failure_in_the_tool_loop_is_no_reward(tokenizer: Any, tmp_path: Path)
     described = spec([{"id": LETTERS, "kwargs": {"faults": faults}}], num_tasks=26)  # type: ignore[list-item]
     with pytest.raises(Exception, match="setup"):
         _ = described.train_dataset
-    pool = described._episodes.pool(described._episodes.config.environments[0])
-    made = environment.environment_class(pool)()
+    pool = described._episodes.instances(described._episodes.config.environments[0])
+    made = environment.environment_class(described._episodes, pool)()
     for letter, error in (("m", "setup"), ("a", "verify"), ("b", None)):
         ref = trl_ref(pool, letter)
         made.reset(prompt=prompts.prompt_of([{"role": "user", "content": "x"}], ref))

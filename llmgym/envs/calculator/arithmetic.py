@@ -21,6 +21,8 @@ def read(number: Number) -> Fraction:
     Raises:
         ToolError: It is no number, or one of too many digits.
     """
+    if isinstance(number, int):
+        return _bounded(Fraction(number))
     # The shortest text that gives a float is what the model wrote, up to 15 digits and more in text.
     value = parse_number(number if isinstance(number, str) else repr(number))
     if value is None:

@@ -45,12 +45,15 @@ class MultipleChoice(ToolEnv):
 
     1 where the reply chooses the right option, else 0. How the choice is read depends on `grading`:
 
-    - `boxed`: the last `\boxed{B}`; a letter alone, in parentheses or `\text{}` at most.
-    - `answer`: the last line "Answer: B", with any Markdown; a letter, a letter and text, or the
-      text of one option.
-    - `lenient`: the last box, else such a line, else "the answer is B", else a reply that is nothing but a
-      letter or an option, else the last capital letter that stands alone, else the one option whose text
-      occurs in the reply.
+    - `boxed`: the last `\boxed{B}`; a capital letter, with the text of its option at most.
+    - `answer`: the last line "Answer: B", with any Markdown; a letter, a letter and text, the text of one
+      option, or a sentence that chooses one.
+    - `lenient`: the last box or such a line, else what the reply declares ("the answer is B", "so B it is", "I
+      choose B because"), else what it says is right, else the one option that it names and does not deny.
+
+    Thoughts (`<think>`) never count. What is denied ("not A", "A is wrong") is not chosen, what is taken back ("No,
+    wait") does not count, and what could mean several options ("A or B") is no choice. No rule depends on which letter
+    the option has, whether A, I or B.
 
     Metrics: `answered` (1 where a choice could be read).
 
@@ -69,7 +72,9 @@ class MultipleChoice(ToolEnv):
     - `subjects` (all): sorts of generated questions, named in `llmgym.envs.multiple_choice.questions.SUBJECTS`.
     - `tasks`: a JSONL file; a row has `question`, `options` (a list, or an object of letters and
       texts) and `answer` (letter, text, or zero-based index), and may have `id`, `split` and `metadata`. The
-      names `prompt`, `choices`, `answerKey` and `expected_answer` are understood too.
+      names `prompt`, `choices`, `answerKey` and `expected_answer` are understood too. So are rows of NeMo Gym's
+      `mcqa`, with `responses_create_params`: their prompts stay as they are, and `grading_mode` and
+      `template_metadata.output_regex` go before `grading` and `pattern`.
 
     ## Registered Variants
 
@@ -125,44 +130,62 @@ class MultipleChoice(ToolEnv):
     read_row = staticmethod(read_row)
 
     def opening(self, task: Task) -> list[Message]:
-        """The question, with the instruction added to its last message."""
+        """The question, with the instruction added to its last message where the row does not ask by itself."""
         messages = super().opening(task)
-        if self.instruction:
-            messages[-1]["content"] += f"\n\n{self.instruction}"
+        if isinstance(task.prompt, str):
+            grading, pattern = self._way(task)
+            instruction = self.instruction
+            if (grading, pattern) != (self.grading, self.pattern):
+                instruction = _INSTRUCTIONS.get(grading, _INSTRUCTIONS["boxed"]) if pattern is None else ""
+            if instruction:
+                messages[-1]["content"] += f"\n\n{instruction}"
         return messages
 
     def verify(self, episode: Episode) -> Reward:
         """Compare the option that the reply chooses with the answer."""
         options, text = episode.task.metadata["options"], episode.final_text
-        if self.pattern is None:
-            chosen = extract(text, options, self.grading)
-        else:
-            chosen = extract_pattern(text, options, self.pattern)
+        grading, pattern = self._way(episode.task)
+        chosen = extract(text, options, grading) if pattern is None else extract_pattern(text, options, pattern)
         right = chosen is not None and chosen == episode.task.answer
         return Reward(correct=float(right), metrics={"answered": float(chosen is not None)})
 
     def oracle(self, task: Task) -> list[str]:
         """Name the right option in the way that the grading reads."""
-        if self.pattern is not None:
-            return [self._matching(task)]
-        form = {"boxed": "\\boxed{{{}}}", "answer": "Answer: {}"}.get(self.grading, "{}")
+        grading, pattern = self._way(task)
+        if pattern is not None:
+            return [_matching(task, pattern)]
+        form = {"answer": "Answer: {}", "lenient": "{}"}.get(grading, "\\boxed{{{}}}")
         return [form.format(task.answer)]
 
-    def _matching(self, task: Task) -> str:
-        """A reply that the pattern reads: one of the usual forms, since no text can be made from a pattern alone."""
-        assert self.pattern is not None
-        options = task.metadata["options"]
-        forms = (
-            "{}",
-            "Answer: {}",
-            "Final answer: {}",
-            "The answer is {}.",
-            "\\boxed{{{}}}",
-            "<answer>{}</answer>",
-            "({})",
-        )
-        for form in forms:
-            reply = form.format(task.answer)
-            if extract_pattern(reply, options, self.pattern) == task.answer:
-                return reply
-        raise NotImplementedError(f"no usual form of an answer fits the pattern {self.pattern.pattern!r}")
+    def _way(self, task: Task) -> tuple[str, re.Pattern[str] | None]:
+        """Grading and pattern of a task: those of its row, else those of the environment."""
+        read_by = task.metadata.get("read_by")
+        if read_by is None:
+            return self.grading, self.pattern
+        pattern = read_by.get("pattern")
+        return read_by.get("grading", self.grading), None if pattern is None else re.compile(pattern)
+
+
+def _matching(task: Task, pattern: re.Pattern[str]) -> str:
+    """A reply that a pattern reads: its own words around the group, or one of the usual forms."""
+    options = task.metadata["options"]
+    before, _, after = re.sub(r"\(\?[!=<][^()]*\)", "", pattern.pattern).partition("(")
+    own = [_spoken(before), _spoken(after.partition(")")[2])]
+    usual = (
+        "{}",
+        "Answer: {}",
+        "Final answer: {}",
+        "The answer is {}.",
+        "\\boxed{{{}}}",
+        "<answer>{}</answer>",
+        "({})",
+    )
+    for reply in (task.answer.join(own), *(form.format(task.answer) for form in usual)):
+        if extract_pattern(reply, options, pattern) == task.answer:
+            return reply
+    raise NotImplementedError(f"no usual form of an answer fits the pattern {pattern.pattern!r}")
+
+
+def _spoken(pattern: str) -> str:
+    """What the plain words of a pattern stand for; blanks where it allows some."""
+    return re.sub(r"\\(\W)", r"\1", re.sub(r"\\s[*+?]?", " ", pattern))

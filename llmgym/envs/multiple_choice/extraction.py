@@ -1,4 +1,9 @@
-"""How the chosen option is read out of a reply: the strict and lenient ways of multiple-choice benchmarks."""
+r"""How the chosen option is read out of a reply: the strict and lenient ways of multiple-choice benchmarks.
+
+The order of readers, in all gradings: thoughts are dropped; then what is stated in a form (a box, a line "Answer: B",
+a tag) counts before what sentences claim, that before a bare mention, and the later statement before the earlier one.
+What a reply takes back ("No, wait") does not count. What could mean several options, or none, is no choice.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +11,38 @@ import re
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from llmgym.envs.text import last_boxed
+from llmgym.envs.multiple_choice import prose
+from llmgym.envs.text import boxes, without_thoughts
 
 Options = Mapping[str, str]  # letter -> text
 
-_LATEX_TEXT = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit)\s?\{([^{}]*)\}")
-_LABEL = re.compile(r"[(\[]?([A-Za-z])[)\]]?[.:,]?")
-_LABEL_AND_TEXT = re.compile(r"[(\[]?(?:([A-Za-z])[)\].:]|([A-Z])(?:,|\s+[-–—=]))\s*\S", re.ASCII)
-_ANSWER_LINE = re.compile(r"answer[*_`\s]{0,4}(?:is)?[*_`\s]{0,4}[:：]([^\n]*)", re.IGNORECASE)
-_ANSWER_IS = re.compile(
-    r"answer[*_`\s]{1,4}(?:is|would be|must be)[*_`:\s]{1,4}(?:option|choice)?([^\n.;]*)", re.IGNORECASE
+_MARKS = r"[*_`\s]"
+_ANSWER = re.compile(
+    rf"(?<![^\W_])(?P<wrong>(?:wrong|incorrect|bad|false){_MARKS}+)?answer{_MARKS}{{0,4}}(?:is)?{_MARKS}{{0,4}}"
+    rf"[:：](?P<said>[^\n]*)"
+    rf"|^[#*_ \t]{{0,8}}(?:final|correct|my)?[ ]?answer[*_ \t]{{0,8}}(?P<heading>)$",
+    re.IGNORECASE | re.MULTILINE,
 )
-_STANDALONE = re.compile(r"(?<![\w'’])[(\[]?([A-Z])[)\]]?(?![\w'’])")
-_ARTICLE = re.compile(r"\s+[a-z]")  # follows the article "A" and the pronoun "I"
+_TAG = re.compile(r"<answer>([^<]*)</answer>", re.IGNORECASE)
+_TAKEN_BACK = re.compile(
+    r"\bno,?\s+wait\b|\bwait,?\s+no\b|\bscratch that\b|\bstrike that\b|\bignore that\b|\bmy mistake\b|\boops\b"
+    r"|\bi was wrong\b|\bi made an? (?:mistake|error)\b|\bon second thoughts?\b|\bcorrection\s*[:,.]"
+    r"|(?:^|[.!?\n]\s{0,3}|\b(?:wait|no|hmm|but|sorry),?\s)(?:that|this|it)(?:'s|’s| is| was) "
+    r"(?:wrong|incorrect|not right|not correct|a mistake|not it)\b",
+    re.IGNORECASE,
+)
+_TURN = re.compile(
+    r"(?:^|[.!?\n]\s{0,3}|[—–]\s?|\s-\s|\bbut )(?:no|actually|wait|hm+|hold on|sorry|rather)\b[,.!:…]?", re.IGNORECASE
+)
+_LABEL = re.compile(r"[(\[]?\s?([A-Za-z])\s?[)\]]?[.:,]?")
+_LABEL_AND_TEXT = re.compile(
+    r"(?:(?:option|choice|answer|letter)\s+)?[(\[]?([A-Za-z])(?:[)\]][.:]?|\s?[.:=,–—-]|(?=\s))\s*(.+)",
+    re.DOTALL | re.IGNORECASE,
+)
+_JOINED = re.compile(r"[\s$,*]{0,9}(?:\b(?:or|and)\b|[,/&])[\s$*]{0,9}")  # between two boxes that are one answer
+_LETTERED = re.compile(r"(?i:(?:option|choice|answer)\s*:?\s*)?[(\[]?\s?[A-Z](?![\w'])", re.ASCII)
+_DENIED = re.compile(r"(?:\bnot|n't|\bnever|\brather than|\binstead of|\bunlike)[\s$*(\\]{0,6}$", re.IGNORECASE)
+_CODE = re.compile(r"`([^`]+)`")
 
 
 def extract(text: str, options: Options, grading: str) -> str | None:
@@ -27,99 +51,201 @@ def extract(text: str, options: Options, grading: str) -> str | None:
     Args:
         text: The reply.
         options: Text of each option by its letter.
-        grading: A name in `GRADINGS`.
+        grading: A name in `GRADINGS` or `BOXED_OR_TEXT`.
 
     Returns:
         A letter of `options`, or None where the reply makes no choice.
     """
-    return GRADINGS[grading](text, options)
+    return (_boxed_or_text if grading == BOXED_OR_TEXT else GRADINGS[grading])(without_thoughts(text), options)
 
 
 def extract_pattern(text: str, options: Options, pattern: re.Pattern[str]) -> str | None:
     """Read the choice out of the last match of a pattern: its first group, or all of it where it has none."""
+    text = re.sub(r"\s{16,}", lambda blank: "\n" if "\n" in blank[0] else " ", without_thoughts(text))
     found = deque(pattern.finditer(text), maxlen=1)
-    return choice(found[0][1 if pattern.groups else 0] or "", options) if found else None
+    if not found:
+        return None
+    group = 1 if pattern.groups else 0
+    said, end = found[0][group] or "", found[0].end(group)
+    if len(said) == 1 and said.isalpha() and text[end : end + 1].isalnum():
+        return None  # the beginning of a word, in a pattern such as "Answer: ([A-Z])"
+    return choice(said, options)
 
 
 def choice(text: str, options: Options) -> str | None:
-    """Read text that names one option: "B", "(b)", "B. Paris", "**B**", or "Paris"."""
-    text = _plain(text)
+    """Read text that names one option and says no more: "B", "(b)", "B. Paris", "**B**", or "Paris"."""
+    raw, text = text.strip(), prose.clean(text).strip()
     if match := _LABEL.fullmatch(text):
-        return _known(match[1].upper(), options)
+        if match[1].upper() in options:
+            return match[1].upper()
+    elif not re.sub(r"[\s*_`~#]", "", raw) and not _CODE.fullmatch(raw):
+        return None
+    for name in (raw, match[1] if (match := _CODE.fullmatch(raw)) else raw):
+        if name and (named := [letter for letter, option in options.items() if option.strip() == name]):
+            return named[0] if len(named) == 1 else None
     if named := _named(text, options):
         return named
-    match = _LABEL_AND_TEXT.match(text)
-    return _known((match[1] or match[2]).upper(), options) if match else None
+    if match := _LABEL_AND_TEXT.fullmatch(text):
+        letter = match[1].upper()
+        return letter if letter in options and _named(match[2], options) == letter else None
+    return None
+
+
+def stated(text: str, options: Options) -> str | None:
+    """Read what follows "Answer:", or stands in a box: a letter; "" where that is unclear, None where it names none."""
+    if letter := choice(text, options):
+        return letter
+    if (match := _LABEL_AND_TEXT.fullmatch(prose.clean(text).strip())) and _named(match[2], options):
+        return ""  # the letter of one option and the text of another
+    parts = Parts(options)
+    parts.read(text, announced=True)
+    return parts.choice() or ("" if parts.says_anything() else None)
 
 
 def _boxed(text: str, options: Options) -> str | None:
-    content = last_boxed(text)
-    match = re.fullmatch(r"\(?([A-Z])\)?", _plain(content)) if content is not None else None
-    return _known(match[1], options) if match else None
+    """The last box where it names a letter, with its text at most."""
+    return _last_box(text, options, _lettered)
+
+
+def _boxed_or_text(text: str, options: Options) -> str | None:
+    """The last box where it names an option, by letter or by text."""
+    return _last_box(text, options, stated)
+
+
+def _boxes(text: str) -> list[tuple[int, int, str]]:
+    """The boxes of a text that no "not" before them denies."""
+    return [box for box in boxes(text) if not _DENIED.search(text[max(0, box[0] - 30) : box[0]])]
+
+
+def _last_box(text: str, options: Options, read: Callable[[str, Options], str | None]) -> str | None:
+    found = _boxes(text)[-2:]
+    if not found:
+        return None
+    if len(found) > 1 and _JOINED.fullmatch(text, found[0][1], found[1][0]):
+        return None
+    said = read(found[-1][2], options)
+    return said if said and not _withdrawn(text[found[-1][1] :], said, options) else None
+
+
+def _withdrawn(after: str, said: str, options: Options) -> bool:
+    """Whether the rest of a reply takes back what was stated, or turns to another option."""
+    if _TAKEN_BACK.search(after):
+        return True
+    parts = Parts(options)
+    parts.read(after)
+    return parts.turned_to() not in (None, said)
+
+
+def _lettered(content: str, options: Options) -> str | None:
+    plain = prose.clean(content).strip()
+    if not _LETTERED.match(plain):
+        return None
+    if (named := _named(plain, options)) and not _LABEL.fullmatch(plain) and not plain.startswith(named):
+        return None  # the text of an option that begins like a letter, such as "E. coli"
+    return stated(content, options)
+
+
+def _statements(text: str, options: Options) -> list[tuple[int, int, str | None]]:
+    """Where lines "Answer: ..." stand, and what they state; an empty one states what the next line is."""
+    found: list[tuple[int, int, str | None]] = []
+    for match in _ANSWER.finditer(text):
+        if match["wrong"]:
+            continue
+        end, said = match.end(), None
+        rest = match["said"] or ""
+        if back := _TAKEN_BACK.search(rest):
+            rest, end = rest[: back.start()], match.start("said") + back.start()
+        if rest.strip(" \t\r*_~#"):
+            said = stated(rest, options)
+        elif following := re.compile(r"\s{0,200}([^\n]*)").match(text, end):
+            said = choice(following[1].lstrip("-> "), options)
+            end = following.end() if said else end
+        found.append((match.start(), end, said))
+    return found
 
 
 def _answer_line(text: str, options: Options) -> str | None:
-    found = deque(_ANSWER_LINE.finditer(text), maxlen=1)
-    if not found:
-        return None
-    rest = found[0][1]
-    boxed = last_boxed(rest)
-    return choice(rest if boxed is None else boxed, options)
+    for _, end, said in reversed(_statements(text, options)):
+        if said is not None:
+            return None if _withdrawn(text[end:], said, options) else said or None
+    return None
 
 
 def _lenient(text: str, options: Options) -> str | None:
-    boxed = last_boxed(text)
-    ways: tuple[Callable[[], str | None], ...] = (
-        lambda: choice(boxed, options) if boxed is not None else None,
-        lambda: _answer_line(text, options),
-        lambda: _answer_is(text, options),
-        lambda: choice(text, options),
-        lambda: _last_standalone(text, options),
-        lambda: _mentioned(text, options),
-    )
-    return next((letter for way in ways if (letter := way())), None)
+    if letter := choice(text, options):
+        return letter
+    formal = _statements(text, options)
+    formal += [(start, end, stated(content, options)) for start, end, content in _boxes(text)]
+    formal += [(match.start(), match.end(), stated(match[1], options)) for match in _TAG.finditer(text)]
+    parts = Parts(options)
+    at = last = 0
+    for start, end, said in sorted(formal):
+        if start >= at and said is not None:
+            parts.read(text[at:start])
+            parts.formal("" if last and _JOINED.fullmatch(text, last, start) else said)
+            at = last = end
+    parts.read(text[at:])
+    return parts.choice()
 
 
-def _answer_is(text: str, options: Options) -> str | None:
-    found = deque(_ANSWER_IS.finditer(text), maxlen=1)
-    return choice(found[0][1], options) if found else None
+class Parts:
+    """The parts of a reply between which it turns round, each with what is stated in a form and in prose."""
 
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.parts: list[tuple[list[str], prose.Verdict]] = [([], prose.Verdict())]
 
-def _last_standalone(text: str, options: Options) -> str | None:
-    last = None
-    for match in _STANDALONE.finditer(text):
-        bare = match[0] in ("A", "I") and _ARTICLE.match(text, match.end())
-        last = last if bare or match[1] not in options else match[1]
-    return last
+    def formal(self, said: str) -> None:
+        """Add what a box or a line states."""
+        self.parts[-1][0].append(said)
 
+    def read(self, text: str, announced: bool = False) -> None:
+        """Add prose, which "Answer:" may have announced; what takes all back makes what was before not count."""
+        if taken_back := deque(_TAKEN_BACK.finditer(text), maxlen=1):
+            self.parts = [([], prose.Verdict())]
+            text = text[taken_back[0].end() :]
+        at = 0
+        for turn in _TURN.finditer(text):
+            prose.read(text[at : turn.start() + 1], self.options, self.parts[-1][1], announced and not at)
+            self.parts.append(([], prose.Verdict()))
+            at = turn.end()
+        prose.read(text[at:], self.options, self.parts[-1][1], announced and not at)
 
-def _mentioned(text: str, options: Options) -> str | None:
-    """The one option whose text occurs in a reply, as whole words."""
-    reply = f" {_normal(text)} "
-    found = [letter for letter, option in options.items() if f" {_normal(option)} " in reply]
-    return found[0] if len(found) == 1 else None
+    def turned_to(self) -> str | None:
+        """What is claimed after a turn; None where nothing is."""
+        claims = (verdict.claim for _, verdict in reversed(self.parts[1:]))
+        return next((claim for claim in claims if claim is not None), None)
+
+    def says_anything(self) -> bool:
+        """Whether any option is spoken of."""
+        return any(
+            formal or verdict.claim is not None or verdict.mentioned or verdict.denied for formal, verdict in self.parts
+        )
+
+    def choice(self) -> str | None:
+        """The claim of the last part that makes one; else the only option that is mentioned and not denied."""
+        denied: set[str] = set()
+        for formal, verdict in reversed(self.parts):
+            said = formal[-1] if formal else verdict.claim
+            if said is not None:
+                return said if said and said not in denied else None
+            denied |= verdict.denied
+        mentioned = set[str]().union(*(verdict.mentioned for _, verdict in self.parts)) - denied
+        return mentioned.pop() if len(mentioned) == 1 else None
 
 
 def _named(text: str, options: Options) -> str | None:
-    found = [letter for letter, option in options.items() if _normal(option) == _normal(text)]
+    wanted = _normal(text)
+    found = [letter for letter, option in options.items() if wanted and _normal(option) == wanted]
     return found[0] if len(found) == 1 else None
-
-
-def _known(letter: str, options: Options) -> str | None:
-    return letter if letter in options else None
-
-
-def _plain(text: str) -> str:
-    """Text without LaTeX commands, Markdown emphasis and quotes around it, and without a last period."""
-    text = _LATEX_TEXT.sub(r"\1", text)
-    return text.strip(" \t\r\n*_`$\"'“”").removesuffix(".").strip(" *_`$\"'“”")
 
 
 def _normal(text: str) -> str:
     """Words in lower case without punctuation around them; "-5", "1/2" and "2.5" stay what they are."""
-    return " ".join(word.strip(".,;:!?()[]\"'*_`$“”") for word in text.casefold().split())
+    return " ".join(word.strip(".,;:!?()[]\"'*_`$“”") for word in prose.clean(text).casefold().split()).strip()
 
 
+BOXED_OR_TEXT = "boxed or text"  # NeMo Gym's "lenient_boxed", which only rows ask for
 GRADINGS: dict[str, Callable[[str, Options], str | None]] = {
     "boxed": _boxed,
     "answer": _answer_line,

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
-from typing import Any
+from typing import Any, cast
 
+from llmgym.envs.multiple_choice.extraction import BOXED_OR_TEXT
+from llmgym.messages import Message, read_messages, system
 from llmgym.tasks import Task
 
 MAX_OPTIONS = 10
 _QUESTION = ("question", "prompt")
 _OPTIONS = ("options", "choices")
 _ANSWER = ("answer", "answerKey", "expected_answer")
+_MODES = {  # NeMo Gym's gradings
+    "strict_single_letter_boxed": "boxed",
+    "lenient_boxed": BOXED_OR_TEXT,
+    "lenient_answer_colon": "answer",
+    "lenient_answer_colon_md": "answer",
+}
 
 
 def question_text(question: str, options: Mapping[str, str]) -> str:
@@ -22,26 +31,81 @@ def question_text(question: str, options: Mapping[str, str]) -> str:
 def read_row(row: dict[str, Any]) -> Task:
     """Make the task of a row with a question, options and an answer; see `MultipleChoice` for the shapes.
 
+    A row of NeMo Gym brings its whole prompt and how its reply is read: the task's metadata then has `read_by`, with a
+    `grading`, and a `pattern` where the row has an expression of its own. Null fields, which Arrow writes, are as if
+    they were not there.
+
     Raises:
         KeyError, ValueError, TypeError: The row is malformed.
     """
-    columns = dict(row)
-    question = _take(columns, _QUESTION)
+    columns: dict[str, Any] = _without_nulls(row)
+    request = columns.pop("responses_create_params", None)
+    question = None if request is not None else _take(columns, _QUESTION)
     labels, texts = _read_options(_take(columns, _OPTIONS))
-    answer = ascii_uppercase[_index(_take(columns, _ANSWER), labels, texts)]
-    if not isinstance(question, str) or not question.strip():
-        raise ValueError(f"the question must be text, this is {question!r}")
-    options = dict(zip(ascii_uppercase, texts, strict=False))
-    name = columns.pop("id", "")
-    metadata = columns.pop("metadata", None) or {}
+    answer = _index(_take(columns, _ANSWER), labels, texts)
+    letters = labels if request is not None else list(ascii_uppercase[: len(texts)])
+    options = dict(zip(letters, texts, strict=True))
+    name = next((columns.pop(key) for key in ("id", "uuid") if key in columns), "")
+    metadata = columns.pop("metadata", {})
     if not isinstance(metadata, dict):
         raise TypeError(f"metadata is an object, this is {metadata!r}")
+    if request is not None:
+        prompt = _read_request(request, letters)
+        columns["read_by"] = {"grading": "boxed", **_read_grading(columns)}
+    elif isinstance(question, str) and question.strip():
+        prompt = question_text(question, options)
+        if read_by := _read_grading(columns):
+            columns["read_by"] = read_by
+    else:
+        raise ValueError(f"the question must be text, this is {question!r}")
     return Task(
         id=str(name),
-        prompt=question_text(question, options),
-        answer=answer,
+        prompt=prompt,
+        answer=letters[answer],
         metadata={**metadata, **columns, "options": options},
     )
+
+
+def _without_nulls(value: Any) -> Any:
+    """The same in dicts and lists, without null fields of objects; arrays know how to become lists."""
+    if isinstance(value, Mapping):
+        fields = cast("Mapping[str, Any]", value)
+        return {key: _without_nulls(field) for key, field in fields.items() if field is not None}
+    if isinstance(value, list | tuple):
+        return [_without_nulls(part) for part in cast("Sequence[Any]", value)]
+    return _without_nulls(value.tolist()) if hasattr(value, "tolist") else value
+
+
+def _read_request(request: Any, letters: Sequence[str]) -> list[Message]:
+    """The opening of a request to the Responses API, which asks with the letters of its own options."""
+    if not isinstance(request, dict) or "input" not in request:
+        raise ValueError(f"responses_create_params has no input, it is {request!r:.100}")
+    if strange := [letter for letter in letters if not re.fullmatch("[A-Z]", letter)]:
+        raise ValueError(f"options have capital letters, this is {strange[0]!r}")
+    fields = cast("dict[str, Any]", request)
+    messages = read_messages(fields["input"])
+    if instructions := fields.get("instructions"):
+        messages.insert(0, system(str(instructions)))
+    if not messages:
+        raise ValueError("responses_create_params has an empty input")
+    return messages
+
+
+def _read_grading(columns: dict[str, Any]) -> dict[str, str]:
+    """How the reply is read, where a row says so; its columns for that are taken."""
+    found: dict[str, str] = {}
+    if mode := columns.pop("grading_mode", None):
+        if mode not in _MODES:
+            raise ValueError(f"unknown grading_mode {mode!r}; there is {', '.join(_MODES)}")
+        found["grading"] = _MODES[mode]
+    template = columns.get("template_metadata")
+    if isinstance(template, dict) and (pattern := cast("dict[str, Any]", template).get("output_regex")):
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise ValueError(f"output_regex {pattern!r} is no regular expression: {error}") from None
+        found["pattern"] = pattern
+    return found
 
 
 def _take(columns: dict[str, Any], names: Sequence[str]) -> Any:
@@ -55,12 +119,12 @@ def _take(columns: dict[str, Any], names: Sequence[str]) -> Any:
 
 
 def _read_options(options: Any) -> tuple[list[str], list[str]]:
-    """Labels and texts; a plain list is labelled by letters."""
+    """Labels and texts; a plain list is labelled by letters, and an object of letters is in their order."""
     match options:
         case {"text": list(texts), "label": list(labels)}:  # ARC
             pass
         case dict():
-            labels, texts = list(options), list(options.values())
+            labels, texts = _in_order(cast("dict[Any, Any]", options))
         case [dict(), *_]:  # [{"A": "..."}, {"B": "..."}]
             if not all(isinstance(option, dict) and len(option) == 1 for option in options):
                 raise ValueError("a list of objects holds one letter and text in each")
@@ -77,6 +141,13 @@ def _read_options(options: Any) -> tuple[list[str], list[str]]:
     if len(set(texts)) < len(texts) or len(set(labels)) < len(labels) or not all(texts):
         raise ValueError(f"options must differ and hold text, these are {texts}")
     return labels, texts
+
+
+def _in_order(options: dict[Any, Any]) -> tuple[list[Any], list[Any]]:
+    """Labels and texts of an object, by label where these are the first letters: Arrow has an order of its own."""
+    if set(options) == set(ascii_uppercase[: len(options)]):
+        options = dict(sorted(options.items()))
+    return list(options), list(options.values())
 
 
 def _index(answer: Any, labels: list[str], texts: list[str]) -> int:

@@ -143,7 +143,7 @@ class Wordle(ToolEnv):
         if opener := task.metadata.get("opener"):
             self.clues.learn(opener, feedback(self.secret, opener))
         self.known_at_start = self.clues.progress(len(self.secret))
-        self.metrics |= {"guesses": 0.0, "invalid_guesses": 0.0}
+        self.metrics.update({"guesses": 0.0, "invalid_guesses": 0.0})
 
     def respond(self, message: Message) -> str:
         """Mark a guess, or say why it is none."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any, ClassVar
 
 from llmgym.concurrency import drive_in_background
@@ -21,13 +23,14 @@ from llmgym.trajectory import Trajectory
 class Play:
     """Episodes, one after another, whose turns TRL takes.
 
-    TRL runs the calls of a message one by one and does not say where the next message begins, so all calls are taken
-    for those of one message until the completion shows how many there were.
+    TRL runs the calls of a message one by one. Where nobody says which message a call is of, all are taken for those of
+    one until the completion shows how many there were.
     """
 
     def __init__(self, episodes: Episodes, instances: Instances) -> None:
         self._episodes, self._instances = episodes, instances
         self._driver: Driver | None = None
+        self._message: Any = None
 
     @property
     def trajectory(self) -> Trajectory:
@@ -46,8 +49,13 @@ class Play:
         self._driver = self._episodes.driver(ref_of(prompt))
         drive_in_background(self._driver.open())
 
-    def call(self, name: str, arguments: dict[str, Any]) -> str:
+    def call(self, name: str, arguments: dict[str, Any], message: Any = None) -> str:
         """Take a tool call, and give its result.
+
+        Args:
+            name: The tool.
+            arguments: Its arguments.
+            message: What is the same for the calls of one message; None where that is not known.
 
         Raises:
             ValueError: The episode is over, perhaps since this call failed; the text is meant for the model.
@@ -55,7 +63,9 @@ class Play:
         driver = self._driver
         answers = []
         if driver is not None and not driver.done:
-            answers = drive_in_background(driver.call(tool_call(name, **arguments), same=True))
+            same = message is None or message is self._message
+            self._message = message
+            answers = drive_in_background(driver.call(tool_call(name, **arguments), same=same))
         if not answers:
             raise ValueError("the episode is over; reply without a tool call")
         return answers[0]["content"]
@@ -88,7 +98,18 @@ class _Tool(dict[str, Any]):
         self._play = play
 
     def __call__(self, /, **arguments: Any) -> str:
-        return self._play.call(self.__name__, arguments)
+        # TRL 1.16 tells a tool nothing of the message that it is called for; a local variable of its loop does.
+        return self._play.call(self.__name__, arguments, _caller().f_locals.get("tool_call_list"))
+
+
+def _caller() -> FrameType:
+    """The frame that called a tool."""
+    frame = inspect.currentframe()
+    for _ in range(2):
+        assert frame is not None
+        frame = frame.f_back
+    assert frame is not None
+    return frame
 
 
 class ToolEnvironment:

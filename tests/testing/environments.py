@@ -1,31 +1,37 @@
-"""The conformance kit passes good environments, and fails each broken one by the check that it breaks."""
+"""Environments that each break one promise, and sound ones that are near to it, registered as `test/...`."""
 
 from __future__ import annotations
 
-import itertools
+import asyncio
 import json
-import subprocess
-import sys
 import threading
 import time
 import uuid
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
-import pytest
 
 from llmgym.env import Episode, ToolEnv
-from llmgym.errors import ConformanceError
-from llmgym.messages import Message, as_assistant, assistant, tool_call
+from llmgym.messages import Message, assistant, tool_call
 from llmgym.rewards import Reward
 from llmgym.tasks import Task, TaskSet
-from llmgym.testing import CHECKS, check_text_env, run_checks
 from llmgym.tools import tool
 from tests.environments import Adder, make_sum
+from tests.testing.freeing import (
+    AsyncTrusting,
+    BadEnd,
+    ClosesItself,
+    Eager,
+    Held,
+    Plain,
+    Ticking,
+    Tidy,
+    Trusting,
+    Waiting,
+)
 
 
 class WrongOracle(Adder):
@@ -130,18 +136,18 @@ class Leaky(Adder):
         yield str(task.answer)
 
 
-class Sharing(Adder):
-    """Gives out one object again and again."""
-
-    rules: ClassVar[dict[str, str]] = {"first": "add"}
-
-    async def areset(self, **kwargs: Any) -> Any:
-        observation, info = await super().areset(**kwargs)
-        return observation, info | {"rules": self.rules}
-
-
 class Unpicklable(Adder):
-    """Holds a lock."""
+    """Holds a lock, and is sent to a process with it."""
+
+    verify_in = "process"
+
+    def setup(self, task: Task) -> None:
+        super().setup(task)
+        self.lock = threading.Lock()
+
+
+class Locked(Adder):
+    """Holds a lock, which nobody pickles."""
 
     def setup(self, task: Task) -> None:
         super().setup(task)
@@ -167,10 +173,10 @@ class Forgetful(Adder):
 class Fragile(Adder):
     """Reads the arguments itself."""
 
-    async def astep(self, action: Any) -> Any:
-        for call in as_assistant(action).get("tool_calls", ()):
+    def verify(self, episode: Episode) -> Reward:
+        for call in episode.tool_calls:
             json.loads(call["function"]["arguments"])
-        return await super().astep(action)
+        return super().verify(episode)
 
 
 class Warns(Adder):
@@ -192,10 +198,28 @@ class Undescribed(Adder):
         return a + b
 
 
-class FewTasks(Adder):
-    """Its generator has few outcomes."""
+class Repeating(type(Adder.tasks)):  # type: ignore[misc]
+    """Its slots are one sequence, each from another place."""
 
-    tasks = TaskSet.generated(lambda rng: make_sum(np.random.Generator(np.random.PCG64(int(rng.integers(500))))))
+    def draw(self, split: str, seed: int, episode: int, *, scope: str = "") -> Task:
+        return super().draw(split, 0, seed + episode, scope=scope)
+
+
+class InStep(Adder):
+    """Its slots meet the same tasks."""
+
+    tasks = Repeating(make_sum)
+
+
+def make_one_of_few(rng: np.random.Generator) -> Task:
+    """One of 22 sums."""
+    return make_sum(np.random.Generator(np.random.PCG64(int(rng.integers(22)))))
+
+
+class FewTasks(Adder):
+    """Its generator has few outcomes, and that is what there is."""
+
+    tasks = TaskSet.generated(make_one_of_few)
 
 
 class Overlapping(TaskSet):
@@ -246,6 +270,80 @@ class HasObject(Adder):
         super().__init__(**kwargs)
 
 
+class Hides(Adder):
+    """Puts an attribute where ToolEnv's own is."""
+
+    def setup(self, task: Task) -> None:
+        super().setup(task)
+        vars(self)["report"] = "fine"
+
+
+class HidesLater(Adder):
+    """Has a method of ToolEnv's replaced after its class was defined."""
+
+
+HidesLater.report = lambda self: None  # type: ignore[assignment,method-assign]
+
+
+class Hoarder(Adder):
+    """Makes the state of an episode once for all of them."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.total = 0
+
+    @tool
+    def add(self, a: int, b: int = 0) -> str:  # type: ignore[override]
+        """Add."""
+        self.total += 1
+        return f"{a + b}, call {self.total}"
+
+    def oracle(self, task: Task) -> Iterator[Message | str]:
+        yield str(task.answer)
+
+
+class Remembers(Adder):
+    """Keeps the data of a task, and not a copy."""
+
+    known: ClassVar[dict[str, list[int]]] = {}
+
+    def setup(self, task: Task) -> None:
+        super().setup(task)
+        self.numbers = self.known.setdefault(task.id, task.metadata["numbers"])
+
+    def opening(self, task: Task) -> list[Message]:
+        return [{"role": "user", "content": f"Add {self.numbers}."}]
+
+
+class Copies(Adder):
+    """Changes its task, which is the episode's own."""
+
+    def setup(self, task: Task) -> None:
+        super().setup(task)
+        task.metadata["numbers"].append(0)
+
+    def oracle(self, task: Task) -> Iterator[Message | str]:
+        yield str(task.answer)
+
+
+class Rows(Adder):
+    """Has as many tasks as there are rows in a file."""
+
+    def __init__(self, *, rows: str, **kwargs: Any) -> None:
+        super().__init__(tasks=rows, **kwargs)
+
+
+class Slow(Adder):
+    """Waits at each call."""
+
+    @tool
+    async def add(self, a: int, b: int = 0) -> int:
+        """Add."""
+        await asyncio.sleep(0.02)
+        self.lookups += 1
+        return a + b
+
+
 class Endless(Adder):
     """Refuses a limit below its own."""
 
@@ -270,92 +368,34 @@ BROKEN: list[tuple[type[ToolEnv], set[str]]] = [
     (Clock, {"determinism"}),
     (RandomAnswers, {"gymnasium", "determinism"}),
     (Leaky, {"isolation"}),
-    (Sharing, {"gymnasium", "isolation"}),
     (Unpicklable, {"pickling"}),
     (Forgetful, {"pickling"}),
     (Fragile, {"malformed"}),
     (Warns, {"gymnasium"}),
     (Undescribed, {"tools"}),
-    (FewTasks, {"tasks"}),
+    (InStep, {"variety"}),
     (Overlap, {"tasks"}),
     (Differs, {"vectors"}),
     (Unverified, {"limit"}),
     (HasObject, {"spec"}),
     (Endless, {"limit"}),
+    (Hides, {"names"}),
+    (HidesLater, {"names"}),
+    (Hoarder, {"reuse"}),
+    (Remembers, {"mutation"}),
+    (Eager, {"lifecycle"}),
+    (Trusting, {"lifecycle"}),
+    (AsyncTrusting, {"lifecycle"}),
+    (ClosesItself, {"lifecycle"}),
+    (BadEnd, {"lifecycle"}),
+    (Ticking, {"threads"}),
+    (Waiting, {"threads"}),
 ]
-for _cls, _ in BROKEN:
+SOUND = [Copies, Held, Plain, Tidy]
+for _cls in (*(cls for cls, _ in BROKEN), *SOUND, Locked, FewTasks, Rows, Slow):
     gymnasium.register(
         f"test/{_cls.__name__}-v0",
-        entry_point=f"{__name__}:{_cls.__name__}",
+        entry_point=f"{_cls.__module__}:{_cls.__name__}",
         max_episode_steps=6 if _cls is Unverified else None,
         kwargs={"max_turns": 6} | ({"thing": object} if _cls is HasObject else {}),
     )
-
-
-@pytest.mark.parametrize("name", ["Adder", "SuspendingAdder", "BlockingAdder", "ProcessAdder", "Chat"])
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_good_environment_passes(name: str) -> None:
-    report = check_text_env(f"test/{name}-v0", tasks=10)
-    assert [result.name for result in report.results] == list(CHECKS)
-    assert {result.status for result in report.results} == {"passed"}
-    assert "0 of" in str(report)
-
-
-@pytest.mark.parametrize(("cls", "checks"), BROKEN, ids=[cls.__name__ for cls, _ in BROKEN])
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning", "ignore:do not add")
-def test_a_broken_environment_fails_the_check_that_it_breaks(cls: type[ToolEnv], checks: set[str]) -> None:
-    results = list(run_checks(f"test/{cls.__name__}-v0", tasks=12))
-    failed = {result.name: result.detail for result in results if result.status == "failed"}
-    assert checks <= failed.keys()
-    assert all(failed.values())
-
-
-def test_each_check_fails_for_some_environment() -> None:
-    assert set(itertools.chain.from_iterable(checks for _, checks in BROKEN)) == set(CHECKS)
-
-
-def test_the_error_lists_every_failure_and_what_to_do() -> None:
-    with pytest.raises(ConformanceError) as caught:
-        check_text_env("test/RewardsEveryone-v0", tasks=5)
-    text = str(caught.value)
-    assert text.startswith("test/RewardsEveryone-v0 fails 6 of")
-    assert "silent: it earned 1 on average, as much as the oracle; make the verifier look" in text
-
-
-def test_a_nondeterministic_environment_may_skip() -> None:
-    gymnasium.register(
-        "test/Judged-v0",
-        entry_point=f"{__name__}:Clock",
-        nondeterministic=True,
-        kwargs={"max_turns": 6},
-    )
-    report = check_text_env("test/Judged-v0", tasks=5)
-    skipped = {result.name for result in report.results if result.status == "skipped"}
-    assert skipped == {"determinism", "isolation", "vectors", "pickling"}
-
-
-def test_arguments_reach_the_environment() -> None:
-    with pytest.raises(ConformanceError, match=r"cannot be made.*no_such_argument"):
-        check_text_env("test/Adder-v0", no_such_argument=1)
-    with pytest.raises(ConformanceError, match="unknown split 'dev'"):
-        check_text_env("test/Adder-v0", split="dev", tasks=5)
-
-
-def test_what_is_no_text_environment_is_refused() -> None:
-    with pytest.raises(ConformanceError, match="cannot be made"):
-        check_text_env("test/NoSuchThing-v0")
-    with pytest.raises(ConformanceError, match="CartPoleEnv"):
-        check_text_env("CartPole-v1")
-
-
-def test_an_id_may_name_the_module_that_registers_it_and_needs_no_test_framework() -> None:
-    script = (
-        "import sys\n"
-        "from llmgym.testing import check_text_env\n"
-        "print(check_text_env('tests.environments:test/Adder-v0', tasks=5))\n"
-        "assert 'pytest' not in sys.modules\n"
-    )
-    root = Path(__file__).parent.parent
-    result = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert f"0 of {len(CHECKS)} checks failed" in result.stdout

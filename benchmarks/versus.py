@@ -1,0 +1,77 @@
+"""Two commits side by side, in one run: the work of `overhead.py` here and at another commit, as ratios.
+
+    python benchmarks/versus.py REV [--short]
+
+Each round runs both, in turn, each in a process of its own, and the medians are compared: machines are noisy. The last
+line is one JSON object.
+
+- `cpu_ratio`: CPU per turn of 9-turn episodes, everything on.
+- `row_bytes_ratio`, `chat_row_bytes_ratio`: bytes of such a row, with tokens and of a chat policy.
+- `open_ratio`: CPU of opening a folder of 100,000 stored episodes.
+- `memory_ratio`: resident bytes of a live episode, with 10,000 of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+MEASURES = ("cpu", "rows", "open", "memory")
+
+
+def measure(tree: Path, what: str, size: int) -> dict[str, float]:
+    """Run one measurement of a tree, in a process of its own."""
+    command = [sys.executable, str(HERE / "_versus.py"), what, str(size)]
+    env = os.environ | {"PYTHONPATH": f"{tree}{os.pathsep}{tree / 'benchmarks'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, env=env, cwd=tree, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{tree}: {what} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Measure both and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rev", help="the commit to compare with")
+    parser.add_argument("--short", action="store_true", help="fewer episodes, fewer rounds")
+    given = parser.parse_args()
+    sizes = {"cpu": 400, "rows": 20, "open": 100_000, "memory": 10_000}
+    if given.short:
+        sizes = {"cpu": 100, "rows": 10, "open": 5_000, "memory": 1_000}
+    with tempfile.TemporaryDirectory() as folder:
+        other = Path(folder) / "other"
+        git = ["git", "-C", str(HERE.parent)]
+        subprocess.run([*git, "worktree", "add", "--detach", str(other), given.rev], check=True, capture_output=True)
+        try:
+            report = compare(HERE.parent, other, sizes, rounds=1 if given.short else 3)
+        finally:
+            subprocess.run([*git, "worktree", "remove", "--force", str(other)], check=True, capture_output=True)
+    print(json.dumps({"benchmark": "versus", "rev": given.rev, **report}))
+
+
+def compare(here: Path, other: Path, sizes: dict[str, int], rounds: int) -> dict[str, Any]:
+    """Medians of both trees, and their ratios."""
+    figures: dict[str, dict[str, list[float]]] = {}
+    for _ in range(rounds):
+        for what in MEASURES:
+            for name, tree in (("new", here), ("old", other)):
+                for figure, value in measure(tree, what, sizes[what]).items():
+                    figures.setdefault(figure, {}).setdefault(name, []).append(value)
+    report: dict[str, Any] = {}
+    for figure, values in figures.items():
+        new, old = statistics.median(values["new"]), statistics.median(values["old"])
+        report[f"{figure}_new"], report[f"{figure}_old"] = round(new, 3), round(old, 3)
+        report[f"{figure}_ratio"] = round(new / old, 3)
+    return report
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""`llmgym show`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from llmgym.errors import ConfigError
+
+EXAMPLES = """
+\b
+Examples:
+  llmgym show runs/first
+  llmgym show runs/first --best
+  llmgym show runs/first --id llmgym/Calculator-mental-v0/train-00c0ffee00c0ffee/0
+"""
+
+
+def run(
+    folder: Annotated[str, typer.Argument(metavar="RUN", help="Run folder.")],
+    name: Annotated[str | None, typer.Option("--id", metavar="ID", help="Id of the episode (the first).")] = None,
+    best: Annotated[bool, typer.Option("--best", help="The first episode with the greatest reward.")] = False,
+    worst: Annotated[bool, typer.Option("--worst", help="The first episode with the least reward.")] = False,
+) -> None:
+    """Show an episode of a run as text.
+
+    The messages, the tool calls with their results, and what was earned.
+    """
+    from llmgym.messages import format_message
+    from llmgym.rollout.folder import open_records, read_rollouts
+
+    records = open_records(folder).records
+    if not records:
+        raise ConfigError(f"{folder} has no finished episode yet")
+    if name is None:
+        scored = {key: record.reward for key, record in records.items() if record.reward is not None}
+        pick = max if best else min
+        name = pick(scored, key=lambda key: scored[key]) if (best or worst) and scored else next(iter(records))
+    elif name not in records:
+        raise ConfigError(f"{folder} has no episode {name!r}; the first is {next(iter(records))!r}")
+    episode = next(trajectory for trajectory in read_rollouts(folder) if trajectory.id == name)
+    print(f"{episode.id}  {episode.status}")
+    for message in episode.messages:
+        print(format_message(message))
+    parts = "  ".join(f"{key}={part.value}" for key, part in episode.reward_parts.items())
+    print(f"reward {'unscored' if episode.reward is None else f'{episode.reward:g}'}  {parts}".rstrip())
+    if episode.task is not None and episode.task.answer is not None:
+        print(f"answer {episode.task.answer}")

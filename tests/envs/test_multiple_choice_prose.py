@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import re
+from string import ascii_uppercase
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmgym import Task, TaskSet
+from llmgym.envs.multiple_choice import MultipleChoice
+from llmgym.envs.multiple_choice.extraction import BOXED_OR_TEXT, GRADINGS, extract, extract_pattern
+from llmgym.envs.multiple_choice.rows import read_row
+from tests.envs.checks import oracle_rewards
+from tests.envs.phrasings import CHOOSING, CHOOSING_NOTHING
+
+TEXTS = ("Rome", "Paris", "New York", "Madrid", "Oslo", "Vienna", "Athens", "Lisbon", "Prague", "Dublin")
+LETTERS = ascii_uppercase[:10]
+OPTIONS = dict(zip(LETTERS, TEXTS, strict=True))
+
+
+def said(form: str, letters: str, options: dict[str, str]) -> str:
+    x, y, z = letters
+    return form.format(x=x, y=y, z=z, X=options[x], Y=options[y])
+
+
+def others(letter: str) -> tuple[str, str]:
+    place = LETTERS.index(letter)
+    return LETTERS[(place + 3) % 10], LETTERS[(place + 8) % 10]
+
+
+@pytest.mark.parametrize("form", CHOOSING)
+def test_a_choice_is_read_whatever_its_letter(form: str) -> None:
+    for x in LETTERS:
+        assert extract(said(form, x + "".join(others(x)), OPTIONS), OPTIONS, "lenient") == x
+
+
+@pytest.mark.parametrize("form", CHOOSING_NOTHING)
+@pytest.mark.parametrize("grading", GRADINGS)
+def test_no_choice_is_guessed_whatever_the_letters(form: str, grading: str) -> None:
+    for x in LETTERS:
+        assert extract(said(form, x + "".join(others(x)), OPTIONS), OPTIONS, grading) is None
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(CHOOSING + CHOOSING_NOTHING),
+    st.sampled_from(list(GRADINGS)),
+    st.permutations(LETTERS),
+    st.permutations(LETTERS),
+    st.integers(2, 10),
+)
+def test_renaming_letters_and_permuting_options_changes_nothing(
+    form: str, grading: str, old: list[str], new: list[str], count: int
+) -> None:
+    count = max(3, count)  # options that there are
+    before = {letter: TEXTS[place] for place, letter in enumerate(sorted(old[:count]))}
+    renamed = dict(zip(old[:count], new[:count], strict=True))
+    after = {renamed[letter]: text for letter, text in before.items()}
+    chosen = extract(said(form, "".join(old[:3]), before), before, grading)
+    assert extract(said(form, "".join(new[:3]), after), after, grading) == (chosen and renamed[chosen])
+    assert chosen in (None, old[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "boxed", "answer", "lenient"),
+    [
+        ("\\boxed{B} or \\boxed{C}", None, None, None),
+        ("\\boxed{C}\nNo, wait.\n\\boxed{B}", "B", None, "B"),
+        ("\\boxed{C}. No, wait, that is wrong.", None, None, None),
+        ("\\boxed{C}\nNo, wait.\nAnswer: B", None, "B", "B"),
+        ("\\boxed{C}\nActually, it is B.", None, None, "B"),
+        ("Answer: C\nActually, it is B.", None, None, "B"),
+        ("Answer: B\nWait, let me check. Yes.", None, "B", "B"),
+        ("Answer: B\nAnswer:", None, "B", "B"),
+        ("Answer: C\nNo wait, that's wrong.", None, None, None),
+        ("Answer: B\n<think>or C", None, "B", "B"),
+        ("<think>\\boxed{C}</think>\\boxed{B}", "B", None, "B"),
+        ("\\boxed{C}</think>", None, None, None),
+        ("[THINK]Answer: C[/THINK]Answer: B", None, "B", "B"),
+        ("Answer: Paris, not Rome", None, "B", "B"),
+        ("Answer: B. Rome", None, None, None),
+        ("\\boxed{B. Rome}", None, None, None),
+        ("\\boxed{E. coli}", None, None, None),
+        ("Answer: E. coli", None, None, None),
+        ("A city like that is Paris.", None, None, "B"),
+        ("I think that Paris is the capital, not Rome.", None, None, "B"),
+        ("It is not Rome but Paris.", None, None, "B"),
+        ("Vitamin C is not the answer", None, None, None),
+    ],
+)
+def test_forms_and_what_takes_them_back(text: str, boxed: str | None, answer: str | None, lenient: str | None) -> None:
+    found = {grading: extract(text, OPTIONS, grading) for grading in GRADINGS}
+    assert found == {"boxed": boxed, "answer": answer, "lenient": lenient}
+
+
+@pytest.mark.parametrize(
+    "text", ["Answer:", "Answer: ", "**Answer:**", "Answer: **", "__Answer:__", "\\boxed{}", "", "*"]
+)
+@pytest.mark.parametrize("grading", GRADINGS)
+def test_nothing_said_selects_no_option_made_of_punctuation(text: str, grading: str) -> None:
+    assert extract(text, {"A": "*", "B": "()", "C": "**", "D": "_"}, grading) is None
+
+
+def test_options_made_of_punctuation_can_be_chosen() -> None:
+    options = {"A": "*", "B": "()", "C": "**", "D": "true", "E": "Both A and B", "F": "no"}
+    assert extract("Answer: `*`", options, "answer") == "A"
+    assert extract("Answer: ()", options, "answer") == "B"
+    assert extract("Answer: true", options, "answer") == "D"
+    assert extract("Answer: Both A and B", options, "answer") == "E"
+    assert extract("No, wait. It is F.", options, "lenient") == "F"
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("The answer is True.", "A"),
+        ("It is false.", "B"),
+        ("The correct answer is B, False.", "B"),
+        ("Answer: B. False", "B"),
+        ("A is true.", "A"),
+        ("A is false, so B.", "B"),
+        ("It is true that I do not know.", None),
+        ("The statement is true.", None),
+    ],
+)
+def test_options_that_are_words_of_judgement(text: str, letter: str | None) -> None:
+    assert extract(text, {"A": "True", "B": "False"}, "lenient") == letter
+
+
+PARTS = (
+    "A", "A ", "A, B, ", "A or ", "not A ", "If not A ", "A (", "Answer: ", "Answer:\n", "\\boxed{", "\\boxed{A}",
+    "{", "\\text{", "*", " ", "<think>", "</think>", "<answer>", "No, wait. ", "that is wrong. ", "New ", "> ",
+    "'", "9", "I ", "anything but ", "_", "because A, ", "A. ", "\n", "Answer: A\n",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.timeout(60)
+def test_time_grows_with_the_length_of_hostile_text(part: str) -> None:
+    text = part * (200_000 // len(part))
+    for grading in GRADINGS:
+        assert extract(text, OPTIONS, grading) in (None, *OPTIONS)
+    extract_pattern(text, OPTIONS, re.compile(r"Answer\s*:\s*(?!Answer)\s*([A-Za-z])\s*"))
+
+
+@given(st.lists(st.sampled_from([*PARTS, *CHOOSING, *CHOOSING_NOTHING, "é", "\ud800", "\x00", "."]), max_size=8))
+def test_any_mixture_is_read_without_an_error(parts: list[str]) -> None:
+    for grading in (*GRADINGS, BOXED_OR_TEXT):
+        assert extract(" ".join(parts), OPTIONS, grading) in (None, *OPTIONS)
+
+
+ASKED = "Which city is it?\nA: Rome\nB: Paris\n\nConclude with: Final Choice: X"
+
+
+def nemo_row(**fields: Any) -> dict[str, Any]:
+    return {
+        "responses_create_params": {"input": [{"role": "user", "content": ASKED}], "tools": None},
+        "options": [{"A": "Rome", "B": None}, {"A": None, "B": "Paris"}],
+        "expected_answer": "B",
+        "uuid": "u-1",
+        "metadata": None,
+        **fields,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "right", "wrong"),
+    [
+        ({}, "\\boxed{B}", "Answer: B"),
+        ({"grading_mode": "lenient_boxed"}, "\\boxed{Paris}", "\\boxed{not Paris}"),
+        ({"grading_mode": "lenient_answer_colon"}, "Answer: Paris", "\\boxed{B}"),
+        ({"template_metadata": {"output_regex": r"Final Choice:\s*([A-Za-z])\s*", "weight": None}},
+         "Final Choice: b", "Answer: B"),
+        ({"template_metadata": {"output_regex": r"Answer\s*:\s*(?!Answer)\s*([A-Za-z])\s*"}},
+         "Answer: B", "Answer: Bonn"),
+        ({"template_metadata": {"output_regex": r"\\boxed\{\s*([A-Za-z])\s*\}"}}, "\\boxed{ B }", "B"),
+        ({"template_metadata": {"output_regex": None}, "grading_mode": None, "id": None}, "\\boxed{B}", "B"),
+    ],
+)  # fmt: skip
+def test_rows_of_nemo_gym_are_asked_and_read_their_own_way(fields: dict[str, Any], right: str, wrong: str) -> None:
+    task = read_row(nemo_row(**fields))
+    assert task.id == "u-1"
+    assert task.metadata["options"] == {"A": "Rome", "B": "Paris"}
+    env = MultipleChoice(tasks=TaskSet.generated(lambda rng: task))
+    observation, _ = env.reset(options={"task": task})
+    assert [message["content"] for message in observation] == [ASKED]
+    assert env.step(right)[1] == 1
+    env.reset(options={"task": task})
+    assert env.step(wrong)[1] == 0
+    assert oracle_rewards(env, 1) == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"grading_mode": "kind"}, "unknown grading_mode"),
+        ({"template_metadata": {"output_regex": "("}}, "no regular expression"),
+        ({"responses_create_params": {}}, "no input"),
+        ({"options": [{"1": "Rome"}, {"2": "Paris"}], "expected_answer": "2"}, "capital letters"),
+    ],
+)
+def test_malformed_rows_of_nemo_gym_are_refused(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        read_row(nemo_row(**fields))
+
+
+def test_nulls_of_other_rows_change_nothing() -> None:
+    plain: dict[str, Any] = {"question": "Q?", "options": {"A": "x", "B": "y"}, "answer": "B"}
+    nulls = {"id": None, "metadata": None, "prompt": None, "answerKey": None, "subject": None}
+    full = {**plain, "options": {"A": "x", "B": "y", "C": None}, **nulls}
+    assert read_row(full) == read_row(plain) == Task(id="", prompt="Q?\n\nA. x\nB. y", answer="B",
+                                                     metadata={"options": {"A": "x", "B": "y"}})  # fmt: skip
+    assert read_row({**plain, "options": {"B": "y", "A": "x"}}) == read_row(plain)

@@ -1,0 +1,234 @@
+"""What a resumed run goes on with: the same tasks, the same identity, and no model where nothing is owed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import orjson
+import pytest
+
+from llmgym.errors import ConfigError, PolicyUnavailable, StoreError
+from llmgym.policies.fingerprint import fingerprint
+from llmgym.policies.scripted import ScriptedPolicy
+from llmgym.rollout import Collector, Endless, open_records, read_rollouts
+from llmgym.rollout.budget import Budget
+from tests.rollouts import LETTERS, Script, answer
+
+KNOWN = {"What is 2 + 2?": "4", "What is 1 + 1?": "2", "What is 3 + 3?": "6"}
+
+
+def say(messages: Any, tools: Any) -> str:
+    return f"The answer is {KNOWN[messages[-1]['content']]}."
+
+
+class Sums:
+    """Rows in a file, and runs over them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file, self.run = folder / "tasks.jsonl", folder / "run"
+
+    def write(self, **answers: tuple[str, int]) -> None:
+        rows = [{"id": key, "prompt": prompt, "answer": value} for key, (prompt, value) in answers.items()]
+        self.file.write_bytes(b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows))
+
+    def collector(self, policy: Any = None, **settings: Any) -> Collector:
+        env: Any = {"id": "llmgym/Calculator-mental-v0", "kwargs": {"tasks": str(self.file)}}
+        return Collector([env], policy or ScriptedPolicy(say), output=self.run, **settings)
+
+    async def collect(self, **settings: Any) -> tuple[float, int]:
+        summary = await self.collector(**settings).collect()
+        return summary["reward"]["mean"], summary["finished"]
+
+
+@pytest.fixture
+def sums(tmp_path: Path) -> Sums:
+    return Sums(tmp_path)
+
+
+async def test_tasks_that_were_mended_or_removed_leave_no_stale_reward(sums: Sums) -> None:
+    one, two, three = ("What is 2 + 2?", 4), ("What is 1 + 1?", 2), ("What is 3 + 3?", 6)
+    wrong = ("What is 2 + 2?", 5)
+    sums.write(q1=wrong, q2=two)
+    assert await sums.collect() == (0.5, 2)
+    sums.write(q1=one, q2=two)
+    assert await sums.collect() == (1.0, 2)
+    assert len(list(read_rollouts(sums.run))) == 2
+    sums.write(q2=two, q3=three)
+    assert await sums.collect() == (1.0, 2)
+    sums.write(q1=wrong, q2=two)  # what is again what it was counts again
+    assert await sums.collect() == (0.5, 2)
+    assert len((sums.run / "rollouts.jsonl").read_bytes().splitlines()) == 4
+    assert sorted(open_records(sums.run).records) == [f"llmgym/Calculator-mental-v0/{q}/0" for q in ("q1", "q2")]
+
+
+async def test_a_complete_run_is_summarised_without_its_policy(sums: Sums) -> None:
+    sums.write(q1=("What is 2 + 2?", 4))
+    await sums.collect()
+
+    async def start() -> None:
+        raise PolicyUnavailable("no route")
+
+    away = ScriptedPolicy(say)
+    away.start = start  # type: ignore[method-assign]
+    collector = sums.collector(away)
+    assert (await collector.collect())["finished"] == 1
+    sums.write(q1=("What is 2 + 2?", 4), q2=("What is 1 + 1?", 2))
+    with pytest.raises(PolicyUnavailable):
+        await sums.collector(away).collect()
+    assert len(open_records(sums.run).records) == 1
+
+
+async def run(folder: Path, order: Any = None, policy: Any = None, **settings: Any) -> None:
+    collector = Collector([LETTERS], policy or Script(answer), output=folder, **settings)
+    if order is None:
+        await collector.collect()
+        return
+    async with aclosing(collector.stream(order)) as groups:
+        for _ in range(3):
+            await anext(groups)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ({"max_completion_length": 9}, {}, "max_completion_length was 9, is None"),
+        ({}, {"max_completion_length": 9}, "max_completion_length was None, is 9"),
+        ({}, {"seed": 1}, "seed was 0, is 1"),
+        ({}, {"responses_create_params": {"top_p": 0.5}}, "top_p was 1.0, is 0.5"),
+        ({}, {"max_turns": 2}, "max_turns"),
+    ],
+)
+async def test_whatever_decides_results_is_compared_both_ways(
+    before: dict[str, Any], after: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    await run(tmp_path / "run", num_tasks=2, **before)
+    with pytest.raises(StoreError, match=said):
+        await run(tmp_path / "run", num_tasks=3, **after)
+    await run(tmp_path / "run", num_tasks=3, num_repeats=2, num_samples_in_parallel=2, **before)  # extended
+
+
+async def test_weights_are_compared_both_ways(tmp_path: Path) -> None:
+    def of(version: int) -> Any:
+        policy: Any = Script(answer)
+        policy.version = version
+        return policy
+
+    await run(tmp_path / "run", policy=of(7), num_tasks=2)
+    with pytest.raises(StoreError, match="weights was 7, is 0"):
+        await run(tmp_path / "run", policy=of(0), num_tasks=3)
+
+
+async def test_an_order_without_end_is_resumed_with_the_same_groups(tmp_path: Path) -> None:
+    await run(tmp_path / "run", Endless(), num_repeats=2)
+    await run(tmp_path / "run", Endless(), num_repeats=2)
+    with pytest.raises(StoreError, match=r"order.num_repeats was 2, is 3"):
+        await run(tmp_path / "run", Endless(), num_repeats=3)
+    with pytest.raises(StoreError, match=r"order"):
+        await run(tmp_path / "run", num_repeats=2)
+
+
+def test_the_folder_is_compared_before_a_model_is_loaded(tmp_path: Path) -> None:
+    asyncio.run(run(tmp_path / "run", num_tasks=2))
+
+    class Heavy(Script):
+        loaded = False
+
+        async def start(self) -> None:
+            Heavy.loaded = True
+
+    with pytest.raises(StoreError):
+        asyncio.run(run(tmp_path / "run", policy=Heavy(answer), num_tasks=2, seed=3))
+    assert not Heavy.loaded
+
+
+def test_arguments_of_the_registration_are_part_of_a_run(tmp_path: Path) -> None:
+    name = "test/Registered-v0"
+
+    def register(**kwargs: Any) -> None:
+        gymnasium.registry.pop(name, None)
+        gymnasium.register(name, entry_point="tests.rollouts:Letters", kwargs=kwargs)
+
+    register(max_turns=6)
+    collect = lambda number: Collector([name], Script(answer), output=tmp_path / "run", num_tasks=number).collect()  # noqa: E731
+    asyncio.run(collect(2))
+    register(max_turns=3)
+    with pytest.raises(StoreError, match=r"kwargs\.max_turns was 6, is 3"):
+        asyncio.run(collect(3))
+
+
+def test_secrets_are_never_written(tmp_path: Path) -> None:
+    options = {"api_key": "sk-SECRET", "base_url": "http://name:SECRET@127.0.0.1:9/v1", "max_retries": 0}
+    collector = Collector([LETTERS], "openai:m", policy_options=options, num_tasks=1, output=tmp_path / "run")
+    with pytest.raises(PolicyUnavailable) as error:
+        asyncio.run(collector.collect())
+    assert "SECRET" not in str(error.value)
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"SECRET" not in written
+
+
+def test_a_lost_description_is_refused(tmp_path: Path) -> None:
+    asyncio.run(run(tmp_path / "run", num_tasks=2))
+    (tmp_path / "run" / "run.json").unlink()
+    with pytest.raises(StoreError, match=r"no run\.json"):
+        asyncio.run(run(tmp_path / "run", num_tasks=2))
+    with pytest.raises(StoreError, match="no name"):
+        asyncio.run(run(Path(), num_tasks=2))
+
+
+async def test_a_time_budget_ends_in_order_and_the_rest_is_owed(tmp_path: Path) -> None:
+    async def slow(messages: Any, tools: Any) -> str:
+        await asyncio.sleep(0.05)
+        return answer(messages, tools)
+
+    collector = Collector(
+        [LETTERS], Script(slow), output=tmp_path / "run", time_budget=0.2, num_samples_in_parallel=2, max_attempts=1
+    )
+    began = time.perf_counter()
+    summary = await collector.collect()
+    assert 0 < summary["finished"] < 26
+    assert summary["planned"] == 26
+    assert summary["failed"] == {}
+    assert time.perf_counter() - began < 10
+    summary = await Collector([LETTERS], Script(answer), output=tmp_path / "run").collect()
+    assert summary["finished"] == 26
+    with pytest.raises(ConfigError, match="time_budget must be above 0"):
+        Collector([LETTERS], Script(answer), time_budget=0)
+
+
+def test_a_budget_keeps_a_margin_that_the_episodes_tell() -> None:
+    budget = Budget(100.0, ())
+    assert not budget.is_spent()
+    for seconds in [1.0] * 10 + [500.0] * 10:
+        budget.note(seconds)
+    assert budget.margin_s == 500.0
+    assert budget.is_spent()
+    assert not Budget(None, ()).is_spent()
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_a_checkpoint_that_is_overwritten_has_another_fingerprint(suffix: str, tmp_path: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+    rng = numpy.random.default_rng(0)
+    tensors = {f"layer.{i}": rng.standard_normal((64, 64)).astype("float32") for i in range(8)}
+
+    def save(folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / "config.json").write_text("{}")
+        if suffix == "bin":
+            (folder / "model.bin").write_bytes(b"".join(tensor.tobytes() for tensor in tensors.values()))
+            return
+        pytest.importorskip("safetensors.numpy").save_file(tensors, folder / "model.safetensors")
+
+    save(tmp_path / "a")
+    save(tmp_path / "b")
+    first = fingerprint(tmp_path / "a")
+    assert first == fingerprint(tmp_path / "b") is not None
+    tensors["layer.7"] += 1e-3  # the others are frozen
+    save(tmp_path / "a")
+    assert fingerprint(tmp_path / "a") != first
+    assert fingerprint(tmp_path / "nowhere") is None
