@@ -17,4 +17,4 @@ def stable_hash(*parts: Any) -> int:
 
 def content_digest(content: bytes) -> str:
     """The hash of a task's content, 16 hexadecimal digits."""
-    return hashlib.blake2b(content, digest_size=8).hexdigest()
+    return f"{stable_hash(content):016x}"

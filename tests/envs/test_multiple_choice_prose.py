@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from llmgym import Task, TaskSet
 from llmgym.envs.multiple_choice import MultipleChoice
@@ -183,7 +184,9 @@ def test_rows_of_nemo_gym_are_asked_and_read_their_own_way(fields: dict[str, Any
     task = read_row(nemo_row(**fields))
     assert task.id == "u-1"
     assert task.metadata["options"] == {"A": "Rome", "B": "Paris"}
-    env = MultipleChoice(tasks=TaskSet.generated(lambda rng: task))
+    # Of one content alone there is none for one of the splits.
+    some = TaskSet.generated(lambda rng: replace(task, metadata={**task.metadata, "number": rng.integers(100)}))
+    env = MultipleChoice(tasks=some)
     observation, _ = env.reset(options={"task": task})
     assert [message["content"] for message in observation] == [ASKED]
     assert env.step(right)[1] == 1
