@@ -143,7 +143,7 @@ DICTS: list[Operation] = [
     lambda x, v, n, k: {key: value for key, value in x.items()},  # noqa: C416
     lambda x, v, n, k: OrderedDict(x),
     lambda x, v, n, k: dict(ChainMap({}, x)),
-    lambda x, v, n, k: Counter(x.keys()),
+    lambda x, v, n, k: dict(Counter(x.keys())),
     lambda x, v, n, k: x | {k: v},
     lambda x, v, n, k: {k: v} | x,
     lambda x, v, n, k: x | x,
