@@ -203,7 +203,8 @@ def test_a_script_that_raises_is_a_failed_episode() -> None:
 def test_info_tells_what_it_can() -> None:
     done = run("info", "mine/Generator-v0", "--registry", "r.yaml")
     assert done.returncode == 0
-    assert "example  none: ZeroDivisionError" in done.stdout
+    assert "ZeroDivisionError: integer division or modulo by zero, at " in done.stdout
+    assert "  example  none: " in done.stdout
     assert line("generator") in done.stdout
     assert "Has no tasks." in done.stdout
 
