@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
-from llmgym import Task, TaskSet
+from llmgym import Task
 from llmgym.envs.multiple_choice import MultipleChoice
 from llmgym.envs.multiple_choice.extraction import BOXED_OR_TEXT, GRADINGS, extract, extract_pattern
 from llmgym.envs.multiple_choice.rows import read_row
@@ -180,13 +181,14 @@ def nemo_row(**fields: Any) -> dict[str, Any]:
         ({"template_metadata": {"output_regex": None}, "grading_mode": None, "id": None}, "\\boxed{B}", "B"),
     ],
 )  # fmt: skip
-def test_rows_of_nemo_gym_are_asked_and_read_their_own_way(fields: dict[str, Any], right: str, wrong: str) -> None:
+def test_rows_of_nemo_gym_are_asked_and_read_their_own_way(
+    tmp_path: Path, fields: dict[str, Any], right: str, wrong: str
+) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(orjson.dumps(nemo_row(**fields)))
     task = read_row(nemo_row(**fields))
     assert task.id == "u-1"
     assert task.metadata["options"] == {"A": "Rome", "B": "Paris"}
-    # Of one content alone there is none for one of the splits.
-    some = TaskSet.generated(lambda rng: replace(task, metadata={**task.metadata, "number": rng.integers(100)}))
-    env = MultipleChoice(tasks=some)
+    env = MultipleChoice(tasks=tmp_path / "rows.jsonl")
     observation, _ = env.reset(options={"task": task})
     assert [message["content"] for message in observation] == [ASKED]
     assert env.step(right)[1] == 1
