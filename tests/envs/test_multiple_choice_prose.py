@@ -177,6 +177,12 @@ def nemo_row(**fields: Any) -> dict[str, Any]:
          "Final Choice: b", "Answer: B"),
         ({"template_metadata": {"output_regex": r"Answer\s*:\s*(?!Answer)\s*([A-Za-z])\s*"}},
          "Answer: B", "Answer: Bonn"),
+        ({"template_metadata": {"output_regex": r"ANSWER IS\s*([A-Za-z])"}}, "The answer is B", "The answer is A"),
+        ({"template_metadata": {"output_regex": [r"Choice (\d)", r"(?:Take ([A-Z])|Leave (\w))"]}}, "Take B", "Take A"),
+        ({"template_metadata": {"output_regex": r"Final Choice:\s*([A-Z])"}}, "\\boxed{B}", "\\boxed{A}"),  # its grading
+        ({"template_metadata": [("answer_prefix", "Antwort:")], "grading_mode": "lenient_answer_colon_md"},
+         "Antwort: B", "Antwort: A"),
+        ({"grading": "lenient"}, "It is B, not A.", "It is A, not B."),
         ({"template_metadata": {"output_regex": r"\\boxed\{\s*([A-Za-z])\s*\}"}}, "\\boxed{ B }", "B"),
         ({"template_metadata": {"output_regex": None}, "grading_mode": None, "id": None}, "\\boxed{B}", "B"),
     ],
@@ -202,6 +208,8 @@ def test_rows_of_nemo_gym_are_asked_and_read_their_own_way(
     [
         ({"grading_mode": "kind"}, "unknown grading_mode"),
         ({"template_metadata": {"output_regex": "("}}, "no regular expression"),
+        ({"template_metadata": {"output_regex": 5}}, "no regular expression"),
+        ({"responses_create_params": {"input": "Q?", "tools": [{"name": "f"}]}}, "has tools"),
         ({"responses_create_params": {}}, "no input"),
         ({"options": [{"1": "Rome"}, {"2": "Paris"}], "expected_answer": "2"}, "capital letters"),
     ],
