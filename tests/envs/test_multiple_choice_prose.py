@@ -15,16 +15,19 @@ from llmgym.envs.multiple_choice import MultipleChoice
 from llmgym.envs.multiple_choice.extraction import BOXED_OR_TEXT, GRADINGS, extract, extract_pattern
 from llmgym.envs.multiple_choice.rows import read_row
 from tests.envs.checks import oracle_rewards
-from tests.envs.phrasings import CHOOSING, CHOOSING_NOTHING
+from tests.envs import phrasings
+from tests.envs.more_phrasings import MORE_CHOOSING, MORE_CHOOSING_NOTHING
 
 TEXTS = ("Rome", "Paris", "New York", "Madrid", "Oslo", "Vienna", "Athens", "Lisbon", "Prague", "Dublin")
+CHOOSING = phrasings.CHOOSING + MORE_CHOOSING
+CHOOSING_NOTHING = phrasings.CHOOSING_NOTHING + MORE_CHOOSING_NOTHING
 LETTERS = ascii_uppercase[:10]
 OPTIONS = dict(zip(LETTERS, TEXTS, strict=True))
 
 
 def said(form: str, letters: str, options: dict[str, str]) -> str:
     x, y, z = letters
-    return form.format(x=x, y=y, z=z, X=options[x], Y=options[y])
+    return form.format(x=x, y=y, z=z, X=options[x], Y=options[y], Z=options[z], xl=x.lower())
 
 
 def others(letter: str) -> tuple[str, str]:
