@@ -83,7 +83,9 @@ def _fold(char: str) -> str:
     return plain if len(plain) == 1 else char
 
 
-_FOLDS = _Folds({ord(char): plain for plain, chars in (("-", "‐‑‒−➖﹣－"), ("'", "‘’‛′ʼ"), ("/", "⁄∕")) for char in chars})
+_FOLDS = _Folds(
+    {ord(char): plain for plain, chars in (("-", "‐‑‒−➖﹣－"), ("'", "‘’‛′ʼ"), ("/", "⁄∕")) for char in chars}
+)
 
 
 def folded(text: str) -> str:

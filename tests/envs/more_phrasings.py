@@ -805,4 +805,3 @@ The answer is 7.
 \boxed{{{x}_1}}
 """
 )
-

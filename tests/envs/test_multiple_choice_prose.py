@@ -93,11 +93,49 @@ def test_renaming_letters_and_permuting_options_changes_nothing(
         ("I think that Paris is the capital, not Rome.", None, None, "B"),
         ("It is not Rome but Paris.", None, None, "B"),
         ("Vitamin C is not the answer", None, None, None),
+        ("Vitamin A and C are good for you.", None, None, None),
+        ("I would say so.", None, None, None),
+        ("Ａｎｓｗｅｒ： Ｂ", None, "B", "B"),
+        ("Answer: 𝐁", None, "B", "B"),
+        ("Answer: <b>B</b><|im_end|>", None, "B", "B"),
+        ("The answer is ~~C~~ B.", None, None, "B"),
+        ("C ✗\nB ✓", None, None, "B"),
+        ("The answer is C. No.", None, None, None),
+        ("C#", None, None, None),
+        ("P(B) = 0.5", None, None, None),
     ],
 )
 def test_forms_and_what_takes_them_back(text: str, boxed: str | None, answer: str | None, lenient: str | None) -> None:
     found = {grading: extract(text, OPTIONS, grading) for grading in GRADINGS}
     assert found == {"boxed": boxed, "answer": answer, "lenient": lenient}
+
+
+PATTERNS = (
+    r"Final Choice:\s*([A-Za-z])",
+    r"<answer>(.*?)</answer>",
+    r"\\boxed\{\s*(\w+)\s*\}",
+    r"(?:Take|Pick) (\w)|Say (\w+)",
+)
+MATCHED = ("Final Choice: {x}", "Final Choice: {xl}", "<answer>{x}. {X}</answer>", "<answer>{X}</answer>", "\\boxed{{{x}}}",
+           "Take {y}. No, Take {x}", "Say {x}", "Final Choice: {y}ork", "<answer>{x} or {y}</answer>", "nothing")  # fmt: skip
+
+
+@given(st.sampled_from(PATTERNS), st.sampled_from(MATCHED), st.permutations(LETTERS), st.permutations(LETTERS))
+def test_patterns_know_no_letter(pattern: str, form: str, old: list[str], new: list[str]) -> None:
+    renamed = dict(zip(old, new, strict=True))
+    after = {renamed[letter]: text for letter, text in OPTIONS.items()}
+    chosen = extract_pattern(said(form, "".join(old[:3]), OPTIONS), OPTIONS, re.compile(pattern))
+    assert chosen in (None, old[0])
+    assert extract_pattern(said(form, "".join(new[:3]), after), after, re.compile(pattern)) == (
+        chosen and renamed[chosen]
+    )
+
+
+@pytest.mark.timeout(30)
+def test_patterns_of_square_time_are_tried_on_the_end_of_a_reply() -> None:
+    pattern = re.compile("<answer>(.*?)</answer>")
+    assert extract_pattern("<answer>" * 25_000, OPTIONS, pattern) is None
+    assert extract_pattern("x" * 200_000 + "<answer>B</answer>", OPTIONS, pattern) == "B"
 
 
 @pytest.mark.parametrize(

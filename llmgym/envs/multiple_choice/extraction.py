@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from llmgym.envs.multiple_choice import prose
 from llmgym.envs.multiple_choice.tokens import clean
-from llmgym.envs.text import boxes, without_thoughts
+from llmgym.envs.text import boxes, folded, without_thoughts
 
 Options = Mapping[str, str]  # letter -> text
 
@@ -59,7 +59,7 @@ def extract(text: str, options: Options, grading: str) -> str | None:
     Returns:
         A letter of `options`, or None where the reply makes no choice.
     """
-    return (_boxed_or_text if grading == BOXED_OR_TEXT else GRADINGS[grading])(without_thoughts(text), options)
+    return (_boxed_or_text if grading == BOXED_OR_TEXT else GRADINGS[grading])(folded(without_thoughts(text)), options)
 
 
 def extract_pattern(text: str, options: Options, pattern: re.Pattern[str]) -> str | None:

@@ -49,7 +49,9 @@ def read(text: str, options: Mapping[str, str], verdict: Verdict, announced: boo
     for clause, asked in _clauses(tokens_of(clean(text), tuple(options.items()))):
         named = [token for token in clause if token.letter]
         if named and not asked:
-            if len({token.letter for token in named}) == 1 and all(token.letter or not token.text[0].isalnum() for token in clause):
+            if len({token.letter for token in named}) == 1 and all(
+                token.letter or not token.text[0].isalnum() for token in clause
+            ):
                 alone.append(named[0].letter)
             _Clause(clause, verdict, announced).read()
         announced = announced and not clause

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from llmgym.envs.multiple_choice import words
+from llmgym.envs.text import folded
 
 _LATEX = re.compile(
     r"\\(?:text|math|bold)[a-z]*\s?(?=\{)|\\(?:mbox|bm|emph|boxed|fbox)\s?(?=\{)|\\[()\[\],;:! ]"
     r"|</?(?:[a-z_]{2,20}|[bipsu])>|<(?=[A-Z]>)|(?<=<[A-Z])>|[{}$]"
 )
 _MARKDOWN = re.compile(
-    r"^[ \t]*(?:(?:>[ \t]?)+|#{1,6}(?=[ \t*_]))|~~[^~\n]{0,300}~~|[*`~\"“”\ufe0f]+|(?<!\w)[_']+|[_']+(?!\w)", re.MULTILINE
+    r"^[ \t]*(?:(?:>[ \t]?)+|#{1,6}(?=[ \t*_]))|~~[^~\n]{0,300}~~|[*`~\"“”\ufe0f]+|(?<!\w)[_']+|[_']+(?!\w)",
+    re.MULTILINE,
 )
 _TURN_END = re.compile(r"<\|[^|<>\n]{1,40}\|>")  # a mark of the chat template that the reply kept
 _ARROW = re.compile(r"[-=]{1,2}>|\\(?:right|Right)arrow(?![a-z])|[⇒➡⟹]")
@@ -36,8 +38,8 @@ class Token:
 
 
 def clean(text: str) -> str:
-    """Text without Markdown, quotes and LaTeX around its words, and with plain apostrophes."""
-    text = _TURN_END.sub(" ", re.sub("[’‘]", "'", text))
+    """Text in plain characters, without Markdown, quotes and LaTeX around its words."""
+    text = _TURN_END.sub(" ", folded(text))
     return _ARROW.sub("→", _MARKDOWN.sub("", _LATEX.sub("", text)))
 
 

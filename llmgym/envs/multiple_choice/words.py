@@ -77,7 +77,13 @@ NEGATE = bag(
     "wrong incorrect false doubt versus vs ain't instead none no refuse refuses disagree unlikely "
     "different opposed beats"
 )
-NEGATE_ON = FILL | ANNOUNCE | DECIDE | SUPPOSE | bag("saying means of out any ones options choices answers other like love want trust agree see from")
+NEGATE_ON = (
+    FILL
+    | ANNOUNCE
+    | DECIDE
+    | SUPPOSE
+    | bag("saying means of out any ones options choices answers other like love want trust agree see from")
+)
 RULE = bag("rule rules ruled ruling cross crossing crossed")  # with "out"
 STRONG_NEGATE_BREAK = bag("only just merely sure but doubt")  # "not only A", "nothing but A"
 ASIDE = bag(  # begin a clause that says something of options without choosing one
