@@ -89,5 +89,5 @@ _FOLDS = _Folds(
 
 
 def folded(text: str) -> str:
-    """Text in plain characters: full-width and styled letters, digits, minus signs, apostrophes and blanks of all kinds."""
+    """Text in plain characters: styled letters and digits, minus signs, apostrophes and blanks of all kinds are these."""
     return text if text.isascii() else text.translate(_FOLDS)

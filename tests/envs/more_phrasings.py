@@ -408,7 +408,7 @@ Answer: <b>{x}</b>
 Answer: {x}<|im_end|>
 Answer: {x}</s>
 Answer: {x}\n\n
-Answer:   {x}   
+Answer:   {x}
 Answer:<tab>{x}
 Answer:<return>\n{x}
 Answer: {x}<return>\n
@@ -671,7 +671,7 @@ MORE_CHOOSING_NOTHING = _lines(
 Both {x} and {y}.
 Answer: either {x} or {y}
 Answer: not {x} or {y}
-Answer: 
+Answer:
 
 **Answer: **
 Answer: ?

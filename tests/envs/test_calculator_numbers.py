@@ -335,14 +335,30 @@ def test_the_number_that_a_reply_states(text: str, number: str | None) -> None:
 
 
 _STATING = (  # with other numbers around it
-    "The answer is {}. I used 2 tools.", "Answer: {}\n\nExplanation: 5 + 10, in 2 steps.", "**Answer:** {} after 3 steps",
-    "5 + 10 = {}", "{} = 5 + 10", "\\boxed{{{}}}\n\nThis took 3 steps.", "First 7, then 8.\n\nAnswer: {}",
-    "\\boxed{{3}}\nWait, that is wrong.\nAnswer: {}", "The answer is 3. No, wait, it is {}.", "The answer is {}, not 12.",
-    "The answer is not 12 but {}.", "{}\n\nExplanation: I added 5 and 10.", "I added 5 and 10.\n{}", "#### {}\n(3 steps)",
-    "<answer>{}</answer> in 3 steps", "The answer to the question of 5 and 10 is {}", "1. Add 5.\n2. Add 10.\n\nFinal answer: {}",
-    "Final answer is ${}$. (See step 2.)", "Step 1: 5 + 10 = 15. Step 2: 15 + 1 = 16. The answer: {}", "Answer:\n{}",
-    "The answer is {} (see steps 1 and 2)", "The answer is therefore {}, as 5 + 10 shows.", "x = 5 + 10 = {} apples",
-)  # fmt: skip
+    "The answer is {}. I used 2 tools.",
+    "Answer: {}\n\nExplanation: 5 + 10, in 2 steps.",
+    "**Answer:** {} after 3 steps",
+    "5 + 10 = {}",
+    "{} = 5 + 10",
+    "\\boxed{{{}}}\n\nThis took 3 steps.",
+    "First 7, then 8.\n\nAnswer: {}",
+    "\\boxed{{3}}\nWait, that is wrong.\nAnswer: {}",
+    "The answer is 3. No, wait, it is {}.",
+    "The answer is {}, not 12.",
+    "The answer is not 12 but {}.",
+    "{}\n\nExplanation: I added 5 and 10.",
+    "I added 5 and 10.\n{}",
+    "#### {}\n(3 steps)",
+    "<answer>{}</answer> in 3 steps",
+    "The answer to the question of 5 and 10 is {}",
+    "1. Add 5.\n2. Add 10.\n\nFinal answer: {}",
+    "Final answer is ${}$. (See step 2.)",
+    "Step 1: 5 + 10 = 15. Step 2: 15 + 1 = 16. The answer: {}",
+    "Answer:\n{}",
+    "The answer is {} (see steps 1 and 2)",
+    "The answer is therefore {}, as 5 + 10 shows.",
+    "x = 5 + 10 = {} apples",
+)
 
 
 @given(_VALUES, st.sampled_from(_STATING), st.booleans(), st.data())
@@ -363,7 +379,8 @@ def test_a_tool_takes_the_same_notations() -> None:
 @pytest.mark.parametrize(
     "part",
     ["9", "1 ", "1 111 ", "1,111", "- ", "minus ", "1 (", "1 because ", "\\frac{1}{", "10^", "½", "²", "<think>", "{",
-     "\\boxed{1}", "\n- ", " ", "\u00a0", "'", "1abc (", "0,1", "1,1", "1.111", "1=", "answer is ", "Answer: ", "answer to ",
+     "\\boxed{1}", "\n- ", " ", "\u00a0", "'", "1abc (", "0,1", "1,1", "1.111", "1=", "answer is ", "Answer: ",
+     "answer to ",
      "The answer is 1 or ", "not 1 ", "0.1\\overline{", "\\boxed{1} or ", "no, ", "1. ", "5\n"],
 )  # fmt: skip
 @pytest.mark.timeout(60)

@@ -14,8 +14,8 @@ from llmgym import Task
 from llmgym.envs.multiple_choice import MultipleChoice
 from llmgym.envs.multiple_choice.extraction import BOXED_OR_TEXT, GRADINGS, extract, extract_pattern
 from llmgym.envs.multiple_choice.rows import read_row
-from tests.envs.checks import oracle_rewards
 from tests.envs import phrasings
+from tests.envs.checks import oracle_rewards
 from tests.envs.more_phrasings import MORE_CHOOSING, MORE_CHOOSING_NOTHING
 
 TEXTS = ("Rome", "Paris", "New York", "Madrid", "Oslo", "Vienna", "Athens", "Lisbon", "Prague", "Dublin")
@@ -116,8 +116,18 @@ PATTERNS = (
     r"\\boxed\{\s*(\w+)\s*\}",
     r"(?:Take|Pick) (\w)|Say (\w+)",
 )
-MATCHED = ("Final Choice: {x}", "Final Choice: {xl}", "<answer>{x}. {X}</answer>", "<answer>{X}</answer>", "\\boxed{{{x}}}",
-           "Take {y}. No, Take {x}", "Say {x}", "Final Choice: {y}ork", "<answer>{x} or {y}</answer>", "nothing")  # fmt: skip
+MATCHED = (
+    "Final Choice: {x}",
+    "Final Choice: {xl}",
+    "<answer>{x}. {X}</answer>",
+    "<answer>{X}</answer>",
+    "\\boxed{{{x}}}",
+    "Take {y}. No, Take {x}",
+    "Say {x}",
+    "Final Choice: {y}ork",
+    "<answer>{x} or {y}</answer>",
+    "nothing",
+)
 
 
 @given(st.sampled_from(PATTERNS), st.sampled_from(MATCHED), st.permutations(LETTERS), st.permutations(LETTERS))
@@ -220,7 +230,7 @@ def nemo_row(**fields: Any) -> dict[str, Any]:
          "Answer: B", "Answer: Bonn"),
         ({"template_metadata": {"output_regex": r"ANSWER IS\s*([A-Za-z])"}}, "The answer is B", "The answer is A"),
         ({"template_metadata": {"output_regex": [r"Choice (\d)", r"(?:Take ([A-Z])|Leave (\w))"]}}, "Take B", "Take A"),
-        ({"template_metadata": {"output_regex": r"Final Choice:\s*([A-Z])"}}, "\\boxed{B}", "\\boxed{A}"),  # its grading
+        ({"template_metadata": {"output_regex": r"Final Choice:\s*([A-Z])"}}, "\\boxed{B}", "\\boxed{A}"),
         ({"template_metadata": [("answer_prefix", "Antwort:")], "grading_mode": "lenient_answer_colon_md"},
          "Antwort: B", "Antwort: A"),
         ({"grading": "lenient"}, "It is B, not A.", "It is A, not B."),

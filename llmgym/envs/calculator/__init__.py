@@ -51,7 +51,8 @@ class Calculator(ToolEnv):
     the last number. What explains a number, in parentheses or after "because", is left out, "5 + 10 = 15" states 15,
     and "3 or 4" states nothing. Separators of thousands ("1,234", "1 234", "1.000.000"), decimal commas ("0,5"),
     "minus" and unicode minus signs, currencies, units, fractions, mixed numbers, repeating decimals, powers
-    and "million" are understood; 50% is 50. Text in `<think>` never counts. An episode that ends with a tool call earns 0.
+    and "million" are understood; 50% is 50. Text in `<think>` never counts. An episode that ends with a tool call
+    earns 0.
 
     Metrics: `used_tools` (1 where any call succeeded), `answered` (1 where a number was stated),
     `tool_calls`, `tool_errors`.

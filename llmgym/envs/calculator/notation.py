@@ -1,4 +1,4 @@
-r"""How people and models write numbers: "1,234.5", "1 234,5", "−$5", "minus 5", `\frac{3}{4}`, "1 3/4", "1.5 × 10^3"."""
+r"""How people and models write numbers: "1,234.5", "−$5", "minus 5", `\frac{3}{4}`, "1 3/4", "1.5 × 10^3"."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _unsigned(name: str) -> str:
         r"[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,20}(?:,[0-9]+)?(?![0-9]|[.,][0-9])"  # "1.000.000": a number has one point
     )
     mixed = r"[1-9][0-9]{0,2}(?:\.[0-9]{3}){1,20},[0-9]+(?![0-9]|[.,][0-9])"  # "1.234,5"
-    blanks = rf"[1-9][0-9]{{0,2}}(?:[ ][0-9]{{3}}){{1,20}},[0-9]{{1,2}}(?![0-9]|[.,][0-9])"  # "1 234,5"
+    blanks = r"[1-9][0-9]{0,2}(?:[ ][0-9]{3}){1,20},[0-9]{1,2}(?![0-9]|[.,][0-9])"  # "1 234,5"
     indian = r"[1-9][0-9]?(?:,[0-9]{2}){1,20},[0-9]{3}(?![0-9]|,[0-9])(?:\.[0-9]+)?"
     comma = r"(?<![0-9],)(?<!\()(?:0,[0-9]+|[0-9]+,(?:[0-9]{1,2}|[0-9]{4,}))(?![0-9]|[.,][0-9])"  # "0,5": no thousands
     usual = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+(?:_[0-9]+)*)(?:\.[0-9]+)?"
@@ -65,7 +65,8 @@ _FRACTION = re.compile(
 )
 _REPEATING = re.compile(
     r"(?<![0-9.,])(?P<whole>[0-9]{1,30})\.(?P<once>[0-9]{0,30})"
-    r"(?:\\(?:overline|bar|dot)[ ]?(?:\{(?P<line>[0-9]{1,30})\}|(?P<one>[0-9]))|\((?P<bracket>[0-9]{1,30})\)(?![ ]?[0-9]))"
+    r"(?:\\(?:overline|bar|dot)[ ]?(?:\{(?P<line>[0-9]{1,30})\}|(?P<one>[0-9]))"
+    r"|\((?P<bracket>[0-9]{1,30})\)(?![ ]?[0-9]))"
 )
 _SPACING = re.compile(r"(?<=[0-9])(?:\{,\}|\\[,;:! ][ ]?|~(?=[0-9]{3}))(?=[0-9])")
 _WORDS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mathbf|left|right|displaystyle)(?![a-z])[ ]?")
@@ -212,7 +213,7 @@ def _integer(text: str) -> int:
 
 
 def _decimal(digits: str) -> Fraction:
-    """The number of some digits, whose last separator begins the decimals where it is the only one of its kind and begins no thousands."""
+    """The number of some digits: where commas or points cannot separate thousands they begin the decimals."""
     if digits.isdigit():
         return Fraction(int(digits))
     plain = re.sub("[' _]", "", digits)

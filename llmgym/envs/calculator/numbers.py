@@ -23,8 +23,8 @@ _NOT_STATED = re.compile(
     r"(?:wrong|incorrect|first|initial|previous|other|another|your|possible)[\s*_]{1,4}$", re.IGNORECASE
 )
 _DIRECT = re.compile(
-    r"[\s$*_`\\(\[\]{}\"'≈~=:,+–-]*(?:(?:therefore|thus|then|exactly|about|approximately|around|roughly|simply|just|equal to|indeed"
-    r"|actually|clearly|also|now|the (?:number|value|integer|fraction)|minus|negative|USD|EUR|GBP|[$€£¥₹]|[A-Za-z] ?=)"
+    r"[\s$*_`\\(\[\]{}\"'≈~=:,+–-]*(?:(?:therefore|thus|then|exactly|about|approximately|around|roughly|simply|just"
+    r"|equal to|indeed|actually|clearly|also|now|the (?:number|value|integer|fraction)|minus|negative|USD|EUR|GBP|[$€£¥₹]|[A-Za-z] ?=)"
     r"[\s$*_`\\(\[{\"':,≈~+–-]*){0,6}",
     re.IGNORECASE,
 )
@@ -33,7 +33,8 @@ _JOINED = re.compile(r"[\s$*_`)\]}]{0,6}(?:,? ?\bor\b|,? ?\band\b)[\s$*_`(\\\[{]
 _BOXES_JOINED = re.compile(r"[\s$*,]{0,9}(?:\b(?:or|and)\b|[,/&])[\s$*]{0,9}")
 _OPERATOR = re.compile(r"[\s$)\]}]{0,4}(?:[-+*/×÷·^x]|\\times|\\cdot|\\div)[\s$(\[{]{0,4}")
 _TURN = re.compile(
-    r"(?:^|[.!?\n]\s{0,3}|[—–]\s?)(?:(?:hmm+|oh|oops|sorry|but),? )?(?:no|wait|actually|correction|scratch that|oops|hold on)\b",
+    r"(?:^|[.!?\n]\s{0,3}|[—–]\s?)(?:(?:hmm+|oh|oops|sorry|but),? )?"
+    r"(?:no|wait|actually|correction|scratch that|oops|hold on)\b",
     re.IGNORECASE,
 )
 _ALONE = re.compile(r"[\s*_`$=#>\\()\[\]{}≈~€£¥₹+–-]*(?:(?:minus|negative)[\s$€£¥]*)?", re.IGNORECASE)
@@ -74,10 +75,10 @@ def final_number(text: str) -> Fraction | None:
     r"""The number that a reply states as its answer; None where there is none, or not a clear one.
 
     The last `\boxed{...}`, "the answer is ..." or "Answer: ..." counts, whatever else follows, unless "No, wait" and
-    another number do. Else a line that is a number alone counts, the last of the text or its first; else the last number.
-    What stands in parentheses behind a number explains it, as does "because ..."; "5 + 10 = 15" and "15 = 5 + 10" state
-    15, "13, not 12" states 13, and "3 or 4" none. Numbers in thoughts do not count. A percent sign is a unit: "50%" is 50.
-    See `notation` for how numbers may be written.
+    another number do. Else a line that is a number alone counts, the last of the text or its first; else the last
+    number. What stands in parentheses behind a number explains it, as does "because ..."; "5 + 10 = 15" and
+    "15 = 5 + 10" state 15, "13, not 12" states 13, and "3 or 4" none. Numbers in thoughts do not count. A percent sign
+    is a unit: "50%" is 50. See `notation` for how numbers may be written.
     """
     reply = _Reply(plain(without_thoughts(text)))
     found = reply.stated() or reply.line_alone() or reply.last(0, len(reply.text))

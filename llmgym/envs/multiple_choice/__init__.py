@@ -72,9 +72,9 @@ class MultipleChoice(ToolEnv):
     - `subjects` (all): sorts of generated questions, named in `llmgym.envs.multiple_choice.questions.SUBJECTS`.
     - `tasks`: a JSONL file; a row has `question`, `options` (a list, or an object of letters and
       texts) and `answer` (letter, text, or zero-based index), and may have `id`, `split` and `metadata`. The
-      names `prompt`, `choices`, `answerKey` and `expected_answer` are understood too, and a `grading` of its own. So are
-      rows of NeMo Gym's `mcqa`, with `responses_create_params`: their prompts stay as they are, and `grading_mode` and
-      `template_metadata.output_regex` go before `grading` and `pattern`. A row has 2 to 26 options.
+      names `prompt`, `choices`, `answerKey` and `expected_answer` are understood too, and a `grading` of its own. So
+      are rows of NeMo Gym's `mcqa`, with `responses_create_params`: their prompts stay as they are, and `grading_mode`
+      and `template_metadata.output_regex` go before `grading` and `pattern`. A row has 2 to 26 options.
 
     ## Registered Variants
 
@@ -149,7 +149,7 @@ class MultipleChoice(ToolEnv):
         return Reward(correct=float(right), metrics={"answered": float(chosen is not None)})
 
     def _chosen(self, task: Task, reply: str) -> str | None:
-        """The letter that a reply chooses; where a row's own patterns read nothing, its grading reads it, as in NeMo Gym."""
+        """The letter that a reply chooses; what a row's own patterns cannot read its grading reads, as in NeMo Gym."""
         options = task.metadata["options"]
         grading, patterns = self._way(task)
         for pattern in patterns:

@@ -123,9 +123,9 @@ def _read_grading(columns: dict[str, Any]) -> dict[str, Any]:
 
 def _read_patterns(template: dict[str, Any]) -> list[str]:
     """Expressions that read the choice, the first that reads one; `answer_prefix` is what stands before it."""
-    given = template.get("output_regex") or []
-    patterns = [given] if isinstance(given, str) else given
-    for pattern in patterns if isinstance(patterns, list) else [given]:
+    given: Any = template.get("output_regex") or []
+    patterns = cast("list[Any]", given if isinstance(given, list) else [given])
+    for pattern in patterns:
         try:
             re.compile(pattern)
         except (re.error, TypeError) as error:
@@ -166,7 +166,7 @@ def _read_options(options: Any) -> tuple[list[str], list[str]]:
         raise ValueError(f"option {bad[0]!r} is neither text nor a number")
     texts, labels = [str(text).strip() for text in texts], [str(label).strip() for label in labels]
     if len(set(labels)) < len(labels) or not all(texts):
-        raise ValueError(f"options must hold text and have labels that differ; these are {list(zip(labels, texts))}")
+        raise ValueError(f"options must hold text and have labels that differ; these are {labels} and {texts}")
     return labels, texts
 
 

@@ -23,8 +23,8 @@ _MARKDOWN = re.compile(
 _TURN_END = re.compile(r"<\|[^|<>\n]{1,40}\|>")  # a mark of the chat template that the reply kept
 _ARROW = re.compile(r"[-=]{1,2}>|\\(?:right|Right)arrow(?![a-z])|[⇒➡⟹]")
 _SMALL_LEADS = re.compile(
-    r"(?:^| )(?:(?:option|choice|letter|answer)(?: is)?(?: :)?|(?:it|answer) is|it's|(?:i|i'll|i'd|we) (?:choose|pick|select|say)"
-    r"|(?:go|going) with) $"
+    r"(?:^| )(?:(?:option|choice|letter|answer)(?: is)?(?: :)?|(?:it|answer) is|it's"
+    r"|(?:i|i'll|i'd|we) (?:choose|pick|select|say)|(?:go|going) with) $"
 )
 
 
@@ -125,10 +125,22 @@ def _is_label(before: list[Token], after: list[re.Match[str]], letters: set[str]
         return after[1]["bare"] in letters  # else "I/O"
     if after[0]["word"] is None:
         return after[0]["bare"] is None or after[0]["bare"] in letters
+    return _goes_on(before, word, ahead, ends=len(ahead) == 1 or bool(after[1]["mark"]))
+
+
+def _goes_on(before: list[Token], word: str, ahead: list[str], *, ends: bool) -> bool:
+    """Whether the words after a letter go on as they do after the name of an option.
+
+    Args:
+        before: What stands before the letter.
+        word: The last word of it, where it ends with one.
+        ahead: The words and marks after the letter.
+        ends: Whether a mark, or nothing, follows the first of them.
+    """
     if word in words.JOIN and len(before) > 1 and before[-2].letter and ahead[0] in words.GONE | words.AFTER_LETTERS:
         return True
     adverb = ahead[0].endswith("ly") or ahead[0] in words.AT_END
-    if adverb and (len(ahead) == 1 or after[1]["mark"]):
+    if adverb and ends:
         return True
     if ahead[0] in words.AFTER_LETTER_WITH:
         return len(ahead) > 1 and ahead[1] in words.AFTER_LETTER_WITH[ahead[0]]

@@ -46,7 +46,8 @@ AFTER_ANNOUNCED = AFTER_LETTER | bag(
 )
 MODALS = bag("can can't cannot must should would could will may might")
 AT_END = bag(  # what may follow a letter where nothing else does
-    "then now again indeed alone therefore thus hence best here too instead either however please correct right obviously"
+    "then now again indeed alone therefore thus hence best here too instead either however please correct right "
+    "obviously"
 )
 ANNOUNCE = bag(  # nouns that a choice is said of: "the answer is", "my pick:"
     "answer answers choice option selection solution pick response conclusion letter result guess vote bet"
