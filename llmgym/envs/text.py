@@ -89,5 +89,5 @@ _FOLDS = _Folds(
 
 
 def folded(text: str) -> str:
-    """Text in plain characters: styled letters and digits, minus signs, apostrophes and blanks of all kinds are these."""
+    """Text in plain characters: letters, digits, minus signs, apostrophes and blanks of every style are the usual."""
     return text if text.isascii() else text.translate(_FOLDS)

@@ -24,8 +24,8 @@ _NOT_STATED = re.compile(
 )
 _DIRECT = re.compile(
     r"[\s$*_`\\(\[\]{}\"'≈~=:,+–-]*(?:(?:therefore|thus|then|exactly|about|approximately|around|roughly|simply|just"
-    r"|equal to|indeed|actually|clearly|also|now|the (?:number|value|integer|fraction)|minus|negative|USD|EUR|GBP|[$€£¥₹]|[A-Za-z] ?=)"
-    r"[\s$*_`\\(\[{\"':,≈~+–-]*){0,6}",
+    r"|equal to|indeed|actually|clearly|also|now|the (?:number|value|integer|fraction)|minus|negative|USD|EUR|GBP"
+    r"|[$€£¥₹]|[A-Za-z] ?=)[\s$*_`\\(\[{\"':,≈~+–-]*){0,6}",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n|</answer>|;")
