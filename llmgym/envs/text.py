@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import deque
 from collections.abc import Iterator
 
@@ -61,3 +62,32 @@ def _closing(text: str, starts: list[int]) -> dict[int, int]:
         elif brace[0] == "}" and depth and (start := depth.pop()) in wanted:
             found[start] = brace.start()
     return found
+
+
+class _Folds(dict[int, str]):
+    """What each character is folded to, worked out when it is first met."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        self[code] = plain = _fold(char)
+        return plain
+
+
+def _fold(char: str) -> str:
+    if unicodedata.category(char) == "Cf":  # zero-width characters and the like
+        return ""
+    # "10²" is not "102": superscripts and subscripts stay for those who know what they mean.
+    if unicodedata.decomposition(char).startswith(("<super>", "<sub>")):
+        return char
+    plain = unicodedata.normalize("NFKC", char)
+    return plain if len(plain) == 1 else char
+
+
+_FOLDS = _Folds(
+    {ord(char): plain for plain, chars in (("-", "‐‑‒−➖﹣－"), ("'", "‘’‛′ʼ"), ("/", "⁄∕")) for char in chars}
+)
+
+
+def folded(text: str) -> str:
+    """Text in plain characters: letters, digits, minus signs, apostrophes and blanks of every style are the usual."""
+    return text if text.isascii() else text.translate(_FOLDS)

@@ -187,6 +187,14 @@ def test_hostile_text_is_read_quickly(part: str, grading: str) -> None:
         ({"question": "Q?", "choices": ["x", "y"], "answer": 1, "subject": "s"}, "B"),
         ({"question": "Q?", "choices": {"text": ["x", "y"], "label": ["1", "2"]}, "answerKey": "2"}, "B"),
         ({"prompt": "Q?", "options": [3, 4.5], "answer": "4.5"}, "B"),
+        ({"question": "Q?", "options": ["x", "y", "x"], "answer": "y"}, "B"),  # wrong ones may be alike
+        ({"question": "Q?", "options": ["x", "y"], "answer": 1, "expected_answer": "b"}, "B"),
+        ({"question": "Q?", "options": list(range(26)), "answer": 25}, "Z"),
+        # Arrow's maps, and the fields of other rows as nulls
+        ({"question": "Q?", "options": [("A", "x"), ("B", "y"), ("C", None)], "answer": "B", "metadata": None}, "B"),
+        ({"question": "Q?", "options": [[("A", "x")], [("B", "y")]], "answer": "B", "metadata": [("k", 1)]}, "B"),
+        ({"question": "Q?", "options": [{"key": "A", "value": "x"}, {"key": "B", "value": "y"}], "answer": "B"}, "B"),
+        ({"question": "Q?", "options": [{"A": "x", "B": None}, {"A": None, "B": "y"}], "answer": "B", "id": None}, "B"),
     ],
 )
 def test_rows_of_other_shapes(row: dict[str, Any], answer: str) -> None:
@@ -202,8 +210,12 @@ def test_rows_of_other_shapes(row: dict[str, Any], answer: str) -> None:
         ({"options": ["x", "y"], "answer": "A"}, "'question' is missing"),
         ({"question": "Q?", "answer": "A"}, "'options' is missing"),
         ({"question": "Q?", "options": ["x", "y"]}, "'answer' is missing"),
-        ({"question": "Q?", "options": ["x"], "answer": "A"}, "2 to 10"),
-        ({"question": "Q?", "options": list("abcdefghijk"), "answer": "A"}, "2 to 10"),
+        ({"question": "Q?", "options": ["x"], "answer": "A"}, "2 to 26"),
+        ({"question": "Q?", "options": list(range(27)), "answer": "A"}, "2 to 26"),
+        ({"question": "Q?", "options": ["x", "y"], "answer": 0, "expected_answer": "B"}, "different answers"),
+        ({"question": "Q?", "options": ["x", "y"], "answer": 0, "id": True}, "an id is text"),
+        ({"question": "Q?", "options": ["x", "y"], "answer": 0, "grading": "kind"}, "unknown grading"),
+        ({"question": "Q?", "options": [{"A": "x", "B": "y"}, {"C": "z"}], "answer": 0}, "one letter and text in each"),
         ({"question": "Q?", "options": ["x", "x"], "answer": "A"}, "differ"),
         ({"question": "Q?", "options": ["x", None], "answer": "A"}, "neither text nor a number"),
         ({"question": "Q?", "options": "xy", "answer": "A"}, "a list or an object"),

@@ -1,29 +1,33 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
-from llmgym import Task, TaskSet
+from llmgym import Task
 from llmgym.envs.multiple_choice import MultipleChoice
 from llmgym.envs.multiple_choice.extraction import BOXED_OR_TEXT, GRADINGS, extract, extract_pattern
 from llmgym.envs.multiple_choice.rows import read_row
+from tests.envs import phrasings
 from tests.envs.checks import oracle_rewards
-from tests.envs.phrasings import CHOOSING, CHOOSING_NOTHING
+from tests.envs.more_phrasings import MORE_CHOOSING, MORE_CHOOSING_NOTHING
 
 TEXTS = ("Rome", "Paris", "New York", "Madrid", "Oslo", "Vienna", "Athens", "Lisbon", "Prague", "Dublin")
+CHOOSING = phrasings.CHOOSING + MORE_CHOOSING
+CHOOSING_NOTHING = phrasings.CHOOSING_NOTHING + MORE_CHOOSING_NOTHING
 LETTERS = ascii_uppercase[:10]
 OPTIONS = dict(zip(LETTERS, TEXTS, strict=True))
 
 
 def said(form: str, letters: str, options: dict[str, str]) -> str:
     x, y, z = letters
-    return form.format(x=x, y=y, z=z, X=options[x], Y=options[y])
+    return form.format(x=x, y=y, z=z, X=options[x], Y=options[y], Z=options[z], xl=x.lower())
 
 
 def others(letter: str) -> tuple[str, str]:
@@ -89,11 +93,59 @@ def test_renaming_letters_and_permuting_options_changes_nothing(
         ("I think that Paris is the capital, not Rome.", None, None, "B"),
         ("It is not Rome but Paris.", None, None, "B"),
         ("Vitamin C is not the answer", None, None, None),
+        ("Vitamin A and C are good for you.", None, None, None),
+        ("I would say so.", None, None, None),
+        ("Ａｎｓｗｅｒ： Ｂ", None, "B", "B"),
+        ("Answer: 𝐁", None, "B", "B"),
+        ("Answer: <b>B</b><|im_end|>", None, "B", "B"),
+        ("The answer is ~~C~~ B.", None, None, "B"),
+        ("C ✗\nB ✓", None, None, "B"),
+        ("The answer is C. No.", None, None, None),
+        ("C#", None, None, None),
+        ("P(B) = 0.5", None, None, None),
     ],
 )
 def test_forms_and_what_takes_them_back(text: str, boxed: str | None, answer: str | None, lenient: str | None) -> None:
     found = {grading: extract(text, OPTIONS, grading) for grading in GRADINGS}
     assert found == {"boxed": boxed, "answer": answer, "lenient": lenient}
+
+
+PATTERNS = (
+    r"Final Choice:\s*([A-Za-z])",
+    r"<answer>(.*?)</answer>",
+    r"\\boxed\{\s*(\w+)\s*\}",
+    r"(?:Take|Pick) (\w)|Say (\w+)",
+)
+MATCHED = (
+    "Final Choice: {x}",
+    "Final Choice: {xl}",
+    "<answer>{x}. {X}</answer>",
+    "<answer>{X}</answer>",
+    "\\boxed{{{x}}}",
+    "Take {y}. No, Take {x}",
+    "Say {x}",
+    "Final Choice: {y}ork",
+    "<answer>{x} or {y}</answer>",
+    "nothing",
+)
+
+
+@given(st.sampled_from(PATTERNS), st.sampled_from(MATCHED), st.permutations(LETTERS), st.permutations(LETTERS))
+def test_patterns_know_no_letter(pattern: str, form: str, old: list[str], new: list[str]) -> None:
+    renamed = dict(zip(old, new, strict=True))
+    after = {renamed[letter]: text for letter, text in OPTIONS.items()}
+    chosen = extract_pattern(said(form, "".join(old[:3]), OPTIONS), OPTIONS, re.compile(pattern))
+    assert chosen in (None, old[0])
+    assert extract_pattern(said(form, "".join(new[:3]), after), after, re.compile(pattern)) == (
+        chosen and renamed[chosen]
+    )
+
+
+@pytest.mark.timeout(30)
+def test_patterns_of_square_time_are_tried_on_the_end_of_a_reply() -> None:
+    pattern = re.compile("<answer>(.*?)</answer>")
+    assert extract_pattern("<answer>" * 25_000, OPTIONS, pattern) is None
+    assert extract_pattern("x" * 200_000 + "<answer>B</answer>", OPTIONS, pattern) == "B"
 
 
 @pytest.mark.parametrize(
@@ -176,17 +228,24 @@ def nemo_row(**fields: Any) -> dict[str, Any]:
          "Final Choice: b", "Answer: B"),
         ({"template_metadata": {"output_regex": r"Answer\s*:\s*(?!Answer)\s*([A-Za-z])\s*"}},
          "Answer: B", "Answer: Bonn"),
+        ({"template_metadata": {"output_regex": r"ANSWER IS\s*([A-Za-z])"}}, "The answer is B", "The answer is A"),
+        ({"template_metadata": {"output_regex": [r"Choice (\d)", r"(?:Take ([A-Z])|Leave (\w))"]}}, "Take B", "Take A"),
+        ({"template_metadata": {"output_regex": r"Final Choice:\s*([A-Z])"}}, "\\boxed{B}", "\\boxed{A}"),
+        ({"template_metadata": [("answer_prefix", "Antwort:")], "grading_mode": "lenient_answer_colon_md"},
+         "Antwort: B", "Antwort: A"),
+        ({"grading": "lenient"}, "It is B, not A.", "It is A, not B."),
         ({"template_metadata": {"output_regex": r"\\boxed\{\s*([A-Za-z])\s*\}"}}, "\\boxed{ B }", "B"),
         ({"template_metadata": {"output_regex": None}, "grading_mode": None, "id": None}, "\\boxed{B}", "B"),
     ],
 )  # fmt: skip
-def test_rows_of_nemo_gym_are_asked_and_read_their_own_way(fields: dict[str, Any], right: str, wrong: str) -> None:
+def test_rows_of_nemo_gym_are_asked_and_read_their_own_way(
+    tmp_path: Path, fields: dict[str, Any], right: str, wrong: str
+) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(orjson.dumps(nemo_row(**fields)))
     task = read_row(nemo_row(**fields))
     assert task.id == "u-1"
     assert task.metadata["options"] == {"A": "Rome", "B": "Paris"}
-    # Of one content alone there is none for one of the splits.
-    some = TaskSet.generated(lambda rng: replace(task, metadata={**task.metadata, "number": rng.integers(100)}))
-    env = MultipleChoice(tasks=some)
+    env = MultipleChoice(tasks=tmp_path / "rows.jsonl")
     observation, _ = env.reset(options={"task": task})
     assert [message["content"] for message in observation] == [ASKED]
     assert env.step(right)[1] == 1
@@ -200,6 +259,8 @@ def test_rows_of_nemo_gym_are_asked_and_read_their_own_way(fields: dict[str, Any
     [
         ({"grading_mode": "kind"}, "unknown grading_mode"),
         ({"template_metadata": {"output_regex": "("}}, "no regular expression"),
+        ({"template_metadata": {"output_regex": 5}}, "no regular expression"),
+        ({"responses_create_params": {"input": "Q?", "tools": [{"name": "f"}]}}, "has tools"),
         ({"responses_create_params": {}}, "no input"),
         ({"options": [{"1": "Rome"}, {"2": "Paris"}], "expected_answer": "2"}, "capital letters"),
     ],

@@ -104,6 +104,24 @@ def test_every_win_collects_all_of_the_shaping_and_a_faster_one_more(secret: str
     assert total == pytest.approx(0.7 + 0.3 * (1 - len(guesses) / 6))
 
 
+@pytest.mark.parametrize("text", ["You've guessed the word!", "I will win again.", "Good game, that was nice"])
+def test_talk_is_no_guess(text: str) -> None:
+    assert read_guess(text, 4) is None
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_read_without_an_error(text: str) -> None:
+    assert read_guess(text, 5) is None or isinstance(read_guess(text, 5), str)
+
+
+@pytest.mark.parametrize(
+    "part", ["a ", "guess ", "guess crane ", "'", '"a', "<guess>", "[", "A", "word is ", "\n", " "]
+)
+@pytest.mark.timeout(20)
+def test_hostile_text_is_read_quickly(part: str) -> None:
+    read_guess(part * (200_000 // len(part)), 5)
+
+
 @pytest.mark.parametrize(
     ("text", "guess"),
     [
@@ -116,6 +134,23 @@ def test_every_win_collects_all_of_the_shaping_and_a_faster_one_more(secret: str
         ("<guess>cranes</guess> crane", "cranes"),
         ("My guess: CRANE.", "crane"),
         ("**crane**", "crane"),
+        ("My guess is crane", "crane"),
+        ("my guess: crane, since it has common letters", "crane"),
+        ("I think the word is crane.", "crane"),
+        ('Let me try "crane".', "crane"),
+        ("I will try 'crane' now", "crane"),
+        ("I'll go with CRANE this time", "crane"),
+        ("C R A N E", "crane"),
+        ("Let me think about it.\ncrane", "crane"),
+        ("Crane\n\nIt has common letters.", "crane"),
+        ("GUESS: CRANE", "crane"),
+        ("<think>perhaps [slate]</think><guess>crane</guess>", "crane"),
+        ("<think><guess>slate</guess></think>", None),
+        ("<think><guess>slate", None),
+        ("I will win again.", None),
+        ("You have guessed right, great!", None),
+        ("There are seven words that could still match these marks", None),
+        ("My guess is based on where those marks stand", None),
         ("no word", None),
         ("", None),
         ("12345", None),

@@ -46,9 +46,12 @@ class Calculator(ToolEnv):
 
     ## Rewards
 
-    1 where the last number of the final message is exactly the answer, else 0. In that message,
-    the content of `\boxed{}` counts before other text; separators of thousands, currency signs, unicode
-    minus signs, fractions and powers of ten are understood. An episode that ends with a tool call
+    1 where the number that the final message states is exactly the answer, else 0. The last `\boxed{}`, "the answer is
+    ..." or "Answer: ..." counts, unless "No, wait" and another number follow; else a line that is a number alone, else
+    the last number. What explains a number, in parentheses or after "because", is left out, "5 + 10 = 15" states 15,
+    and "3 or 4" states nothing. Separators of thousands ("1,234", "1 234", "1.000.000"), decimal commas ("0,5"),
+    "minus" and unicode minus signs, currencies, units, fractions, mixed numbers, repeating decimals, powers
+    and "million" are understood; 50% is 50. Text in `<think>` never counts. An episode that ends with a tool call
     earns 0.
 
     Metrics: `used_tools` (1 where any call succeeded), `answered` (1 where a number was stated),
@@ -122,7 +125,8 @@ class Calculator(ToolEnv):
     def read_row(row: dict[str, Any]) -> Task:
         """Make the task of a row whose answer is a number."""
         task = task_from_row(row)
-        if isinstance(task.answer, bool) or final_number(str(task.answer)) is None:
+        number = isinstance(task.answer, int | float | str) and not isinstance(task.answer, bool)
+        if not number or final_number(str(task.answer)) is None:
             raise ValueError(f"answer {task.answer!r} is not a number")
         return task
 

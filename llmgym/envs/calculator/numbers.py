@@ -1,66 +1,48 @@
-"""Numbers in text: how exact ones are shown, and how the stated answer is read out of a reply."""
+"""Numbers in text: how exact ones are shown, and which number of a reply is its answer."""
 
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections.abc import Iterator
 from fractions import Fraction
 
-from llmgym.envs.text import last_boxed, without_thoughts
+from llmgym.envs.calculator.notation import Number, is_listed, numbers_in, plain, whole_number
+from llmgym.envs.text import boxes, without_thoughts
 
-_MAX_DIGITS = 1000  # in one number that is read
+_LONGEST_LINE = 100  # characters of one that is a number alone
 _MAX_PLACES = 30  # decimal places that are shown before a fraction is
 
-_GROUP = r"[,'’ \u00a0\u2007\u2009\u202f]"  # between thousands
-_MINUS = "-−–‐‑﹣－"
-_SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹"
-
-
-def _unsigned(name: str) -> str:
-    """Digits, perhaps in groups of three by one separator; `name` is that of a group for the separator."""
-    thousands = rf"[1-9][0-9]{{0,2}}(?P<{name}>{_GROUP})[0-9]{{3}}(?:(?P={name})[0-9]{{3}})*(?![0-9]|[ ]?/[ ]?[0-9])"
-    return rf"(?:(?:{thousands}|[0-9]{{1,3}}(?:,[0-9]{{3}})+(?![0-9])|[0-9]+(?:_[0-9]+)*)(?:\.[0-9]+)?|\.[0-9]+)"
-
-
-def _power(name: str) -> str:
-    return rf"[ ]?(?:\^|\*\*)[ ]?[{{(]?[ ]?(?P<{name}>[{_MINUS}+]?[0-9]{{1,9}})[ ]?[}})]?(?![0-9]|\.[0-9])"
-
-
-_NUMBER = re.compile(
-    rf"""
-    (?: (?P<sign>[{_MINUS}+]) | \b(?P<word>[Mm]inus|[Nn]egative)\b )?
-    (?P<gap>[ \u00a0]{{0,2}})
-    (?P<currency>(?:[$€£¥₹]|\b(?:USD|EUR|GBP)\b)[ ]?)?
-    (?P<inner>(?<=[$€£¥₹])[{_MINUS}])?
-    (?<![A-Za-z0-9_^]) (?<!\^[{{(]) (?<!\^[{_MINUS}]) (?<!\^[{{(][{_MINUS}]) (?P<digits>{_unsigned("g1")})
-    (?: [eE](?P<exponent>[{_MINUS}+]?[0-9]{{1,3}})(?![\w])
-      | [ ]{{0,2}}(?:[×x*·⋅]|\\times|\\cdot)[ ]{{0,2}}10(?:{_power("ten")}|(?P<superscript>[⁻]?[{_SUPERSCRIPT}]{{1,4}}))
-      | {_power("power")}
-      | (?P<raised>[⁻]?[{_SUPERSCRIPT}]{{1,4}})
-      | [ ]?[/⁄][ ]?\(?(?P<under>[{_MINUS}])?(?P<denominator>{_unsigned("g2")})(?![\w/])
-      | [ ](?P<top>[0-9]{{1,9}})[/⁄](?P<bottom>[0-9]{{1,9}})(?![\w/])
-    )?
-    """,
-    re.VERBOSE,
+_STATED = re.compile(
+    r"(?<![^\W_])(?:answer|final (?:result|value|number|total|amount))\b(?:[ ](?:to|for|of)\b[^\n:=]{0,80}?)?"
+    r"(?:[ ]?\([^()\n]{0,40}\))?[ \t\"'*_`]{0,6}"
+    r"(?:(?:is|was|would be|must be|should be|will be|equals|:|=|->|→)[ \t\"'*_`]{0,6}){1,3}"
+    r"|####|<answer>",
+    re.IGNORECASE,
 )
-_LATEX_PART = rf"[{_MINUS}+]?[ ]?[0-9][0-9.,]{{0,99}}"
-_LATEX_FRACTION = re.compile(
-    rf"(?:(?P<whole>(?<![0-9.,])[0-9]{{1,99}})[ ]?)?\\[dtc]?frac[ ]?"
-    rf"\{{[ ]?(?P<top>{_LATEX_PART})[ ]?\}}[ ]?\{{[ ]?(?P<bottom>{_LATEX_PART})[ ]?\}}"
+_NOT_STATED = re.compile(
+    r"(?:wrong|incorrect|first|initial|previous|other|another|your|possible)[\s*_]{1,4}$", re.IGNORECASE
 )
-_LATEX_SHORT_FRACTION = re.compile(r"\\[dtc]?frac[ ]?([0-9])[ ]?([0-9])")
-_LATEX_SPACING = re.compile(r"(?<=[0-9])(?:\{,\}|\\[,;:!]\s?)(?=[0-9])")
-_LATEX_WORDS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|left|right|displaystyle)(?![a-z])[ ]?")
-_VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
-           "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}  # fmt: skip
-_ASIDE = re.compile(
-    r"(?<=[0-9}])([ ]?[A-Za-z%°€$£¥]{0,20})[ ]?\((?![0-9 ]{1,9}\)[ ]?[=^])[^()\n]{0,300}\)(?![ ]?[=+*/×^])"
+_DIRECT = re.compile(
+    r"[\s$*_`\\(\[\]{}\"'≈~=:,+–-]*(?:(?:therefore|thus|then|exactly|about|approximately|around|roughly|simply|just"
+    r"|equal to|indeed|actually|clearly|also|now|the (?:number|value|integer|fraction)|minus|negative|USD|EUR|GBP"
+    r"|[$€£¥₹]|[A-Za-z] ?=)[\s$*_`\\(\[{\"':,≈~+–-]*){0,6}",
+    re.IGNORECASE,
 )
-_REASON = re.compile(r"(?<=[0-9}])([ ]?[A-Za-z%°€$£¥]{0,20}),?[ ](?:because|since)\b[^.\n;=]{0,300}(?=[.\n;]|$)")
-_BULLET = re.compile(r"^[ \t]*[-–*•][ ]", re.MULTILINE)
-_BEFORE_SIGN = re.compile(
-    r"(?:\b(?:is|are|was|equals?|to|gives?|gets?|be|of|by|get|obtain|yields?|makes?)|[=:(\[{,;>→⇒$*])$"
+_SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n|</answer>|;")
+_JOINED = re.compile(r"[\s$*_`)\]}]{0,6}(?:,? ?\bor\b|,? ?\band\b)[\s$*_`(\\\[{]{0,6}")
+_BOXES_JOINED = re.compile(r"[\s$*,]{0,9}(?:\b(?:or|and)\b|[,/&])[\s$*]{0,9}")
+_OPERATOR = re.compile(r"[\s$)\]}]{0,4}(?:[-+*/×÷·^x]|\\times|\\cdot|\\div)[\s$(\[{]{0,4}")
+_TURN = re.compile(
+    r"(?:^|[.!?\n]\s{0,3}|[—–]\s?)(?:(?:hmm+|oh|oops|sorry|but),? )?"
+    r"(?:no|wait|actually|correction|scratch that|oops|hold on)\b",
+    re.IGNORECASE,
 )
+_ALONE = re.compile(r"[\s*_`$=#>\\()\[\]{}≈~€£¥₹+–-]*(?:(?:minus|negative)[\s$€£¥]*)?", re.IGNORECASE)
+_UNIT = re.compile(r"[\s*_`$\\()\[\]{}.!%°€£¥]*(?:[A-Za-z°²³/^0-9]{1,15}[\s*_`$\\()\[\]{}.!]*)?")
+
+_OR = re.compile(r"[\s$*_`)\]}]{0,6}(?:,? ?\bor\b)[\s$*_`(\\[{]{0,6}")
+
+_Found = tuple[Fraction | None] | None  # a number, perhaps one that cannot be read; None where there is none
 
 
 def format_number(value: Fraction) -> str:
@@ -85,107 +67,126 @@ def decimal_places(value: Fraction) -> int | None:
 
 
 def parse_number(text: str) -> Fraction | None:
-    """Read text that is one number and nothing else; None where it is not."""
-    text = text.strip()
-    match = _NUMBER.fullmatch(text) if len(text) <= _MAX_DIGITS + 100 else None
-    return _value(match, negative=_signed(match)) if match else None
+    """Read text that is one number and nothing else, in any notation; None where it is not."""
+    return whole_number(plain(text).strip())
 
 
 def final_number(text: str) -> Fraction | None:
-    r"""The last number of a text, or that in its last `\boxed{...}`; None where there is none.
+    r"""The number that a reply states as its answer; None where there is none, or not a clear one.
 
-    Understands thousands separators, unicode minus signs and "minus", currency signs, fractions ("3/4", "1 3/4",
-    `\frac{3}{4}`), and powers ("1.5e3", "1.5 × 10^3", "10^5"). A minus sign between two numbers is a subtraction, and
-    so is "minus"; a hyphen and a space begin an item where several lines begin so. What stands in parentheses behind
-    a number explains it, as does "because ..."; numbers in thoughts do not count.
+    The last `\boxed{...}`, "the answer is ..." or "Answer: ..." counts, whatever else follows, unless "No, wait" and
+    another number do. Else a line that is a number alone counts, the last of the text or its first; else the last
+    number. What stands in parentheses behind a number explains it, as does "because ..."; "5 + 10 = 15" and
+    "15 = 5 + 10" state 15, "13, not 12" states 13, and "3 or 4" none. Numbers in thoughts do not count. A percent sign
+    is a unit: "50%" is 50. See `notation` for how numbers may be written.
     """
-    text = without_thoughts(text)
-    boxed = last_boxed(text)
-    for part in (boxed, text) if boxed is not None else (text,):
-        part = _plain(part)
-        bullets = len(_BULLET.findall(part)) > 1
-        if found := deque(_NUMBER.finditer(part), maxlen=1):
-            match = found[0]
-            return _value(match, negative=_signed(match) and not _subtracted(part, match, bullets))
-    return None
+    reply = _Reply(plain(without_thoughts(text)))
+    found = reply.stated() or reply.line_alone() or reply.last(0, len(reply.text))
+    return found[0] if found else None
 
 
-def _plain(text: str) -> str:
-    """Text with fractions as "3/4", and without LaTeX within numbers and what only explains a number."""
-    text = text.replace("\\$", "$").replace("\\%", "%")
-    text = _LATEX_SPACING.sub(lambda m: "," if m[0] == "{,}" else "", text)
-    text = _LATEX_SHORT_FRACTION.sub(r"\\frac{\1}{\2}", text)
-    text = _LATEX_FRACTION.sub(_as_slash, _LATEX_WORDS.sub("", text))
-    for sign, fraction in _VULGAR.items():
-        if sign in text:
-            text = re.sub(rf"(?<=[0-9])[ ]?{sign}", f" {fraction}", text).replace(sign, fraction)
-    return _REASON.sub(r"\1", _ASIDE.sub(r"\1", text))
+class _Reply:
+    """A reply in plain notation, and the ways to find the number that it states."""
 
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._listed = is_listed(text)
 
-def _as_slash(match: re.Match[str]) -> str:
-    top, bottom = match["top"].replace(" ", ""), match["bottom"].replace(" ", "")
-    negative = (top[0] in _MINUS) != (bottom[0] in _MINUS)
-    top, bottom = top.strip(_MINUS + "+"), bottom.strip(_MINUS + "+")
-    return f"{'-' if negative else ''}{match['whole'] + ' ' if match['whole'] else ''}{top}/{bottom}"
+    def _numbers(self, start: int, end: int) -> Iterator[Number]:
+        return numbers_in(self.text, start, end, self._listed)
 
-
-def _signed(match: re.Match[str]) -> bool:
-    return bool((match["sign"] and match["sign"] != "+") or match["word"] or match["inner"])
-
-
-def _subtracted(text: str, match: re.Match[str], bullets: bool) -> bool:
-    """Whether the sign before a number subtracts it from what stands before, or is a dash or a bullet."""
-    if match["inner"]:
-        return False
-    start = match.start("word") if match["word"] else match.start("sign")
-    near = text[max(0, start - 20) : start]
-    before = near.rstrip(" \u00a0")
-    spaced = bool(match["gap"])
-    if not before or before.endswith("\n"):
-        return bullets and spaced and not match["word"]
-    if match["word"]:
-        return before[-1].isdigit() or before[-1] in ")]}%"
-    if near == before:  # "7-12", "x-5", but "=-5"
-        return near[-1].isalnum() or near[-1] in "_)]}.%"
-    if not spaced:  # "7 -12" as models list numbers
-        return False
-    return not _BEFORE_SIGN.search(before)
-
-
-def _value(match: re.Match[str], negative: bool) -> Fraction | None:
-    """The number that a match of `_NUMBER` holds."""
-    if match.end() - match.start() > _MAX_DIGITS:
+    def stated(self) -> _Found:
+        """What the last box or statement says that holds a number, or what corrects it."""
+        text, stop = self.text, len(self.text)
+        boxed = {start: (end, content) for start, end, content in boxes(text)}
+        forms = sorted([*boxed, *(match.start() for match in _STATED.finditer(text) if self._is_statement(match))])
+        for place in range(len(forms) - 1, -1, -1):
+            start = forms[place]
+            if start in boxed:
+                end, content = boxed[start]
+                found = _Reply(content).last(0, len(content))
+                before = forms[place - 1] if place else -1
+                if found and before in boxed and _BOXES_JOINED.fullmatch(text, boxed[before][0], start):
+                    return (None,)
+            else:
+                end = _STATED.match(text, start).end()  # type: ignore[union-attr] -- it matched there before
+                found = self._statement(end, stop)
+            if found:
+                turn = _TURN.search(text, end)
+                return (turn and self.last(turn.end(), len(text))) or found
+            stop = start
         return None
-    value = _decimal(match["digits"])
-    if written := match["exponent"] or match["ten"] or match["superscript"]:
-        if abs(shift := _integer(written)) > _MAX_DIGITS:
+
+    def _is_statement(self, match: re.Match[str]) -> bool:
+        return _NOT_STATED.search(self.text[max(0, match.start() - 20) : match.start()]) is None
+
+    def _statement(self, start: int, stop: int) -> _Found:
+        """The number that follows "the answer is" directly, else the result or last number of that sentence."""
+        text = self.text
+        while start < stop and text[start].isspace():
+            start += 1
+        end = _end_of_sentence(text, start, stop)
+        numbers = list(self._numbers(start, end))
+        if not numbers or not _DIRECT.fullmatch(text, start, numbers[0].start):
+            return self._result(numbers, start, end)
+        first = numbers[0]
+        if len(numbers) > 1:
+            between = text[first.end : numbers[1].start]
+            if _JOINED.fullmatch(between):
+                return (None,)
+            if "=" in between.strip(" $") or _OPERATOR.fullmatch(between):
+                return self._result(numbers, start, end) if "=" in text[start:end] else (None,)
+        return (first.value,)
+
+    def _result(self, numbers: list[Number], start: int, end: int) -> _Found:
+        """The last number, of equations the last side that is one number: 15 in "5 + 10 = 15" and in "15 = 5 + 10"."""
+        if not numbers:
             return None
-        value *= Fraction(10) ** shift
-    if power := match["power"] or match["raised"]:
-        exponent = _integer(power)
-        size = len(str(value.numerator)) + len(str(value.denominator))
-        if size * abs(exponent) > 2 * _MAX_DIGITS or (not value and exponent < 0):
-            return None
-        value **= exponent
-    if match["denominator"]:
-        bottom = _decimal(match["denominator"])
-        if not bottom:
-            return None
-        value /= -bottom if match["under"] else bottom
-    if match["top"]:
-        over, under = int(match["top"]), int(match["bottom"])
-        if not under:
-            return None
-        value = value + Fraction(over, under) if over < under else Fraction(over, under)
-    return -value if negative else value
+        sides: list[list[Number]] = [[]]
+        at = start
+        for number in numbers:
+            sides += [[] for _ in range(self.text.count("=", at, number.start))]
+            sides[-1].append(number)
+            at = number.end
+        if len(numbers) > 1 and _OR.fullmatch(self.text, numbers[-2].end, numbers[-1].start):
+            return (None,)
+        single = [side[0] for side in sides if len(side) == 1] if len(sides) > 1 else []
+        return ((single or numbers)[-1].value,)
+
+    def line_alone(self) -> _Found:
+        """The number that is all of the last line, or of the first."""
+        text = self.text.rstrip()
+        last = text.rfind("\n") + 1
+        first = len(text) - len(text.lstrip())
+        for start, end in ((last, len(text)), (first, _end_of_line(text, first))):
+            if end - start > _LONGEST_LINE:
+                continue
+            numbers = list(self._numbers(start, end))
+            if (
+                len(numbers) == 1
+                and _ALONE.fullmatch(text, start, numbers[0].start)
+                and _UNIT.fullmatch(text, numbers[0].end, end)
+            ):
+                return (numbers[0].value,)
+        return None
+
+    def last(self, start: int, end: int) -> _Found:
+        """The result or last number of the last sentence that has one."""
+        text = self.text
+        while end > start:
+            line = max(start, text.rfind("\n", start, end) + 1)
+            if numbers := list(self._numbers(line, end)):
+                begin = max(text.rfind(mark, line, numbers[-1].start) for mark in (". ", "! ", "? ", ";"))
+                return self._result([number for number in numbers if number.start > begin], max(line, begin), end)
+            end = line - 1
+        return None
 
 
-def _integer(text: str) -> int:
-    """A whole number with any minus sign, or in superscript."""
-    digits = text.translate(str.maketrans(_SUPERSCRIPT, "0123456789"))
-    value = int(digits.lstrip(_MINUS + "⁻+"))
-    return value if digits[0] in "+0123456789" else -value
+def _end_of_sentence(text: str, start: int, stop: int) -> int:
+    found = _SENTENCE_END.search(text, start, stop)
+    return found.start() if found else stop
 
 
-def _decimal(digits: str) -> Fraction:
-    return Fraction(re.sub(rf"{_GROUP}|_", "", digits))
+def _end_of_line(text: str, start: int) -> int:
+    end = text.find("\n", start)
+    return len(text) if end < 0 else end

@@ -65,16 +65,16 @@ class MultipleChoice(ToolEnv):
 
     - `grading` ("answer"): "boxed", "answer" or "lenient".
     - `pattern` (None): a regular expression that reads the choice instead; the first group of its last match
-      is a letter or the text of an option.
+      is a letter or the text of an option. It is tried on the last 8,000 characters of a reply.
     - `instruction` (None): how the reply is asked for; by default what `grading` needs, and nothing for
       a `pattern`.
     - `num_options` (4): options of a generated question, 2 to 10.
     - `subjects` (all): sorts of generated questions, named in `llmgym.envs.multiple_choice.questions.SUBJECTS`.
     - `tasks`: a JSONL file; a row has `question`, `options` (a list, or an object of letters and
       texts) and `answer` (letter, text, or zero-based index), and may have `id`, `split` and `metadata`. The
-      names `prompt`, `choices`, `answerKey` and `expected_answer` are understood too. So are rows of NeMo Gym's
-      `mcqa`, with `responses_create_params`: their prompts stay as they are, and `grading_mode` and
-      `template_metadata.output_regex` go before `grading` and `pattern`.
+      names `prompt`, `choices`, `answerKey` and `expected_answer` are understood too, and a `grading` of its own. So
+      are rows of NeMo Gym's `mcqa`, with `responses_create_params`: their prompts stay as they are, and `grading_mode`
+      and `template_metadata.output_regex` go before `grading` and `pattern`. A row has 2 to 26 options.
 
     ## Registered Variants
 
@@ -132,42 +132,53 @@ class MultipleChoice(ToolEnv):
     def opening(self, task: Task) -> list[Message]:
         """The question, with the instruction added to its last message where the row does not ask by itself."""
         messages = super().opening(task)
-        if isinstance(task.prompt, str):
-            grading, pattern = self._way(task)
-            instruction = self.instruction
-            if (grading, pattern) != (self.grading, self.pattern):
-                instruction = _INSTRUCTIONS.get(grading, _INSTRUCTIONS["boxed"]) if pattern is None else ""
-            if instruction:
-                messages[-1]["content"] += f"\n\n{instruction}"
+        if isinstance(task.prompt, str) and (instruction := self._instruction(task)):
+            messages[-1]["content"] += f"\n\n{instruction}"
         return messages
+
+    def _instruction(self, task: Task) -> str:
+        grading, patterns = self._way(task)
+        if "read_by" not in task.metadata or (grading, patterns) == (self.grading, []):
+            return self.instruction
+        return "" if patterns else _INSTRUCTIONS.get(grading, _INSTRUCTIONS["boxed"])
 
     def verify(self, episode: Episode) -> Reward:
         """Compare the option that the reply chooses with the answer."""
-        options, text = episode.task.metadata["options"], episode.final_text
-        grading, pattern = self._way(episode.task)
-        chosen = extract(text, options, grading) if pattern is None else extract_pattern(text, options, pattern)
+        chosen = self._chosen(episode.task, episode.final_text)
         right = chosen is not None and chosen == episode.task.answer
         return Reward(correct=float(right), metrics={"answered": float(chosen is not None)})
 
+    def _chosen(self, task: Task, reply: str) -> str | None:
+        """The letter that a reply chooses; what a row's own patterns cannot read its grading reads, as in NeMo Gym."""
+        options = task.metadata["options"]
+        grading, patterns = self._way(task)
+        for pattern in patterns:
+            if letter := extract_pattern(reply, options, pattern):
+                return letter
+        return None if patterns and "read_by" not in task.metadata else extract(reply, options, grading)
+
     def oracle(self, task: Task) -> list[str]:
-        """Name the right option in the way that the grading reads."""
-        grading, pattern = self._way(task)
-        if pattern is not None:
-            return [_matching(task, pattern)]
+        """Name the right option in the way that is read."""
+        grading, patterns = self._way(task)
+        for pattern in patterns:
+            if reply := _matching(task, pattern):
+                return [reply]
+        if patterns and "read_by" not in task.metadata:
+            raise NotImplementedError(f"no usual form of an answer fits the pattern {patterns[0].pattern!r}")
         form = {"answer": "Answer: {}", "lenient": "{}"}.get(grading, "\\boxed{{{}}}")
         return [form.format(task.answer)]
 
-    def _way(self, task: Task) -> tuple[str, re.Pattern[str] | None]:
-        """Grading and pattern of a task: those of its row, else those of the environment."""
+    def _way(self, task: Task) -> tuple[str, list[re.Pattern[str]]]:
+        """Grading and patterns of a task: those of its row, else those of the environment."""
         read_by = task.metadata.get("read_by")
         if read_by is None:
-            return self.grading, self.pattern
-        pattern = read_by.get("pattern")
-        return read_by.get("grading", self.grading), None if pattern is None else re.compile(pattern)
+            return self.grading, [] if self.pattern is None else [self.pattern]
+        patterns = [re.compile(pattern, re.IGNORECASE) for pattern in read_by.get("patterns", ())]
+        return read_by.get("grading", self.grading), patterns
 
 
-def _matching(task: Task, pattern: re.Pattern[str]) -> str:
-    """A reply that a pattern reads: its own words around the group, or one of the usual forms."""
+def _matching(task: Task, pattern: re.Pattern[str]) -> str | None:
+    """A reply that a pattern reads: its own words around the group, or one of the usual forms; None where none fits."""
     options = task.metadata["options"]
     before, _, after = re.sub(r"\(\?[!=<][^()]*\)", "", pattern.pattern).partition("(")
     own = [_spoken(before), _spoken(after.partition(")")[2])]
@@ -183,7 +194,7 @@ def _matching(task: Task, pattern: re.Pattern[str]) -> str:
     for reply in (task.answer.join(own), *(form.format(task.answer) for form in usual)):
         if extract_pattern(reply, options, pattern) == task.answer:
             return reply
-    raise NotImplementedError(f"no usual form of an answer fits the pattern {pattern.pattern!r}")
+    return None
 
 
 def _spoken(pattern: str) -> str:

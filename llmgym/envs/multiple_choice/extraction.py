@@ -12,14 +12,15 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from llmgym.envs.multiple_choice import prose
-from llmgym.envs.text import boxes, without_thoughts
+from llmgym.envs.multiple_choice.tokens import clean
+from llmgym.envs.text import boxes, folded, without_thoughts
 
 Options = Mapping[str, str]  # letter -> text
 
 _MARKS = r"[*_`\s]"
 _ANSWER = re.compile(
     rf"(?<![^\W_])(?P<wrong>(?:wrong|incorrect|bad|false){_MARKS}+)?answer{_MARKS}{{0,4}}(?:is)?{_MARKS}{{0,4}}"
-    rf"[:：](?P<said>[^\n]*)"
+    rf"(?:[:：→]|->|=>?)(?P<said>[^\n]*)"
     rf"|^[#*_ \t]{{0,8}}(?:final|correct|my)?[ ]?answer[*_ \t]{{0,8}}(?P<heading>)$",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -28,13 +29,14 @@ _TAKEN_BACK = re.compile(
     r"\bno,?\s+wait\b|\bwait,?\s+no\b|\bscratch that\b|\bstrike that\b|\bignore that\b|\bmy mistake\b|\boops\b"
     r"|\bi was wrong\b|\bi made an? (?:mistake|error)\b|\bon second thoughts?\b|\bcorrection\s*[:,.]"
     r"|(?:^|[.!?\n]\s{0,3}|\b(?:wait|no|hmm|but|sorry),?\s)(?:that|this|it)(?:'s|’s| is| was) "
-    r"(?:wrong|incorrect|not right|not correct|a mistake|not it)\b",
+    r"(?:wrong|incorrect|not right|not correct|a mistake|not it)\b(?! to\b)"
+    r"|(?<![?\s])(?:[.!]\s{1,3}|\s{0,3}\n\s{0,3})no[.!](?=\s|$)",
     re.IGNORECASE,
 )
 _TURN = re.compile(
     r"(?:^|[.!?\n]\s{0,3}|[—–]\s?|\s-\s|\bbut )(?:no|actually|wait|hm+|hold on|sorry|rather)\b[,.!:…]?", re.IGNORECASE
 )
-_LABEL = re.compile(r"[(\[]?\s?([A-Za-z])\s?[)\]]?[.:,]?")
+_LABEL = re.compile(r"[(\[]?\s?(?:(?:[Oo]ption|[Cc]hoice|[Ll]etter)\s)?([A-Za-z])\s?[)\]]?[.:,]?")
 _LABEL_AND_TEXT = re.compile(
     r"(?:(?:option|choice|answer|letter)\s+)?[(\[]?([A-Za-z])(?:[)\]][.:]?|\s?[.:=,–—-]|(?=\s))\s*(.+)",
     re.DOTALL | re.IGNORECASE,
@@ -42,6 +44,7 @@ _LABEL_AND_TEXT = re.compile(
 _JOINED = re.compile(r"[\s$,*]{0,9}(?:\b(?:or|and)\b|[,/&])[\s$*]{0,9}")  # between two boxes that are one answer
 _LETTERED = re.compile(r"(?i:(?:option|choice|answer)\s*:?\s*)?[(\[]?\s?[A-Z](?![\w'])", re.ASCII)
 _DENIED = re.compile(r"(?:\bnot|n't|\bnever|\brather than|\binstead of|\bunlike)[\s$*(\\]{0,6}$", re.IGNORECASE)
+_MATCHED = 8000  # characters that patterns are tried on: some take time by the square of them
 _CODE = re.compile(r"`([^`]+)`")
 
 
@@ -56,17 +59,22 @@ def extract(text: str, options: Options, grading: str) -> str | None:
     Returns:
         A letter of `options`, or None where the reply makes no choice.
     """
-    return (_boxed_or_text if grading == BOXED_OR_TEXT else GRADINGS[grading])(without_thoughts(text), options)
+    return (_boxed_or_text if grading == BOXED_OR_TEXT else GRADINGS[grading])(folded(without_thoughts(text)), options)
 
 
 def extract_pattern(text: str, options: Options, pattern: re.Pattern[str]) -> str | None:
-    """Read the choice out of the last match of a pattern: its first group, or all of it where it has none."""
+    """Read the choice out of the last match of a pattern: the first group in it that matched, or all where it has none.
+
+    It is tried on the last 8,000 characters of the reply.
+    """
     text = re.sub(r"\s{16,}", lambda blank: "\n" if "\n" in blank[0] else " ", without_thoughts(text))
-    found = deque(pattern.finditer(text), maxlen=1)
+    found = deque(pattern.finditer(text, max(0, len(text) - _MATCHED)), maxlen=1)
     if not found:
         return None
-    group = 1 if pattern.groups else 0
-    said, end = found[0][group] or "", found[0].end(group)
+    group = next((number for number in range(1, pattern.groups + 1) if found[0][number] is not None), 0)
+    if pattern.groups and not group:
+        return None
+    said, end = found[0][group], found[0].end(group)
     if len(said) == 1 and said.isalpha() and text[end : end + 1].isalnum():
         return None  # the beginning of a word, in a pattern such as "Answer: ([A-Z])"
     return choice(said, options)
@@ -74,7 +82,7 @@ def extract_pattern(text: str, options: Options, pattern: re.Pattern[str]) -> st
 
 def choice(text: str, options: Options) -> str | None:
     """Read text that names one option and says no more: "B", "(b)", "B. Paris", "**B**", or "Paris"."""
-    raw, text = text.strip(), prose.clean(text).strip()
+    raw, text = text.strip(), clean(text).strip()
     if match := _LABEL.fullmatch(text):
         if match[1].upper() in options:
             return match[1].upper()
@@ -95,7 +103,7 @@ def stated(text: str, options: Options) -> str | None:
     """Read what follows "Answer:", or stands in a box: a letter; "" where that is unclear, None where it names none."""
     if letter := choice(text, options):
         return letter
-    if (match := _LABEL_AND_TEXT.fullmatch(prose.clean(text).strip())) and _named(match[2], options):
+    if (match := _LABEL_AND_TEXT.fullmatch(clean(text).strip())) and _named(match[2], options):
         return ""  # the letter of one option and the text of another
     parts = Parts(options)
     parts.read(text, announced=True)
@@ -137,7 +145,7 @@ def _withdrawn(after: str, said: str, options: Options) -> bool:
 
 
 def _lettered(content: str, options: Options) -> str | None:
-    plain = prose.clean(content).strip()
+    plain = clean(content).strip()
     if not _LETTERED.match(plain):
         return None
     if (named := _named(plain, options)) and not _LABEL.fullmatch(plain) and not plain.startswith(named):
@@ -242,7 +250,7 @@ def _named(text: str, options: Options) -> str | None:
 
 def _normal(text: str) -> str:
     """Words in lower case without punctuation around them; "-5", "1/2" and "2.5" stay what they are."""
-    return " ".join(word.strip(".,;:!?()[]\"'*_`$“”") for word in prose.clean(text).casefold().split()).strip()
+    return " ".join(word.strip(".,;:!?()[]\"'*_`$“”") for word in clean(text).casefold().split()).strip()
 
 
 BOXED_OR_TEXT = "boxed or text"  # NeMo Gym's "lenient_boxed", which only rows ask for

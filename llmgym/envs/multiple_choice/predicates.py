@@ -26,6 +26,7 @@ _CHOICE = bag("choice option pick selection")
 _MAYBE = bag("could might may can perhaps maybe possibly")
 
 _MARKS = (":", "-", "–", "—", ",", "(")
+_GOOD_MARKS, _BAD_MARKS = "✓✔✅☑", "✗✘❌❎"
 _IT_IS = (["it", "is"], ["it", "shall"], ["it", "must"], ["it", "has"])
 
 
@@ -56,6 +57,8 @@ def said_after(following: Sequence[str]) -> Said:
         return Said.CHOSEN
     if following[:1] and following[0] in GONE:
         return Said.WRONG
+    if checked := _checked(following):
+        return checked
     marked = bool(following) and following[0] in _MARKS
     rest = following[1:] if marked else following
     verbs = 0
@@ -70,6 +73,14 @@ def said_after(following: Sequence[str]) -> Said:
         return Said.NOTHING
     maybe = any(word in _MAYBE for word in rest[:verbs]) and not negated
     return _predicate(rest, verbs, negated, maybe)
+
+
+def _checked(following: Sequence[str]) -> Said | None:
+    """What a mark behind an option says of it, perhaps after a colon or dash."""
+    for mark in following[: 1 + (following[:1] != [] and following[0] in _MARKS)]:
+        if mark in _GOOD_MARKS or mark in _BAD_MARKS:
+            return Said.RIGHT if mark in _GOOD_MARKS else Said.WRONG
+    return None
 
 
 def _is_verb(words: Sequence[str], place: int, marked: bool) -> bool:
@@ -96,6 +107,8 @@ def _predicate(words: Sequence[str], verbs: int, negated: bool, maybe: bool) -> 
         return Said.OTHER if negated else Said.MAYBE if maybe else Said.WRONG
     if word in _CHOICE and verbs and (place + 1 == len(words) or words[place - 1] in ("my", "our", "final")):
         return Said.WRONG if negated else Said.RIGHT
+    if list(words[place : place + 2]) == ["no", "sense"]:
+        return Said.WRONG
     if negated:
         return Said.WRONG if not word and "be" in words[:verbs] else Said.NOT_SO
     return Said.OTHER if verbs else Said.NOTHING

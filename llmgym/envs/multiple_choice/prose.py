@@ -1,33 +1,15 @@
-"""What sentences say of lettered options: which one they choose, which they deny, which they only mention.
-
-No rule knows a letter: "A" and "I" are options where any letter would be one, and elsewhere "B" is none either.
-"""
+"""What sentences say of lettered options: which one they choose, which they deny, which they only mention."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from llmgym.envs.multiple_choice import words
 from llmgym.envs.multiple_choice.predicates import Said, said_after
+from llmgym.envs.multiple_choice.tokens import Token, clean, tokens_of
 
-_LATEX = re.compile(
-    r"\\(?:text|math|bold)[a-z]*\s?(?=\{)|\\(?:mbox|bm|emph|boxed|fbox)\s?(?=\{)|\\[()\[\],;:! ]"
-    r"|</?[a-z_]{2,20}>|<(?=[A-Z]>)|(?<=<[A-Z])>|[{}$]"
-)
-_MARKDOWN = re.compile(r"^[ \t]*(?:>[ \t]?)+|[*`~#\"“”]+|(?<!\w)[_']+|[_']+(?!\w)", re.MULTILINE)
 _MOST_JOINED = 30  # options in one list; a longer one is read in pieces
-
-
-@dataclass(slots=True)
-class Token:
-    """A word in lower case or a punctuation mark, or an option where `letter` is set."""
-
-    text: str
-    letter: str = ""
-    label: bool = False  # named by its letter, not by its text alone
 
 
 @dataclass(slots=True)
@@ -54,11 +36,6 @@ class Verdict:
         return next(iter(self.said)) if len(self.said) == 1 else ""
 
 
-def clean(text: str) -> str:
-    """Text without Markdown, quotes and LaTeX around its words, and with plain apostrophes."""
-    return _MARKDOWN.sub("", _LATEX.sub("", re.sub("[’‘]", "'", text)))
-
-
 def read(text: str, options: Mapping[str, str], verdict: Verdict, announced: bool = False) -> None:
     """Read prose, and add what it says to a verdict.
 
@@ -69,119 +46,19 @@ def read(text: str, options: Mapping[str, str], verdict: Verdict, announced: boo
         announced: Whether the text is what follows "Answer:".
     """
     alone: list[str] = []  # options that have a line to themselves
-    for clause, asked in _clauses(_tokens(clean(text), tuple(options.items()))):
+    for clause, asked in _clauses(tokens_of(clean(text), tuple(options.items()))):
         named = [token for token in clause if token.letter]
         if named and not asked:
-            if len(named) == 1 and all(token.letter or not token.text[0].isalnum() for token in clause):
+            if len({token.letter for token in named}) == 1 and all(
+                token.letter or not token.text[0].isalnum() for token in clause
+            ):
                 alone.append(named[0].letter)
             _Clause(clause, verdict, announced).read()
         announced = announced and not clause
-    if len(set(alone)) == 1 and alone[0] not in verdict.denied and verdict.declared is None:
-        verdict.declared = alone[0]
-
-
-@lru_cache(maxsize=256)
-def _pattern(options: tuple[tuple[str, str], ...]) -> tuple[re.Pattern[str], dict[str, str]]:
-    texts: dict[str, str] = {}
-    for letter, option in options:
-        text = " ".join(clean(option).casefold().split()).strip(".,;:!? ")
-        if text and text not in words.GRAMMAR and not re.fullmatch("[a-z]", text):
-            texts[text] = "" if text in texts else letter
-    longest = sorted(texts, key=len, reverse=True)
-    named = "|".join(re.sub(r"(?:\\\s)+", lambda _: r"\s+", re.escape(text)) for text in longest) or r"(?!)"
-    pattern = rf"""
-        (?P<option>(?<![\w])(?<![0-9][.,/])(?:(?<![-−+.])|(?<=\s[-−+])|(?=[-−+.\W]))(?i:{named})(?!\w|[.,/^]?[0-9]|%|-\w))
-      | [(\[]\s?(?P<bracketed>[A-Za-z])\s?[)\]]
-      | (?<![\w'\\+&°^=<>-])(?:(?<!/)|(?<=\b[A-Z]/))(?<![\d°]\s)(?<![=<>+^*]\s)
-        (?P<bare>[A-Z])(?P<close>[)\]])?(?![\w'+\#&^=<>-]|\s[=<>+^])
-      | (?P<word>(?:i\.e|e\.g)\.|[Aa]s[ ]well[ ]as\b|[^\W_]+(?:['-][^\W_]+)*)
-      | (?P<mark>\n\s*|[^\w\s])
-    """
-    return re.compile(pattern, re.VERBOSE), texts
-
-
-def _tokens(text: str, options: tuple[tuple[str, str], ...]) -> list[Token]:
-    """Words, marks and options of clean prose; which letters are options is decided by their neighbours."""
-    pattern, texts = _pattern(options)
-    letters = {letter for letter, _ in options}
-    tokens: list[Token] = []
-    opened = False
-    found = list(pattern.finditer(text))
-    for index, match in enumerate(found):
-        kind = match.lastgroup
-        if match["option"]:
-            name = " ".join(match[0].casefold().split())
-            tokens.append(Token(name, texts.get(name, "")))
-        elif match["bracketed"]:
-            letter = match["bracketed"].upper()
-            tokens.append(Token(letter.lower(), letter if letter in letters else "", label=True))
-        elif match["bare"]:
-            letter = match["bare"] if match["bare"] in letters else ""
-            if letter and not (match["close"] or _is_label(tokens, found[index + 1 : index + 8], letters)):
-                letter = ""
-            tokens.append(Token(match["bare"].lower(), letter, label=True))
-            if match["close"] and opened:  # the mark belongs to "(not A)", not to "A)"
-                tokens.append(Token(")"))
-                opened = False
-        elif kind == "word":
-            word = match[0].lower()
-            plain = next((letter for letter, text in options if text.strip().casefold() == word), "")
-            if plain and _is_text(tokens, found[index + 1 : index + 2], plain):
-                tokens.append(Token(word, plain))
-            elif word.endswith("'s") and word[:-2] in words.ANNOUNCE:
-                tokens += [Token(word[:-2]), Token("is")]
-            else:
-                tokens.append(Token("and" if word.startswith("as ") else word))
-        else:
-            opened = match[0] == "(" or (opened and match[0] not in (")", "\n"))
-            tokens.append(Token("\n" if match[0].isspace() else match[0]))
-    return tokens
-
-
-def _is_label(before: list[Token], after: list[re.Match[str]], letters: set[str]) -> bool:
-    """Whether a capital letter that stands alone names an option, by the words beside it."""
-    last = before[-1] if before else None
-    if last and last.text == "/" and not (len(before) > 1 and before[-2].letter):
-        return False  # "N/A"
-    word = last.text if last and not last.letter and last.text[0].isalnum() else ""
-    if word and word not in words.BEFORE_LETTER and not word.endswith("ly"):
-        return False
-    if not after or after[0]["option"]:
-        return True
-    ahead = [match[0].lower() for match in after]
-    if ahead[0] == "." and len(after) > 1 and after[1]["word"] and after[1][0][0].islower():
-        return ahead[1] in words.AFTER_LETTER  # else "E. coli"
-    if ahead[0] == "/" and len(after) > 1 and after[1]["option"] is None:
-        return after[1]["bare"] in letters  # else "I/O"
-    if after[0]["word"] is None:
-        return after[0]["bare"] is None or after[0]["bare"] in letters
-    if word in words.JOIN and len(before) > 1 and before[-2].letter and ahead[0] in words.GONE:
-        return True
-    if ahead[0] in words.AFTER_LETTER_WITH:
-        return len(ahead) > 1 and ahead[1] in words.AFTER_LETTER_WITH[ahead[0]]
-    if words.JUDGED.match(" ".join(ahead)):
-        return True
-    adverb = ahead[0].endswith("ly") or ahead[0] in words.AFTER_ANNOUNCED
-    if adverb and (len(ahead) == 1 or after[1]["mark"]):
-        return True
-    announced = word in words.FILL or word in words.DECIDE or word in words.ANNOUNCE
-    known = words.AFTER_ANNOUNCED if announced else words.AFTER_LETTER
-    return ahead[0] in known or (announced and ahead[0].endswith("ly"))
-
-
-def _is_text(before: list[Token], after: list[re.Match[str]], letter: str) -> bool:
-    """Whether a word of grammar, such as "true", is the text of an option: beside its letter, or as the answer."""
-    last = before[-2:] if before and before[-1].text in (",", ".", ":", "-", "–", "—", "(") else before[-1:]
-    if last and last[0].label:
-        return last[0].letter == letter
-    subject = [token.text for token in before[-2:]]
-    ends = not after or bool(after[0]["mark"]) or after[0][0] in ("because", "since", "as")
-    return (
-        ends
-        and len(subject) == 2
-        and (subject[0] in words.ANNOUNCE or subject[0] == "it")
-        and subject[1] in ("is", ":")
-    )
+    different = set(alone)
+    again = len(alone) == len(different) + 1 and alone[-1] in alone[:-1]  # after a list of the options, one of them
+    if (len(different) == 1 or again) and alone[-1] not in verdict.denied and verdict.declared is None:
+        verdict.declared = alone[-1]
 
 
 def _clauses(tokens: list[Token]) -> Iterator[tuple[list[Token], bool]]:
@@ -226,6 +103,10 @@ class _Clause:
         self.lasting = False  # whether the aside goes on to the end
 
     def read(self) -> None:
+        """Read the clause; one that begins with "or" makes what was said before unclear."""
+        if len(self.tokens) > 1 and self.tokens[0].text == "or" and self.tokens[1].letter:
+            self.verdict.declared = ""
+            return
         index = 0
         while index < len(self.tokens):
             token = self.tokens[index]
@@ -278,13 +159,23 @@ class _Clause:
     def _word(self, word: str, index: int) -> None:
         self.supposed = self.supposed or word in ("if", "unless", "whether")
         self.denies = self.denies or _denies(word)
-        if word in words.OTHERS:
+        last = self.tokens[index - 1].text if index else ""
+        if word in words.OTHERS and not (word == "most" and self.lead):
             self.other = True
-        elif word in words.ASIDE and not (word == "even" and self.lead):
+        elif word in words.ASIDE and not (
+            (word == "even" and self.lead)
+            or (word == "suppose" and last in ("i", "we"))
+            or (word == "thought" and last not in words.SPEAKER)
+        ):
             self.aside = True
             self.lasting = self.lasting or (
                 index > 0 and word in ("because", "since", "although", "though", "while", "whereas", "even")
             )
+        if (word == "so" and self._next(index) in ("is", "are", "does", "do")) or (
+            word in ("going", "about") and last in ("was", "were")
+        ):  # "and so is B", "I was going to say B"
+            self.aside = True
+            return
         if word in words.THEREFORE:
             self.negated = False
             self.lead, self.therefore, self.speaker = 2, True, True
@@ -301,6 +192,9 @@ class _Clause:
         if word not in words.SPEAKER | words.FILL | words.DECIDE | words.SUPPOSE and not word.endswith("ly"):
             self.speaker = False
 
+    def _next(self, index: int) -> str:
+        return self.tokens[index + 1].text if index + 1 < len(self.tokens) else ""
+
     def _negation(self, word: str, index: int) -> None:
         if _denies(word):
             before = [token.text for token in self.tokens[max(0, index - 2) : index]]
@@ -316,7 +210,7 @@ class _Clause:
 
     def _leads(self, word: str, index: int) -> None:
         if word in words.BE:
-            if self.subject or index > 0:
+            if self.subject or index > 0 or word in ("it's", "that's"):
                 self.lead, self.therefore = 2 if self.subject else max(self.lead, 1), False
             before = self.tokens[index - 1].text if index else ""
             self.pronoun = self.subject or word in ("it's", "that's") or before in ("it", "that", "this", "one", "must")
@@ -337,6 +231,8 @@ class _Clause:
     def _mark(self, mark: str) -> None:
         if mark == ",":
             self.negated = self.other = self.hedged = False
+            if self.lead == 1 and not self.pronoun:  # what was said to be something, not what is
+                self.lead = 0
             self.aside = self.aside and (self.lasting or self.bracket)
         elif mark == "(":
             self.bracket = True

@@ -9,10 +9,11 @@ from string import ascii_uppercase
 import numpy as np
 
 from llmgym.envs.multiple_choice import facts
-from llmgym.envs.multiple_choice.rows import MAX_OPTIONS, question_text
+from llmgym.envs.multiple_choice.rows import question_text
 from llmgym.errors import ConfigError
 from llmgym.tasks import Task
 
+MAX_OPTIONS = 10
 _WRONG = MAX_OPTIONS - 1
 _TRIES = 100
 

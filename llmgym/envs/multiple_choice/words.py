@@ -18,7 +18,10 @@ AFTER_LETTER = bag(
     "at of to "
     "into per via it that this these those which who whose where when the thanks based according considering seeing "
     "judging it's that's he she they we i there my your our their its among between after before against despite "
-    "except including"
+    "except including beats gets"
+)
+AFTER_LETTERS = bag(  # the same, after several
+    "both all each equally fit match apply work make seem look sound satisfy say describe were have do remain"
 )
 AFTER_LETTER_WITH = {  # the same, where another word comes next
     "rather": bag("than"),
@@ -41,6 +44,11 @@ AFTER_ANNOUNCED = AFTER_LETTER | bag(
     "now again indeed alone therefore thus "
     "hence best here too instead either however obviously clearly certainly definitely surely please correct right"
 )
+MODALS = bag("can can't cannot must should would could will may might")
+AT_END = bag(  # what may follow a letter where nothing else does
+    "then now again indeed alone therefore thus hence best here too instead either however please correct right "
+    "obviously"
+)
 ANNOUNCE = bag(  # nouns that a choice is said of: "the answer is", "my pick:"
     "answer answers choice option selection solution pick response conclusion letter result guess vote bet"
 )
@@ -59,7 +67,7 @@ FILL = bag(  # may stand between what announces a choice and the choice
     "for on to as by being most likely only just always still clearly therefore thus hence so then really very "
     "indeed simply number labeled labelled called namely actually either both all would must should will has have "
     "single true proper i'd i'll we'd am i'm going i we do did also again now here more less quite my our  "
-    "appropriate accurate suitable plausible was seems appears probably surely"
+    "appropriate accurate suitable plausible was seems appears probably surely in fact"
 )
 BE = bag("is are be was it's that's remains i's")
 HEDGE = bag("could might may maybe perhaps possibly can")
@@ -67,9 +75,16 @@ NEGATE = bag(
     "not never neither nor cannot can't isn't aren't wasn't don't doesn't won't wouldn't shouldn't couldn't didn't "
     "mustn't unlike except excluding exclude excludes excluded eliminate eliminates eliminated eliminating reject "
     "rejecting rejected rejects discard discarding discarded dismiss dismissing dismissed than over against without "
-    "wrong incorrect false doubt versus vs ain't instead none no refuse refuses disagree unlikely"
+    "wrong incorrect false doubt versus vs ain't instead none no refuse refuses disagree unlikely "
+    "different opposed beats"
 )
-NEGATE_ON = FILL | ANNOUNCE | DECIDE | SUPPOSE | bag("saying means of out any ones options choices answers and, other")
+NEGATE_ON = (
+    FILL
+    | ANNOUNCE
+    | DECIDE
+    | SUPPOSE
+    | bag("saying means of out any ones options choices answers other like love want trust agree see from")
+)
 RULE = bag("rule rules ruled ruling cross crossing crossed")  # with "out"
 STRONG_NEGATE_BREAK = bag("only just merely sure but doubt")  # "not only A", "nothing but A"
 ASIDE = bag(  # begin a clause that says something of options without choosing one
@@ -88,5 +103,5 @@ GRAMMAR = (
 # What a letter may follow and still be an option rather than, say, a vitamin.
 BEFORE_LETTER = GRAMMAR | bag(
     "leaves leaving left points pointing matches matching suggests gives means indicates supports favours favors "
-    "namely i.e. e.g. like out ruled rule rules ruling yes no ok okay well correct: answer: was"
+    "namely i.e. e.g. like out statement fact ruled rule rules ruling yes no ok okay well correct: answer: was"
 )

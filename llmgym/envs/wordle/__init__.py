@@ -37,10 +37,10 @@ class Wordle(ToolEnv):
 
     ## Actions
 
-    Text with one guess: `<guess>crane</guess>`; `[crane]` and the last bare word of the right length
-    are understood too. There are no tools. A reply without a guess, or with one that is no word of the
-    right length (or, with `strict`, ignores a clue), costs a turn but no guess, and is answered with
-    what is wrong.
+    Text with one guess: `<guess>crane</guess>`. `[crane]` is understood too, and so is a word of the right length that
+    is meant as a guess: after "my guess is", in quotes or bold, in capitals, or alone on the first or last line.
+    There are no tools. A reply without a guess, or with one that is no word of the right length (or, with
+    `strict`, ignores a clue), costs a turn but no guess, and is answered with what is wrong.
 
     ## Observations
 

@@ -5,11 +5,20 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from llmgym.envs.text import folded, without_thoughts
+
 GREEN, YELLOW, GRAY = "G", "Y", "X"
 
 _TAG = re.compile(r"<guess>([^<]*)", re.IGNORECASE)
 _BRACKETS = re.compile(r"\[([A-Za-z ]{1,40})\]")
 _WORD = re.compile(r"[^\W\d_]+")
+_MEANT = re.compile(
+    r"\b(?:guess(?:ing)?|answer|word)\b(?: (?:is|would be|will be))?(?: the)?(?: word)?[ :=\"'*`]{1,6}([^\W\d_]+)"
+    r"(?=[\"'*`.!,;]|\s*$|\s*\n)",
+    re.IGNORECASE,
+)
+_SHOWN = re.compile(r"[\"“'*`]{1,3}([^\W\d_]+)[\"”'*`]{1,3}")
+_CAPITALS = re.compile(r"\b[A-Z]{2,}\b")
 
 
 def feedback(secret: str, guess: str) -> str:
@@ -70,10 +79,28 @@ class Clues:
 def read_guess(text: str, length: int) -> str | None:
     """Read the guess of a reply, in lower case.
 
-    The last `<guess>...</guess>` counts, else the last `[...]`, else the last word of the right
-    length. What stands in a tag counts even where it is no word of that length.
+    The last `<guess>...</guess>` counts, else the last `[...]`; what stands in them counts even where it is no word of
+    that length. Else a word of the right length is a guess where it is meant as one: after "my guess is", in quotes or
+    bold, alone on the first or last line, or in capitals in a text that is not. Other words are talk, and thoughts do
+    not count.
     """
+    text = folded(without_thoughts(text))
     if tagged := _TAG.findall(text) or _BRACKETS.findall(text):
         return "".join(tagged[-1].split()).strip("\"'.*`").lower()
-    words = [word for word in _WORD.findall(text) if len(word) == length]
-    return words[-1].lower() if words else None
+    lines = text.strip().split("\n")
+    ways = (
+        _MEANT.findall(text),
+        _SHOWN.findall(text),
+        [*_alone(lines[0]), *_alone(lines[-1])],
+        _CAPITALS.findall(text) if text.upper() != text else [],
+    )
+    found = ([word for word in words if len(word) == length] for words in ways)
+    return next((words[-1].lower() for words in found if words), None)
+
+
+def _alone(line: str) -> list[str]:
+    """The word of a line that has no other, or the letters of one that is spelled out."""
+    words = _WORD.findall(line)
+    if len(words) > 1 and all(len(word) == 1 for word in words):
+        return ["".join(words)]
+    return words if len(words) == 1 else []
