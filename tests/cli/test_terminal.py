@@ -69,7 +69,7 @@ def test_documentation_is_set_for_the_terminal() -> None:
     for part in ("Add two numbers.", "    a: integer or number or string.", "example  task train-", "(the oracle's"):
         assert part in text
     words = " ".join(text.split())
-    assert "the content of \\boxed{} counts before other text" in words
+    assert 'The last \\boxed{}, "the answer is' in words
 
 
 def test_check_shows_whole_ids() -> None:
