@@ -160,7 +160,7 @@ class Trajectory:
         status: How it ended.
         messages: Whole transcript, the terminal observation included.
         opening: How many of the messages were there before the first turn.
-        tools: Schemas that the policy was offered.
+        tools: Schemas that the policy was offered; one list for all episodes with the same.
         sampling: How replies were sampled, under the names of `responses_create_params`.
         turns: One per assistant message.
         segments: Exact tokens; more than one where the template rewrote history; none with a

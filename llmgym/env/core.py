@@ -119,7 +119,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         self.cast_roles(models or {})
         self.observation_space = MessagesSpace()
         self.action_space = AssistantSpace([tool.schema for tool in self.tools.values()])
-        life.schemas = orjson.dumps(self.action_space.tools)
+        life.schemas = _shared(orjson.dumps(self.action_space.tools))
         life.made = True
 
     def __tasks_of(self, given: TaskSet | str | Path | None) -> TaskSet:
@@ -356,6 +356,12 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
 
 
 contract.take_names(ToolEnv)
+
+
+@functools.lru_cache(1024)
+def _shared(schemas: bytes) -> bytes:
+    """The same bytes, once for all instances."""
+    return schemas
 
 
 def _closing(author: Callable[[Any], Any]) -> Callable[[Any], Any]:

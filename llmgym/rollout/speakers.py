@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from llmgym.chat import ChatPolicy, FinishReason, Sampling, Usage
 from llmgym.codec.base import ChatCodec
 from llmgym.env.reading import copies
@@ -289,7 +291,7 @@ class ChatSpeaker:
 
     def open(self, messages: list[Message], tools: list[ToolSchema]) -> None:
         """Start an episode."""
-        self._tools = tools
+        self._tools = msgspec.json.decode(msgspec.json.encode(tools))  # a policy may change what it is given
 
     async def reply(self, messages: list[Message]) -> Reply:
         """Ask for the next message."""
