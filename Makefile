@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Arguments passed through: make test PYTEST_ARGS="-n 2 -k tools"
+# Arguments passed through: make test PYTEST_ARGS="-n 0 -k tools"
 PYTEST_ARGS ?=
 
 # The same for a benchmark: make bench-saturation BENCH_ARGS="--model qwen3-0.6b --concurrency 64"
@@ -72,7 +72,7 @@ demo: $(DEMO_STAMP) ## Collect rollouts with a small real model into runs/demo, 
 	@echo "runs/demo/rollouts.jsonl has an episode a line, with its exact tokens. The same command resumes."
 
 test: lint ## Run the checks of `lint`, then every test that needs no model
-	$(BIN)/python -m pytest -m "not integration" --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not integration" --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
 
 # pytest exits with 5 where PYTEST_ARGS leave it no test.
 test-integration: $(VLLM_STAMP) $(VERL_STAMP) ## Run the tests that need a model, an engine or a trainer, on the CPU
