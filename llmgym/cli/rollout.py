@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
 from llmgym.cli.output import print_json
@@ -158,13 +157,14 @@ def _with_num_tasks(config: RolloutConfig) -> RolloutConfig:
     """The same, with a number of tasks where an environment makes them without end and none was given."""
     from llmgym.rollout.instances import Instances
 
-    if config.num_tasks is not None:
+    tasks = config.tasks
+    if tasks.num_tasks is not None:
         return config
     sizes: dict[str, int | None] = {}
-    for env in config.environments:
-        instances = Instances(env, max_turns=config.max_turns, split=config.split, models=config.models)
+    for env in tasks.environments:
+        instances = Instances(env, max_turns=config.limits.max_turns, split=tasks.split, models=config.agent.models)
         try:
-            sizes[instances.id] = instances.source.size(config.split)
+            sizes[instances.id] = instances.source.size(tasks.split)
         finally:
             instances.close()
     endless = [env_id for env_id, size in sizes.items() if size is None]
@@ -173,7 +173,7 @@ def _with_num_tasks(config: RolloutConfig) -> RolloutConfig:
     number = min([ENDLESS_TASKS, *(size for size in sizes.values() if size is not None)])
     of_each = " of each environment" if len(sizes) > 1 else ""
     print(f"{endless[0]} makes tasks without end: taking {number}{of_each}; --num-tasks takes others", file=sys.stderr)
-    return msgspec.structs.replace(config, num_tasks=number)
+    return config.with_settings(num_tasks=number)
 
 
 def _collect(collector: Collector, output: str | None) -> int | None:

@@ -12,6 +12,7 @@ import orjson
 
 from llmgym.errors import StoreError
 from llmgym.records import EpisodeRecord, FailureRecord, load_row, read_failure, read_record
+from llmgym.rollout.config import GroupSettings
 from llmgym.rollout.description import Description, read_description
 from llmgym.rollout.index import Index
 from llmgym.rollout.retired import read_retired
@@ -129,7 +130,8 @@ def summarize_folder(run: RunRecords) -> dict[str, Any]:
     before = run.summary or {}
     timings = before.get("timings")
     wall_s = timings.get("session_wall_s") if isinstance(timings, dict) else None
-    return summarize(run.records.values(), run.failed, run.description.planned, run.description.config, wall_s)
+    groups = GroupSettings.of(run.description.config)
+    return summarize(run.records.values(), run.failed, run.description.planned, groups, wall_s)
 
 
 def _summary(path: Path) -> dict[str, Any] | None:

@@ -196,7 +196,7 @@ async def test_a_time_budget_ends_in_order_and_the_rest_is_owed(tmp_path: Path) 
     assert time.perf_counter() - began < 10
     summary = await Collector([LETTERS], Script(answer), output=tmp_path / "run").collect()
     assert summary["finished"] == 26
-    with pytest.raises(ConfigError, match="time_budget must be above 0"):
+    with pytest.raises(ConfigError, match="time_budget: Expected"):
         Collector([LETTERS], Script(answer), time_budget=0)
 
 
