@@ -67,10 +67,15 @@ class Progress:
         return self.reward_sum / self.scored if self.scored else None
 
     @property
+    def left(self) -> int:
+        """Planned episodes that have not ended; 0 without an end."""
+        return max(0, (self.planned or 0) - self.resumed - self.finished - self.failed)
+
+    @property
     def eta_s(self) -> float | None:
         """Seconds that the rest will take at the present rate; None before the first episode, or without an end."""
         ended = self.finished + self.failed
-        return self.seconds / ended * (self.planned - self.resumed - ended) if ended and self.planned else None
+        return self.seconds / ended * self.left if ended and self.planned else None
 
     def count_turn(self, turn: Turn) -> None:
         """Count a turn."""

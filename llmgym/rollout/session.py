@@ -163,22 +163,25 @@ class Session:
     async def _worker(self, jobs: Iterator[_Job]) -> None:
         """Run jobs until there are none, or too many workers."""
         try:
-            while self._workers <= self._progress.limit and not self._budget.is_spent():
+            while self._workers <= self._progress.limit:
                 job = next(jobs, None)
-                if job is None:
+                if job is None or not await self._take(job):
                     break
-                await self._take(job)
         finally:
             self._workers -= 1
         if not self._workers:
             self._over.set()
 
-    async def _take(self, job: _Job) -> None:
+    async def _take(self, job: _Job) -> bool:
+        """Run an episode that is not there yet, if there is time; whether to go on with others."""
         group = self._open.get(job.key) or self._begin(job)
         if group.whole or job.repeat in group.ended:
             await asyncio.sleep(0)  # a long run that was finished before must not block the loop
             await self._pass_on(job, group)
-            return
+            return True
+        if self._budget.is_spent():
+            await asyncio.sleep(0)
+            return self._progress.planned is not None  # of a run that ends, what is there already is passed on
         stop = group.running[job.repeat] = Stop(verify=self._keep_stragglers)
         self._progress.live += 1
         try:
@@ -193,6 +196,7 @@ class Session:
             trajectory = self._settle(trajectory)
             group.add(job.repeat, trajectory if self._keep else None, finished=trajectory.finished)
         await self._pass_on(job, group)
+        return True
 
     def _begin(self, job: _Job) -> OpenGroup:
         """Open a group, with what the store has of it."""

@@ -76,7 +76,7 @@ def write_jsonl(path: str | Path, **settings: Any) -> int:
         EnvironmentFailure: An environment's setup failed.
     """
     rows = task_rows(**settings)
-    table = [{"input": row.messages, "label": row.ref.dumps(), "datasource": row.ref.env.id} for row in rows]
+    table = [{"input": row.messages, "label": row.ref.dumps(), "datasource": row.ref.env.name} for row in rows]
     with writing(path) as file:
         file.write_bytes(b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in table))
     return len(table)

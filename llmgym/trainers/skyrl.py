@@ -57,7 +57,7 @@ def rows(**settings: Any) -> list[dict[str, Any]]:
     """
     return [
         {
-            "data_source": row.ref.env.id,
+            "data_source": row.ref.env.name,
             "prompt": with_tools(row.messages, row.tools),
             "env_class": ENV_CLASS,
             "task": row.ref.dumps(),

@@ -54,7 +54,7 @@ class Spec:
         from datasets import Dataset, Features, Json, List, Value
 
         rows = [
-            {"prompt": prompt_of(row.messages, row.ref), "environment": row.ref.env.id.rpartition(":")[2]}
+            {"prompt": prompt_of(row.messages, row.ref), "environment": row.ref.env.name}
             for row in task_rows(**self._settings | changes)
         ]
         # As JSON: Arrow would give each message the fields of all others, as nulls.

@@ -84,7 +84,7 @@ def write_parquet(
 
 def _row(index: int, split: str, agent: str, task: TaskRow) -> dict[str, Any]:
     return {
-        "data_source": task.ref.env.id.rpartition(":")[2],
+        "data_source": task.ref.env.name,
         "agent_name": agent,
         "prompt": [{"role": message["role"], "content": message["content"]} for message in task.messages],
         "ability": "agent",
