@@ -20,7 +20,7 @@ from llmgym.rollout.identity import known_after, known_before
 from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import Plan, TaskOrder
 from llmgym.rollout.progress import Progress
-from llmgym.rollout.roles import cast_roles
+from llmgym.rollout.roles import OWN, cast_roles
 from llmgym.rollout.session import Session
 from llmgym.rollout.stock import take_stock
 from llmgym.rollout.store import RunStore
@@ -126,9 +126,9 @@ class Collector:
             policy = as_policy(self._policy, **config.agent.policy_options)
             if isinstance(self._policy, str):
                 stack.push_async_callback(policy.close)
-            models = cast_roles(self._models, policy)
+            models = cast_roles(self._models, policy, self._codec or config.agent.codec)
             for role, model in models.items():
-                if isinstance(self._models[role], str) and model is not policy:
+                if isinstance(self._models[role], str) and self._models[role] != OWN:
                     stack.push_async_callback(model.close)
             environments: list[Instances] = []
             for env in config.tasks.environments:
