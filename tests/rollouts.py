@@ -319,7 +319,7 @@ class Script:
 async def trajectories(collector: Collector) -> dict[str, Trajectory]:
     """Run a collector; its trajectories by task id (and repeat, where there are several)."""
     groups = [group async for group in collector.stream()]
-    one = collector.config.num_repeats == 1
+    one = collector.config.groups.num_repeats == 1
     return {t.task_id if one else f"{t.task_id}/{t.repeat}": t for group in groups for t in group.trajectories}
 
 

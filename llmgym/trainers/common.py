@@ -30,7 +30,7 @@ from llmgym.concurrency import drive_in_background
 from llmgym.errors import ConfigError, EnvironmentFailure, PolicyError
 from llmgym.messages import Message, ToolSchema
 from llmgym.policies.base import Generation, LogprobsMode, TokenPolicy
-from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfig, parse_config
+from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfig, SessionSettings, parse_config
 from llmgym.rollout.driver import Driver
 from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import Plan
@@ -169,14 +169,18 @@ class Episodes:
 
         Args:
             tokenizer: The tokenizer of the trainer's model; None where no tokens are needed.
-            **settings: Fields of `RolloutConfig`.
+            **settings: Settings of a run that are of tasks, agents, limits or groups.
 
         Raises:
             ConfigError: A setting is unknown or makes no sense.
             CodecError: The tokenizer's chat template cannot be used.
         """
-        self.config: RolloutConfig = parse_config(settings, "settings").check()
-        self.codec: ChatCodec | None = None if tokenizer is None else codec_for(tokenizer, self.config.codec)
+        if runs := SessionSettings.among(settings):
+            raise ConfigError(
+                f"{next(iter(runs))} is a setting of runs: how many episodes run, and when, is the trainer's"
+            )
+        self.config: RolloutConfig = parse_config(settings, "settings")
+        self.codec: ChatCodec | None = None if tokenizer is None else codec_for(tokenizer, self.config.agent.codec)
         self._instances: dict[bytes, Instances] = {}
 
     def instances(self, env: EnvConfig) -> Instances:
@@ -184,7 +188,9 @@ class Episodes:
         key = msgspec.json.encode(env, order="deterministic")
         if key not in self._instances:
             config = self.config
-            self._instances[key] = Instances(env, max_turns=config.max_turns, split=config.split, models=config.models)
+            self._instances[key] = Instances(
+                env, max_turns=config.limits.max_turns, split=config.tasks.split, models=config.agent.models
+            )
         return self._instances[key]
 
     def refs(self) -> Iterator[TaskRef]:
@@ -193,9 +199,11 @@ class Episodes:
         Raises:
             ConfigError: `env_ids` is empty, or `num_tasks` does not fit.
         """
-        configs = {instances.id: instances for instances in map(self.instances, self.config.environments)}
-        for source, task, _ in Plan().visits([instances.source for instances in configs.values()], self.config):
-            yield TaskRef(configs[source.id].config, task.id, episode_seed(self.config.seed, source.id, task.id))
+        envs = {env.name: env for env in self.config.tasks.environments}
+        sources = [self.instances(env).source for env in envs.values()]
+        for source, task, _ in Plan().visits(sources, self.config):
+            env = envs[source.id]
+            yield TaskRef(env, task.id, episode_seed(self.config.tasks.seed, env.env_id, task.id))
 
     async def rows(self) -> list[TaskRow]:
         """The same with their opening messages and tools, each from a reset of its environment."""
@@ -249,9 +257,9 @@ class Episodes:
             TaskError: There is no such task.
         """
         assert self.codec is not None, "give Episodes the tokenizer"
-        config = self.config if params is None else msgspec.structs.replace(self.config, responses_create_params=params)
         instances = self.instances(ref.env)
-        runner = EpisodeRunner(config, policy, self.codec)
+        params = params or self.config.agent.responses_create_params
+        runner = EpisodeRunner(policy, self.codec, self.config.limits, params)
         trajectory = await runner.run(instances, instances.source.tasks.get(ref.task_id), repeat, seed=ref.seed)
         if trajectory.error is not None:
             _log.warning("%s: %s: %s", trajectory.id, trajectory.status, trajectory.error)
@@ -313,7 +321,7 @@ def task_rows(**settings: Any) -> list[TaskRow]:
     """The tasks of a configuration for a trainer's dataset, for synchronous callers.
 
     Args:
-        **settings: Fields of `RolloutConfig`: `env_ids`, `num_tasks`, `split`, `seed`.
+        **settings: Settings of a run: `env_ids`, `num_tasks`, `split`, `seed`.
 
     Raises:
         ConfigError: A setting is wrong.

@@ -29,7 +29,7 @@ from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory
 from tests.rollouts import ROOT, environ
 
-IDENTITY: dict[str, Any] = {"model": "m", "seed": 0, "environments": [{"id": "tests:x/Y-v0", "kwargs": {}}]}
+IDENTITY: dict[str, Any] = {"model": "m", "seed": 0, "environments": [{"label": "x/Y-v0", "id": "x/Y-v0"}]}
 LOST = Failure("environment", "verify", "none", "KeyError")
 local = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -95,6 +95,8 @@ def test_a_setup_that_fails_is_said_before_training() -> None:
 def test_settings_that_make_no_sense_are_named() -> None:
     with pytest.raises(ConfigError, match=r"'max_turn'.*did you mean max_turns"):
         Episodes(max_turn=3)
+    with pytest.raises(ConfigError, match="fsync_seconds is a setting of runs"):
+        Episodes(fsync_seconds=1)
     with pytest.raises(ConfigError, match="num_tasks is 9"):
         task_rows(env_ids=[TROUBLE], num_tasks=9)
 
