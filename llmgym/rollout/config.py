@@ -109,8 +109,11 @@ class TaskSettings(_Part, frozen=True):
     num_tasks: _Positive | None = None
 
     def __post_init__(self) -> None:
-        """Refuse two environments of one name: their episodes could not be told apart."""
+        """Refuse two environments whose episodes could not be told apart: an episode's id begins with the name."""
         names = [env.name for env in self.environments]
+        for name in names:
+            if longer := [other for other in names if other.startswith(f"{name}/")]:
+                raise ValueError(f"env_ids: {longer[0]!r} begins with {name!r} and a slash; give one another label")
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(
                 f"env_ids: {twice[0]!r} is there twice; give one of them a name of its own, "

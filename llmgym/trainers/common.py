@@ -34,6 +34,7 @@ from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfi
 from llmgym.rollout.driver import Driver
 from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import Plan
+from llmgym.rollout.roles import OWN
 from llmgym.rollout.runner import EpisodeRunner, episode_seed
 from llmgym.trajectory import Segment, Status, Trajectory
 
@@ -180,6 +181,11 @@ class Episodes:
                 f"{next(iter(runs))} is a setting of runs: how many episodes run, and when, is the trainer's"
             )
         self.config: RolloutConfig = parse_config(settings, "settings")
+        if own := [role for role, model in self.config.agent.models.items() if model == OWN]:
+            raise ConfigError(
+                f"models: {own[0]} is {OWN!r}, which is the trainer's here and plays no role; name a model, such as "
+                "openai:MODEL or http://HOST:PORT"
+            )
         self.codec: ChatCodec | None = None if tokenizer is None else codec_for(tokenizer, self.config.agent.codec)
         self._instances: dict[bytes, Instances] = {}
 

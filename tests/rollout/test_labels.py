@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from llmgym.errors import StoreError
+from llmgym.errors import ConfigError, StoreError
 from llmgym.rollout import Collector, Curriculum, open_records, read_rollouts
 from llmgym.trainers.common import Episodes, TaskRef, task_rows
 from tests.rollouts import LETTERS, Script, answer
@@ -46,6 +46,11 @@ async def test_a_run_goes_on_with_its_labels_and_with_no_others(tmp_path: Path) 
         await collector(tmp_path / "run", LETTERS, HALF | {"label": "other"}).collect()
     with pytest.raises(StoreError, match=r"environments\[0\].label was .*, is 'half'"):
         await collector(tmp_path / "run", HALF, LETTERS).collect()
+
+
+def test_names_that_could_give_one_id_to_two_episodes_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"'half/b' begins with 'half' and a slash; give one another label"):
+        collector(None, HALF, HALF | {"label": "half/b"})
 
 
 async def test_groups_and_orders_know_them() -> None:

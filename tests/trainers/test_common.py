@@ -97,6 +97,8 @@ def test_settings_that_make_no_sense_are_named() -> None:
         Episodes(max_turn=3)
     with pytest.raises(ConfigError, match="fsync_seconds is a setting of runs"):
         Episodes(fsync_seconds=1)
+    with pytest.raises(ConfigError, match="models: judge is 'policy', which is the trainer's"):
+        Episodes(models={"judge": "policy"})
     with pytest.raises(ConfigError, match="num_tasks is 9"):
         task_rows(env_ids=[TROUBLE], num_tasks=9)
 
