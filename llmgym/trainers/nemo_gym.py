@@ -25,8 +25,9 @@ import yaml
 from llmgym.errors import ConfigError, LLMGymError
 from llmgym.responses import to_items
 from llmgym.rollout.config import ResponsesCreateParams
-from llmgym.trainers.common import Episodes, Sample, Siblings, TaskRef, task_rows
+from llmgym.trainers.common import Episodes, Sample, TaskRef, task_rows
 from llmgym.trainers.nemo_rl_policy import GenerationServers
+from llmgym.trainers.siblings import Siblings
 from llmgym.trajectory import Trajectory
 
 _FIELD = "llmgym"  # of `verifier_metadata`, where a row has its task

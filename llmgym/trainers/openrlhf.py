@@ -29,8 +29,9 @@ from llmgym.errors import PolicyError
 from llmgym.files import writing
 from llmgym.policies.base import Generation
 from llmgym.rollout.config import ResponsesCreateParams
-from llmgym.trainers.common import Episodes, Siblings, TaskRef, TrainerPolicy, metrics, task_rows
+from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, metrics, task_rows
 from llmgym.trainers.compatibility import check_version
+from llmgym.trainers.siblings import Siblings
 from llmgym.trainers.text import TextEpisode, TextEpisodes
 from llmgym.trajectory import Status
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from llmgym.errors import ConfigError, EnvironmentFailure, PolicyError, TaskError
 from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, WrapperConfig
-from llmgym.trainers.common import Episodes, Siblings, TaskRef, TrainerPolicy, metrics, task_rows
+from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, metrics, task_rows
+from llmgym.trainers.siblings import Siblings
 from llmgym.trajectory import Status, Trajectory, Turn, segment_of
 from tests.exactness import FuzzPolicy, Recording
 from tests.rollouts import PLAIN
