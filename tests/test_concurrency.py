@@ -7,6 +7,9 @@ import concurrent.futures
 import functools
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -30,6 +33,7 @@ from llmgym.concurrency import in_thread as run_in_thread
 from llmgym.concurrency.threads import THREADS
 from llmgym.errors import EnvironmentFailure
 from tests.environments import burn
+from tests.rollouts import ROOT
 
 SOON, EVER = 0.1, 3600.0
 
@@ -449,3 +453,38 @@ def note_and_sleep(path: str) -> None:
     with open(path, "w") as file:
         file.write(str(os.getpid()))
     time.sleep(EVER)
+
+
+def kill_parent_and_hang() -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    hang_in_c()
+
+
+def start_child() -> None:
+    subprocess.Popen(["sleep", "3600"])
+
+
+def start_child_and_die() -> None:
+    start_child()
+    os._exit(3)
+
+
+def start_child_and_kill_parent() -> None:
+    start_child()
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(EVER)
+
+
+@pytest.mark.parametrize(
+    ("job", "status"),
+    [(kill_parent_and_hang, -9), (start_child_and_kill_parent, -9), (start_child_and_die, 0), (start_child, 0)],
+)
+def test_nothing_outlives_the_process_that_had_it_started(job: Callable[[], None], status: int) -> None:
+    code = (
+        "import asyncio, contextlib, tests.test_concurrency as jobs\n"
+        "with contextlib.suppress(jobs.EnvironmentFailure):\n"
+        f"    asyncio.run(jobs.in_process(jobs.{job.__name__}, seconds=60))\n"
+    )
+    # Whatever it starts has its output too, which is at an end once the last of them has gone.
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, timeout=60, check=False)
+    assert done.returncode == status
