@@ -488,3 +488,20 @@ def test_nothing_outlives_the_process_that_had_it_started(job: Callable[[], None
     # Whatever it starts has its output too, which is at an end once the last of them has gone.
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, timeout=60, check=False)
     assert done.returncode == status
+
+
+def test_ctrl_c_is_not_for_a_worker_that_starts() -> None:
+    code = (
+        "import asyncio, os, signal, threading, time\n"
+        "from llmgym.concurrency import in_process\n"
+        "signal.signal(signal.SIGINT, lambda *_: None)\n"
+        "def press():\n"
+        "    while True:\n"
+        "        os.killpg(0, signal.SIGINT)\n"
+        "        time.sleep(0.005)\n"
+        "threading.Thread(target=press, daemon=True).start()\n"
+        "assert asyncio.run(in_process(os.getppid, seconds=60)) == os.getpid()\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, stderr=subprocess.PIPE, timeout=60, check=False, start_new_session=True)
+    assert (done.returncode, done.stderr.decode()) == (0, "")

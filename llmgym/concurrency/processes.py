@@ -19,6 +19,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable, Generator, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -138,7 +139,7 @@ class _Worker:
         self._connection, child = context.Pipe()
         self._process = context.Process(target=_serve, args=(child,), daemon=True, name="llmgym-worker")
         try:
-            with _allow_children():
+            with _allow_children(), _unheard(signal.SIGINT):
                 self._process.start()
         except OSError as error:
             raise EnvironmentFailure(f"no worker process can be started: {error}", kind="infrastructure") from error
@@ -222,10 +223,24 @@ def _allow_children() -> Generator[None]:
             config["daemon"] = daemon
 
 
+@contextlib.contextmanager
+def _unheard(number: signal.Signals) -> Generator[None]:
+    """Keep a signal from this thread, and from a process that it starts: Ctrl-C is for the parent alone."""
+    resource_tracker.ensure_running()  # which would have the signal heard again
+    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+
+
 def _serve(connection: Connection) -> None:
     """Run jobs until the parent goes away."""
     with contextlib.suppress(OSError):
-        os.setpgid(0, 0)  # so that it can be killed with all that a job starts
+        os.setpgid(0, 0)  # so that it can be killed with all that a job starts, and a terminal's Ctrl-C is not for it
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # forgets one that came before that
+    signal.signal(signal.SIGINT, handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _end_with_parent()
     connection.send_bytes(b"")
     while True:

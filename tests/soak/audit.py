@@ -26,10 +26,10 @@ def audit(run: Run, num_tasks: int) -> dict[str, Any]:
     """See that nothing is lost, doubled, contaminated, or scored for a failure; gives figures."""
     rows = [orjson.loads(line) for line in (run.out / "rollouts.jsonl").read_bytes().splitlines()]
     failures = [orjson.loads(line) for line in (run.out / "failures.jsonl").read_bytes().splitlines()]
-    marks = [_check_row(row) for row in rows]
+    marks = [check_row(row) for row in rows]
     assert len(set(marks)) == len(marks), "two rows are of one start"
     _check_whole(run, rows, num_tasks)
-    unplanned = sum(_check_failure(row) for row in failures)
+    unplanned = sum(check_failure(row) for row in failures)
     starts, missed = _check_sessions(run, set(marks))
     assert unplanned + missed <= 0.05 * starts, "the plan does not say what comes of starts"
     return {
@@ -54,7 +54,7 @@ def _check_whole(run: Run, rows: list[Row], num_tasks: int) -> None:
     assert math.isclose(summary["reward"]["mean"], math.fsum(scores) / len(scores))
 
 
-def _check_row(row: Row) -> str:
+def check_row(row: Row) -> str:
     """See that a row is what its start was to bring, and holds nothing of another; gives its mark."""
     task = row["group_id"].rpartition("/")[2]
     mark = row["responses_create_params"]["input"][0]["content"].removeprefix("start ")
@@ -77,7 +77,7 @@ def _check_row(row: Row) -> str:
     return mark
 
 
-def _check_failure(row: Row) -> bool:
+def check_failure(row: Row) -> bool:
     """See that a failure is unscored, and of its own start; gives whether it was not planned."""
     assert row["reward"] is None, row["id"]
     assert row["status"] in ("env_error", "policy_error", "timeout"), row["id"]

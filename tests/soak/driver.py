@@ -46,6 +46,15 @@ def die_replacing(name: str) -> None:
     Path.replace = replace  # type: ignore[method-assign]
 
 
+def arm(moment: str) -> None:
+    """See to it that the process dies at a moment."""
+    match moment.split():
+        case ["write", name, count, share]:
+            die_writing(name, count, share)
+        case ["replace", name]:
+            die_replacing(name)
+
+
 def children() -> list[str]:
     """Processes that this one has."""
     found: list[str] = []
@@ -62,11 +71,7 @@ def census() -> tuple[int, int, int]:
 def main() -> None:
     from tests.soak.chaos import ledger
 
-    match os.environ.get("SOAK_DIE", "").split():
-        case ["write", name, count, share]:
-            die_writing(name, count, share)
-        case ["replace", name]:
-            die_replacing(name)
+    arm(os.environ.get("SOAK_DIE", ""))
     ledger()
     before = census()
     from llmgym.cli import main as llmgym
