@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import functools
+import gc
 import multiprocessing
 import os
 import signal
@@ -333,6 +334,24 @@ async def test_hung_jobs_count_against_the_bound() -> None:
     release.set()
     await until(lambda: threading.active_count() <= before)
     assert await in_thread(lambda: 3, EVER) == 3
+
+
+async def test_what_a_late_job_raises_is_not_logged() -> None:
+    release, told = threading.Event(), []
+    left: list[Leftover] = []
+
+    def fail() -> None:
+        release.wait()
+        raise KeyError("late")
+
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    with pytest.raises(PastDeadline):
+        await run_in_thread(fail, SOON, left.append)
+    release.set()
+    await until(left.pop().done)
+    await asyncio.sleep(SOON)
+    gc.collect()
+    assert not told
 
 
 async def test_whoever_stops_waiting_for_a_thread_leaves_its_place_to_the_next() -> None:

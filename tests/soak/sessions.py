@@ -20,6 +20,7 @@ PARALLEL, ATTEMPTS, REPEATS = 16, 2, 2
 FILES = {"run.json", "rollouts.jsonl", "failures.jsonl", "retired.jsonl", "summary.json", "lock"}
 JOURNALS = ("rollouts.jsonl", "failures.jsonl")
 GRACE_S = 20.0
+_NOISE = ("never retrieved", "never awaited", "KeyboardInterrupt", "resource_tracker", "Fatal Python error")
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Run:
 
     def said(self) -> str:
         """What the last session printed."""
-        return (self.folder / "said").read_text(errors="replace")[-3000:]
+        return (self.folder / "said").read_text(errors="replace")[-9000:]
 
     # --- ways to end ----------------------------------------------------------------------------
 
@@ -183,7 +184,7 @@ class Run:
                 (self.boxes / box).unlink()
         else:
             assert not boxes, (session.how, self.said())
-            assert "Traceback" not in self.said(), self.said()
+            assert not [said for said in _NOISE if said in self.said()], self.said()
         if (self.out / "lock").exists():
             with (self.out / "lock").open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
