@@ -1,13 +1,14 @@
 """Environments in which everything goes wrong as a seed says, so that what comes of each start of a task is known.
 
-A task's starts are counted over all sessions of a run, in a ledger. Of the start of a task, its mark, the plan says what
-goes wrong and what it earns; `outcome` computes that from the plan alone, and knows nothing of how llmgym works.
+The starts of a task are counted over all sessions of a run, in a ledger. From the mark of a start, such as "L0007#3",
+`plan` says what goes wrong in it, and `outcome` what comes of that; neither knows anything of how llmgym works.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import random
 import signal
@@ -100,7 +101,9 @@ def plan(mark: str) -> Plan:
     verify = _one(rng, 0.08, ["bug", "exit", "kill", "unscored"] if slow else ["bug", "hang", "os", "unscored"])
     if slow and rng.random() < 0.01:
         verify = "hang"
-    return Plan(setup, policy, turns, verify, _one(rng, 0.04, ["bug"] if slow else ["bug", "hang"]), rng.randrange(65) / 64)
+    return Plan(
+        setup, policy, turns, verify, _one(rng, 0.04, ["bug"] if slow else ["bug", "hang"]), rng.randrange(65) / 64
+    )
 
 
 def _one(rng: random.Random, chance: float, faults: Sequence[str]) -> str:
@@ -165,16 +168,12 @@ def read_ledger(folder: Path) -> list[list[str]]:
     return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
 
 
-_ledger: Ledger | None = None
+_ledger_of = functools.cache(Ledger)
 
 
 def ledger() -> Ledger:
-    """The ledger of the folder `SOAK`."""
-    global _ledger
-    folder = Path(os.environ["SOAK"])
-    if _ledger is None or _ledger.folder != folder:
-        _ledger = Ledger(folder)
-    return _ledger
+    """The ledger of the folder that the variable `SOAK` names."""
+    return _ledger_of(Path(os.environ["SOAK"]))
 
 
 # --- environments -------------------------------------------------------------------------------
@@ -190,6 +189,11 @@ class Numbers:
 
     def __str__(self) -> str:
         return "numbers"
+
+
+def open_cat() -> subprocess.Popen[bytes]:
+    """A process that ends with this one."""
+    return subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
 
 
 class Chaos(ToolEnv):
@@ -210,7 +214,7 @@ class Chaos(ToolEnv):
         self.over = threading.Event()
         self.waiter = threading.Thread(target=self.over.wait, name="box")
         self.waiter.start()
-        self.cat = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)  # which ends with us
+        self.cat = open_cat()
         match self.plan.setup:
             case "bug":
                 raise KeyError(self.mark)

@@ -33,13 +33,15 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="co
 async def settled(most_threads: int) -> tuple[int, int, int]:
     """The census, once the threads that end have ended and all workers are there that may be."""
     deadline = time.monotonic() + 20
-    while threading.active_count() - 1 > most_threads and time.monotonic() < deadline:
+    while threading.active_count() - 1 > most_threads and time.monotonic() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     await asyncio.gather(*[in_process(time.sleep, 0.5, seconds=60) for _ in range(PROCESSES.limit)])
     await asyncio.sleep(0.2)
     return census()
 
 
+# Python says so of a coroutine that nothing can end.
+@pytest.mark.filterwarnings("ignore:.*coroutine object Chaos.hang:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "count",
     [

@@ -36,7 +36,9 @@ def test_a_game_is_there_with_all_of_its_agents_or_not_at_all(kills: int, tmp_pa
     killed = 0
     while killed < kills:
         name = rng.choice(["rollouts.jsonl", "rollouts.jsonl", "failures.jsonl"])
-        killed += play(tmp_path, COUNT * (killed + 2) // kills, f"write {name} {rng.randrange(1, 4)} {rng.random()}") < 0
+        killed += (
+            play(tmp_path, COUNT * (killed + 2) // kills, f"write {name} {rng.randrange(1, 4)} {rng.random()}") < 0
+        )
         before = check(tmp_path / "run", before)
         with (tmp_path / "run" / name).open("ab") as end:  # what a disk that lost its power may leave
             end.write(before[name][: rng.randrange(3000)].partition(b"\n")[0])
