@@ -47,6 +47,13 @@ class Alphabet:
         return "the alphabet"
 
 
+async def deaf() -> None:
+    """Swallow cancellation."""
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+
+
 class Letters(ToolEnv):
     """Answer a letter with its capital; `faults` says which task fails where and how, such as "verify raise"."""
 
@@ -107,9 +114,7 @@ class Letters(ToolEnv):
             case "thread":
                 await asyncio.to_thread(threading.Event().wait)
             case "task":
-                while True:
-                    with contextlib.suppress(BaseException):
-                        await asyncio.sleep(3600)
+                self.stray = asyncio.create_task(deaf())
             case "big":
                 return "0123456789" * 5_000_000
         return object()
@@ -200,7 +205,7 @@ def call_thread(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Mes
 
 
 def call_task(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
-    """Call a tool that nothing can end, then answer."""
+    """Call a tool that leaves a task behind which nothing can end, then answer."""
     return assistant(answer(messages, tools)) if len(messages) > 2 else assistant("", tool_call("fail", how="task"))
 
 

@@ -248,6 +248,16 @@ async def test_a_deadline_holds_though_cancellation_is_swallowed(times: float) -
     assert len(said) == heard, "it is still there"
 
 
+async def test_work_is_ended_though_its_caller_is_cancelled_meanwhile() -> None:
+    said: list[str] = []
+    caller = asyncio.create_task(within(SOON, swallow(2, said)))
+    await until(lambda: bool(said))  # past its deadline
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_cancelling_goes_through() -> None:
     async def wait() -> None:
         await within(EVER, asyncio.sleep(EVER))

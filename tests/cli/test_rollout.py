@@ -172,9 +172,9 @@ def test_work_that_nothing_can_end_does_not_hold_the_process(how: str, stopped: 
         wait_for_lines(tmp_path, 1, process)
         process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
-    assert process.returncode in ((0, 143) if stopped else (0,)), err
-    assert "4 of 4 episodes finished" in out or process.returncode == 143
-    if how == "thread":
+    assert process.returncode in ((0, 143, -signal.SIGTERM) if stopped else (0,)), err  # it may have been at its end
+    assert stopped or "4 of 4 episodes finished" in out
+    if how == "thread" and not stopped:
         assert "threads that do not end: asyncio_0" in err
 
 

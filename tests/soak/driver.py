@@ -1,7 +1,7 @@
 """The command line in a process that kills itself at a moment it is told, and says at its end what it has open.
 
-The variable `SOAK_DIE` is "write FILE N SHARE", for the middle of the Nth write to a file of that name, with a share of it
-written; or "replace FILE", for when the file is about to be replaced.
+The variable `SOAK_DIE` is "write FILE N SHARE", for the middle of the Nth write to a file of that name, with a share of
+it written; or "replace FILE", for when the file is about to be replaced.
 """
 
 from __future__ import annotations
