@@ -260,7 +260,10 @@ class Chaos(ToolEnv):
             Chaos.hung_for_ever += 1
             threading.Event().wait()
         time.sleep(1.0)
-        self.reward(LOOT)
+        for _ in range(8):  # of which some fall into a later step
+            time.sleep(0.05)
+            with contextlib.suppress(EnvironmentFailure):
+                self.reward(LOOT)
         return self.mark
 
     @tool(timeout=120)

@@ -45,7 +45,7 @@ async def settled(most_threads: int) -> tuple[int, int, int]:
 @pytest.mark.parametrize(
     "count",
     [
-        pytest.param(60, marks=pytest.mark.integration),
+        pytest.param(30, marks=pytest.mark.integration),
         pytest.param(400, marks=[pytest.mark.soak, pytest.mark.timeout(1200)]),
     ],
 )
