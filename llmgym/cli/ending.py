@@ -18,11 +18,12 @@ _GRACE_S = 5.0  # for tasks to take note of their cancellation, and for threads 
 
 def run_to_end(main: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine as `asyncio.run` does, in a process that ends soon after."""
-    runner = asyncio.Runner()  # not closed, which would wait for the threads of its executor
+    runner = asyncio.Runner()  # whose own `close` would wait
     try:
         runner.run(main)
     finally:
         runner.run(_wind_up())
+        runner.get_loop().close()
 
 
 async def _wind_up() -> None:

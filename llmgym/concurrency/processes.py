@@ -139,7 +139,7 @@ class _Worker:
         self._connection, child = context.Pipe()
         self._process = context.Process(target=_serve, args=(child,), daemon=True, name="llmgym-worker")
         try:
-            with _allow_children(), _unheard(signal.SIGINT):
+            with _allow_children(), _deaf_to_ctrl_c():
                 self._process.start()
         except OSError as error:
             raise EnvironmentFailure(f"no worker process can be started: {error}", kind="infrastructure") from error
@@ -224,21 +224,21 @@ def _allow_children() -> Generator[None]:
 
 
 @contextlib.contextmanager
-def _unheard(number: signal.Signals) -> Generator[None]:
-    """Keep a signal from this thread, and from a process that it starts: Ctrl-C is for the parent alone."""
+def _deaf_to_ctrl_c() -> Generator[None]:
+    """Have a process start so: it is in the terminal's group until it is up, and Ctrl-C is for the parent alone."""
     resource_tracker.ensure_running()  # which would have the signal heard again
-    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(connection: Connection) -> None:
     """Run jobs until the parent goes away."""
     with contextlib.suppress(OSError):
-        os.setpgid(0, 0)  # so that it can be killed with all that a job starts, and a terminal's Ctrl-C is not for it
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # forgets one that came before that
+        os.setpgid(0, 0)  # so that it can be killed with all that a job starts
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # forgets a Ctrl-C of before
     signal.signal(signal.SIGINT, handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _end_with_parent()

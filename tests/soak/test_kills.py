@@ -59,7 +59,7 @@ def test_no_episode_is_lost_doubled_contaminated_or_scored_for_a_failure(size: S
 
 def ends(size: Size, rng: random.Random) -> list[str]:
     """How the sessions are ended, each way at least once."""
-    ways = [*KILLS, *rng.choices(list(KILLS), list(KILLS.values()), k=size.kills - len(KILLS))]
+    ways = [*KILLS, *rng.choices(list(KILLS), list(KILLS.values()), k=max(0, size.kills - len(KILLS)))]
     ways += ["SIGTERM", "SIGINT"] * size.signals
     rng.shuffle(ways)
     return ways
