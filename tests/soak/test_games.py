@@ -19,7 +19,6 @@ from tests.soak.games import ENV, agents, fails
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="names files by /proc")
 
-COUNT = 60
 Row = dict[str, Any]
 
 
@@ -33,19 +32,18 @@ Row = dict[str, Any]
 def test_a_game_is_there_with_all_of_its_agents_or_not_at_all(kills: int, tmp_path: Path) -> None:
     rng = random.Random(kills)
     before = {"rollouts.jsonl": b"", "failures.jsonl": b""}
-    killed = 0
+    killed = count = 0
     while killed < kills:
+        count += 4
         name = rng.choice(["rollouts.jsonl", "rollouts.jsonl", "failures.jsonl"])
-        killed += (
-            play(tmp_path, COUNT * (killed + 2) // kills, f"write {name} {rng.randrange(1, 4)} {rng.random()}") < 0
-        )
+        killed += play(tmp_path, count, f"write {name} {rng.randrange(1, 4)} {rng.random()}") < 0
         before = check(tmp_path / "run", before)
         with (tmp_path / "run" / name).open("ab") as end:  # what a disk that lost its power may leave
             end.write(before[name][: rng.randrange(3000)].partition(b"\n")[0])
-    while play(tmp_path, COUNT) or open_records(tmp_path / "run").failed:
+    while play(tmp_path, count) or open_records(tmp_path / "run").failed:
         pass
     episodes = read_episodes(check(tmp_path / "run", before)["rollouts.jsonl"])
-    assert Counter(rows[0]["episode_id"] for rows in episodes) == {f"{ENV}/{number}/0": 1 for number in range(COUNT)}
+    assert Counter(rows[0]["episode_id"] for rows in episodes) == {f"{ENV}/{number}/0": 1 for number in range(count)}
 
 
 def read_episodes(journal: bytes) -> list[list[Row]]:
