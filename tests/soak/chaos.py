@@ -25,6 +25,7 @@ import gymnasium
 
 from llmgym.concurrency import in_process
 from llmgym.env import Episode, ToolEnv
+from llmgym.env.episode import CALL
 from llmgym.errors import EnvironmentFailure, ToolError
 from llmgym.messages import Message, ToolSchema, assistant, tool_call, user
 from llmgym.rewards import Reward
@@ -245,12 +246,12 @@ class Chaos(ToolEnv):
         """Wait past the deadline."""
         if how == "executor":
             await asyncio.to_thread(time.sleep, 1.0)
-        caught: Any = {"sleep": (), "swallow": (), "stubborn": asyncio.CancelledError, "immortal": BaseException}[how]
+        caught = {"stubborn": [asyncio.CancelledError], "immortal": [BaseException]}.get(how, [])
         if how == "swallow":
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(3600)
         while True:
-            with contextlib.suppress(*[caught] if caught else []):
+            with contextlib.suppress(*caught):
                 await asyncio.sleep(3600)
 
     @tool(blocking=True, timeout=0.3)
@@ -259,8 +260,10 @@ class Chaos(ToolEnv):
         if how == "forever" and Chaos.hung_for_ever < 2:
             Chaos.hung_for_ever += 1
             threading.Event().wait()
-        time.sleep(1.0)
-        for _ in range(8):  # of which some fall into a later step
+        call, give_up = CALL.get(), time.monotonic() + 10
+        while call and not call.expired and time.monotonic() < give_up:  # however late a busy machine is
+            time.sleep(0.01)
+        for _ in range(10):  # of which some fall into a later step
             time.sleep(0.05)
             with contextlib.suppress(EnvironmentFailure):
                 self.reward(LOOT)
