@@ -31,6 +31,7 @@ from llmgym.concurrency import (
 )
 from llmgym.concurrency import in_process as run_in_process
 from llmgym.concurrency import in_thread as run_in_thread
+from llmgym.concurrency.processes import PROCESSES
 from llmgym.concurrency.threads import THREADS
 from llmgym.errors import EnvironmentFailure
 from tests.environments import burn
@@ -422,6 +423,17 @@ async def test_a_process_that_dies_is_an_error_and_the_pool_goes_on() -> None:
     with pytest.raises(EnvironmentFailure, match="worker process died"):
         await in_process(os._exit, 3, seconds=60)
     assert await in_process(compute, 3, seconds=60) == 3
+
+
+async def test_processes_that_died_leave_no_file_open() -> None:
+    errors: list[BaseException] = []  # whose tracebacks hold what was there
+    open_files: list[int] = []
+    for _ in range(PROCESSES.limit + 1):  # with the first ones go those of earlier tests
+        with pytest.raises(EnvironmentFailure) as raised:
+            await in_process(os._exit, 3, seconds=60)
+        errors.append(raised.value)
+        open_files.append(len(os.listdir("/dev/fd")))
+    assert open_files[-1] == open_files[-2]
 
 
 @pytest.mark.parametrize("kind", [KeyError, TimeoutError, FileNotFoundError, EOFError])

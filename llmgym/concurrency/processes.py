@@ -114,6 +114,8 @@ class _Call:
         except Exception as error:  # noqa: BLE001 -- told to whoever waits
             failure = error
         if worker is not None:
+            with self._lock:  # from here on nobody else may end it
+                self._worker = None
             worker.close()
         PROCESSES.give()
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
@@ -180,6 +182,7 @@ class _Worker:
         _workers.discard(self)
         self.stop()
         self._process.join()
+        self._process.close()
         self._connection.close()
 
 
