@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmgym.cli.ending import run_to_end
 from llmgym.cli.output import print_json
 from llmgym.cli.scores import print_summary
 from llmgym.cli.verb import NOTHING, SOME_FAILED, code_of, fail
@@ -221,7 +222,7 @@ def _collect(collector: Collector, output: str | None) -> int | None:
                 await collector.collect()
 
     try:
-        asyncio.run(collect())
+        run_to_end(collect())
     except (asyncio.CancelledError, KeyboardInterrupt):
         kept = f"; the same command goes on with {output}" if output else ""
         print(f"stopped with {collector.progress.finished} episodes finished{kept}", file=sys.stderr)

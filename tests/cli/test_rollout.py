@@ -165,6 +165,20 @@ def test_a_second_ctrl_c_stops_at_once(script: str, tmp_path: Path) -> None:
     assert set(ids(tmp_path / "run").values()) <= {1}
 
 
+@pytest.mark.parametrize("how", ["thread", "task"])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_work_that_nothing_can_end_does_not_hold_the_process(how: str, stopped: bool, tmp_path: Path) -> None:
+    process = start(command(f"call_{how}", tmp_path, "--num-tasks", 4, "--max-turns", 2))
+    if stopped:
+        wait_for_lines(tmp_path, 1, process)
+        process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode in ((0, 143, -signal.SIGTERM) if stopped else (0,)), err  # it may have been at its end
+    assert stopped or "4 of 4 episodes finished" in out
+    if how == "thread" and not stopped:
+        assert "threads that do not end: asyncio_0" in err
+
+
 def test_a_scheduler_may_send_sigterm_again_and_again(tmp_path: Path) -> None:
     process = start(command("stuck", tmp_path, "--num-samples-in-parallel", 26))
     wait_for_lines(tmp_path, 9, process)

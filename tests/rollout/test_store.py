@@ -495,6 +495,19 @@ def test_a_disk_that_fails_to_sync_stops_the_run(tmp_path: Path, monkeypatch: py
             store.close()
 
 
+def test_a_file_that_was_half_written_when_the_process_was_killed_is_written_over(store: RunStore) -> None:
+    code = (
+        "import os, pathlib\n"
+        "from llmgym.rollout.journal import write_atomically\n"
+        "pathlib.Path.replace = lambda *_: os.kill(os.getpid(), 9)\n"
+        f"write_atomically(pathlib.Path({str(store.path)!r}, 'summary.json'), b'lost')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], env=environ(), cwd=ROOT, check=False).returncode == -9
+    assert ".summary.json.new" in os.listdir(store.path)
+    store.write_summary({"planned": 1})
+    assert not [name for name in os.listdir(store.path) if name.startswith(".")]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_summary_is_never_half_written(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.write_summary({"planned": 1})
