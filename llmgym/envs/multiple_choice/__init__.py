@@ -11,6 +11,7 @@ from llmgym.env import Episode, ToolEnv
 from llmgym.envs.multiple_choice.extraction import GRADINGS, extract, extract_pattern
 from llmgym.envs.multiple_choice.questions import Questions
 from llmgym.envs.multiple_choice.rows import read_row
+from llmgym.envs.multiple_choice.schema import row_schema
 from llmgym.errors import ConfigError
 from llmgym.messages import Message
 from llmgym.rewards import Reward
@@ -128,6 +129,7 @@ class MultipleChoice(ToolEnv):
         super().__init__(tasks=TaskSet.generated(questions) if tasks is None else tasks, **options)
 
     read_row = staticmethod(read_row)
+    row_schema = staticmethod(row_schema)
 
     def opening(self, task: Task) -> list[Message]:
         """The question, with the instruction added to its last message where the row does not ask by itself."""
