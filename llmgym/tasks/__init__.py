@@ -2,6 +2,7 @@
 
 from llmgym.tasks.files import file_source
 from llmgym.tasks.filtered import FilteredTasks
+from llmgym.tasks.frozen import frozen
 from llmgym.tasks.hashing import stable_hash
 from llmgym.tasks.reading import Problem, Reading, validate_rows
 from llmgym.tasks.rows import one_column, row_schema, task_from_row
@@ -12,6 +13,7 @@ from llmgym.tasks.task import Task, lazy_copy
 __all__ = [
     # tasks
     "Task",
+    "frozen",
     "lazy_copy",
     "stable_hash",
     # sets

@@ -13,6 +13,7 @@ from llmgym.errors import LLMGymError, TaskError
 from llmgym.loading import described, place_of
 from llmgym.tasks.authors import PASSED, blame, checked, named
 from llmgym.tasks.files import file_source
+from llmgym.tasks.frozen import frozen
 from llmgym.tasks.hashing import content_digest
 from llmgym.tasks.rows import task_from_row
 from llmgym.tasks.sources import JSONLSource, Placed, RowSource
@@ -174,6 +175,8 @@ class Reading:
             self._choice != "drop" or first.content != entry.content
         ):
             raise TaskError(f"the id {task.id!r} is that of {first.place}")
+        for name in ("prompt", "answer", "metadata"):
+            msgspec.structs.force_setattr(task, name, frozen(getattr(task, name)))
         self._entries.append(entry)
         first = self._contents.setdefault(entry.content, entry)
         if first is not entry:
