@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
@@ -63,13 +63,17 @@ class CSVSource(_File, frozen=True):
         csv.field_size_limit(_LONGEST)
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.DictReader(file, strict=True)
-                for cells in reader:
-                    yield f"{self.path}:{reader.line_num}", _cells(cells)
+                yield from self._rows(file)
         except OSError as error:
             raise TaskError(f"cannot read tasks: {error}") from None
         except UnicodeDecodeError as error:
             raise TaskError(f"{self.path} is not UTF-8, at byte {error.start + 1}: save the file as UTF-8") from None
+
+    def _rows(self, file: TextIO) -> Iterator[Placed]:
+        reader = csv.DictReader(file, strict=True)
+        try:
+            for cells in reader:
+                yield f"{self.path}:{reader.line_num}", _cells(cells)
         except csv.Error as error:
             raise TaskError(f"{self.path}:{reader.line_num}: not CSV: {error}") from None
 

@@ -71,7 +71,7 @@ class Calculator(ToolEnv):
       is negative.
     - `word_problems` (True): stories, phrases and steps; otherwise symbols alone.
     - `offer_tools` (True): the tools of the operations; otherwise none.
-    - `tasks`: a JSONL file with `prompt` (or `messages`) and `answer`, a number or text such as "3/4".
+    - `tasks`: a file of rows with `prompt` (or `messages`) and `answer`, a number or text such as "3/4".
 
     ## Registered Variants
 

@@ -71,7 +71,7 @@ class Wordle(ToolEnv):
       of them. It is not counted as a guess.
     - `strict` (False): every guess must agree with the letters that the marks have shown.
     - `check_words` (True): a guess must be in the word list, for lengths that the list has.
-    - `tasks`: a JSONL file with a column `word` and, where wanted, `opener`, of any length.
+    - `tasks`: a file of rows with a column `word` and, where wanted, `opener`, of any length.
 
     ## Registered Variants
 
