@@ -50,10 +50,10 @@ def run(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check that environments keep the rules, or that one can read a file of tasks.
+    """Check environments, or a file of tasks for one.
 
-    ID is an environment's, such as llmgym/Calculator-v0; without one, all that are registered are checked. The rules
-    are Gymnasium's, that equal seeds give equal episodes, and that rewards tell good from bad.
+    ID is an environment's, such as llmgym/Calculator-v0; without one, all that are registered are checked: that they
+    keep Gymnasium's rules, that equal seeds give equal episodes, and that rewards tell good from bad.
     """
     wanted = env_ids or [entry.id for entry in list_envs()]
     if tasks is not None:
@@ -113,13 +113,9 @@ def _read(reading: Reading, quiet: bool) -> tuple[int, dict[str, Any]]:
 
 def _counts(reading: Reading, splits: dict[str, int], bad: int) -> str:
     if bad:
-        return f"{bad} of {reading.seen} rows {'is' if bad == 1 else 'are'} bad"
-    total = sum(splits.values())
-    repeating = reading.duplicates
-    said = f"{total} task{'' if total == 1 else 's'}: {', '.join(f'{split} {size}' for split, size in splits.items())}"
-    return said + (
-        f"; {repeating} row{'s' * (repeating > 1)} repeat{'s' * (repeating == 1)} another" if repeating else ""
-    )
+        return f"bad rows: {bad} of {reading.seen}"
+    sizes = ", ".join(f"{split} {size}" for split, size in splits.items())
+    return f"tasks: {sum(splits.values())} ({sizes}); duplicates: {reading.duplicates}"
 
 
 def _expect_alone(tasks: str, env_ids: list[str] | None, num_tasks: int | None) -> None:

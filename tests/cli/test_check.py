@@ -30,7 +30,7 @@ def test_every_bad_row_is_named_as_loading_names_it(tmp_path: Path) -> None:
     done = llmgym("check", CHOICE, "--tasks", path)
     assert (done.returncode, done.stderr) == (1, "")
     said = [f"  {path}:{line}: {reason}" for line, (_, reason) in enumerate(BAD, 2)]
-    assert done.stdout.splitlines() == [CHOICE, *said, "  6 of 7 rows are bad"]
+    assert done.stdout.splitlines() == [CHOICE, *said, "  bad rows: 6 of 7"]
     report = json.loads(llmgym("check", CHOICE, "--tasks", path, "--json").stdout)
     assert report == {
         CHOICE: {
@@ -51,13 +51,16 @@ def test_a_good_file_is_counted(tmp_path: Path) -> None:
     other = {**QUESTION, "question": "1 + 3?", "split": "test"}
     path = write(tmp_path / "t.jsonl", QUESTION, QUESTION, other)
     done = llmgym("check", CHOICE, "llmgym/MultipleChoice-hard-v0", "--tasks", path)
-    counted = "  3 tasks: train 2, test 1; 1 row repeats another"
+    counted = "  tasks: 3 (train 2, test 1); duplicates: 1"
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [CHOICE, counted, "llmgym/MultipleChoice-hard-v0", counted]
     report = json.loads(llmgym("check", CHOICE, "--tasks", path, "--json").stdout)[CHOICE]
     assert report == {"rows": 3, "bad": [], "splits": {"train": 2, "test": 1}, "duplicates": 1}
     (tmp_path / "t.csv").write_text("word,opener\napple,\nbread,stone\n")
-    assert "  2 tasks: train 2\n" in llmgym("check", "llmgym/Wordle-v0", "--tasks", tmp_path / "t.csv").stdout
+    assert (
+        "  tasks: 2 (train 2); duplicates: 0\n"
+        in llmgym("check", "llmgym/Wordle-v0", "--tasks", tmp_path / "t.csv").stdout
+    )
     empty = llmgym("check", CHOICE, "--tasks", write(tmp_path / "empty.jsonl"))
     assert (empty.returncode, empty.stdout) == (1, f"{CHOICE}\n  {tmp_path}/empty.jsonl: there are no rows\n")
 
