@@ -80,11 +80,11 @@ def test_info_shows_an_answer_that_is_right() -> None:
 
 
 def test_check(registry: Path) -> None:
-    done = llmgym("--registry", registry, "check", "mine/Letters-v0", "--tasks", 2)
+    done = llmgym("--registry", registry, "check", "mine/Letters-v0", "--num-tasks", 2)
     assert done.returncode == 1  # it has no oracle
     assert "failed" in done.stdout
     assert "Traceback" not in done.stderr
-    done = llmgym("--registry", registry, "check", "mine/Letters-v0", "--tasks", 2, "--json")
+    done = llmgym("--registry", registry, "check", "mine/Letters-v0", "--num-tasks", 2, "--json")
     assert {check["status"] for check in json.loads(done.stdout)["mine/Letters-v0"]} >= {"passed", "failed"}
 
 
@@ -290,7 +290,7 @@ def test_a_hub_that_is_away_is_said_at_once(tmp_path: Path) -> None:
 # --- flags --------------------------------------------------------------------------------------
 
 
-VERBS_OF_ONE = ["list", "info mine/Letters-v0", "check mine/Letters-v0 --tasks 2", "play mine/Letters-v0"]
+VERBS_OF_ONE = ["list", "info mine/Letters-v0", "check mine/Letters-v0 --num-tasks 2", "play mine/Letters-v0"]
 
 
 @pytest.mark.parametrize("verb", VERBS_OF_ONE)

@@ -81,7 +81,7 @@ def test_documentation_is_set_for_the_terminal() -> None:
 
 def test_check_shows_whole_ids() -> None:
     assert "llmgym/MultipleChoice-easy-v0" in shown(
-        30, "check", "llmgym/MultipleChoice-easy-v0", "--tasks", 1, codes=(0, 1)
+        30, "check", "llmgym/MultipleChoice-easy-v0", "--num-tasks", 1, codes=(0, 1)
     )
 
 
