@@ -6,11 +6,14 @@ the template itself rendered.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
+
+import msgspec
 
 from llmgym.messages import Message, ToolCall, ToolSchema, parse_tool_calls, tool_call, written_call
 from llmgym.messages.calls import marks, read_calls, values
@@ -107,7 +110,12 @@ def _plain(message: Message) -> Message:
 
 
 def _instructions(tools: Sequence[ToolSchema]) -> str:
-    schemas = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
+    return _written_instructions(msgspec.json.encode(tools))
+
+
+@functools.lru_cache(64)  # the environments of a run
+def _written_instructions(tools: bytes) -> str:
+    schemas = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in json.loads(tools))
     return (
         "# Tools\n\nYou may call one or more functions to help with the user's request.\n\n"
         f"Function signatures are given within <tools></tools> tags:\n<tools>\n{schemas}\n</tools>\n\n"

@@ -7,6 +7,7 @@ and padding settings are shared mutable state; a private copy of the backend has
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,11 +18,9 @@ from llmgym.messages import Message
 # Unicode noncharacters: never assigned, "not for interchange". Text is tokenised piecewise around it.
 SEAM = "\ufdd0\ufdd1"
 
-# A system prompt with tool schemas takes milliseconds to tokenise, and comes with every episode of an environment. What
-# a template writes between two turns is short, and comes with every turn.
-_LONG_CHARS = 500
-_SHORT_CHARS = 32
-_KNOWN_TEXTS = 1024
+# Text comes again: a system prompt with every episode of an environment, a task and what its tools answer with every
+# episode of a group, what a template writes between two turns with every turn. So much of it is remembered.
+_KNOWN_CHARS = 1 << 20
 
 
 class FastTokenizer:
@@ -62,7 +61,11 @@ class FastTokenizer:
         self.added: dict[str, int] = {token.content: index for index, token in tokens.items()}
         self.special: dict[str, int] = {token.content: index for index, token in tokens.items() if token.special}
         self._control = _any_of(text for text in self.special if len(text) > 1)
-        self._long: dict[str, list[int]] | None = {} if self._cuts_at_control(tokens.values()) else None
+        self._known: dict[str, list[int]] = {}
+        self._known_chars = 0
+        self._in_pieces = self._cuts_at_control(tokens.values())
+        byte_level = json.loads(self.serialise()).get("decoder") or {}
+        self._bytes = _TokenBytes(self._backend) if byte_level.get("type") == "ByteLevel" else None
 
     def __getattr__(self, name: str) -> Any:
         """Look up everything else on the source tokenizer."""
@@ -73,30 +76,33 @@ class FastTokenizer:
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
         """Tokenise text; special tokens spelled in it become themselves, except across a `SEAM`."""
         if SEAM not in text:
-            if self._long is not None and not add_special_tokens:
-                return self._encode_pieces(text, self._long)
+            if self._in_pieces and not add_special_tokens:
+                return self._encode_pieces(text)
             return self._backend.encode(text, add_special_tokens=add_special_tokens).ids
         pieces = [self._backend.encode(piece, add_special_tokens=False).ids for piece in text.split(SEAM) if piece]
         return [index for piece in pieces for index in piece]
 
-    def _encode_pieces(self, text: str, known: dict[str, list[int]]) -> list[int]:
-        """Tokenise text piece by piece between control tokens, remembering the pieces that come again."""
+    def _encode_pieces(self, text: str) -> list[int]:
+        """Tokenise text piece by piece between control tokens."""
         assert self._control is not None
         ids: list[int] = []
         start = 0
-        for found in [*self._control.finditer(text), None]:
-            piece = text[start : found.start() if found else None]
-            encoded = known.get(piece)
-            if encoded is None:
-                encoded = self._backend.encode(piece, add_special_tokens=False).ids
-                if len(piece) >= _LONG_CHARS or len(piece) <= _SHORT_CHARS:
-                    if len(known) >= _KNOWN_TEXTS:
-                        known.clear()
-                    known[piece] = encoded
-            ids += encoded
-            if found:
-                ids.append(self.special[found[0]])
-                start = found.end()
+        for found in self._control.finditer(text):
+            ids += self._encode_piece(text[start : found.start()])
+            ids.append(self.special[found[0]])
+            start = found.end()
+        ids += self._encode_piece(text[start:])
+        return ids
+
+    def _encode_piece(self, text: str) -> list[int]:
+        """Tokenise text without control tokens, or remember what it gave; the list stays here."""
+        ids = self._known.get(text)
+        if ids is None:
+            ids = self._backend.encode(text, add_special_tokens=False).ids
+            self._known_chars += len(text)
+            if self._known_chars > _KNOWN_CHARS:
+                self._known, self._known_chars = {}, len(text)
+            self._known[text] = ids
         return ids
 
     def _cuts_at_control(self, tokens: Iterable[Any]) -> bool:
@@ -110,7 +116,9 @@ class FastTokenizer:
 
     def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False, **_: Any) -> str:
         """Turn ids back into text, with no clean-up of spaces."""
-        return self._backend.decode(token_ids, skip_special_tokens=skip_special_tokens)
+        if self._bytes is None or skip_special_tokens:
+            return self._backend.decode(token_ids, skip_special_tokens=skip_special_tokens)
+        return b"".join(map(self._bytes.__getitem__, token_ids)).decode("utf-8", "replace")
 
     def convert_tokens_to_ids(self, tokens: str | list[str]) -> Any:
         """Look up the id of a token, or of each of several; `unk_token_id` where there is none."""
@@ -134,6 +142,34 @@ class FastTokenizer:
     def serialise(self) -> str:
         """Write the backend in the `tokenizer.json` format."""
         return self._backend.to_str()
+
+
+class _TokenBytes(dict[int, bytes]):
+    """The bytes of each token of a byte-level vocabulary, found as they are asked for.
+
+    To join these takes a third of the time of the backend, which joins texts and then looks up the byte of each letter.
+    """
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+
+    def __missing__(self, index: int) -> bytes:
+        text: str = self._backend.id_to_token(index) or ""
+        try:
+            self[index] = bytes(_BYTE_OF[letter] for letter in text)
+        except KeyError:  # an added token is what it says
+            self[index] = text.encode()
+        return self[index]
+
+
+def _byte_letters() -> dict[str, int]:
+    """The byte that each letter of a byte-level vocabulary stands for, as GPT-2 has it: itself where it can be seen."""
+    seen = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [byte for byte in range(0x100) if byte not in seen]
+    return {chr(byte): byte for byte in seen} | {chr(0x100 + place): byte for place, byte in enumerate(hidden)}
+
+
+_BYTE_OF = _byte_letters()
 
 
 def is_fast(tokenizer: Any) -> bool:

@@ -7,9 +7,12 @@ an episode is worth, how it ends, and what a failure becomes is decided here for
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import time
 from collections.abc import Awaitable, Callable
+
+import msgspec
 
 from llmgym.concurrency import shielded
 from llmgym.env import StepResult
@@ -17,7 +20,7 @@ from llmgym.env.boundary import failure
 from llmgym.env.reading import name_calls
 from llmgym.errors import CodecError, EnvironmentFailure, PolicyError, PolicyUnavailable
 from llmgym.failures import Failure, Kind, Stage
-from llmgym.messages import Message, ToolCall, as_assistant, assistant
+from llmgym.messages import Message, ToolCall, ToolSchema, as_assistant, assistant
 from llmgym.rollout.instances import Instances
 from llmgym.tasks import Task
 from llmgym.trajectory import Status, Trajectory, Turn, parts_of
@@ -46,6 +49,7 @@ class Driver:
     Attributes:
         trajectory: The episode so far.
         done: Whether it is over.
+        error: What it failed of, if it did, as it was raised.
     """
 
     def __init__(self, instances: Instances, task: Task, trajectory: Trajectory) -> None:
@@ -62,6 +66,7 @@ class Driver:
         self._began = time.perf_counter()
         self._live = False  # whether the instance is in the middle of the episode
         self.done = False
+        self.error: Exception | None = None
 
     @property
     def instance(self) -> AnyToolEnv:
@@ -81,7 +86,7 @@ class Driver:
             return False
         self._live = True
         trajectory.messages, trajectory.opening = list(messages), len(messages)
-        trajectory.tools, trajectory.reward = info["tools"], 0.0
+        trajectory.tools, trajectory.reward = _shared(msgspec.json.encode(info["tools"])), 0.0
         return True
 
     async def step(self, message: Message | str, turn: Turn | None = None, *, cut: bool = False) -> list[Message]:
@@ -180,6 +185,7 @@ class Driver:
         """
         if self.done:
             return
+        self.error = error
         kind, stage, text = _read(error, kind)
         trajectory = self.trajectory
         trajectory.status = _STATUS.get(kind, "env_error")
@@ -235,6 +241,12 @@ class Driver:
         if "reward_parts" in info:
             trajectory.reward_parts = parts_of(info)
         return step
+
+
+@functools.lru_cache(1024)
+def _shared(tools: bytes) -> list[ToolSchema]:
+    """Schemas of tools, once for all episodes that are offered the same: they take more than a short transcript."""
+    return msgspec.json.decode(tools)
 
 
 def _read(error: Exception, kind: Kind | None) -> tuple[Kind, Stage, str]:

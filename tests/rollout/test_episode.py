@@ -257,6 +257,16 @@ async def test_a_chat_policy_leaves_messages_and_no_tokens() -> None:
     assert trajectory.metrics["num_sampled_tokens"] == 0
 
 
+async def test_tools_are_held_once_and_no_policy_can_change_them() -> None:
+    def spoil(messages: Any, tools: Any) -> Any:
+        tools[0]["function"]["parameters"].clear()
+        return answer(messages, tools)
+
+    first, second = await chat(spoil), await chat(answer)
+    assert first.tools is second.tools
+    assert first.tools == [tool.schema for tool in Letters().tools.values()]
+
+
 async def test_tools_that_fail_are_answered() -> None:
     trajectory = await chat(call_faults)
     assert (trajectory.status, trajectory.reward) == ("completed", 1.0)

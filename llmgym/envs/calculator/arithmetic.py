@@ -13,16 +13,17 @@ _MAX_BITS = 1000  # a little more than 300 digits
 _MAX_EXPONENT = 1000
 
 Number = int | float | str  # as a model may write one in JSON
+Exact = Fraction | int  # sums of integers take a tenth of the time of sums of fractions
 
 
-def read(number: Number) -> Fraction:
+def read(number: Number) -> Exact:
     """Read an argument exactly: 0.1 is one tenth.
 
     Raises:
         ToolError: It is no number, or one of too many digits.
     """
     if isinstance(number, int):
-        return _bounded(Fraction(number))
+        return _bounded(number)
     # The shortest text that gives a float is what the model wrote, up to 15 digits and more in text.
     value = parse_number(number if isinstance(number, str) else repr(number))
     if value is None:
@@ -30,19 +31,19 @@ def read(number: Number) -> Fraction:
     return _bounded(value)
 
 
-def _bounded(value: Fraction) -> Fraction:
+def _bounded(value: Exact) -> Exact:
     if max(value.numerator.bit_length(), value.denominator.bit_length()) > _MAX_BITS:
         raise ToolError(f"the number has more than {MAX_DIGITS} digits")
     return value
 
 
-def _divide(a: Fraction, b: Fraction) -> Fraction:
+def _divide(a: Exact, b: Exact) -> Exact:
     if not b:
         raise ToolError("division by zero")
-    return a / b
+    return Fraction(a) / b
 
 
-def _power(base: Fraction, exponent: Fraction) -> Fraction:
+def _power(base: Exact, exponent: Exact) -> Exact:
     if exponent.denominator != 1 or abs(exponent) > _MAX_EXPONENT:
         raise ToolError(f"the exponent must be a whole number from -{_MAX_EXPONENT} to {_MAX_EXPONENT}")
     if not base and exponent < 0:
@@ -51,10 +52,10 @@ def _power(base: Fraction, exponent: Fraction) -> Fraction:
     size = max(base.numerator.bit_length(), base.denominator.bit_length()) - 1
     if size * abs(exponent) > _MAX_BITS:
         raise ToolError(f"the result has more than {MAX_DIGITS} digits")
-    return Fraction(base ** int(exponent))
+    return Fraction(base) ** int(exponent)
 
 
-OPERATIONS: dict[str, Callable[..., Fraction]] = {
+OPERATIONS: dict[str, Callable[..., Exact]] = {
     "add": lambda a, b: a + b,
     "subtract": lambda a, b: a - b,
     "multiply": lambda a, b: a * b,
@@ -64,7 +65,7 @@ OPERATIONS: dict[str, Callable[..., Fraction]] = {
 }
 
 
-def apply(operation: str, *arguments: Fraction) -> Fraction:
+def apply(operation: str, *arguments: Exact) -> Exact:
     """Compute one operation.
 
     Raises:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from llmgym.envs.calculator.arithmetic import apply
+from llmgym.envs.calculator.arithmetic import Exact, apply
 from llmgym.envs.calculator.numbers import format_number
 
 
@@ -16,7 +16,7 @@ class Call:
 
     operation: str
     arguments: tuple[Expression, ...]
-    value: Fraction
+    value: Exact
 
 
 Expression = Fraction | Call
@@ -27,7 +27,7 @@ def call(operation: str, *arguments: Expression) -> Call:
     return Call(operation, arguments, apply(operation, *map(value_of, arguments)))
 
 
-def value_of(expression: Expression) -> Fraction:
+def value_of(expression: Expression) -> Exact:
     """The value of a tree."""
     return expression.value if isinstance(expression, Call) else expression
 

@@ -45,7 +45,7 @@ _OR = re.compile(r"[\s$*_`)\]}]{0,6}(?:,? ?\bor\b)[\s$*_`(\\[{]{0,6}")
 _Found = tuple[Fraction | None] | None  # a number, perhaps one that cannot be read; None where there is none
 
 
-def format_number(value: Fraction) -> str:
+def format_number(value: Fraction | int) -> str:
     """Show a number exactly: as an integer, else as a decimal of up to 30 places, else as "3/7"."""
     if value.denominator == 1:
         return str(value.numerator)
@@ -56,7 +56,7 @@ def format_number(value: Fraction) -> str:
     return f"{'-' if value < 0 else ''}{digits[:-places]}.{digits[-places:]}"
 
 
-def decimal_places(value: Fraction) -> int | None:
+def decimal_places(value: Fraction | int) -> int | None:
     """How many decimal places show a number exactly; None where no number of them does."""
     rest, counts = value.denominator, {2: 0, 5: 0}
     for prime in counts:

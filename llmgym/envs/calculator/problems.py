@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from llmgym.envs.calculator import stories
-from llmgym.envs.calculator.arithmetic import OPERATIONS, apply
+from llmgym.envs.calculator.arithmetic import OPERATIONS, Exact, apply
 from llmgym.envs.calculator.expressions import Call, Expression, plan_of, size_of, value_of
 from llmgym.envs.calculator.numbers import decimal_places, final_number, format_number
 from llmgym.errors import ConfigError, ToolError
@@ -154,7 +154,7 @@ class Problems:
             divisor = Fraction(int(rng.integers(2, min(self.max_operand, 20), endpoint=True)))
             return Fraction(int(left) or 1) * divisor, divisor
         value = value_of(left)
-        divisors = [d for d in range(2, min(self.max_operand, 50) + 1) if (value / d).denominator == 1]
+        divisors = [d for d in range(2, min(self.max_operand, 50) + 1) if value % d == 0]
         return (left, Fraction(int(rng.choice(divisors)))) if value and divisors else None
 
     def _operand(self, rng: np.random.Generator) -> Fraction:
@@ -171,7 +171,7 @@ class Problems:
         return Call(operation, arguments, value)
 
 
-def _presentable(value: Fraction) -> bool:
+def _presentable(value: Exact) -> bool:
     places = decimal_places(value)
     return abs(value) <= _MAX_VALUE and places is not None and places <= _MAX_PLACES
 
