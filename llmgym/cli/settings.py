@@ -37,6 +37,7 @@ def read_settings(
         settings = load_config(file) if file else {}
     except ConfigError as error:
         problems.append(str(error))
+    unread = bool(problems)  # what the file would have said is not missing
     for text in assignments:
         try:
             assign(settings, text)
@@ -47,7 +48,7 @@ def read_settings(
     params = settings.get("responses_create_params") or {}
     if given and isinstance(params, dict):  # what else it may be is refused below
         settings["responses_create_params"] = params | given
-    if not settings.get("env_ids"):
+    if not settings.get("env_ids") and not unread:
         problems.append("env_ids is empty; name an environment, as in --env llmgym/Calculator-v0")
     problems += config_problems(settings, source)
     problems += _wrong_names(settings)

@@ -102,4 +102,6 @@ def failure(error: BaseException, where: str, stage: Stage, kind: Kind | None = 
         return error
     leaf = next((leaf for leaf in leaves(error) if is_infrastructure(leaf)), error)
     named = isinstance(leaf, AuthorError | WorkerError)
-    return EnvironmentFailure(f"{where}: {leaf if named else described(leaf)}", kind=kind or kind_of(error), stage=stage)
+    return EnvironmentFailure(
+        f"{where}: {leaf if named else described(leaf)}", kind=kind or kind_of(error), stage=stage
+    )
