@@ -10,7 +10,7 @@ from llmgym.cli.verb import Several
 from llmgym.errors import ConfigError, LLMGymError
 from llmgym.files import parse_yaml
 from llmgym.policies import make_policy
-from llmgym.policies.base import MeasuredPolicy
+from llmgym.policies.base import gives_load
 from llmgym.registry import check_id
 from llmgym.rollout.config import RolloutConfig, config_problems, load_config, parse_config
 from llmgym.wrappers import find_wrapper
@@ -105,5 +105,5 @@ def _wrong_policy(settings: dict[str, Any]) -> Iterator[str]:
     except LLMGymError as error:
         yield str(error)
         return
-    if settings.get("num_samples_in_parallel") == "auto" and not isinstance(policy, MeasuredPolicy):
+    if settings.get("num_samples_in_parallel") == "auto" and not gives_load(policy):
         yield f'num_samples_in_parallel is "auto", but {policy.name} does not know how busy it is; give a number'
