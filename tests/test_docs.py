@@ -24,6 +24,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from llmgym.cli import app
+from llmgym.errors import MissingExtraError
 from tests.snippets import (
     ROOT,
     Block,
@@ -74,6 +75,8 @@ def follow(page: Path, names: dict[str, Any], folder: Path, skipped: set[str]) -
                 printed = check(block, names)
             else:
                 printed = run(block, names, folder)
+        except MissingExtraError as error:
+            pytest.skip(f"{block.where}:{block.line}: {error}")
         except Exception as error:
             raise block.fail(f"{type(error).__name__}: {error}") from error
 
@@ -100,9 +103,12 @@ def test_page_with_models(page: Path, names: dict[str, Any], folder: Path) -> No
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
 def test_docstrings(module: Path) -> None:
-    names = vars(importlib.import_module(".".join(module.relative_to(ROOT).with_suffix("").parts)))
-    for block in blocks_of(module):
-        check(block, dict(names))
+    try:
+        names = vars(importlib.import_module(".".join(module.relative_to(ROOT).with_suffix("").parts)))
+        for block in blocks_of(module):
+            check(block, dict(names))
+    except MissingExtraError as error:
+        pytest.skip(str(error))
 
 
 def test_examples_of_help(folder: Path) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
+import orjson
 
 from llmgym.messages import Message, ToolCall, scrub
 
@@ -82,8 +83,9 @@ def _arguments(text: str) -> str:
     """The text, or where it is no JSON object that everybody reads, an object that quotes it."""
     try:
         _decode(text or "{}")
+        orjson.loads(text or "{}")  # its bound on levels is the same on every Python
         return text or "{}"
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return json.dumps({"invalid_arguments": scrub(text)}, ensure_ascii=False)
 
 
