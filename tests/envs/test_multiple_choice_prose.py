@@ -16,7 +16,7 @@ from llmgym.envs.multiple_choice.extraction import BOXED_OR_TEXT, GRADINGS, extr
 from llmgym.envs.multiple_choice.rows import read_row
 from tests.envs import phrasings
 from tests.envs.checks import oracle_rewards
-from tests.envs.more_phrasings import MORE_CHOOSING, MORE_CHOOSING_NOTHING
+from tests.envs.more_phrasings import MORE_CHOOSING, MORE_CHOOSING_NOTHING, UNREAD
 
 TEXTS = ("Rome", "Paris", "New York", "Madrid", "Oslo", "Vienna", "Athens", "Lisbon", "Prague", "Dublin")
 CHOOSING = phrasings.CHOOSING + MORE_CHOOSING
@@ -48,6 +48,12 @@ def test_no_choice_is_guessed_whatever_the_letters(form: str, grading: str) -> N
         assert extract(said(form, x + "".join(others(x)), OPTIONS), OPTIONS, grading) is None
 
 
+@pytest.mark.parametrize("form", UNREAD)
+def test_what_is_not_read_is_no_choice(form: str) -> None:
+    for x in LETTERS:
+        assert extract(said(form, x + "".join(others(x)), OPTIONS), OPTIONS, "lenient") in (None, x)
+
+
 @settings(max_examples=300)
 @given(
     st.sampled_from(CHOOSING + CHOOSING_NOTHING),
@@ -72,7 +78,7 @@ def test_renaming_letters_and_permuting_options_changes_nothing(
     ("text", "boxed", "answer", "lenient"),
     [
         ("\\boxed{B} or \\boxed{C}", None, None, None),
-        ("\\boxed{C}\nNo, wait.\n\\boxed{B}", "B", None, "B"),
+        ("\\boxed{C}\nNo, wait.\n\\boxed{B}", "B", "B", "B"),
         ("\\boxed{C}. No, wait, that is wrong.", None, None, None),
         ("\\boxed{C}\nNo, wait.\nAnswer: B", None, "B", "B"),
         ("\\boxed{C}\nActually, it is B.", None, None, "B"),
@@ -81,7 +87,7 @@ def test_renaming_letters_and_permuting_options_changes_nothing(
         ("Answer: B\nAnswer:", None, "B", "B"),
         ("Answer: C\nNo wait, that's wrong.", None, None, None),
         ("Answer: B\n<think>or C", None, "B", "B"),
-        ("<think>\\boxed{C}</think>\\boxed{B}", "B", None, "B"),
+        ("<think>\\boxed{C}</think>\\boxed{B}", "B", "B", "B"),
         ("\\boxed{C}</think>", None, None, None),
         ("[THINK]Answer: C[/THINK]Answer: B", None, "B", "B"),
         ("Answer: Paris, not Rome", None, "B", "B"),
@@ -90,7 +96,7 @@ def test_renaming_letters_and_permuting_options_changes_nothing(
         ("\\boxed{E. coli}", None, None, None),
         ("Answer: E. coli", None, None, None),
         ("A city like that is Paris.", None, None, "B"),
-        ("I think that Paris is the capital, not Rome.", None, None, "B"),
+        ("I think that it is Paris, not Rome.", None, None, "B"),
         ("It is not Rome but Paris.", None, None, "B"),
         ("Vitamin C is not the answer", None, None, None),
         ("Vitamin A and C are good for you.", None, None, None),
@@ -98,7 +104,7 @@ def test_renaming_letters_and_permuting_options_changes_nothing(
         ("Ａｎｓｗｅｒ： Ｂ", None, "B", "B"),
         ("Answer: 𝐁", None, "B", "B"),
         ("Answer: <b>B</b><|im_end|>", None, "B", "B"),
-        ("The answer is ~~C~~ B.", None, None, "B"),
+        ("The answer is ~~C~~ B.", None, "B", "B"),
         ("C ✗\nB ✓", None, None, "B"),
         ("The answer is C. No.", None, None, None),
         ("C#", None, None, None),
@@ -223,7 +229,7 @@ def nemo_row(**fields: Any) -> dict[str, Any]:
     [
         ({}, "\\boxed{B}", "Answer: B"),
         ({"grading_mode": "lenient_boxed"}, "\\boxed{Paris}", "\\boxed{not Paris}"),
-        ({"grading_mode": "lenient_answer_colon"}, "Answer: Paris", "\\boxed{B}"),
+        ({"grading_mode": "lenient_answer_colon"}, "Answer: Paris", "Answer: Rome"),
         ({"template_metadata": {"output_regex": r"Final Choice:\s*([A-Za-z])\s*", "weight": None}},
          "Final Choice: b", "Answer: B"),
         ({"template_metadata": {"output_regex": r"Answer\s*:\s*(?!Answer)\s*([A-Za-z])\s*"}},
