@@ -116,6 +116,33 @@ def test_forms_and_what_takes_them_back(text: str, boxed: str | None, answer: st
     assert found == {"boxed": boxed, "answer": answer, "lenient": lenient}
 
 
+@pytest.mark.parametrize(
+    ("text", "options", "letter"),
+    [
+        ("A. lion\nB. sweater\nC. knee", "lion sweater knee", None),  # the options again
+        ("A. always\nB. closed", "always closed west", None),
+        ("A. 2\nB. 5\nC. 0\n\nThe correct answer is C. 0.", "2 5 0", "C"),
+        ("A. chair\n\nThe correct answer is A. chair.", "chair crow jacket", "A"),
+        ("A. lead is a metal.", "lead axe brown", "A"),
+        ('The opposite of "up" is "down."', "visible true down", "C"),
+        ("17 + 3 = 20", "23 24 20", "C"),
+        ("Yes, the largest number is 937.", "73 937 418", "B"),
+        ("So, option B (copier) is the correct choice.", "chair crow jacket", "B"),
+        ("c. tellurium", "titanium strontium tellurium", "C"),
+        ("C. True", "visible true down", None),  # the letter of one, the text of another
+        ("A. 147 is the largest.", "925 147 346", None),
+        ("B. Nigeria (Benin)", "Slovakia Ghana Nigeria", None),
+        ("E. Wednesday", "Thursday Sunday Wednesday", None),
+        ("A. human\nRisque", "lion sweater knee", None),
+        ("1. Answer: S.D.F.", "74 62 71 73", None),
+        ("The answer is X.", "57 47 66 59", None),
+        ("\\boxed{A'}", "57 47 66 59", None),
+    ],
+)
+def test_replies_of_a_small_model_are_read_as_a_person_reads_them(text: str, options: str, letter: str | None) -> None:
+    assert extract(text, dict(zip(LETTERS, options.split(), strict=False)), "lenient") == letter
+
+
 PATTERNS = (
     r"Final Choice:\s*([A-Za-z])",
     r"<answer>(.*?)</answer>",

@@ -73,6 +73,7 @@ _REPEATING = re.compile(
 )
 _SPACING = re.compile(r"(?<=[0-9])(?:\{,\}|\\[,;:! ][ ]?|~(?=[0-9]{3}))(?=[0-9])")
 _WORDS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mathbf|left|right|displaystyle)(?![a-z])[ ]?")
+_DATE = re.compile(r"(?<![\w/])[0-9]{1,4}/[0-9]{1,2}/[0-9]{1,4}(?![\w/])")
 _UNDERLINES = re.compile(r"(?<![A-Za-z0-9_])_{1,2}(?=[0-9$-])")
 _VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
            "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}  # fmt: skip
@@ -103,6 +104,8 @@ def plain(text: str) -> str:
     if "\\" in text or "~" in text or "{," in text:
         text = _WORDS.sub("", _SPACING.sub(lambda m: "," if m[0] == "{,}" else "", text))
         text = _FRACTION.sub(_as_slash, text)
+    if text.count("/") > 1:
+        text = _DATE.sub("", text)
     if "_" in text:
         text = _UNDERLINES.sub("", text)
     if "(" in text or "\\" in text:
