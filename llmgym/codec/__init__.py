@@ -6,8 +6,11 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from llmgym.codec.base import ChatCodec
+from llmgym.codec.chat_template import ChatTemplate
+from llmgym.codec.matching import matching_config
 from llmgym.codec.renderer import RendererCodec, supports
 from llmgym.codec.template import TemplateCodec
+from llmgym.codec.tokenizer import is_fast
 from llmgym.errors import ConfigError
 
 __all__ = ["ChatCodec", "RendererCodec", "TemplateCodec", "codec_for"]
@@ -19,8 +22,9 @@ def codec_for(tokenizer: Any, kind: Literal["auto", "renderer", "template"] = "a
     Args:
         tokenizer: A tokenizer of transformers.
         kind: "renderer" for the `renderers` package, "template" for the tokenizer's chat template;
-            "auto" for the first where `renderers` is installed and has code of its own for exactly
-            this model (by `name_or_path`), else the second.
+            "auto" for the first where one of the renderers writes what the chat template writes, or where the
+            tokenizer has no template and `renderers` knows the model by its name, else for the second. What the
+            model is called decides nothing else.
 
     Raises:
         ConfigError: The kind is unknown.
@@ -28,6 +32,9 @@ def codec_for(tokenizer: Any, kind: Literal["auto", "renderer", "template"] = "a
         MissingExtraError: `renderers` was asked for and is not installed.
     """
     if kind == "auto":
+        if is_fast(tokenizer) and getattr(tokenizer, "chat_template", None):
+            config = matching_config(ChatTemplate(tokenizer))
+            return TemplateCodec(tokenizer) if config is None else RendererCodec(tokenizer, config)
         kind = "renderer" if find_spec("renderers") and supports(tokenizer) else "template"
     if kind == "renderer":
         return RendererCodec(tokenizer)
