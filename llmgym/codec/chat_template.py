@@ -30,6 +30,8 @@ class ChatTemplate:
         folds_system: Whether a system message has to go into the first user message.
         short_ids: Whether the template insists on call ids of nine letters and digits, as Mistral's do.
         opens_reasoning: Whether the generation prompt ends in an open `<think>`.
+        call_marks: How many control tokens stand after the arguments of a last call before the one that ends the turn,
+            where that is not a known end.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class ChatTemplate:
         self.ends = _known_ends(self.tokenizer, stop_tokens)
         self.tool_format: ToolFormat = HERMES
         self.native_tools = self.folds_system = self.short_ids = False
+        self.call_marks = 0
         self.opens_reasoning = self.render(probes.history("none"), ()).rstrip().endswith("<think>")
         text = self.attempt([probes.message("system"), *probes.history("none")], ())
         self.folds_system = text is None or probes.RESULT not in text
@@ -107,7 +110,8 @@ class ChatTemplate:
         """Find the token that ends a turn.
 
         After plain content it is the added token that follows. After a call, whose own markup may
-        hold added tokens, it is a known end token, and failing that the first control token.
+        hold added tokens, it is a known end token, and failing that the first control token behind
+        `call_marks` others.
 
         Args:
             text: A rendered conversation.
@@ -123,8 +127,16 @@ class ChatTemplate:
         if not call:
             found = _first(region, self.tokenizer.added)
             return None if found is None or region[: found[0]].strip() else (start + found[0], found[1])
-        found = _first(region, [usual or "", *self.ends]) or _first(region, self.tokenizer.special)
-        return found and (start + found[0], found[1])
+        if found := _first(region, [usual or "", *self.ends]):
+            return start + found[0], found[1]
+        at = 0
+        for _ in range(self.call_marks + 1):
+            if found:
+                at += found[0] + len(found[1])
+            found = _first(region[at:], self.tokenizer.special)
+            if found is None:
+                return None
+        return found and (start + at + found[0], found[1])
 
     def _call(self, chat: Chat, tools: Sequence[ToolSchema], ask: bool) -> str:
         schemas = list(tools) if tools and self.native_tools else None

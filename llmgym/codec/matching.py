@@ -18,7 +18,7 @@ _GENERIC = frozenset({"auto", "custom", "default"})
 
 
 def renderers_for(template: ChatTemplate) -> Iterator[Any]:
-    """The renderers that a template's tokenizer has the tokens for, those of its name first; none without the package."""
+    """The renderers that a template's tokenizer has the tokens for, that of its name first; none without the package."""
     try:
         import renderers
         from renderers.base import MODEL_RENDERER_MAP
@@ -38,21 +38,24 @@ def renderers_for(template: ChatTemplate) -> Iterator[Any]:
 
 def matching_config(template: ChatTemplate) -> Any:
     """The configuration of a renderer that writes all probe conversations as the template does; None if none does."""
-    return next((found.config for found in renderers_for(template) if _writes_alike(template, found)), None)
+    for renderer in renderers_for(template):
+        if all(_compare(template, renderer)):
+            return renderer.config
+    return None
 
 
-def _writes_alike(template: ChatTemplate, renderer: Any) -> bool:
-    """Whether a renderer writes what the template does, of all that the template takes."""
-    tried = 0
+def likeness(template: ChatTemplate, renderer: Any) -> int:
+    """Of how many probe conversations a renderer writes what the template does."""
+    return sum(_compare(template, renderer))
+
+
+def _compare(template: ChatTemplate, renderer: Any) -> Iterator[bool]:
+    """Whether a renderer writes what the template does, for each of the conversations that the template takes."""
     for messages, tools in _conversations():
         chat = template.prepare(messages, tools)
         text = template.render_prepared(chat, tools)
-        if text is None:
-            continue
-        if template.tokenizer.encode(text, add_special_tokens=False) != _ids(renderer, chat, tools):
-            return False
-        tried += 1
-    return tried > 0
+        if text is not None:
+            yield template.tokenizer.encode(text, add_special_tokens=False) == _ids(renderer, chat, tools)
 
 
 def _ids(renderer: Any, chat: Chat, tools: typing.Sequence[ToolSchema]) -> list[int] | None:

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 from llmgym.codec import probes
 from llmgym.codec.chat_template import ChatTemplate
 from llmgym.codec.formats import FORMATS, ToolFormat, arguments_of
-from llmgym.codec.matching import renderers_for
+from llmgym.codec.matching import likeness, renderers_for
 from llmgym.messages import Message, ToolCall, ToolSchema, scrub, split_reasoning, tool_call, written_call
 
+_MOST_MARKS = 4  # control tokens between the arguments of a last call and the token that ends the turn
 _TAIL = 64  # tokens of a prompt that tell a parser whether it ends in open reasoning
 
 
@@ -63,7 +64,7 @@ class RendererReader:
     def __init__(self, tokenizer: Any, renderer: Any) -> None:
         """Read for a tokenizer."""
         self.name = f"renderers:{renderer.config.name}"
-        self._tokenizer, self._renderer = tokenizer, renderer
+        self._tokenizer, self.renderer = tokenizer, renderer
 
     def read(self, ids: list[int], prompt_ids: Sequence[int], tools: Sequence[ToolSchema]) -> Message:
         """See `Reader.read`.
@@ -90,7 +91,7 @@ class RendererReader:
 
     def _parse(self, ids: list[int], prompt_ids: Sequence[int], tools: Sequence[ToolSchema]) -> Any:
         tail = list(prompt_ids[-_TAIL:])
-        return self._renderer.parse_response(ids, prompt_ids=tail or None, tools=list(tools) or None)
+        return self.renderer.parse_response(ids, prompt_ids=tail or None, tools=list(tools) or None)
 
 
 class ResponseReader:
@@ -168,17 +169,33 @@ class Sample:
 
 
 def find_reader(template: ChatTemplate) -> tuple[Reader | None, list[Sample]]:
-    """The reader that recovers the most of what a template writes, and at least its plain calls; None if none does."""
-    samples = list(_samples(template))
-    best: Reader | None = None
-    most = 0
-    for reader in _candidates(template):
-        recovered = [_recovers(reader, sample) for sample in samples]
-        if recovered[:1] == [True] and sum(recovered) > most:
-            best, most = reader, sum(recovered)
-        if samples and most == len(samples):
+    """The reader that recovers the most of what a template writes, and at least its plain calls; None if none does.
+
+    Where a turn of calls ends is found along with it, and left in the template.
+    """
+    candidates = list(_candidates(template))
+    found: list[tuple[int, Reader, list[Sample]]] = []
+    for template.call_marks in range(_MOST_MARKS):
+        samples = list(_samples(template))
+        for reader in candidates:
+            recovered = [_recovers(reader, sample) for sample in samples]
+            if recovered[:1] == [True]:
+                found.append((sum(recovered), reader, samples))
+        if found:
             break
-    return best, samples
+    if not found:
+        template.call_marks = 0
+        return None, list(_samples(template))
+    most = max(recovered for recovered, _, _ in found)
+    best = [(reader, samples) for recovered, reader, samples in found if recovered == most]
+    return max(best, key=lambda one: _likeness(template, one[0])) if len(best) > 1 else best[0]
+
+
+def _likeness(template: ChatTemplate, reader: Reader) -> int:
+    """Tells readers apart that recover the same: ours first, then the renderer that writes most like the template."""
+    if isinstance(reader, FormatReader):
+        return 1 << 10
+    return likeness(template, reader.renderer) if isinstance(reader, RendererReader) else 0
 
 
 def _candidates(template: ChatTemplate) -> Iterator[Reader]:

@@ -65,15 +65,15 @@ class TemplateCodec:
     ) -> None:
         self._template = ChatTemplate(tokenizer, template, template_kwargs, stop_tokens)
         self._tokenizer = self._template.tokenizer
+        self.native_tools: bool = self._template.native_tools
+        self._reader = _reader_of(self._template)
+        self.call_form = self._reader.name
         self._turns: dict[tuple[tuple[str, ...], bool], Turn | None] = {}
         self._deltas: dict[str, Deltas] = {}
         learned = [turns.learn(self._template, (role,)) for role in ("user", "tool")]
         written = [turn.terminator_id for turn in learned if turn]
         self.stop_token_ids: tuple[int, ...] = tuple(dict.fromkeys([*written, *self._template.ends.values()]))
         self._stops = frozenset(self.stop_token_ids)
-        self.native_tools: bool = self._template.native_tools
-        self._reader = _reader_of(self._template)
-        self.call_form = self._reader.name
         self.fingerprint: str = fingerprint(
             "TemplateCodec 1",
             self._tokenizer.serialise(),
