@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Arguments passed through: make test PYTEST_ARGS="-n 2 -k tools"
+# Arguments passed through: make test PYTEST_ARGS="-n 0 -k tools"
 PYTEST_ARGS ?=
 
 # The same for a benchmark: make bench-saturation BENCH_ARGS="--model qwen3-0.6b --concurrency 64"
@@ -28,7 +28,7 @@ VERL_STAMP := $(VERL_VENV)/.stamp
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test test-integration lint format bench bench-saturation \
+.PHONY: help install demo test test-integration test-soak lint format bench bench-saturation \
     bench-saturation-short bench-prefix-cache bench-gpu clean
 
 help: ## List the targets
@@ -72,7 +72,8 @@ demo: $(DEMO_STAMP) ## Collect rollouts with a small real model into runs/demo, 
 	@echo "runs/demo/rollouts.jsonl has an episode a line, with its exact tokens. The same command resumes."
 
 test: lint ## Run the checks of `lint`, then every test that needs no model
-	$(BIN)/python -m pytest -m "not integration" --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not integration and not soak" --junitxml=$(VENV)/unit.xml \
+	    $(PYTEST_ARGS)
 
 # pytest exits with 5 where PYTEST_ARGS leave it no test.
 test-integration: $(VLLM_STAMP) $(VERL_STAMP) ## Run the tests that need a model, an engine or a trainer, on the CPU
@@ -81,6 +82,9 @@ test-integration: $(VLLM_STAMP) $(VERL_STAMP) ## Run the tests that need a model
 	    [ $$? -eq 5 ] || status=1; \
 	$(VERL_VENV)/bin/python -m pytest -m verl --junitxml=$(VENV)/verl.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	exit $$status
+
+test-soak: $(DEV_STAMP) ## Run 2,000 episodes in which everything goes wrong, killed 100 times; a quarter of an hour
+	$(BIN)/python -m pytest -m soak -s $(PYTEST_ARGS)
 
 $(VERL_STAMP): tests/environments/verl.txt
 	$(PYTHON) -m venv $(VERL_VENV)

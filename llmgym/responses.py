@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from llmgym.messages import Message, Role, ToolCall, ToolSchema
 
 #: Types of items that are no messages of a chat.
-ITEM_TYPES = frozenset({"message", "reasoning", "function_call", "function_call_output"})
+ITEM_TYPES = ("message", "reasoning", "function_call", "function_call_output")  # a type may be anything: no set
 ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 _OWN = ("name", "tool_call_id", "tool_calls", "reasoning_content")  # of a message, beside role and content
 _NO_CALLS: list[ToolCall] = []

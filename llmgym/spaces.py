@@ -18,7 +18,7 @@ from gymnasium.vector.utils import create_shared_memory, read_from_shared_memory
 
 from llmgym.messages import Message, ToolSchema, as_assistant, assistant, tool_call
 
-_ROLES = frozenset({"system", "user", "assistant", "tool"})
+_ROLES = ("system", "user", "assistant", "tool")
 _WORDS = ("I", "think", "the", "answer", "is", "A", "42", "maybe", "yes", "no", "é", "数", "\n")
 _DEPTH = 4  # below it, sampled arguments are as small as their schema allows
 _BUFFER_BYTES = 1 << 18

@@ -153,7 +153,7 @@ class Trajectory:
     """One episode, or one agent's share of it, as trainers and the store take it.
 
     Attributes:
-        env_id: Environment.
+        env_id: Environment, by its label in the run or else its id.
         task_id: Task.
         repeat: Which of the repeats of the task; those of one task are a group.
         seed: Seed of the environment's `reset`.

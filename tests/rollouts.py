@@ -6,11 +6,13 @@ The module can be imported by other processes: `tests.rollouts:test/Letters-v0`,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -43,6 +45,13 @@ class Alphabet:
 
     def __str__(self) -> str:
         return "the alphabet"
+
+
+async def deaf() -> None:
+    """Swallow cancellation."""
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
 
 
 class Letters(ToolEnv):
@@ -102,6 +111,10 @@ class Letters(ToolEnv):
                 raise ValueError("no luck")
             case "hang":
                 await asyncio.sleep(3600)
+            case "thread":
+                await asyncio.to_thread(threading.Event().wait)
+            case "task":
+                self.stray = asyncio.create_task(deaf())
             case "big":
                 return "0123456789" * 5_000_000
         return object()
@@ -184,6 +197,16 @@ def call_faults(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Mes
         return assistant(asked(messages).upper())
     calls = [tool_call("fail", how=how) for how in ("raise", "hang", "big", "not json")]
     return assistant("", *calls, tool_call("nothing"))
+
+
+def call_thread(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
+    """Call a tool that hangs in a thread, then answer."""
+    return assistant(answer(messages, tools)) if len(messages) > 2 else assistant("", tool_call("fail", how="thread"))
+
+
+def call_task(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
+    """Call a tool that leaves a task behind which nothing can end, then answer."""
+    return assistant(answer(messages, tools)) if len(messages) > 2 else assistant("", tool_call("fail", how="task"))
 
 
 def moody(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> str:
@@ -319,7 +342,7 @@ class Script:
 async def trajectories(collector: Collector) -> dict[str, Trajectory]:
     """Run a collector; its trajectories by task id (and repeat, where there are several)."""
     groups = [group async for group in collector.stream()]
-    one = collector.config.num_repeats == 1
+    one = collector.config.groups.num_repeats == 1
     return {t.task_id if one else f"{t.task_id}/{t.repeat}": t for group in groups for t in group.trajectories}
 
 

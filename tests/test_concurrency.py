@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import functools
+import gc
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -27,9 +31,11 @@ from llmgym.concurrency import (
 )
 from llmgym.concurrency import in_process as run_in_process
 from llmgym.concurrency import in_thread as run_in_thread
+from llmgym.concurrency.processes import PROCESSES
 from llmgym.concurrency.threads import THREADS
 from llmgym.errors import EnvironmentFailure
 from tests.environments import burn
+from tests.rollouts import ROOT
 
 SOON, EVER = 0.1, 3600.0
 
@@ -243,6 +249,16 @@ async def test_a_deadline_holds_though_cancellation_is_swallowed(times: float) -
     assert len(said) == heard, "it is still there"
 
 
+async def test_work_is_ended_though_its_caller_is_cancelled_meanwhile() -> None:
+    said: list[str] = []
+    caller = asyncio.create_task(within(SOON, swallow(2, said)))
+    await until(lambda: bool(said))  # past its deadline
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_cancelling_goes_through() -> None:
     async def wait() -> None:
         await within(EVER, asyncio.sleep(EVER))
@@ -331,6 +347,24 @@ async def test_hung_jobs_count_against_the_bound() -> None:
     assert await in_thread(lambda: 3, EVER) == 3
 
 
+async def test_what_a_late_job_raises_is_not_logged() -> None:
+    release, told = threading.Event(), []
+    left: list[Leftover] = []
+
+    def fail() -> None:
+        release.wait()
+        raise KeyError("late")
+
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    with pytest.raises(PastDeadline):
+        await run_in_thread(fail, SOON, left.append)
+    release.set()
+    await until(left.pop().done)
+    await asyncio.sleep(SOON)
+    gc.collect()
+    assert not told
+
+
 async def test_whoever_stops_waiting_for_a_thread_leaves_its_place_to_the_next() -> None:
     release = threading.Event()
     busy = [asyncio.create_task(in_thread(release.wait, EVER)) for _ in range(THREADS.limit)]
@@ -391,6 +425,17 @@ async def test_a_process_that_dies_is_an_error_and_the_pool_goes_on() -> None:
     assert await in_process(compute, 3, seconds=60) == 3
 
 
+async def test_processes_that_died_leave_no_file_open() -> None:
+    errors: list[BaseException] = []  # whose tracebacks hold what was there
+    open_files: list[int] = []
+    for _ in range(PROCESSES.limit + 1):  # with the first ones go those of earlier tests
+        with pytest.raises(EnvironmentFailure) as raised:
+            await in_process(os._exit, 3, seconds=60)
+        errors.append(raised.value)
+        open_files.append(len(os.listdir("/dev/fd")))
+    assert open_files[-1] == open_files[-2]
+
+
 @pytest.mark.parametrize("kind", [KeyError, TimeoutError, FileNotFoundError, EOFError])
 async def test_an_error_in_a_process_is_told_and_its_worker_goes_on(kind: type[Exception]) -> None:
     pids = {await in_process(os.getpid, seconds=60) for _ in range(4)}
@@ -449,3 +494,55 @@ def note_and_sleep(path: str) -> None:
     with open(path, "w") as file:
         file.write(str(os.getpid()))
     time.sleep(EVER)
+
+
+def kill_parent_and_hang() -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    hang_in_c()
+
+
+def start_child() -> None:
+    subprocess.Popen(["sleep", "3600"])
+
+
+def start_child_and_die() -> None:
+    start_child()
+    os._exit(3)
+
+
+def start_child_and_kill_parent() -> None:
+    start_child()
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(EVER)
+
+
+@pytest.mark.parametrize(
+    ("job", "status"),
+    [(kill_parent_and_hang, -9), (start_child_and_kill_parent, -9), (start_child_and_die, 0), (start_child, 0)],
+)
+def test_nothing_outlives_the_process_that_had_it_started(job: Callable[[], None], status: int) -> None:
+    code = (
+        "import asyncio, contextlib, tests.test_concurrency as jobs\n"
+        "with contextlib.suppress(jobs.EnvironmentFailure):\n"
+        f"    asyncio.run(jobs.in_process(jobs.{job.__name__}, seconds=60))\n"
+    )
+    # Whatever it starts has its output too, which is at an end once the last of them has gone.
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, timeout=60, check=False)
+    assert done.returncode == status
+
+
+def test_ctrl_c_is_not_for_a_worker_that_starts() -> None:
+    code = (
+        "import asyncio, os, signal, threading, time\n"
+        "from llmgym.concurrency import in_process\n"
+        "signal.signal(signal.SIGINT, lambda *_: None)\n"
+        "def press():\n"
+        "    while True:\n"
+        "        os.killpg(0, signal.SIGINT)\n"
+        "        time.sleep(0.005)\n"
+        "threading.Thread(target=press, daemon=True).start()\n"
+        "assert asyncio.run(in_process(os.getppid, seconds=60)) == os.getpid()\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, stderr=subprocess.PIPE, timeout=60, check=False, start_new_session=True)
+    assert (done.returncode, done.stderr.decode()) == (0, "")

@@ -26,8 +26,9 @@ from llmgym.env import Episode, ToolEnv
 from llmgym.errors import AuthorError, EnvironmentFailure, TaskError
 from llmgym.messages import assistant, parse_tool_calls, tool_call, user
 from llmgym.rewards import Reward
-from llmgym.tasks import Task
+from llmgym.tasks import Task, TaskSet
 from llmgym.tools import tool
+from llmgym.wrappers import FilterTasks
 from tests.environments import (
     Adder,
     BlockingAdder,
@@ -232,6 +233,69 @@ def test_a_task_may_be_given_and_is_not_changed() -> None:
     assert task.metadata == {"numbers": [1, 2]}
     with pytest.raises(TaskError, match="takes a Task, not 'mine'"):
         Adder().reset(options={"task": "mine"})
+
+
+class Uncopied:
+    """What nobody has looked at."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        raise AssertionError("it is copied")
+
+
+class Bank(TaskSet):
+    """A set of somebody's own, which gives what it holds."""
+
+    splits = ("train",)
+
+    def __init__(self) -> None:
+        self.database = {"accounts": {str(n): {"owner": "Ada", "moves": [n]} for n in range(1000)}, "log": [Uncopied()]}
+
+    def size(self, split: str) -> int:
+        return 1
+
+    def draw(self, split: str, seed: int, episode: int, *, scope: str = "") -> Task:
+        return Task(id="1", prompt="What is 1 + 2?", answer=3, metadata={"numbers": [1, 2], "bank": self.database})
+
+    def plan(self, split: str, seed: int, index: int, *, scope: str = "") -> Task:
+        return self.draw(split, seed, index)
+
+    def get(self, task_id: str) -> Task:
+        return self.draw("train", 0, 0)
+
+
+class Teller(Adder):
+    tasks = Bank()
+
+    def setup(self, task: Task) -> None:
+        super().setup(task)
+        account = task.metadata["bank"]["accounts"]["7"]
+        assert account == {"owner": "Ada", "moves": [7]}
+        account["moves"].append(100)
+
+
+@pytest.mark.parametrize("options", [{}, {"task_id": "1"}])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_episode_copies_what_it_touches_of_the_task_of_any_set(options: dict[str, Any], wrapped: bool) -> None:
+    core = Teller()
+    env = FilterTasks(core, metadata={"numbers": [[1, 2]]}) if wrapped else core
+    bank: Any = Teller.tasks
+    for _ in range(3):
+        env.reset(seed=0, options=options)
+        assert core.task is not None
+        held = dict.__getitem__(core.task.metadata, "bank")
+        assert dict.__getitem__(held, "log") is bank.database["log"]
+        accounts = dict.__getitem__(held, "accounts")
+        assert [key for key in accounts if dict.__getitem__(accounts, key) is not bank.database["accounts"][key]] == [
+            "7"
+        ]
+        assert core.task.metadata["bank"]["accounts"]["7"]["moves"] == [7, 100]
+    assert bank.database["accounts"]["7"] == {"owner": "Ada", "moves": [7]}
+
+
+def test_a_set_that_gives_no_task_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Bank, "draw", lambda self, *args, **options: {"prompt": "p"})
+    with pytest.raises(TaskError, match=r"^\{'prompt': 'p'\} is not a Task"):
+        Teller().reset()
 
 
 def test_tasks_come_from_the_split() -> None:

@@ -167,7 +167,8 @@ async def test_one_broken_call_ends_the_calls_beside_it() -> None:
             return 0.0
 
     (episode,) = await collect(Pair, lambda messages, tools: assistant("", tool_call("slow"), tool_call("broken")))
-    assert episode.status == "env_error"
+    assert episode.failure is not None
+    assert (episode.failure.stage, episode.failure.error) == ("tool", "ConnectionError")
     assert Pair.ended == ["slow"]
 
 

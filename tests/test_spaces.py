@@ -131,7 +131,7 @@ def test_nothing_else_is_an_action(action: Any) -> None:
 
 @pytest.mark.parametrize(
     "observation",
-    [[user("a")], (user(3),), ({"role": "robot", "content": ""},), ("a",), user("a")],  # type: ignore[arg-type]
+    [[user("a")], (user(3),), ({"role": [], "content": ""},), ({"role": "robot", "content": ""},), ("a",), user("a")],  # type: ignore[arg-type]
 )
 def test_an_observation_is_a_tuple_of_messages(observation: Any) -> None:
     assert MessagesSpace().contains((user("a"), assistant("b")))

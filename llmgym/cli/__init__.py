@@ -10,6 +10,7 @@ import typer
 
 from llmgym.cli import check, export, info, models, play, rollout, schema, show, summary
 from llmgym.cli import list as list_
+from llmgym.cli.ending import end_in_time
 from llmgym.cli.verb import EXIT_CODES, Registry, Traceback, begin, failing, verb
 
 app = typer.Typer(
@@ -67,4 +68,8 @@ def main() -> None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115 -- as long as the process
         elif hasattr(stream, "reconfigure"):  # tasks have letters that not every locale can show
             stream.reconfigure(errors="replace" if name == "stdin" else "backslashreplace")
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        end_in_time(end.code)
+        raise

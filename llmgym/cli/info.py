@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json as json_
+from contextlib import closing
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +13,7 @@ from llmgym.cli.tools import tool_lines
 from llmgym.errors import LLMGymError
 from llmgym.loading import described
 from llmgym.messages import format_message
-from llmgym.registry import describe, make_core
+from llmgym.registry import describe
 
 EXAMPLES = """
 \b
@@ -52,15 +52,14 @@ def run(
 def _answered(env_id: str, task_id: str) -> dict[str, Any]:
     """What the oracle says to the example, and what it earns; or why it says nothing."""
     from llmgym.cli.play import solve
+    from llmgym.rollout.config import EnvConfig
+    from llmgym.rollout.instances import Instances
 
-    core = make_core(env_id)
     try:
-        with asyncio.Runner() as runner:
-            messages, reward = solve(runner, core, 0, task_id)
+        with closing(Instances(EnvConfig(env_id))) as instances:
+            messages, reward = solve(instances, instances.source.tasks.get(task_id), 0)
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- its author's code; the rest can be told all the same
         return {"answer_error": str(error) if isinstance(error, LLMGymError) else described(error)}
-    finally:
-        core.close()
     return {"answer": messages, "reward": reward}
 
 

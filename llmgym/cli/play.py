@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable
-from typing import Annotated, Any, cast
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated
 
 import typer
 
@@ -16,8 +15,12 @@ from llmgym.cli.tools import tool_lines
 from llmgym.errors import EnvironmentFailure, PolicyError
 from llmgym.messages import Message, ToolSchema, format_message
 from llmgym.policies.human import misread, read_line
-from llmgym.policies.reference import oracle_replies
-from llmgym.registry import make_core
+from llmgym.rollout.config import EnvConfig
+from llmgym.rollout.driver import Driver
+from llmgym.rollout.instances import Instances
+from llmgym.rollout.speakers import OracleSpeaker
+from llmgym.tasks import Task
+from llmgym.trajectory import Trajectory
 
 EXAMPLES = """
 \b
@@ -27,8 +30,8 @@ Examples:
   llmgym play llmgym/Calculator-v0 --seed 3 --oracle
 """
 
-#: Gives the next message, or None to stop.
-Speaker = Callable[[], Message | None]
+#: Finds the messages of an episode that has begun, and drives it with them until it ends or nothing more is said.
+Player = Callable[[asyncio.Runner, Driver], None]
 
 
 def run(
@@ -44,39 +47,32 @@ def run(
     such as `add {"a": 1, "b": 2}`. What the oracle would have said is shown at the end. Ctrl-D stops.
     """
     seed = random.SystemRandom().randrange(1 << 31) if seed is None else seed
-    core: Any = make_core(env_id, split=split)
+    instances = Instances(EnvConfig(env_id), split=split)
     try:
-        with asyncio.Runner() as runner:
-            opening, tools = _open(runner, core, seed, task)
-            print(f"(task {core.task.id}, seed {seed})")
-            _show(opening)
-            if oracle:
-                speak = _oracle(runner, core)
-            else:
-                _show_tools(tools)
-                speak = _person(tools)
-            total, info = _play(runner, core, speak, echo=oracle)
-            if info is None:
-                print("\nstopped")
-                return
-            print(f"reward {'unscored' if math.isnan(total) else f'{total:g}'}  {_parts(info)}".rstrip())
-            if not oracle:
-                _show_answer(runner, make_core(env_id, split=split), seed, core.task.id)
+        source = instances.source
+        chosen = source.tasks.get(task) if task else source.tasks.draw(split, seed, 0, scope=source.scope)
+        print(f"(task {chosen.id}, seed {seed})")
+        trajectory = _play(instances, chosen, seed, _watch if oracle else _person)
+        if trajectory is None:
+            print("\nstopped")
+            return
+        _show_score(trajectory)
+        if not oracle:
+            _show_answer(instances, chosen, seed)
     except KeyboardInterrupt:
         print("\nstopped")
         sys.exit(128 + signal.SIGINT)
     finally:
-        core.close()
+        instances.close()
 
 
-def solve(runner: asyncio.Runner, core: Any, seed: int, task_id: str | None) -> tuple[list[Message], float | None]:
+def solve(instances: Instances, task: Task, seed: int) -> tuple[list[Message], float | None]:
     """Let the oracle play an episode.
 
     Args:
-        runner: Runs the environment.
-        core: The environment.
-        seed: Seed of its reset.
-        task_id: The task; None takes the seed's.
+        instances: Where.
+        task: The task.
+        seed: Seed of the environment's reset.
 
     Returns:
         The oracle's messages, and what they earned; None where the episode is left unscored.
@@ -85,78 +81,78 @@ def solve(runner: asyncio.Runner, core: Any, seed: int, task_id: str | None) -> 
         PolicyError: There is no oracle, or it fails.
         EnvironmentFailure: The environment fails.
     """
-    _open(runner, core, seed, task_id)
-    said: list[Message] = []
-
-    def speak() -> Message | None:
-        message = ask()
-        if message is not None:
-            said.append(message)
-        return message
-
-    ask = _oracle(runner, core)
-    total, _ = _play(runner, core, speak, show=False)
-    return said, None if math.isnan(total) else total
+    trajectory = _play(instances, task, seed, _hear)
+    assert trajectory is not None, "an oracle does not stop"
+    after = trajectory.messages[trajectory.opening :]
+    return [message for message in after if message["role"] == "assistant"], trajectory.reward
 
 
-def _open(runner: asyncio.Runner, core: Any, seed: int, task_id: str | None) -> tuple[Any, list[ToolSchema]]:
-    opening, info = runner.run(core.areset(seed=seed, options={"task_id": task_id} if task_id else None))
-    return opening, info["tools"]
-
-
-def _play(
-    runner: asyncio.Runner, core: Any, speak: Speaker, *, echo: bool = False, show: bool = True
-) -> tuple[float, dict[str, Any] | None]:
-    """The loop: a message, a step, what it answers, until the episode ends.
-
-    Returns:
-        Sum of the rewards (NaN where unscored), and the last `info`; None where the speaker stopped.
-    """
-    total = 0.0
-    while (message := speak()) is not None:
-        answers, reward, terminated, truncated, info = runner.run(core.astep(message))
-        total += reward
-        if show:
-            _show([message, *answers] if echo else answers)
-        if terminated or truncated:
-            return total, info
-    return total, None
-
-
-def _person(tools: list[ToolSchema]) -> Speaker:
-    """Somebody at the terminal."""
-
-    def speak() -> Message | None:
-        while True:
-            try:
-                line = input("> ")
-            except EOFError:
-                return None
-            problem = misread(line, tools)
-            if problem is None:
-                return read_line(line, tools)
-            print(f"({problem})")
-
-    return speak
-
-
-def _oracle(runner: asyncio.Runner, core: Any) -> Speaker:
-    """The environment's oracle, which must speak until the episode ends."""
-    replies = cast("AsyncGenerator[Message]", oracle_replies(core))
-
-    async def next_one() -> Message:
+def _play(instances: Instances, task: Task, seed: int, player: Player) -> Trajectory | None:
+    """Have an episode played to its end; None where the player stops before."""
+    driver = Driver(instances, task, Trajectory(instances.id, task.id, 0, seed))
+    # The event loop runs between messages only: whoever types is waited for outside of it, so that Ctrl-C is heard.
+    with asyncio.Runner() as runner:
         try:
-            return await anext(replies)
-        except StopAsyncIteration:
-            name = type(core).__name__
-            raise PolicyError(
-                f"the oracle of {name} ends before the episode does; add the message that ends it"
-            ) from None
+            if runner.run(driver.open()):
+                player(runner, driver)
+            ended = driver.done
+        finally:
+            runner.run(driver.close())
+    if driver.error is not None:
+        raise driver.error
+    return driver.trajectory if ended else None
 
-    return lambda: runner.run(next_one())
+
+# --- players ------------------------------------------------------------------------------------
 
 
-def _show(messages: Any) -> None:
+def _person(runner: asyncio.Runner, driver: Driver) -> None:
+    """Somebody at the terminal."""
+    tools = driver.trajectory.tools
+    _show(driver.trajectory.messages)
+    _show_tools(tools)
+    while not driver.done and (message := _read(tools)) is not None:
+        _show(runner.run(driver.step(message)))
+
+
+def _read(tools: list[ToolSchema]) -> Message | None:
+    """What somebody types, asked for again where it says nothing; None at the end of the input."""
+    while True:
+        try:
+            line = input("> ")
+        except EOFError:
+            return None
+        problem = misread(line, tools)
+        if problem is None:
+            return read_line(line, tools)
+        print(f"({problem})")
+
+
+def _watch(runner: asyncio.Runner, driver: Driver) -> None:
+    """The oracle, while somebody watches."""
+    _show(driver.trajectory.messages)
+    for message in _oracle(runner, driver):
+        _show([message, *runner.run(driver.step(message))])
+
+
+def _hear(runner: asyncio.Runner, driver: Driver) -> None:
+    """The oracle by itself."""
+    for message in _oracle(runner, driver):
+        runner.run(driver.step(message))
+
+
+def _oracle(runner: asyncio.Runner, driver: Driver) -> Iterator[Message]:
+    speaker = OracleSpeaker()
+    speaker.begin(driver.instance)
+    speaker.open([], [])
+    while not driver.done:
+        yield runner.run(speaker.reply([])).message
+
+
+# --- what is shown ------------------------------------------------------------------------------
+
+
+def _show(messages: Iterable[Message]) -> None:
     for message in messages:
         print(format_message(message))
 
@@ -170,22 +166,22 @@ def _show_tools(tools: list[ToolSchema]) -> None:
             print(f"  {line}")
 
 
-def _show_answer(runner: asyncio.Runner, core: Any, seed: int, task_id: str) -> None:
+def _show_score(trajectory: Trajectory) -> None:
+    reward = "unscored" if trajectory.reward is None else f"{trajectory.reward:g}"
+    values = {name: part.value for name, part in trajectory.reward_parts.items()} | trajectory.metrics
+    parts = "  ".join(f"{name}={value:g}" for name, value in values.items() if value is not None)
+    print(f"reward {reward}  {parts}".rstrip())
+
+
+def _show_answer(instances: Instances, task: Task, seed: int) -> None:
     """What would have been right."""
     try:
-        messages, _ = solve(runner, core, seed, task_id)
+        messages, _ = solve(instances, task, seed)
     except (PolicyError, EnvironmentFailure) as error:
         print(f"(no answer to show: {error})")
         return
-    finally:
-        core.close()
     print("what the oracle says:")
     for message in messages:
         for line in format_message(message).splitlines():
             if text := line.removeprefix("[assistant]").strip():
                 print(f"  {text}")
-
-
-def _parts(info: dict[str, Any]) -> str:
-    values = {**info.get("reward_parts", {}), **info.get("metrics", {})}
-    return "  ".join(f"{name}={value:g}" for name, value in values.items() if value is not None)

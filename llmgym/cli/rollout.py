@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import re
 import signal
 import sys
 from collections.abc import Generator
@@ -11,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
+from llmgym.cli.ending import run_to_end
 from llmgym.cli.output import print_json
 from llmgym.cli.scores import print_summary
 from llmgym.cli.verb import NOTHING, SOME_FAILED, code_of, fail
@@ -22,6 +24,7 @@ from llmgym.errors import ConfigError, LLMGymError, StoreError
 if TYPE_CHECKING:
     from llmgym.rollout import Collector, RolloutConfig
 
+_TIME = re.compile(r"(?=.)(?:{0}h)?(?:{0}m)?(?:{0}s?)?".format(r"(\d+(?:\.\d+)?)"))
 ENDLESS_TASKS = 32  # of an environment that makes them without end, where nobody says how many
 
 EXAMPLES = """
@@ -75,6 +78,14 @@ Parallel = Annotated[
     str | None,
     typer.Option(metavar="N|auto", help="Episodes that run at once (64); auto goes by the engine's load."),
 ]
+TimeBudget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Start no episode that would probably not end within it: seconds, or 90m, 2h, 1h30m (no end). "
+        "The same command goes on with the rest.",
+    ),
+]
 MaxTurns = Annotated[int | None, typer.Option(metavar="N", help="Assistant messages per episode (the environment's).")]
 Temperature = Annotated[float | None, typer.Option(metavar="T", help="Softmax temperature; 0 is greedy (1.0).")]
 TopP = Annotated[float | None, typer.Option(metavar="P", help="Nucleus mass (1.0).")]
@@ -100,6 +111,7 @@ def run(
     num_tasks: NumTasks = None,
     num_repeats: NumRepeats = None,
     num_samples_in_parallel: Parallel = None,
+    time_budget: TimeBudget = None,
     max_turns: MaxTurns = None,
     temperature: Temperature = None,
     top_p: TopP = None,
@@ -121,7 +133,7 @@ def run(
     flags = {
         "env_ids": env, "policy": policy, "split": split, "seed": seed, "num_tasks": num_tasks,
         "num_repeats": num_repeats, "num_samples_in_parallel": _parallel(num_samples_in_parallel),
-        "max_turns": max_turns,
+        "time_budget": _seconds(time_budget), "max_turns": max_turns,
     }  # fmt: skip
     sampling = {"temperature": temperature, "top_p": top_p, "max_output_tokens": max_output_tokens}
     config_ = _with_num_tasks(read_settings(config, set_ or (), flags, sampling))
@@ -138,12 +150,19 @@ def _end(collector: Collector, stopped_by: int | None, output: str | None, *, js
     if stopped_by is not None:
         sys.exit(128 + stopped_by)
     assert summary is not None
-    if count := sum(summary["failed"].values()):
-        again = "the same command runs them again"
-        if not output:
-            again = "with --output DIR the same command runs only them again"
-        print(f"{count} episode{'' if count == 1 else 's'} failed; {again}", file=sys.stderr)
-        sys.exit(SOME_FAILED if summary["finished"] else NOTHING)
+    failed, left = sum(summary["failed"].values()), collector.progress.left
+    if not failed and not left:
+        return
+    same = "the same command" if output else "with --output DIR the same command"
+    if failed:
+        print(f"{_episodes(failed)} failed; {same} runs them again", file=sys.stderr)
+    if left:
+        print(f"the time budget ended before {_episodes(left)}; {same} goes on with them", file=sys.stderr)
+    sys.exit(SOME_FAILED if summary["finished"] else NOTHING)
+
+
+def _episodes(number: int) -> str:
+    return f"{number} episode{'' if number == 1 else 's'}"
 
 
 def _parallel(text: str | None) -> int | str | None:
@@ -154,17 +173,26 @@ def _parallel(text: str | None) -> int | str | None:
         return text
 
 
+def _seconds(text: str | None) -> float | str | None:
+    """Seconds of a time such as 90, 90m or 1h30m; what is none is refused with the other settings."""
+    found = None if text is None else _TIME.fullmatch(text.strip())
+    if found is None:
+        return text
+    return math.fsum(float(number or 0) * unit for number, unit in zip(found.groups(), (3600, 60, 1), strict=True))
+
+
 def _with_num_tasks(config: RolloutConfig) -> RolloutConfig:
     """The same, with a number of tasks where an environment makes them without end and none was given."""
     from llmgym.rollout.instances import Instances
 
-    if config.num_tasks is not None:
+    tasks = config.tasks
+    if tasks.num_tasks is not None:
         return config
     sizes: dict[str, int | None] = {}
-    for env in config.environments:
-        instances = Instances(env, max_turns=config.max_turns, split=config.split, models=config.models)
+    for env in tasks.environments:
+        instances = Instances(env, max_turns=config.limits.max_turns, split=tasks.split, models=config.agent.models)
         try:
-            sizes[instances.id] = instances.source.size(config.split)
+            sizes[instances.id] = instances.source.size(tasks.split)
         finally:
             instances.close()
     endless = [env_id for env_id, size in sizes.items() if size is None]
@@ -173,7 +201,7 @@ def _with_num_tasks(config: RolloutConfig) -> RolloutConfig:
     number = min([ENDLESS_TASKS, *(size for size in sizes.values() if size is not None)])
     of_each = " of each environment" if len(sizes) > 1 else ""
     print(f"{endless[0]} makes tasks without end: taking {number}{of_each}; --num-tasks takes others", file=sys.stderr)
-    return msgspec.structs.replace(config, num_tasks=number)
+    return config.with_settings(num_tasks=number)
 
 
 def _collect(collector: Collector, output: str | None) -> int | None:
@@ -194,7 +222,7 @@ def _collect(collector: Collector, output: str | None) -> int | None:
                 await collector.collect()
 
     try:
-        asyncio.run(collect())
+        run_to_end(collect())
     except (asyncio.CancelledError, KeyboardInterrupt):
         kept = f"; the same command goes on with {output}" if output else ""
         print(f"stopped with {collector.progress.finished} episodes finished{kept}", file=sys.stderr)

@@ -12,7 +12,7 @@ from llmgym.files import parse_yaml
 from llmgym.policies import make_policy
 from llmgym.policies.base import MeasuredPolicy
 from llmgym.registry import check_id
-from llmgym.rollout.config import ResponsesCreateParams, RolloutConfig, load_config, parse_config
+from llmgym.rollout.config import RolloutConfig, config_problems, load_config, parse_config
 from llmgym.wrappers import find_wrapper
 
 
@@ -49,11 +49,11 @@ def read_settings(
         settings["responses_create_params"] = params | given
     if not settings.get("env_ids"):
         problems.append("env_ids is empty; name an environment, as in --env llmgym/Calculator-v0")
-    problems += _wrong_values(settings, source)
+    problems += config_problems(settings, source)
     problems += _wrong_names(settings)
     if problems:
         raise Several(list(dict.fromkeys(problems)))
-    return parse_config(settings, source).check()  # some rules are of several settings
+    return parse_config(settings, source)
 
 
 def assign(settings: dict[str, Any], text: str) -> None:
@@ -79,35 +79,11 @@ def assign(settings: dict[str, Any], text: str) -> None:
     settings[last] = read
 
 
-def _wrong_values(settings: dict[str, Any], source: str) -> list[str]:
-    """What is wrong with single settings."""
-    problems: list[str] = []
-    for part in _parts(settings):
-        name = next(iter(part))
-        if name in ResponsesCreateParams.__struct_fields__:
-            problems.append(f"{source}: unknown setting {name!r}; did you mean responses_create_params.{name}?")
-            continue
-        try:
-            parse_config(part, source).check()
-        except ConfigError as error:
-            problems.append(str(error))
-    return problems
-
-
-def _parts(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Each setting by itself."""
-    for name, value in settings.items():
-        if name == "responses_create_params" and isinstance(value, dict):
-            yield from ({name: {key: inner}} for key, inner in value.items())
-        else:
-            yield {name: value}
-
-
 def _wrong_names(settings: dict[str, Any]) -> Iterator[str]:
     """Policies, environments and wrappers that there are not; what is no name at all is said elsewhere."""
     yield from _wrong_policy(settings)
     try:
-        environments = parse_config({"env_ids": settings.get("env_ids") or []}).environments
+        environments = parse_config({"env_ids": settings.get("env_ids") or []}).tasks.environments
     except ConfigError:
         return
     for env in environments:
@@ -120,7 +96,7 @@ def _wrong_names(settings: dict[str, Any]) -> Iterator[str]:
 
 
 def _wrong_policy(settings: dict[str, Any]) -> Iterator[str]:
-    spec, options = settings.get("policy", RolloutConfig().policy), settings.get("policy_options") or {}
+    spec, options = settings.get("policy", RolloutConfig().agent.policy), settings.get("policy_options") or {}
     if not isinstance(spec, str) or not isinstance(options, dict):
         return
     try:

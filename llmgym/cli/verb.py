@@ -36,8 +36,8 @@ EXIT_CODES = """
 \b
 Exit codes:
   0    all is well, and everything has finished
-  1    it ran, and some episodes or checks failed; the same command runs
-       failed episodes again
+  1    it ran, and some episodes or checks failed, or a time budget ended;
+       the same command runs the episodes that are missing
   2    the command, a file, a task or your code is wrong
   3    nothing finished: a model, a server or a folder could not be used
   130  stopped by Ctrl-C; what had finished is kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any
 
 from llmgym.codec.base import ChatCodec
 from llmgym.codec.chat_template import ChatTemplate
@@ -16,7 +16,7 @@ from llmgym.errors import ConfigError
 __all__ = ["ChatCodec", "RendererCodec", "TemplateCodec", "codec_for"]
 
 
-def codec_for(tokenizer: Any, kind: Literal["auto", "renderer", "template"] = "auto") -> ChatCodec:
+def codec_for(tokenizer: Any, kind: str = "auto") -> ChatCodec:
     """Make the codec for a tokenizer.
 
     Args:

@@ -54,11 +54,11 @@ async def bounded(
         try:
             await asyncio.wait({task}, timeout=seconds)
         except asyncio.CancelledError:
-            await ended(task, leave)
+            await shielded(ended(task, leave))
             raise
     if task.done():
         return task.result()
-    await ended(task, leave)
+    await shielded(ended(task, leave))
     raise PastDeadline
 
 
@@ -74,22 +74,20 @@ async def _contained(work: Awaitable[T], start: Callable[[], object] | None) -> 
 
 async def ended(task: asyncio.Task[Any], leave: Callable[[Leftover], None]) -> None:
     """Cancel a task and wait until it has ended; one that swallows that is closed, and one that survives it is left."""
-    try:
+    task.cancel()
+    await asyncio.wait({task}, timeout=_GRACE_S)
+    if not task.done():
+        coroutine = task.get_coro()
+        with contextlib.suppress(RuntimeError):  # "ignored GeneratorExit"
+            assert isinstance(coroutine, Coroutine)
+            coroutine.close()
         task.cancel()
         await asyncio.wait({task}, timeout=_GRACE_S)
-        if not task.done():
-            coroutine = task.get_coro()
-            with contextlib.suppress(RuntimeError):  # "ignored GeneratorExit"
-                assert isinstance(coroutine, Coroutine)
-                coroutine.close()
-            task.cancel()
-            await asyncio.wait({task}, timeout=_GRACE_S)
-    finally:
-        if task.done():
-            _retrieve(task)
-        else:
-            task.add_done_callback(_retrieve)
-            leave(task)
+    if task.done():
+        _retrieve(task)
+    else:
+        task.add_done_callback(_retrieve)
+        leave(task)
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:

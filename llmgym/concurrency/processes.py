@@ -7,7 +7,9 @@ what the parent unpickles. A worker is no sandbox all the same: it may do whatev
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import fcntl
 import functools
 import json
 import multiprocessing
@@ -17,6 +19,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable, Generator, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -90,7 +93,7 @@ class _Call:
         result, failure = None, None
         worker: _Worker | None = None
         try:
-            worker = _idle.pop() if _idle else _Worker()
+            worker = _idle_or_new()
             with self._lock:
                 self._worker = worker
                 if self._cancelled:
@@ -111,6 +114,8 @@ class _Call:
         except Exception as error:  # noqa: BLE001 -- told to whoever waits
             failure = error
         if worker is not None:
+            with self._lock:  # from here on nobody else may end it
+                self._worker = None
             worker.close()
         PROCESSES.give()
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
@@ -136,12 +141,13 @@ class _Worker:
         self._connection, child = context.Pipe()
         self._process = context.Process(target=_serve, args=(child,), daemon=True, name="llmgym-worker")
         try:
-            with _allow_children():
+            with _allow_children(), _deaf_to_ctrl_c():
                 self._process.start()
         except OSError as error:
             raise EnvironmentFailure(f"no worker process can be started: {error}", kind="infrastructure") from error
         finally:
             child.close()
+        _workers.add(self)
         try:
             self._connection.recv_bytes()  # it is up: no job's deadline pays for the start
         except (EOFError, OSError):
@@ -166,23 +172,46 @@ class _Worker:
 
     def stop(self) -> None:
         """End the process and all that it started, at once; whoever waits for its answer sees that it died."""
-        pid = self._process.pid
-        if pid is not None and self._process.is_alive():
-            with contextlib.suppress(OSError):  # it leads a group of its own once it is up
-                os.killpg(pid, signal.SIGKILL)
-            self._process.kill()
+        assert self._process.pid is not None
+        with contextlib.suppress(OSError):  # it leads a group of its own once it is up; the group may outlive it
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
 
     def close(self) -> None:
         """End the process, and free what it took here."""
+        _workers.discard(self)
         self.stop()
         self._process.join()
+        self._process.close()
         self._connection.close()
+
+
+def _idle_or_new() -> _Worker:
+    try:
+        return _idle.pop()
+    except IndexError:  # asked for no sooner, since another thread may take the last one
+        return _Worker()
 
 
 _starting = threading.Lock()
 _idle: list[_Worker] = []
+_workers: set[_Worker] = set()
+
+
+def _forget_workers() -> None:
+    _idle.clear()
+    _workers.clear()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_idle.clear)  # the parent's workers answer the parent
+    os.register_at_fork(after_in_child=_forget_workers)  # the parent's workers answer the parent
+
+
+@atexit.register
+def _stop_workers() -> None:
+    """Multiprocessing would end the workers alone, and leave what jobs have started."""
+    for worker in list(_workers):
+        worker.stop()
 
 
 @contextlib.contextmanager
@@ -197,11 +226,25 @@ def _allow_children() -> Generator[None]:
             config["daemon"] = daemon
 
 
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Generator[None]:
+    """Have a process start so: it is in the terminal's group until it is up, and Ctrl-C is for the parent alone."""
+    resource_tracker.ensure_running()  # which would have the signal heard again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(connection: Connection) -> None:
     """Run jobs until the parent goes away."""
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)  # so that it can be killed with all that a job starts
-    threading.Thread(target=_end_with_parent, name="llmgym-watch", daemon=True).start()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # forgets a Ctrl-C of before
+    signal.signal(signal.SIGINT, handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _end_with_parent()
     connection.send_bytes(b"")
     while True:
         try:
@@ -224,10 +267,22 @@ def _told(error: BaseException) -> bytes:
 
 
 def _end_with_parent() -> None:
-    """A job that hangs must not outlive a parent that was killed, nor what it started."""
+    """A job that hangs must not outlive a parent that was killed, nor must what it started.
+
+    On Linux the kernel sees to it: a job in C that keeps Python's lock lets no thread run.
+    """
     parent = multiprocessing.parent_process()
-    if parent is not None:
+    assert parent is not None
+    if hasattr(fcntl, "F_SETSIG"):
+        pipe: int = parent.sentinel  # type: ignore[attr-defined]  # at its end when the parent is
+        fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpid())  # the group
+        fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+
+    def watch() -> None:  # where it does not, and for a parent that is gone already
         parent.join()
         with contextlib.suppress(OSError):
             os.killpg(0, signal.SIGKILL)
         os._exit(1)
+
+    threading.Thread(target=watch, name="llmgym-watch", daemon=True).start()

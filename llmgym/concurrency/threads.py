@@ -128,6 +128,7 @@ class Job:
 
     def abandon(self, leave: Callable[[Leftover], None]) -> None:
         """Nobody waits for it any more; its place stays taken until it ends."""
+        self.future.cancel()  # so that what it raises yet is not logged
         with self._lock:
             if self._over:
                 return

@@ -22,7 +22,7 @@ from llmgym.env.lifecycle import Lifecycle
 from llmgym.errors import AuthorError, ConfigError
 from llmgym.messages import Message, ToolCall, format_message, system
 from llmgym.spaces import AssistantSpace, MessagesSpace
-from llmgym.tasks import Task, TaskSet, task_from_row
+from llmgym.tasks import RowTasks, Task, TaskSet, file_source, row_schema, task_from_row
 from llmgym.tools import Tool, tools_of
 
 Observation = tuple[Message, ...]
@@ -94,7 +94,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         Args:
             render_mode: "ansi" (`render` gives the transcript), "human" (messages are printed as they come), or None.
             split: Split that `reset` draws tasks from.
-            tasks: Other tasks: a set, or the path of a JSONL file.
+            tasks: Other tasks: a set, or the path of a file, as in `llmgym.tasks.file_source`.
             models: Who plays each of the `roles`: a chat policy, or its short form such as "openai:gpt-5".
             tools: Names of the tools that are offered; all by default. For constructors of subclasses.
             max_turns: Assistant messages before an episode is truncated.
@@ -128,9 +128,9 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
             if given is None:
                 raise AuthorError(f"{type(self).__name__} has no tasks: set `tasks = TaskSet...` in the class")
         if isinstance(given, str | Path):
-            return TaskSet.jsonl(Path(given).absolute(), self.read_row)
+            return RowTasks(file_source(Path(given).absolute()), self.read_row)
         if not isinstance(given, TaskSet):
-            raise ConfigError(f"tasks must be a TaskSet or the path of a JSONL file, not {given!r:.100}")
+            raise ConfigError(f"tasks must be a TaskSet or the path of a file of rows, not {given!r:.100}")
         return given
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -183,6 +183,15 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
             KeyError, ValueError, TypeError: The row is malformed; the text is shown with file and line.
         """
         return task_from_row(row)
+
+    @staticmethod
+    def row_schema() -> dict[str, Any]:
+        """The JSON Schema of the rows that `read_row` takes; a class that defines the one defines the other.
+
+        Every row that can be read fits it. What a schema cannot say, such as that an answer is among the options, is
+        told in its descriptions.
+        """
+        return row_schema()
 
     def opening(self, task: Task) -> list[Message]:
         """The first messages of an episode: those of the task, after the system prompt where they have none."""

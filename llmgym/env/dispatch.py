@@ -56,7 +56,8 @@ class Runner:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self.call(*pair)) for pair in zip(tools, calls, strict=True)]
         except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            first = errors.exceptions[0]
+            raise first from first.__cause__
         return [task.result() for task in tasks]
 
     async def call(self, tool: Tool | None, call: ToolCall) -> Message:

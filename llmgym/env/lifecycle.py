@@ -28,7 +28,7 @@ from llmgym.env.reading import copies, name_calls, read_opening, read_reply, rea
 from llmgym.errors import AuthorError, EnvironmentFailure
 from llmgym.messages import Message, ToolCall, as_assistant, format_message
 from llmgym.rewards import Reward
-from llmgym.tasks import Task, TaskSet
+from llmgym.tasks import Task, TaskSet, lazy_copy
 from llmgym.tools import Tool
 
 if TYPE_CHECKING:
@@ -228,10 +228,11 @@ class Lifecycle:
             )
 
     def _draw(self, options: dict[str, Any]) -> Task:
-        """The task of the next episode; takes what names it out of the options."""
-        if (task := take_task(options, self._traits.options, self.tasks)) is not None:
-            return task
-        return self.tasks.draw(self._env.split, self._seed, self._episode, scope=self._env.scope)
+        """The task of the next episode, as a copy of its own; takes what names it out of the options."""
+        task = take_task(options, self._traits.options, self.tasks)
+        if task is None:
+            task = self.tasks.draw(self._env.split, self._seed, self._episode, scope=self._env.scope)
+        return lazy_copy(task)
 
     async def _offer(self, run: Runner, running: Running) -> None:
         """Find out which tools the episode has."""

@@ -13,7 +13,7 @@ from llmgym.env.episode import Episode
 from llmgym.errors import AuthorError, TaskError
 from llmgym.messages import Message, scrub, user
 from llmgym.rewards import Part, Reward
-from llmgym.tasks import Task, TaskSet, lazy_copy
+from llmgym.tasks import Task, TaskSet
 
 if TYPE_CHECKING:
     from llmgym.env.core import ToolEnv
@@ -85,7 +85,7 @@ def take_task(options: dict[str, Any], known: Collection[str] | None, tasks: Tas
     if task is not None:
         if not isinstance(task, Task):
             raise TaskError(f"the reset option 'task' takes a Task, not {task!r:.100}; 'task_id' takes an id")
-        return lazy_copy(task)  # the episode may change its task, and the caller may use it again
+        return task
     if task_id is not None:
         if not isinstance(task_id, str):
             raise TaskError(f"the reset option 'task_id' takes text, not {task_id!r:.100}")

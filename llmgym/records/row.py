@@ -51,7 +51,7 @@ class LineStart(msgspec.Struct, frozen=True, gc=False):
         id: Unique in a run.
         agent: Whose share of the episode.
         agents: How many agents the episode has.
-        env_id: Environment.
+        env_id: Environment, by its label or else its id.
     """
 
     format: int
@@ -203,7 +203,7 @@ class Row(msgspec.Struct, frozen=True):
     episode_id: Annotated[str, Meta(description="`env_id/task id/repeat`.")]
     agent: Annotated[str, Meta(description="Whose share of the episode this is.")]
     agents: Annotated[int, Meta(ge=1, description="Agents of the episode, a line each, one after the other.")]
-    env_id: Annotated[str, Meta(description="Environment.")]
+    env_id: Annotated[str, Meta(description="Environment: its label in the run, or else its id.")]
     group_id: Annotated[str, Meta(description="`env_id/task id`: the same for the repeats of a task.")]
     repeat: Annotated[int, Meta(description="Which of the repeats of the task.")]
     task_hash: Annotated[str, Meta(description='Hash of the task\'s content, whatever its id; "" where not known.')]

@@ -5,7 +5,15 @@ from __future__ import annotations
 from llmgym.records import EpisodeRecord
 from llmgym.rollout.batches import GroupFilter, batches
 from llmgym.rollout.collector import Collector
-from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfig, load_config, parse_config
+from llmgym.rollout.config import (
+    EnvConfig,
+    GroupSettings,
+    Limits,
+    ResponsesCreateParams,
+    RolloutConfig,
+    load_config,
+    parse_config,
+)
 from llmgym.rollout.driver import Driver
 from llmgym.rollout.episode import run_episode
 from llmgym.rollout.folder import RunRecords, open_records, read_rollouts
@@ -13,7 +21,7 @@ from llmgym.rollout.groups import Group
 from llmgym.rollout.instances import Instances, TaskSource
 from llmgym.rollout.order import Curriculum, Endless, Plan, TaskOrder
 from llmgym.rollout.progress import Progress
-from llmgym.rollout.speakers import ChatSpeaker, Limits, Stop, TokenSpeaker
+from llmgym.rollout.speakers import ChatSpeaker, Stop, TokenSpeaker
 from llmgym.rollout.store import RunStore
 from llmgym.rollout.summary import pass_at_k, summarize
 from llmgym.rollout.thresholds import reaches
@@ -28,6 +36,7 @@ __all__ = [
     "EpisodeRecord",
     "Group",
     "GroupFilter",
+    "GroupSettings",
     "Instances",
     "Limits",
     "Plan",

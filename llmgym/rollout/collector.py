@@ -20,7 +20,7 @@ from llmgym.rollout.identity import known_after, known_before
 from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import Plan, TaskOrder
 from llmgym.rollout.progress import Progress
-from llmgym.rollout.roles import cast_roles
+from llmgym.rollout.roles import OWN, cast_roles
 from llmgym.rollout.session import Session
 from llmgym.rollout.stock import take_stock
 from llmgym.rollout.store import RunStore
@@ -61,7 +61,7 @@ class Collector:
                 policy of the run.
             output: Run folder, to start or to resume; None keeps nothing.
             codec: Codec for the policy's tokens, or the kind of it.
-            **settings: Other fields of `RolloutConfig`.
+            **settings: Other settings of a run, as a configuration file has them.
 
         Raises:
             ConfigError: A setting is unknown or makes no sense.
@@ -76,8 +76,8 @@ class Collector:
         }
         if isinstance(codec, str):
             data["codec"] = codec
-        self.config: RolloutConfig = parse_config(data).check()
-        if not self.config.env_ids:
+        self.config: RolloutConfig = parse_config(data)
+        if not self.config.tasks.env_ids:
             raise ConfigError("env_ids is empty; name an environment, such as llmgym/Calculator-v0")
         self._policy, self._models = given, dict(models or {})
         self._codec = None if isinstance(codec, str) else codec
@@ -88,10 +88,7 @@ class Collector:
     @classmethod
     def from_config(cls, config: RolloutConfig, output: str | Path | None = None) -> Collector:
         """Configure a run from a whole configuration."""
-        fields = {name: getattr(config, name) for name in config.__struct_fields__}
-        env_ids, policy, models = fields.pop("env_ids"), fields.pop("policy"), fields.pop("models")
-        fields["responses_create_params"] = msgspec.to_builtins(fields["responses_create_params"])
-        return cls(env_ids, policy, models=models, output=output, **fields)
+        return cls(output=output, **config.settings)
 
     async def collect(self) -> dict[str, Any]:
         """Run it all and give the summary; groups that earlier sessions finished are not read again.
@@ -126,20 +123,22 @@ class Collector:
         config = self.config
         async with AsyncExitStack() as stack:
             stack.enter_context(_calm_collection())
-            policy = as_policy(self._policy, **config.policy_options)
+            policy = as_policy(self._policy, **config.agent.policy_options)
             if isinstance(self._policy, str):
                 stack.push_async_callback(policy.close)
-            models = cast_roles(self._models, policy)
+            models = cast_roles(self._models, policy, self._codec or config.agent.codec)
             for role, model in models.items():
-                if isinstance(self._models[role], str) and model is not policy:
+                if isinstance(self._models[role], str) and self._models[role] != OWN:
                     stack.push_async_callback(model.close)
             environments: list[Instances] = []
-            for env in config.environments:
-                environments.append(Instances(env, max_turns=config.max_turns, split=config.split, models=models))
+            for env in config.tasks.environments:
+                environments.append(
+                    Instances(env, max_turns=config.limits.max_turns, split=config.tasks.split, models=models)
+                )
                 stack.push_async_callback(environments[-1].aclose)
             sources = [instances.source for instances in environments]
             tasks = order.size(sources, config)
-            planned = None if tasks is None else tasks * config.num_repeats
+            planned = None if tasks is None else tasks * config.groups.num_repeats
             store = self._open(known_before(config, order, environments, policy, models))
             owed = planned
             if store is not None:
@@ -167,7 +166,7 @@ class Collector:
         """Lock the run folder and see that it is this run's, before anything is loaded."""
         if self._output is None:
             return None
-        return RunStore(self._output, identity, msgspec.to_builtins(self.config), self.config.fsync_seconds)
+        return RunStore(self._output, identity, self.config.settings, self.config.session.fsync_seconds)
 
     def _conclude(self, session: Session, store: RunStore | None) -> None:
         """Summarise what is there, finished or not; what has no end and is stored nowhere is not remembered."""
@@ -177,7 +176,7 @@ class Collector:
         failed = session.failed if store is None else store.failed
         progress = self.progress
         planned = max(progress.planned or 0, len(everything))  # the folder may hold more than was asked for this time
-        self.summary = summarize(everything, failed, planned, self.config, progress.seconds)
+        self.summary = summarize(everything, failed, planned, self.config.groups, progress.seconds)
         if store is not None:
             store.write_summary(self.summary)
 
@@ -197,7 +196,7 @@ class Collector:
         if self._codec is None:
             from llmgym.codec import codec_for
 
-            self._codec = codec_for(policy.tokenizer, self.config.codec)
+            self._codec = codec_for(policy.tokenizer, self.config.agent.codec)
         return self._codec
 
 

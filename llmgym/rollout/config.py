@@ -1,16 +1,26 @@
-"""What a run is made of: the fields of a configuration file, of the CLI's flags and of `Collector`."""
+"""What a run is made of: the settings of a configuration file, of the CLI's flags and of `Collector`.
+
+To a user a setting is a name, the same in a file, at the command line and as a keyword. Inside, settings come in parts
+by what they are about, each with its rules, and what needs some of them takes their part.
+"""
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
+from msgspec import Meta
 
 from llmgym.chat import Sampling
 from llmgym.errors import ConfigError
 from llmgym.files import read_yaml
+from llmgym.rollout.problems import problems, unknown
+
+_Natural = Annotated[int, Meta(ge=0)]
+_Positive = Annotated[int, Meta(ge=1)]
+_Seconds = Annotated[float, Meta(gt=0)]
 
 
 class WrapperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -21,11 +31,30 @@ class WrapperConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EnvConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An environment id with arguments for its class, and wrappers to put around it, the first innermost."""
+    """An environment of a run.
+
+    Attributes:
+        id: Its id.
+        kwargs: Arguments for its class.
+        wrappers: Wrappers to put around it, the first innermost.
+        label: What the run calls it, in its episodes and in the summary, so that one environment can be there with
+            several sets of arguments; the id, without a module before it, where there is none.
+    """
 
     id: str
     kwargs: dict[str, Any] = {}
     wrappers: list[WrapperConfig] = []
+    label: str = ""
+
+    @property
+    def env_id(self) -> str:
+        """The id as Gymnasium has it, without a module before it."""
+        return self.id.rpartition(":")[2]
+
+    @property
+    def name(self) -> str:
+        """The label, or else the id."""
+        return self.label or self.env_id
 
 
 class ResponsesCreateParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,139 +66,207 @@ class ResponsesCreateParams(msgspec.Struct, frozen=True, forbid_unknown_fields=T
         max_output_tokens: Most tokens of one reply.
     """
 
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_output_tokens: int = 256
+    temperature: Annotated[float, Meta(ge=0)] = 1.0
+    top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    max_output_tokens: _Positive = 256
 
     def sampling(self, stop_token_ids: tuple[int, ...]) -> Sampling:
         """The same for a policy."""
         return Sampling(self.temperature, self.top_p, self.max_output_tokens, stop_token_ids)
 
 
-class RolloutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Configuration of a run.
+class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Settings that belong together."""
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Self:
+        """Take these from all settings.
+
+        Raises:
+            ValidationError: One makes no sense; see `problems`.
+        """
+        return msgspec.convert(cls.among(settings), cls)
+
+    @classmethod
+    def among(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Those that are this part's."""
+        return {name: settings[name] for name in cls.__struct_fields__ if name in settings}
+
+
+class TaskSettings(_Part, frozen=True):
+    """Which tasks.
 
     Attributes:
-        env_ids: Environments, as ids or as `{id, kwargs, wrappers}`.
-        policy: Short form of a policy, such as "smollm2" or "http://localhost:8000".
-        policy_options: Arguments of the policy's class.
-        models: Models for the roles that environments have, such as a judge: role to short form of a policy, or
-            "policy" for the run's own.
-        codec: "renderer" (hand-written for the model), "template" (any chat template), or "auto".
+        env_ids: Environments, as ids or as `{id, kwargs, wrappers, label}`.
         split: Split of the tasks.
         seed: Picks the tasks and seeds the environments.
         num_tasks: Tasks of each environment; None takes a whole finite split.
-        num_repeats: Episodes of each task: a group.
-        num_spare_repeats: Episodes of each task that are started beyond these; a group is whole with the first
-            `num_repeats` that finish, and the others are its stragglers.
-        stragglers: "drop" forgets them; "keep" ends them where they are, verifies what is there and leaves
-            them in the group.
-        num_samples_in_parallel: Episodes that run at once; "auto" finds as many as keep the engine busy.
-        responses_create_params: How replies are sampled.
-        max_turns: Assistant messages per episode; None takes the environment's.
-        max_episode_tokens: Tokens that an episode may sample; None for no limit besides the context.
-        max_completion_length: Tokens of a segment after its first prompt, sampled or not, as trainers bound them.
-        generation_timeout: Seconds for one reply.
-        episode_timeout: Seconds for one episode.
-        time_budget: Seconds after which no episode is started that would not end in time; None for no end. What has
-            run so far says how long episodes take.
-        max_attempts: Tries of an episode whose policy or environment failed.
-        success_threshold: Reward from which an episode counts as solved in pass@k.
-        min_reward_threshold: Where set, the summary counts the episodes that reach it (SFT data).
-        min_quality_difference: Where set, the summary counts the groups whose best and worst rewards
-            are at least this far apart (DPO pairs).
-        fsync_seconds: Finished episodes are on the disk, and not only with the operating system,
-            after this long; 0 for each at once.
     """
 
     env_ids: list[str | EnvConfig] = []
-    policy: str = "smollm2"
-    policy_options: dict[str, Any] = {}
-    models: dict[str, str] = {}
-    codec: Literal["auto", "renderer", "template"] = "auto"
     split: str = "train"
-    seed: int = 0
-    num_tasks: int | None = None
-    num_repeats: int = 1
-    num_spare_repeats: int = 0
-    stragglers: Literal["drop", "keep"] = "drop"
-    num_samples_in_parallel: int | Literal["auto"] = 64
-    responses_create_params: ResponsesCreateParams = ResponsesCreateParams()
-    max_turns: int | None = None
-    max_episode_tokens: int | None = None
-    max_completion_length: int | None = None
-    generation_timeout: float = 600.0
-    episode_timeout: float = 3600.0
-    time_budget: float | None = None
-    max_attempts: int = 3
-    success_threshold: float = 1.0
-    min_reward_threshold: float | None = None
-    min_quality_difference: float | None = None
-    fsync_seconds: float = 1.0
+    seed: _Natural = 0
+    num_tasks: _Positive | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse two environments whose episodes could not be told apart: an episode's id begins with the name."""
+        names = [env.name for env in self.environments]
+        for name in names:
+            if longer := [other for other in names if other.startswith(f"{name}/")]:
+                raise ValueError(f"env_ids: {longer[0]!r} begins with {name!r} and a slash; give one another label")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(
+                f"env_ids: {twice[0]!r} is there twice; give one of them a name of its own, "
+                f"as in {{id: ..., kwargs: ..., label: mine}}"
+            )
 
     @property
     def environments(self) -> list[EnvConfig]:
         """The environments, each with its arguments."""
         return [EnvConfig(env) if isinstance(env, str) else env for env in self.env_ids]
 
-    def check(self) -> RolloutConfig:
-        """Give the same configuration if its values make sense.
 
-        Raises:
-            ConfigError: Names the value that does not.
-        """
-        params = self.responses_create_params
-        ids = [env.id.rpartition(":")[2] for env in self.environments]
-        rules = {
-            "seed": (self.seed, self.seed >= 0, "at least 0"),
-            "num_tasks": (self.num_tasks, self.num_tasks is None or self.num_tasks > 0, "at least 1"),
-            "num_repeats": (self.num_repeats, self.num_repeats > 0, "at least 1"),
-            "num_spare_repeats": (self.num_spare_repeats, self.num_spare_repeats >= 0, "at least 0"),
-            "num_samples_in_parallel": (
-                self.num_samples_in_parallel,
-                self.num_samples_in_parallel == "auto" or self.num_samples_in_parallel > 0,
-                'at least 1, or "auto"',
-            ),
-            "max_turns": (self.max_turns, self.max_turns is None or self.max_turns > 0, "at least 1"),
-            "max_episode_tokens": (
-                self.max_episode_tokens, self.max_episode_tokens is None or self.max_episode_tokens > 0, "at least 1",
-            ),
-            "max_completion_length": (
-                self.max_completion_length, self.max_completion_length is None or self.max_completion_length > 0,
-                "at least 1",
-            ),
-            "max_attempts": (self.max_attempts, self.max_attempts > 0, "at least 1"),
-            "generation_timeout": (self.generation_timeout, self.generation_timeout > 0, "above 0"),
-            "episode_timeout": (self.episode_timeout, self.episode_timeout > 0, "above 0"),
-            "time_budget": (self.time_budget, self.time_budget is None or self.time_budget > 0, "above 0"),
-            "fsync_seconds": (self.fsync_seconds, self.fsync_seconds >= 0, "at least 0"),
-            "temperature": (params.temperature, params.temperature >= 0, "at least 0"),
-            "top_p": (params.top_p, 0 < params.top_p <= 1, "in (0, 1]"),
-            "max_output_tokens": (params.max_output_tokens, params.max_output_tokens > 0, "at least 1"),
-            "env_ids": (ids, len(set(ids)) == len(ids), "ids of which none comes twice"),
-        }  # fmt: skip
-        for name, (value, good, rule) in rules.items():
-            if not good:
-                raise ConfigError(f"{name} must be {rule}; it is {value!r}")
-        return self
+class AgentSettings(_Part, frozen=True):
+    """What answers, and how it is asked.
+
+    Attributes:
+        policy: Short form of a policy, such as "smollm2" or "http://localhost:8000".
+        policy_options: Arguments of the policy's class.
+        models: Models for the roles that environments have, such as a judge: role to short form of a policy, or
+            "policy" for the run's own.
+        codec: "renderer" (hand-written for the model), "template" (any chat template), or "auto".
+        responses_create_params: How replies are sampled.
+    """
+
+    policy: str = "smollm2"
+    policy_options: dict[str, Any] = {}
+    models: dict[str, str] = {}
+    codec: Literal["auto", "renderer", "template"] = "auto"
+    responses_create_params: ResponsesCreateParams = ResponsesCreateParams()
 
 
-def parse_config(data: dict[str, Any], source: str = "configuration") -> RolloutConfig:
-    """Read a configuration from plain data.
+class Limits(_Part, frozen=True):
+    """What ends an episode besides its environment and its policy.
+
+    Attributes:
+        max_turns: Assistant messages; None takes the environment's.
+        max_episode_tokens: Tokens that an episode may sample; None for no limit besides the context.
+        max_completion_length: Tokens of a segment after its first prompt, sampled or not, as trainers bound them.
+        generation_timeout: Seconds for one reply.
+        episode_timeout: Seconds for one episode.
+        max_attempts: Tries of an episode whose policy or environment failed.
+    """
+
+    max_turns: _Positive | None = None
+    max_episode_tokens: _Positive | None = None
+    max_completion_length: _Positive | None = None
+    generation_timeout: _Seconds = 600.0
+    episode_timeout: _Seconds = 3600.0
+    max_attempts: _Positive = 3
+
+
+class GroupSettings(_Part, frozen=True):
+    """The episodes of one task: how many there are, and which are counted.
+
+    Attributes:
+        num_repeats: Episodes of each task: a group.
+        num_spare_repeats: Episodes of each task that are started beyond these; a group is whole with the first
+            `num_repeats` that finish, and the others are its stragglers.
+        stragglers: "drop" forgets them; "keep" ends them where they are, verifies what is there and leaves
+            them in the group.
+        success_threshold: Reward from which an episode counts as solved in pass@k.
+        min_reward_threshold: Where set, the summary counts the episodes that reach it (SFT data).
+        min_quality_difference: Where set, the summary counts the groups whose best and worst rewards
+            are at least this far apart (DPO pairs).
+    """
+
+    num_repeats: _Positive = 1
+    num_spare_repeats: _Natural = 0
+    stragglers: Literal["drop", "keep"] = "drop"
+    success_threshold: float = 1.0
+    min_reward_threshold: float | None = None
+    min_quality_difference: float | None = None
+
+    @property
+    def num_started(self) -> int:
+        """Episodes of each task that are started."""
+        return self.num_repeats + self.num_spare_repeats
+
+
+class SessionSettings(_Part, frozen=True):
+    """How a session goes about it; none of it decides what comes of an episode.
+
+    Attributes:
+        num_samples_in_parallel: Episodes that run at once; "auto" finds as many as keep the engine busy.
+        time_budget: Seconds after which no episode is started that would not end in time; None for no end. What has
+            run so far says how long episodes take.
+        fsync_seconds: Finished episodes are on the disk, and not only with the operating system,
+            after this long; 0 for each at once.
+    """
+
+    num_samples_in_parallel: _Positive | Literal["auto"] = 64
+    time_budget: _Seconds | None = None
+    fsync_seconds: Annotated[float, Meta(ge=0)] = 1.0
+
+
+class RolloutConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Configuration of a run; `parse_config` makes one of settings by name.
+
+    Attributes:
+        tasks: Which tasks.
+        agent: What answers.
+        limits: What ends an episode.
+        groups: The episodes of one task.
+        session: How a session goes about it.
+    """
+
+    tasks: TaskSettings = TaskSettings()
+    agent: AgentSettings = AgentSettings()
+    limits: Limits = Limits()
+    groups: GroupSettings = GroupSettings()
+    session: SessionSettings = SessionSettings()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings by name, as plain data."""
+        parts: dict[str, dict[str, Any]] = msgspec.to_builtins(self)
+        return {name: value for part in parts.values() for name, value in part.items()}
+
+    def with_settings(self, **settings: Any) -> RolloutConfig:
+        """The same with other settings."""
+        return parse_config(self.settings | settings)
+
+
+_PARTS = (TaskSettings, AgentSettings, Limits, GroupSettings, SessionSettings)
+_NAMES = [name for part in _PARTS for name in part.__struct_fields__]
+
+
+def parse_config(settings: dict[str, Any], source: str = "configuration") -> RolloutConfig:
+    """Read a configuration from settings by name, as plain data.
 
     Raises:
-        ConfigError: Names the source and the key that is wrong.
+        ConfigError: Names the source, and the setting that is unknown or makes no sense.
     """
-    if unknown := data.keys() - set(RolloutConfig.__struct_fields__):
-        name = sorted(map(str, unknown))[0]
-        near = difflib.get_close_matches(name, RolloutConfig.__struct_fields__, n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; there is {', '.join(RolloutConfig.__struct_fields__)}"
-        raise ConfigError(f"{source}: unknown setting {name!r}{hint}")
-    try:
-        return msgspec.convert(data, RolloutConfig)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at ")
-        raise ConfigError(f"{source}: {where.strip('`').removeprefix('$.')}: {what}") from None
+    for problem in config_problems(settings, source):
+        raise ConfigError(problem)
+    return RolloutConfig(
+        tasks=TaskSettings.of(settings),
+        agent=AgentSettings.of(settings),
+        limits=Limits.of(settings),
+        groups=GroupSettings.of(settings),
+        session=SessionSettings.of(settings),
+    )
+
+
+def config_problems(settings: dict[str, Any], source: str) -> Iterator[str]:
+    """All that `parse_config` would not take, each a line."""
+    for name in settings:
+        if name in ResponsesCreateParams.__struct_fields__:
+            yield f"{source}: unknown setting {name!r}; did you mean responses_create_params.{name}?"
+        elif name not in _NAMES:
+            yield f"{source}: {unknown(name, _NAMES)}"
+    for part in _PARTS:
+        yield from (f"{source}: {problem}" for problem in problems(part.among(settings), part))
 
 
 def load_config(path: Path) -> dict[str, Any]:

@@ -46,12 +46,12 @@ class Description(msgspec.Struct, kw_only=True):
 
     @property
     def env_ids(self) -> frozenset[str] | None:
-        """Environments of the run, without modules before their names; None where the identity has none."""
+        """Environments of the run, as its rows name them; None where the identity has none."""
         named = self.identity.get("environments")
         if not isinstance(named, list):
             return None
-        ids = [env.get("id") if isinstance(env, dict) else env for env in named]
-        return frozenset(name.rpartition(":")[2] for name in ids if isinstance(name, str)) or None
+        labels = [env.get("label") for env in named if isinstance(env, dict)]
+        return frozenset(label for label in labels if isinstance(label, str)) or None
 
     def write(self, folder: Path) -> None:
         """Replace the file.

@@ -49,6 +49,7 @@ class Driver:
     Attributes:
         trajectory: The episode so far.
         done: Whether it is over.
+        error: What it failed of, if it did, as it was raised.
     """
 
     def __init__(self, instances: Instances, task: Task, trajectory: Trajectory) -> None:
@@ -65,6 +66,7 @@ class Driver:
         self._began = time.perf_counter()
         self._live = False  # whether the instance is in the middle of the episode
         self.done = False
+        self.error: Exception | None = None
 
     @property
     def instance(self) -> AnyToolEnv:
@@ -183,6 +185,7 @@ class Driver:
         """
         if self.done:
             return
+        self.error = error
         kind, stage, text = _read(error, kind)
         trajectory = self.trajectory
         trajectory.status = _STATUS.get(kind, "env_error")

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 
 from llmgym.errors import CodecError, EnvironmentFailure, PolicyError
+from llmgym.rollout.config import Limits
 from llmgym.rollout.driver import Driver
 from llmgym.rollout.instances import Instances
-from llmgym.rollout.speakers import LimitReached, Limits, PolicyInvalid, PolicyTimeout, Speaker, Stop
+from llmgym.rollout.speakers import LimitReached, PolicyInvalid, PolicyTimeout, Speaker, Stop
 from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory, Turn
 

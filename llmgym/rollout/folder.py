@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 
 from llmgym.errors import StoreError
 from llmgym.records import EpisodeRecord, FailureRecord, load_row, read_failure, read_record
-from llmgym.rollout.description import Description, read_description
+from llmgym.rollout.config import GroupSettings
+from llmgym.rollout.description import FILE, Description, read_description
 from llmgym.rollout.index import Index
 from llmgym.rollout.retired import read_retired
 from llmgym.rollout.summary import summarize
@@ -125,11 +127,19 @@ def read_rollouts(path: str | Path) -> Iterator[Trajectory]:
 
 
 def summarize_folder(run: RunRecords) -> dict[str, Any]:
-    """The summary of a run folder, with what only its session knew as far as that was written down."""
+    """The summary of a run folder, with what only its session knew as far as that was written down.
+
+    Raises:
+        StoreError: The configuration in `run.json` is none.
+    """
     before = run.summary or {}
     timings = before.get("timings")
     wall_s = timings.get("session_wall_s") if isinstance(timings, dict) else None
-    return summarize(run.records.values(), run.failed, run.description.planned, run.description.config, wall_s)
+    try:
+        groups = GroupSettings.of(run.description.config)
+    except msgspec.ValidationError as error:
+        raise StoreError(f"{run.path / FILE}: its configuration was damaged: {error}") from None
+    return summarize(run.records.values(), run.failed, run.description.planned, groups, wall_s)
 
 
 def _summary(path: Path) -> dict[str, Any] | None:

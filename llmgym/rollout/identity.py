@@ -37,15 +37,15 @@ def known_before(
     """What is known before the policy runs, so that another run is refused before a model is loaded."""
     return {
         "environments": [_environment(instances) for instances in environments],
-        "split": config.split,
-        "seed": config.seed,
+        "split": config.tasks.split,
+        "seed": config.tasks.seed,
         "order": order.identity(config),
-        "policy": _policy(policy, config.policy_options),
+        "policy": _policy(policy, config.agent.policy_options),
         "models": {role: _policy(model, {}) for role, model in models.items()},
-        "responses_create_params": msgspec.to_builtins(config.responses_create_params),
-        "max_turns": config.max_turns,
-        "max_episode_tokens": config.max_episode_tokens,
-        "max_completion_length": config.max_completion_length,
+        "responses_create_params": msgspec.to_builtins(config.agent.responses_create_params),
+        "max_turns": config.limits.max_turns,
+        "max_episode_tokens": config.limits.max_episode_tokens,
+        "max_completion_length": config.limits.max_completion_length,
     }
 
 
@@ -61,9 +61,10 @@ def known_after(policy: Policy, codec: ChatCodec | None) -> dict[str, Any]:
 
 
 def _environment(instances: Instances) -> dict[str, Any]:
-    entry_point = gymnasium.spec(instances.id).entry_point
+    entry_point = gymnasium.spec(instances.config.env_id).entry_point
     return {
-        "id": instances.id,
+        "label": instances.id,
+        "id": instances.config.env_id,
         "entry_point": entry_point if isinstance(entry_point, str) else _named(entry_point),
         "kwargs": _plain(instances.arguments),
         "wrappers": _plain(instances.config.wrappers),

@@ -82,12 +82,12 @@ class Instances:
                 "openai:MODEL"
             )
         self._idle = [first]
-        self.source = TaskSource(config.id.rpartition(":")[2], first.scope, first.tasks)
+        self.source = TaskSource(config.name, first.scope, first.tasks)
         self.suspends = first.suspends
 
     @property
     def id(self) -> str:
-        """The environment, as episodes are named after it."""
+        """Name of the environment, which its episodes have."""
         return self.source.id
 
     @property
@@ -100,7 +100,7 @@ class Instances:
     @property
     def arguments(self) -> dict[str, Any]:
         """All arguments of the environment's class, those of its registration included."""
-        spec = gymnasium.spec(self.id)
+        spec = gymnasium.spec(self.config.env_id)
         return {**spec.kwargs, **self._kwargs}
 
     def _make(self) -> AnyToolEnv:

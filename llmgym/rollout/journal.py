@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -158,12 +157,15 @@ def lock_folder(path: Path) -> int:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file by way of a temporary one, so that it is never half written.
+    """Replace a file by way of another one, so that it is never half written.
+
+    The other one always has the same name, so that what a killed process left is replaced by the next; whoever writes
+    has the folder's lock.
 
     Raises:
         StoreError: It cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    temporary = path.with_name(f".{path.name}.new")
     try:
         with temporary.open("wb") as file:
             file.write(data)

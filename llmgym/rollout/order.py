@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from llmgym.errors import ConfigError
-from llmgym.rollout.config import RolloutConfig
+from llmgym.rollout.config import RolloutConfig, TaskSettings
 from llmgym.rollout.groups import Group
 from llmgym.rollout.instances import TaskSource
 from llmgym.rollout.thresholds import reaches
@@ -44,7 +44,7 @@ class Plan:
 
     def size(self, sources: Sequence[TaskSource], config: RolloutConfig) -> int:
         """See `TaskOrder`; raises `ConfigError` where `num_tasks` does not fit."""
-        return sum(_num_tasks(source, config) for source in sources)
+        return sum(_num_tasks(source, config.tasks) for source in sources)
 
     def identity(self, config: RolloutConfig) -> dict[str, Any]:
         """See `TaskOrder`; each task comes once, so that a run may be extended by repeats."""
@@ -52,11 +52,11 @@ class Plan:
 
     def visits(self, sources: Sequence[TaskSource], config: RolloutConfig) -> Iterator[Visit]:
         """See `TaskOrder`."""
-        sizes = [_num_tasks(source, config) for source in sources]
+        sizes = [_num_tasks(source, config.tasks) for source in sources]
         for index in range(max(sizes)):
             for source, size in zip(sources, sizes, strict=True):
                 if index < size:
-                    yield source, source.plan(config.split, config.seed, index), 0
+                    yield source, source.plan(config.tasks.split, config.tasks.seed, index), 0
 
     def observe(self, group: Group, config: RolloutConfig) -> None:
         """Makes no difference."""
@@ -74,10 +74,10 @@ class Endless:
 
     def visits(self, sources: Sequence[TaskSource], config: RolloutConfig) -> Iterator[Visit]:
         """See `TaskOrder`."""
-        sizes = [source.size(config.split) for source in sources]
+        sizes = [source.size(config.tasks.split) for source in sources]
         for index in count():
             for source, size in zip(sources, sizes, strict=True):
-                task = source.plan(config.split, config.seed, index)
+                task = source.plan(config.tasks.split, config.tasks.seed, index)
                 yield source, task, index // size if size else 0
 
     def observe(self, group: Group, config: RolloutConfig) -> None:
@@ -120,20 +120,20 @@ class Curriculum:
 
     def visits(self, sources: Sequence[TaskSource], config: RolloutConfig) -> Iterator[Visit]:
         """See `TaskOrder`."""
-        sizes = [source.size(config.split) for source in sources]
+        sizes = [source.size(config.tasks.split) for source in sources]
         starts = np.cumsum([0, *(size or 1 for size in sizes)])
         self._solved, self._tried = np.full(starts[-1], 0.5), np.ones(starts[-1])
         endless = [(source, start) for source, start, size in zip(sources, starts, sizes, strict=False) if not size]
         self._arms = {source.id: int(start) for source, start in endless}
         drawn = np.zeros(starts[-1], dtype=np.int64)
-        rng = np.random.default_rng(config.seed)
+        rng = np.random.default_rng(config.tasks.seed)
         while True:
             arm = int(rng.choice(len(drawn), p=self._chances()))
             which = int(np.searchsorted(starts, arm, side="right")) - 1
             source, size, before = sources[which], sizes[which], int(drawn[arm])
             drawn[arm] += 1
             index = before if size is None else arm - int(starts[which])
-            task = source.plan(config.split, config.seed, index)
+            task = source.plan(config.tasks.split, config.tasks.seed, index)
             if size is not None:
                 self._arms[f"{source.id}/{task.id}"] = arm
             yield source, task, 0 if size is None else before
@@ -144,7 +144,7 @@ class Curriculum:
         arm = self._arms.get(group.id, self._arms.get(group.trajectories[0].env_id))
         if arm is None or not rewards:
             return
-        solved = sum(reaches(reward, config.success_threshold) for reward in rewards)
+        solved = sum(reaches(reward, config.groups.success_threshold) for reward in rewards)
         self._solved[arm] = self._memory * self._solved[arm] + solved
         self._tried[arm] = self._memory * self._tried[arm] + len(rewards)
 
@@ -156,25 +156,25 @@ class Curriculum:
 
 def _group_size(config: RolloutConfig) -> dict[str, Any]:
     """A task that comes again goes on with the repeats after those of its last group, so that their number counts."""
-    return {"num_repeats": config.num_repeats, "num_spare_repeats": config.num_spare_repeats}
+    return {"num_repeats": config.groups.num_repeats, "num_spare_repeats": config.groups.num_spare_repeats}
 
 
-def _num_tasks(source: TaskSource, config: RolloutConfig) -> int:
-    """Tasks of an environment that a configuration takes.
+def _num_tasks(source: TaskSource, tasks: TaskSettings) -> int:
+    """Tasks of an environment that a run takes.
 
     Raises:
         ConfigError: There are not that many, or there is no end of them.
     """
-    size = source.size(config.split)
-    if config.num_tasks is None:
+    size = source.size(tasks.split)
+    if tasks.num_tasks is None:
         if size is None:
             raise ConfigError(
                 f"{source.id} makes tasks without end: set num_tasks=N, or --num-tasks N at the command line"
             )
         return size
-    if size is not None and config.num_tasks > size:
+    if size is not None and tasks.num_tasks > size:
         raise ConfigError(
-            f"num_tasks is {config.num_tasks}, but the split {config.split!r} of {source.id} has {size} tasks; "
+            f"num_tasks is {tasks.num_tasks}, but the split {tasks.split!r} of {source.id} has {size} tasks; "
             "raise num_repeats for more episodes of each"
         )
-    return config.num_tasks
+    return tasks.num_tasks

@@ -67,10 +67,15 @@ class Progress:
         return self.reward_sum / self.scored if self.scored else None
 
     @property
+    def left(self) -> int:
+        """Planned episodes that have not ended; 0 without an end."""
+        return max(0, (self.planned or 0) - self.resumed - self.finished - self.failed)
+
+    @property
     def eta_s(self) -> float | None:
         """Seconds that the rest will take at the present rate; None before the first episode, or without an end."""
         ended = self.finished + self.failed
-        return self.seconds / ended * (self.planned - self.resumed - ended) if ended and self.planned else None
+        return self.seconds / ended * self.left if ended and self.planned else None
 
     def count_turn(self, turn: Turn) -> None:
         """Count a turn."""
@@ -127,36 +132,65 @@ async def _at_terminal(read: Callable[[], Progress], stream: TextIO) -> None:
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    with Bar(BarColumn(), TextColumn("{task.description}"), console=Console(file=stream)) as bar:
+    console = Console(file=stream)
+    column = BarColumn()
+    with Bar(column, TextColumn("{task.description}"), console=console) as bar:
         task = bar.add_task("starting")
+
+        def update() -> None:
+            run = read()
+            column.bar_width = console.width // 4  # again and again, since a window may be made larger or smaller
+            line = describe(run, console.width - column.bar_width - 1)
+            ended = run.resumed + run.finished + run.failed
+            bar.update(task, total=run.planned or None, completed=ended, description=line)
+
         try:
             while True:
-                _update(bar, task, read())
+                update()
                 await asyncio.sleep(_TERMINAL_S)
         finally:
-            _update(bar, task, read())
+            update()
 
 
-def _update(bar: object, task: object, progress: Progress) -> None:
-    done = progress.resumed + progress.finished + progress.failed
-    bar.update(task, total=progress.planned or None, completed=done, description=describe(progress))  # type: ignore[attr-defined]
+def describe(progress: Progress, width: int | None = None) -> str:
+    """One line: episodes, live ones, failures, turns, tokens and their rate, mean reward, time left.
 
-
-def describe(progress: Progress) -> str:
-    """One line: episodes, live ones, failures, turns, tokens and their rate, mean reward, time left."""
+    Args:
+        progress: How far a run is.
+        width: Characters that there are; what matters least is left out until the rest fits. None for no end.
+    """
     if progress.planned == 0:
         return "starting: loading the policy"
+    parts = _parts(progress)
+    least = sorted(parts, key=_RANK.index, reverse=True)
+    while width is not None and len("  ".join(parts.values())) > width and len(parts) > 1:
+        del parts[least.pop(0)]
+    return "  ".join(parts.values())
+
+
+# What a line says, by how much it matters.
+_RANK = ("episodes", "left", "failed", "reward", "live", "tokens", "turns", "resumed", "stragglers")
+
+
+def _parts(progress: Progress) -> dict[str, str]:
+    """What a line says, in its order."""
     of = "" if progress.planned is None else f"/{progress.planned}"
-    parts = [f"episodes {progress.resumed + progress.finished}{of}", f"live {progress.live}"]
-    if progress.resumed:
-        parts.append(f"resumed {progress.resumed}")
-    if progress.stragglers:
-        parts.append(f"stragglers {progress.stragglers}")
-    parts.append(f"failed {progress.failed}")
     rate = progress.tokens / progress.seconds if progress.seconds else 0.0
-    parts += [f"turns {progress.turns:,}", f"tokens {progress.tokens:,} ({rate:,.0f}/s)"]
-    reward = progress.mean_reward
-    parts.append(f"reward {'-' if reward is None else f'{reward:.3f}'}")
-    if progress.eta_s:
-        parts.append(f"eta {int(progress.eta_s) // 60}:{int(progress.eta_s) % 60:02d}")
-    return "  ".join(parts)
+    parts = {
+        "episodes": f"episodes {progress.resumed + progress.finished}{of}",
+        "live": f"live {progress.live}",
+        "resumed": f"resumed {progress.resumed}" if progress.resumed else "",
+        "stragglers": f"stragglers {progress.stragglers}" if progress.stragglers else "",
+        "failed": f"failed {progress.failed}",
+        "turns": f"turns {progress.turns:,}",
+        "tokens": f"tokens {progress.tokens:,} ({rate:,.0f}/s)",
+        "reward": f"reward {'-' if progress.mean_reward is None else f'{progress.mean_reward:.3f}'}",
+        "left": f"eta {_clock(progress.eta_s)}" if progress.eta_s else "",
+    }
+    return {name: text for name, text in parts.items() if text}
+
+
+def _clock(seconds: float) -> str:
+    """Hours, where there are some, minutes and seconds."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"

@@ -17,18 +17,18 @@ OWN = "policy"  # as a model, the run's own policy
 class TokenChat:
     """A token policy that chats: its codec renders messages, and reads replies."""
 
-    def __init__(self, policy: TokenPolicy, codec: ChatCodec | None = None) -> None:
-        """Join them; the codec is made of the policy's tokenizer where there is none."""
+    def __init__(self, policy: TokenPolicy, codec: ChatCodec | str = "auto") -> None:
+        """Join them; where there is but a kind of codec, it is made of the policy's tokenizer."""
         self.name, self.model = policy.name, policy.model
         self._policy, self._codec = policy, codec
 
     async def start(self) -> None:
         """Start the policy, and make the codec."""
         await self._policy.start()
-        if self._codec is None:
+        if isinstance(self._codec, str):
             from llmgym.codec import codec_for
 
-            self._codec = codec_for(self._policy.tokenizer)
+            self._codec = codec_for(self._policy.tokenizer, self._codec)
 
     async def close(self) -> None:
         """Close the policy."""
@@ -45,7 +45,7 @@ class TokenChat:
     ) -> ChatGeneration:
         """See `ChatPolicy.chat`."""
         codec = self._codec
-        assert codec is not None, "await start() first"
+        assert not isinstance(codec, str), "await start() first"
         prompt = codec.open(messages, tools)
         sampling = replace(sampling, stop_token_ids=codec.stop_token_ids)
         found = await self._policy.generate(prompt, sampling, request_id=request_id, session_id=session_id)
@@ -53,12 +53,12 @@ class TokenChat:
         return ChatGeneration(codec.parse(found.token_ids, prompt, tools), found.finish_reason, usage)
 
 
-def chat_policy(policy: Policy | str, codec: ChatCodec | None = None) -> ChatPolicy:
+def chat_policy(policy: Policy | str, codec: ChatCodec | str = "auto") -> ChatPolicy:
     """A policy that chats.
 
     Args:
         policy: A policy of either kind, or its short form.
-        codec: Codec of a token policy, where there is one already.
+        codec: Codec of a token policy, or the kind of it.
 
     Raises:
         ConfigError: It is no policy.
@@ -71,18 +71,22 @@ def chat_policy(policy: Policy | str, codec: ChatCodec | None = None) -> ChatPol
     raise ConfigError(f"{policy!r:.100} is no policy: it has neither `chat` nor `generate`")
 
 
-def cast_roles(models: Mapping[str, Policy | str], own: Policy) -> dict[str, ChatPolicy]:
+def cast_roles(
+    models: Mapping[str, Policy | str], own: Policy, codec: ChatCodec | str = "auto"
+) -> dict[str, ChatPolicy]:
     """The models of a run's roles, each model once.
 
     Args:
         models: Policies by role; "policy" is the run's own.
         own: The run's policy.
+        codec: Its codec, or the kind of it.
     """
     made: dict[str, ChatPolicy] = {}
     found: dict[str, ChatPolicy] = {}
     for role, model in models.items():
         if isinstance(model, str):
-            made.setdefault(model, chat_policy(own if model == OWN else model))
+            if model not in made:
+                made[model] = chat_policy(own, codec) if model == OWN else chat_policy(model)
             found[role] = made[model]
         else:
             found[role] = chat_policy(model)

@@ -13,10 +13,10 @@ from llmgym.chat import ChatPolicy, Policy
 from llmgym.codec.base import ChatCodec
 from llmgym.policies import OraclePolicy
 from llmgym.policies.base import TokenPolicy
-from llmgym.rollout.config import RolloutConfig
+from llmgym.rollout.config import Limits, ResponsesCreateParams
 from llmgym.rollout.episode import run_episode
 from llmgym.rollout.instances import Instances
-from llmgym.rollout.speakers import ChatSpeaker, Limits, OracleSpeaker, Speaker, Stop, TokenSpeaker
+from llmgym.rollout.speakers import ChatSpeaker, OracleSpeaker, Speaker, Stop, TokenSpeaker
 from llmgym.tasks import Task, stable_hash
 from llmgym.trajectory import Trajectory, Turn
 
@@ -29,30 +29,29 @@ class EpisodeRunner:
 
     def __init__(
         self,
-        config: RolloutConfig,
         policy: Policy,
         codec: ChatCodec | None,
+        limits: Limits,
+        params: ResponsesCreateParams,
         on_turn: Callable[[Turn], None] | None = None,
     ) -> None:
         """Take what all episodes have in common.
 
         Args:
-            config: Limits, deadlines, sampling and seed.
             policy: A started policy.
             codec: Codec of a token policy; None for a chat policy.
+            limits: What ends an episode.
+            params: How replies are sampled.
             on_turn: Called after each turn.
         """
         # Checked once: a check against a protocol is slow, and there is a speaker for each episode.
         assert isinstance(policy, TokenPolicy | ChatPolicy | OraclePolicy)
-        self._config, self._policy, self._codec, self._on_turn = config, policy, codec, on_turn
-        self._limits = Limits(
-            config.max_episode_tokens, config.max_completion_length, config.generation_timeout, config.episode_timeout
-        )
-        self._params = msgspec.to_builtins(config.responses_create_params)
-        self._sampling = config.responses_create_params.sampling(codec.stop_token_ids if codec else ())
+        self._policy, self._codec, self._limits, self._on_turn = policy, codec, limits, on_turn
+        self._params = msgspec.to_builtins(params)
+        self._sampling = params.sampling(codec.stop_token_ids if codec else ())
 
     async def run(
-        self, instances: Instances, task: Task, repeat: int = 0, *, seed: int | None = None, stop: Stop | None = None
+        self, instances: Instances, task: Task, repeat: int, *, seed: int, stop: Stop | None = None
     ) -> Trajectory:
         """Run an episode, again where its policy or environment failed and that may help; never raises for it.
 
@@ -60,18 +59,16 @@ class EpisodeRunner:
             instances: Where it happens.
             task: Its task.
             repeat: Number of the episode in its group.
-            seed: Seed of the environment's `reset`; None for that of the configuration.
+            seed: Seed of the environment's `reset`.
             stop: Ends it from outside.
         """
-        if seed is None:
-            seed = episode_seed(self._config.seed, instances.id, task.id)
         stop = stop or Stop()
         attempt = 1
         while True:
             trajectory = Trajectory(instances.id, task.id, repeat, seed, sampling=self._params, attempts=attempt)
             name = f"{trajectory.id}/{attempt}" if attempt > 1 else trajectory.id
             await run_episode(instances, task, self._speaker(name), trajectory, self._limits, self._on_turn, stop)
-            if trajectory.status not in _RETRIED or attempt == self._config.max_attempts or stop.requested:
+            if trajectory.status not in _RETRIED or attempt == self._limits.max_attempts or stop.requested:
                 return trajectory
             await asyncio.sleep(_BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
             attempt += 1

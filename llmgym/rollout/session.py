@@ -21,7 +21,7 @@ from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import TaskOrder, Visit
 from llmgym.rollout.parallelism import AdaptiveLimit
 from llmgym.rollout.progress import Progress
-from llmgym.rollout.runner import EpisodeRunner
+from llmgym.rollout.runner import EpisodeRunner, episode_seed
 from llmgym.rollout.speakers import Stop
 from llmgym.rollout.stock import longest_first, settle
 from llmgym.rollout.store import RunStore
@@ -73,22 +73,24 @@ class Session:
         """Take what a run has; `keep` says whether groups are given with their trajectories, or not at all."""
         self._config, self._policy, self._store = config, policy, store
         self._progress, self._keep = progress, keep
-        self._runner = EpisodeRunner(config, policy, codec, progress.count_turn)
-        self._per_group = config.num_repeats + config.num_spare_repeats
-        self._keep_stragglers = config.stragglers == "keep"
+        self._runner = EpisodeRunner(
+            policy, codec, config.limits, config.agent.responses_create_params, progress.count_turn
+        )
+        self._per_group = config.groups.num_started
+        self._keep_stragglers = config.groups.stragglers == "keep"
         self._open: dict[tuple[str, int], OpenGroup] = {}
         self._workers = 0
         self._over = asyncio.Event()
         # A semaphore bounds the groups that wait for the reader, and not the queue, so that there is always room for
         # the None that ends it.
         self._ready: asyncio.Queue[Group | None] = asyncio.Queue()
-        parallel = config.num_samples_in_parallel
+        parallel = config.session.num_samples_in_parallel
         self._adaptive = AdaptiveLimit() if parallel == "auto" else None
         progress.limit = self._adaptive.value if self._adaptive else int(parallel)
         unread = _UNREAD if self._adaptive else progress.limit
-        self._room = asyncio.Semaphore(max(1, unread // config.num_repeats))
+        self._room = asyncio.Semaphore(max(1, unread // config.groups.num_repeats))
         self._failed_in_a_row = 0
-        self._budget = Budget(config.time_budget, store.records.values() if store else ())
+        self._budget = Budget(config.session.time_budget, store.records.values() if store else ())
         self.records: list[EpisodeRecord] = []
         self.failed: list[FailureRecord] = []
 
@@ -109,7 +111,11 @@ class Session:
         """All episodes in order; those of a task come together, so that an open group goes on before another starts."""
         instances = {env.id: env for env in environments}
         visits: Iterable[Visit] = self._order.visits([env.source for env in environments], self._config)
-        if self._config.time_budget is not None and self._progress.planned is not None and self._store is not None:
+        if (
+            self._config.session.time_budget is not None
+            and self._progress.planned is not None
+            and self._store is not None
+        ):
             visits = longest_first(list(visits), self._store.records)
         for source, task, before in visits:
             first = before * self._per_group
@@ -131,7 +137,7 @@ class Session:
     def _hire(self, workers: asyncio.TaskGroup, jobs: Iterator[_Job]) -> None:
         wanted = self._progress.limit
         if self._progress.planned is not None:
-            wanted = min(wanted, self._progress.planned // self._config.num_repeats * self._per_group)
+            wanted = min(wanted, self._progress.planned // self._config.groups.num_repeats * self._per_group)
         for _ in range(wanted - self._workers):
             self._workers += 1
             workers.create_task(self._worker(jobs))
@@ -157,26 +163,30 @@ class Session:
     async def _worker(self, jobs: Iterator[_Job]) -> None:
         """Run jobs until there are none, or too many workers."""
         try:
-            while self._workers <= self._progress.limit and not self._budget.is_spent():
+            while self._workers <= self._progress.limit:
                 job = next(jobs, None)
-                if job is None:
+                if job is None or not await self._take(job):
                     break
-                await self._take(job)
         finally:
             self._workers -= 1
         if not self._workers:
             self._over.set()
 
-    async def _take(self, job: _Job) -> None:
+    async def _take(self, job: _Job) -> bool:
+        """Run an episode that is not there yet, if there is time; whether to go on with others."""
         group = self._open.get(job.key) or self._begin(job)
         if group.whole or job.repeat in group.ended:
             await asyncio.sleep(0)  # a long run that was finished before must not block the loop
             await self._pass_on(job, group)
-            return
+            return True
+        if self._budget.is_spent():
+            await asyncio.sleep(0)
+            return self._progress.planned is not None  # of a run that ends, what is there already is passed on
         stop = group.running[job.repeat] = Stop(verify=self._keep_stragglers)
         self._progress.live += 1
         try:
-            trajectory = await self._runner.run(job.env, job.task, job.repeat, stop=stop)
+            seed = episode_seed(self._config.tasks.seed, job.env.config.env_id, job.task.id)
+            trajectory = await self._runner.run(job.env, job.task, job.repeat, seed=seed, stop=stop)
         finally:
             self._progress.live -= 1
             del group.running[job.repeat]
@@ -186,10 +196,11 @@ class Session:
             trajectory = self._settle(trajectory)
             group.add(job.repeat, trajectory if self._keep else None, finished=trajectory.finished)
         await self._pass_on(job, group)
+        return True
 
     def _begin(self, job: _Job) -> OpenGroup:
         """Open a group, with what the store has of it."""
-        group = self._open[job.key] = OpenGroup(self._per_group, self._config.num_repeats)
+        group = self._open[job.key] = OpenGroup(self._per_group, self._config.groups.num_repeats)
         if self._store is not None:
             names = [f"{job.group_id}/{repeat}" for repeat in range(job.first, job.first + self._per_group)]
             for name in settle(self._store, names, job.task.content_hash):

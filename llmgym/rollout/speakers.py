@@ -17,25 +17,9 @@ from llmgym.errors import CodecError, ContextLengthExceeded, PolicyError
 from llmgym.messages import Message, ToolSchema, as_assistant
 from llmgym.policies import oracle_replies
 from llmgym.policies.base import Generation, TokenPolicy
+from llmgym.rollout.config import Limits
 from llmgym.trajectory import Segment, SegmentBuilder, Status
 from llmgym.wrappers import AnyToolEnv
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What ends an episode besides its environment and its policy.
-
-    Attributes:
-        max_episode_tokens: Tokens that an episode may sample.
-        max_completion_length: Tokens of a segment after its first prompt, sampled or not.
-        generation_timeout: Seconds for one reply.
-        episode_timeout: Seconds for the episode.
-    """
-
-    max_episode_tokens: int | None = None
-    max_completion_length: int | None = None
-    generation_timeout: float = 600.0
-    episode_timeout: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)

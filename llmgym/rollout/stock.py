@@ -32,10 +32,10 @@ def take_stock(store: RunStore, order: TaskOrder, sources: Sequence[TaskSource],
     for source, task, before in order.visits(sources, config):
         group = f"{source.id}/{task.id}"
         planned.add(group)
-        first = before * (config.num_repeats + config.num_spare_repeats)
-        names = [f"{group}/{first + n}" for n in range(config.num_repeats + config.num_spare_repeats)]
+        first = before * config.groups.num_started
+        names = [f"{group}/{first + n}" for n in range(config.groups.num_started)]
         have = settle(store, names, task.content_hash)
-        owed += max(0, config.num_repeats - len(have))
+        owed += max(0, config.groups.num_repeats - len(have))
     by_id = {source.id: source for source in sources}
     gone = [
         record.id

@@ -7,28 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
-
 from llmgym.chat import Usage
 from llmgym.records import EpisodeRecord, FailureRecord, Timings
+from llmgym.rollout.config import GroupSettings
 from llmgym.rollout.intervals import mean_with_interval
 from llmgym.rollout.thresholds import TOLERANCE, reaches, spread
-
-
-class Thresholds(msgspec.Struct, frozen=True):
-    """What of a configuration decides about a summary.
-
-    Attributes:
-        num_repeats: Episodes of each task.
-        success_threshold: Reward from which an episode counts as solved.
-        min_reward_threshold: Where set, episodes that reach it are counted.
-        min_quality_difference: Where set, tasks whose best and worst episodes are so far apart are counted.
-    """
-
-    num_repeats: int = 1
-    success_threshold: float = 1.0
-    min_reward_threshold: float | None = None
-    min_quality_difference: float | None = None
 
 
 def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
@@ -49,7 +32,7 @@ def summarize(
     records: Iterable[EpisodeRecord],
     failures: Iterable[FailureRecord],
     planned: int | None,
-    config: object,
+    groups: GroupSettings,
     wall_s: float | None,
 ) -> dict[str, Any]:
     """Summarise a run, in all and per environment.
@@ -58,21 +41,20 @@ def summarize(
         records: Finished episodes.
         failures: Episodes without a result.
         planned: Episodes that the run is to hold; None where that is not known.
-        config: Its configuration: an object or a dict with the fields of `Thresholds`; others are of no account.
+        groups: How many repeats it has, and which of them are counted.
         wall_s: Seconds that the session took; None where that is not known.
 
     Returns:
         JSON data. Means are over scored episodes; how many were not is said beside them.
     """
     records, failures = list(records), list(failures)
-    thresholds = msgspec.convert(config, Thresholds, from_attributes=True)
     summary: dict[str, Any] = {
         "planned": planned,
         "finished": _episodes(records),
         "failed": dict(Counter(failure.kind for failure in failures).most_common()),
         "failures": _failures(failures),
         "statuses": dict(Counter(record.status for record in records)),
-        **_scores(records, thresholds),
+        **_scores(records, groups),
         "tokens": {
             "sampled": sum(record.counts.sampled_tokens for record in records),
             "context": sum(record.counts.context_tokens for record in records),
@@ -92,7 +74,7 @@ def summarize(
         names = sorted({getattr(record, attribute) for record in records})
         if len(names) > 1:
             summary[title] = {
-                name: _scores([record for record in records if getattr(record, attribute) == name], thresholds)
+                name: _scores([record for record in records if getattr(record, attribute) == name], groups)
                 for name in names
             }
     return summary
@@ -130,7 +112,7 @@ def _usage(records: Iterable[EpisodeRecord]) -> dict[str, Any]:
     return {role: {name: getattr(usage, name) for name in usage.__struct_fields__} for role, usage in total.items()}
 
 
-def _scores(records: list[EpisodeRecord], thresholds: Thresholds) -> dict[str, Any]:
+def _scores(records: list[EpisodeRecord], settings: GroupSettings) -> dict[str, Any]:
     groups: dict[tuple[str, str, str], list[float]] = {}
     for record in records:
         if record.reward is not None:
@@ -141,13 +123,13 @@ def _scores(records: list[EpisodeRecord], thresholds: Thresholds) -> dict[str, A
         "scored": scored,
         "unscored": len(records) - scored,
         "tasks": len(groups),
-        "pass_at_k": [_pass_at(k, list(groups.values()), thresholds) for k in _powers(thresholds.num_repeats)],
+        "pass_at_k": [_pass_at(k, list(groups.values()), settings) for k in _powers(settings.num_repeats)],
     }
-    if (least := thresholds.min_reward_threshold) is not None:
+    if (least := settings.min_reward_threshold) is not None:
         scores["min_reward_threshold"] = {
             "threshold": least, "episodes": sum(reaches(r, least) for group in groups.values() for r in group),
         }  # fmt: skip
-    if (gap := thresholds.min_quality_difference) is not None:
+    if (gap := settings.min_quality_difference) is not None:
         scores["min_quality_difference"] = {
             "difference": gap, "groups": sum(spread(group) >= gap - TOLERANCE for group in groups.values()),
         }  # fmt: skip
@@ -164,11 +146,9 @@ def _powers(most: int) -> list[int]:
     return sorted({*(2**i for i in range(most.bit_length())), most})
 
 
-def _pass_at(k: int, groups: list[list[float]], thresholds: Thresholds) -> dict[str, Any]:
+def _pass_at(k: int, groups: list[list[float]], settings: GroupSettings) -> dict[str, Any]:
     """pass@k over the tasks with at least k scored episodes, and how many tasks had fewer."""
     enough = [group for group in groups if len(group) >= k]
-    values = [
-        pass_at_k(len(group), sum(reaches(r, thresholds.success_threshold) for r in group), k) for group in enough
-    ]
+    values = [pass_at_k(len(group), sum(reaches(r, settings.success_threshold) for r in group), k) for group in enough]
     value = math.fsum(values) / len(values) if values else None
     return {"k": k, "value": value, "tasks": len(enough), "tasks_with_fewer": len(groups) - len(enough)}

@@ -1,9 +1,11 @@
 """Tasks, and the sets that environments draw them from."""
 
+from llmgym.tasks.files import file_source
 from llmgym.tasks.filtered import FilteredTasks
+from llmgym.tasks.frozen import frozen
 from llmgym.tasks.hashing import stable_hash
-from llmgym.tasks.reading import Problem, validate_rows
-from llmgym.tasks.rows import row_schema, task_from_row
+from llmgym.tasks.reading import Problem, Reading, validate_rows
+from llmgym.tasks.rows import one_column, row_schema, task_from_row
 from llmgym.tasks.sets import GeneratedTasks, RowTasks, TaskSet
 from llmgym.tasks.sources import HuggingFaceSource, JSONLSource, RowSource
 from llmgym.tasks.task import Task, lazy_copy
@@ -11,6 +13,7 @@ from llmgym.tasks.task import Task, lazy_copy
 __all__ = [
     # tasks
     "Task",
+    "frozen",
     "lazy_copy",
     "stable_hash",
     # sets
@@ -22,7 +25,10 @@ __all__ = [
     "HuggingFaceSource",
     "JSONLSource",
     "Problem",
+    "Reading",
     "RowSource",
+    "file_source",
+    "one_column",
     "row_schema",
     "task_from_row",
     "validate_rows",

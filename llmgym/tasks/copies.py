@@ -6,10 +6,11 @@ and lists that are copied level by level. One level holds what the original hold
 copy of its own when it is first read. What changes a level changes the copy, and the original must not be changed as
 long as copies of it are in use.
 
-They are dicts and lists to all code, and are written by any JSON encoder, which sees what is in them and only reads.
-Every way by which Python hands out what is in them is overridden. What takes a dict or list apart behind its back, in
-C, and keeps the parts, cannot be: hand `heapq`, `msgspec.convert` and models of pydantic a `copy.deepcopy`, which is
-plain.
+They are dicts and lists to all code, and are written by any encoder, which sees what is in them and only reads. Every
+way by which Python hands out what is in them is overridden. What takes a dict or list apart behind its back, in C, and
+keeps the parts, cannot be: `heapq`, `msgspec.convert`, models of pydantic, an object whose `__dict__` it becomes. They
+come upon the original, which in a set of rows is `frozen` and refuses to be changed; a `copy.deepcopy`, which is plain,
+is what they are to be given.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ import threading
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from typing import Any, SupportsIndex, cast
+
+import yaml
+
+from llmgym.tasks.frozen import FrozenDict, FrozenList
 
 _ATOMS = frozenset({str, int, float, bool, type(None)})
 _lock = threading.RLock()  # two tools in threads may read a level for the first time at once
@@ -32,9 +37,9 @@ def lazy_value(value: Any) -> Any:
     kind = type(value)
     if kind in _ATOMS:
         return value
-    if kind is dict:
+    if kind is dict or kind is FrozenDict:
         return LazyDict(value)
-    if kind is list:
+    if kind is list or kind is FrozenList:
         return LazyList(value)
     if kind is LazyDict or kind is LazyList:
         return value.again({})
@@ -181,13 +186,8 @@ class LazyDict(dict[Any, Any]):
                 copied[key] = lazy_value(value) if shared else _again(value, memo)
         return copied
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> dict[Any, Any]:
-        copied = memo[id(self)] = dict[Any, Any]()
-        for key, value in super().items():
-            copied[key] = deepcopy(value, memo)
-        return copied
-
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        # What pickles and deep copies are made of; both are plain.
         return dict, (), None, None, iter(super().items())
 
 
@@ -343,10 +343,13 @@ class LazyList(list[Any]):
                 copied.append(lazy_value(value) if shared else _again(value, memo))
         return copied
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> list[Any]:
-        copied = memo[id(self)] = list[Any]()
-        copied.extend(deepcopy(value, memo) for value in super().__iter__())
-        return copied
-
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         return list, (), None, iter(super().__iter__())
+
+
+# PyYAML goes by the very type.
+for _representer in (yaml.representer.SafeRepresenter, yaml.representer.Representer):
+    for _kind in (LazyDict, FrozenDict):
+        _representer.add_representer(_kind, yaml.representer.SafeRepresenter.represent_dict)
+    for _kind in (LazyList, FrozenList):
+        _representer.add_representer(_kind, yaml.representer.SafeRepresenter.represent_list)

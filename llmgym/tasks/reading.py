@@ -12,6 +12,8 @@ import msgspec
 from llmgym.errors import LLMGymError, TaskError
 from llmgym.loading import described, place_of
 from llmgym.tasks.authors import PASSED, blame, checked, named
+from llmgym.tasks.files import file_source
+from llmgym.tasks.frozen import frozen
 from llmgym.tasks.hashing import content_digest
 from llmgym.tasks.rows import task_from_row
 from llmgym.tasks.sources import JSONLSource, Placed, RowSource
@@ -62,19 +64,15 @@ def validate_rows(
     """Name every row that would keep a source from being loaded, where `TaskSet.jsonl` stops at the first.
 
     Args:
-        source: A source, or the path of a JSONL file.
+        source: A source, or the path of a file, as in `file_source`.
         read_row: Makes the task of a row, such as an environment's `read_row`.
         duplicates: As in `TaskSet.jsonl`.
 
     Raises:
         TaskError: The source cannot be read at all.
     """
-    if isinstance(source, str | Path):
-        source = JSONLSource(Path(source))
-    reading = Reading(source, read_row, duplicates)
-    yield from reading.problems()
-    if not reading.seen:
-        yield Problem(str(source), "there are no rows")
+    found = file_source(source) if isinstance(source, str | Path) else source
+    yield from Reading(found, read_row, duplicates).problems()
 
 
 def load_table(source: RowSource, read_row: RowReader, duplicates: Duplicates) -> Table:
@@ -86,6 +84,9 @@ def load_table(source: RowSource, read_row: RowReader, duplicates: Duplicates) -
     reading = Reading(source, read_row, duplicates)
     for problem in reading.problems():
         raise TaskError(str(problem))
+    if reading.duplicates:
+        what = "are left out" if duplicates == "drop" else 'are kept; duplicates="drop" leaves them out'
+        _log.warning("%s: %d of %d rows repeat another one, and %s", source, reading.duplicates, reading.seen, what)
     return reading.table()
 
 
@@ -107,7 +108,7 @@ class Reading:
         duplicates: How many of them repeat another.
     """
 
-    def __init__(self, source: RowSource, read_row: RowReader, duplicates: Duplicates) -> None:
+    def __init__(self, source: RowSource, read_row: RowReader, duplicates: Duplicates = "keep") -> None:
         """Nothing is read yet."""
         self._source, self._read_row, self._choice = source, read_row, duplicates
         # JSON that this package itself reads as tasks is settled.
@@ -125,6 +126,8 @@ class Reading:
                 self._add(place, row)
             except TaskError as error:
                 yield Problem(place, str(error))
+        if not self.seen:
+            yield Problem(str(self._source), "there are no rows")
 
     def table(self) -> Table:
         """The rows that are tasks."""
@@ -141,11 +144,6 @@ class Reading:
                     msgspec.structs.force_setattr(task, "id", f"{name}-{number}")
             by_id[task.id] = task
             splits.setdefault(entry.split, []).append(task)
-        if not by_id:
-            raise TaskError(f"{self._source} has no tasks")
-        if self.duplicates:
-            what = "are left out" if self._choice == "drop" else 'are kept; duplicates="drop" leaves them out'
-            _log.warning("%s: %d of %d rows repeat another one, and %s", self._source, self.duplicates, self.seen, what)
         return Table(splits, by_id, self.duplicates)
 
     # --- one row ----------------------------------------------------------------------------------
@@ -177,6 +175,8 @@ class Reading:
             self._choice != "drop" or first.content != entry.content
         ):
             raise TaskError(f"the id {task.id!r} is that of {first.place}")
+        for name in ("prompt", "answer", "metadata"):
+            msgspec.structs.force_setattr(task, name, frozen(getattr(task, name)))
         self._entries.append(entry)
         first = self._contents.setdefault(entry.content, entry)
         if first is not entry:

@@ -5,7 +5,7 @@ Null columns count as absent: Arrow, and so every data set of the Hub, gives a r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from llmgym.errors import MessageError
@@ -151,13 +151,13 @@ def row_schema() -> dict[str, Any]:
             "split": {"type": ["string", "null"], "default": "train"},
         },
         "anyOf": [
-            _with("responses_create_params", request),
-            _with("prompt", opening, without=("messages", "responses_create_params")),
-            _with("messages", messages, without=("prompt", "responses_create_params")),
+            one_column("responses_create_params", request),
+            one_column("prompt", opening, without=("messages", "responses_create_params")),
+            one_column("messages", messages, without=("prompt", "responses_create_params")),
         ],
     }
 
 
-def _with(name: str, schema: dict[str, Any], without: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A row with a column, and without others, which may be null."""
+def one_column(name: str, schema: Mapping[str, Any], without: Iterable[str] = ()) -> dict[str, Any]:
+    """The JSON Schema of a row with a column, and without others, which may be null."""
     return {"properties": {name: schema, **{other: {"type": "null"} for other in without}}, "required": [name]}

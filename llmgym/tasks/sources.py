@@ -123,20 +123,20 @@ class HuggingFaceSource(msgspec.Struct, frozen=True):
             except Exception as error:  # the library raises many kinds
                 raise TaskError(f"cannot load split {split!r} of dataset {self.path!r}: {error}") from error
             for number, row in enumerate(cast("Iterable[dict[str, Any]]", rows)):
-                yield f"{self.path}/{split}:{number}", {**{name: _json(row[name]) for name in row}, "split": split}
+                yield f"{self.path}/{split}:{number}", {**{name: from_arrow(row[name]) for name in row}, "split": split}
 
     def __str__(self) -> str:
         """The dataset."""
         return self.path
 
 
-def _json(value: Any) -> Any:
+def from_arrow(value: Any) -> Any:
     """A value of Arrow as the JSON that it was made of: an object has no null for each field that others have."""
     if isinstance(value, Mapping):
         fields = cast("Mapping[str, Any]", value)
-        return {name: _json(field) for name, field in fields.items() if field is not None}
+        return {name: from_arrow(field) for name, field in fields.items() if field is not None}
     if isinstance(value, list):
-        return [_json(item) for item in cast("list[Any]", value)]
+        return [from_arrow(item) for item in cast("list[Any]", value)]
     if isinstance(value, float):
         return None if math.isnan(value) else value
     if isinstance(value, date | time):

@@ -70,8 +70,7 @@ def settled(task: Task) -> Task:
     Raises:
         TaskError: A field holds what JSON cannot, or the wrong kind of value; says which.
     """
-    if type(task) is not Task:
-        raise TaskError(f"{task!r:.100} is not a Task; what a task has besides its fields goes to `metadata`")
+    _expect_task(task)
     metadata: Any = {} if task.metadata is None else task.metadata
     if not isinstance(metadata, dict):
         raise TaskError(f"the metadata of a task is {metadata!r:.100}; it is a dict")
@@ -81,6 +80,11 @@ def settled(task: Task) -> Task:
         answer=plain(task.answer, "the answer of a task"),
         metadata=plain(metadata, "the metadata of a task"),
     )
+
+
+def _expect_task(given: Any) -> None:
+    if type(given) is not Task:
+        raise TaskError(f"{given!r:.100} is not a Task; what a task has besides its fields goes to `metadata`")
 
 
 def read_id(given: Any) -> str:
@@ -113,7 +117,11 @@ def lazy_copy(task: Task) -> Task:
 
     Args:
         task: It must not be changed while the copy is in use, unless it is such a copy itself.
+
+    Raises:
+        TaskError: It is no task.
     """
+    _expect_task(task)
     copied = Task(
         id=task.id,
         prompt=cast("list[Message]", lazy_value(task.prompt)),

@@ -43,12 +43,14 @@ CHECKS: tuple[Check, ...] = (
 SECONDS = 5.0
 
 
-def check_text_env(env_id: str, *, tasks: int = 50, seed: int = 0, seconds: float = SECONDS, **kwargs: Any) -> Report:
+def check_text_env(
+    env_id: str, *, num_tasks: int = 50, seed: int = 0, seconds: float = SECONDS, **kwargs: Any
+) -> Report:
     """Check that an environment keeps to all that llmgym promises of one.
 
     Args:
         env_id: A registered id, or `module:id`.
-        tasks: How many tasks of each split the oracle solves, and how many each degenerate policy meets.
+        num_tasks: How many tasks of each split the oracle solves, and how many each degenerate policy meets.
         seed: Seed of tasks and sampled actions.
         seconds: Time of one check, after which it does less than it would, and says so.
         **kwargs: Arguments of the environment.
@@ -59,7 +61,7 @@ def check_text_env(env_id: str, *, tasks: int = 50, seed: int = 0, seconds: floa
     Raises:
         ConformanceError: Names every check that failed, what is wrong and what to do.
     """
-    report = Report(env_id, tuple(run_checks(env_id, tasks=tasks, seed=seed, seconds=seconds, **kwargs)))
+    report = Report(env_id, tuple(run_checks(env_id, num_tasks=num_tasks, seed=seed, seconds=seconds, **kwargs)))
     if failures := report.failures:
         lines = [f"  {failure.name}: {failure.detail}" for failure in failures]
         raise ConformanceError("\n".join([f"{env_id} fails {len(lines)} of {len(report.results)} checks:", *lines]))
@@ -67,13 +69,13 @@ def check_text_env(env_id: str, *, tasks: int = 50, seed: int = 0, seconds: floa
 
 
 def run_checks(
-    env_id: str, *, tasks: int = 50, seed: int = 0, seconds: float = SECONDS, **kwargs: Any
+    env_id: str, *, num_tasks: int = 50, seed: int = 0, seconds: float = SECONDS, **kwargs: Any
 ) -> Iterator[CheckResult]:
     """Run the checks of `check_text_env` one after another; `CHECKS` names them in this order.
 
     Args:
         env_id: A registered id, or `module:id`.
-        tasks: How many tasks of each split the oracle solves, and how many each degenerate policy meets.
+        num_tasks: How many tasks of each split the oracle solves, and how many each degenerate policy meets.
         seed: Seed of tasks and sampled actions.
         seconds: Time of one check, after which it does less than it would, and says so.
         **kwargs: Arguments of the environment.
@@ -90,7 +92,7 @@ def run_checks(
         raise ConformanceError(f"{env_id} cannot be made: {type(error).__name__}: {error}") from error
     if not isinstance(core, ToolEnv):
         raise ConformanceError(f"{env_id} is a {type(core).__name__}; the checks are for subclasses of llmgym.ToolEnv")
-    subject = Subject(env_id, core, tasks, seed, seconds, kwargs)
+    subject = Subject(env_id, core, num_tasks, seed, seconds, kwargs)
     try:
         yield from map(subject.run, CHECKS)
     finally:

@@ -12,10 +12,9 @@ samples with (`TrainerPolicy`, `Episodes.run`) and returns what came of it (`Sam
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, get_args
 
@@ -27,19 +26,18 @@ from llmgym.chat import Sampling
 from llmgym.codec import codec_for
 from llmgym.codec.base import ChatCodec
 from llmgym.concurrency import drive_in_background
-from llmgym.errors import ConfigError, EnvironmentFailure, PolicyError
+from llmgym.errors import ConfigError, EnvironmentFailure
 from llmgym.messages import Message, ToolSchema
 from llmgym.policies.base import Generation, LogprobsMode, TokenPolicy
-from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfig, parse_config
+from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfig, SessionSettings, parse_config
 from llmgym.rollout.driver import Driver
 from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import Plan
+from llmgym.rollout.roles import OWN
 from llmgym.rollout.runner import EpisodeRunner, episode_seed
 from llmgym.trajectory import Segment, Status, Trajectory
 
 _log = logging.getLogger("llmgym.trainers")
-
-_MOST_FAILURES = 64  # of episodes on end, before the engine is given up
 
 
 class TaskRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -169,14 +167,23 @@ class Episodes:
 
         Args:
             tokenizer: The tokenizer of the trainer's model; None where no tokens are needed.
-            **settings: Fields of `RolloutConfig`.
+            **settings: Settings of a run that are of tasks, agents, limits or groups.
 
         Raises:
             ConfigError: A setting is unknown or makes no sense.
             CodecError: The tokenizer's chat template cannot be used.
         """
-        self.config: RolloutConfig = parse_config(settings, "settings").check()
-        self.codec: ChatCodec | None = None if tokenizer is None else codec_for(tokenizer, self.config.codec)
+        if runs := SessionSettings.among(settings):
+            raise ConfigError(
+                f"{next(iter(runs))} is a setting of runs: how many episodes run, and when, is the trainer's"
+            )
+        self.config: RolloutConfig = parse_config(settings, "settings")
+        if own := [role for role, model in self.config.agent.models.items() if model == OWN]:
+            raise ConfigError(
+                f"models: {own[0]} is {OWN!r}, which is the trainer's here and plays no role; name a model, such as "
+                "openai:MODEL or http://HOST:PORT"
+            )
+        self.codec: ChatCodec | None = None if tokenizer is None else codec_for(tokenizer, self.config.agent.codec)
         self._instances: dict[bytes, Instances] = {}
 
     def instances(self, env: EnvConfig) -> Instances:
@@ -184,7 +191,9 @@ class Episodes:
         key = msgspec.json.encode(env, order="deterministic")
         if key not in self._instances:
             config = self.config
-            self._instances[key] = Instances(env, max_turns=config.max_turns, split=config.split, models=config.models)
+            self._instances[key] = Instances(
+                env, max_turns=config.limits.max_turns, split=config.tasks.split, models=config.agent.models
+            )
         return self._instances[key]
 
     def refs(self) -> Iterator[TaskRef]:
@@ -193,9 +202,11 @@ class Episodes:
         Raises:
             ConfigError: `env_ids` is empty, or `num_tasks` does not fit.
         """
-        configs = {instances.id: instances for instances in map(self.instances, self.config.environments)}
-        for source, task, _ in Plan().visits([instances.source for instances in configs.values()], self.config):
-            yield TaskRef(configs[source.id].config, task.id, episode_seed(self.config.seed, source.id, task.id))
+        envs = {env.name: env for env in self.config.tasks.environments}
+        sources = [self.instances(env).source for env in envs.values()]
+        for source, task, _ in Plan().visits(sources, self.config):
+            env = envs[source.id]
+            yield TaskRef(env, task.id, episode_seed(self.config.tasks.seed, env.env_id, task.id))
 
     async def rows(self) -> list[TaskRow]:
         """The same with their opening messages and tools, each from a reset of its environment."""
@@ -249,9 +260,9 @@ class Episodes:
             TaskError: There is no such task.
         """
         assert self.codec is not None, "give Episodes the tokenizer"
-        config = self.config if params is None else msgspec.structs.replace(self.config, responses_create_params=params)
         instances = self.instances(ref.env)
-        runner = EpisodeRunner(config, policy, self.codec)
+        params = params or self.config.agent.responses_create_params
+        runner = EpisodeRunner(policy, self.codec, self.config.limits, params)
         trajectory = await runner.run(instances, instances.source.tasks.get(ref.task_id), repeat, seed=ref.seed)
         if trajectory.error is not None:
             _log.warning("%s: %s: %s", trajectory.id, trajectory.status, trajectory.error)
@@ -313,7 +324,7 @@ def task_rows(**settings: Any) -> list[TaskRow]:
     """The tasks of a configuration for a trainer's dataset, for synchronous callers.
 
     Args:
-        **settings: Fields of `RolloutConfig`: `env_ids`, `num_tasks`, `split`, `seed`.
+        **settings: Settings of a run: `env_ids`, `num_tasks`, `split`, `seed`.
 
     Raises:
         ConfigError: A setting is wrong.
@@ -324,53 +335,6 @@ def task_rows(**settings: Any) -> list[TaskRow]:
         return drive_in_background(episodes.rows())
     finally:
         episodes.close()
-
-
-class Siblings:
-    """Episodes of one task that run at once, for trainers that want a number where an episode has no reward.
-
-    It gets the mean of its siblings: that leaves their baseline where their own rewards put it.
-    """
-
-    def __init__(self) -> None:
-        """None runs."""
-        self._running: dict[str, list[asyncio.Future[float | None]]] = {}
-        self._failures = 0
-
-    async def reward(self, ref: TaskRef, episode: Awaitable[Trajectory]) -> tuple[Trajectory, float]:
-        """Wait for an episode, and where it has no reward for its siblings too.
-
-        Args:
-            ref: Its task.
-            episode: Runs it.
-
-        Returns:
-            The episode, and its reward or the mean of its siblings'; 0.0 where none of them has one.
-
-        Raises:
-            PolicyError: The policy failed in so many episodes on end that there is nothing left to train on.
-        """
-        key = ref.dumps()
-        siblings = self._running.setdefault(key, [])
-        mine: asyncio.Future[float | None] = asyncio.get_running_loop().create_future()
-        siblings.append(mine)
-        try:
-            await asyncio.sleep(0)  # until all that start together are here
-            trajectory = await episode
-            self._failures = self._failures + 1 if trajectory.status == "policy_error" else 0
-            if self._failures >= _MOST_FAILURES:
-                raise PolicyError(f"{self._failures} episodes on end got no reply, the last: {trajectory.error}")
-            mine.set_result(trajectory.reward)
-            if trajectory.reward is not None:
-                return trajectory, trajectory.reward
-            done, _ = await asyncio.wait(siblings)
-            scored = [reward for sibling in done if (reward := sibling.result()) is not None]
-            return trajectory, sum(scored) / max(len(scored), 1)
-        finally:
-            if not mine.done():
-                mine.set_result(None)
-            if all(sibling.done() for sibling in siblings) and self._running.get(key) is siblings:
-                del self._running[key]
 
 
 def metrics(trajectories: Iterable[Trajectory]) -> dict[str, float]:

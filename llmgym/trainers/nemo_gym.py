@@ -25,8 +25,9 @@ import yaml
 from llmgym.errors import ConfigError, LLMGymError
 from llmgym.responses import to_items
 from llmgym.rollout.config import ResponsesCreateParams
-from llmgym.trainers.common import Episodes, Sample, Siblings, TaskRef, task_rows
+from llmgym.trainers.common import Episodes, Sample, TaskRef, task_rows
 from llmgym.trainers.nemo_rl_policy import GenerationServers
+from llmgym.trainers.siblings import Siblings
 from llmgym.trajectory import Trajectory
 
 _FIELD = "llmgym"  # of `verifier_metadata`, where a row has its task
@@ -64,7 +65,7 @@ class Agent:
         return self.episodes.sample(trajectory), reward
 
     def _params(self, asked: Mapping[str, Any]) -> ResponsesCreateParams:
-        configured = msgspec.to_builtins(self.episodes.config.responses_create_params)
+        configured = msgspec.to_builtins(self.episodes.config.agent.responses_create_params)
         given = {name: asked[name] for name in configured if asked.get(name) is not None}
         try:
             return msgspec.convert(configured | given, ResponsesCreateParams)
@@ -156,7 +157,7 @@ def rows(agent: str = "llmgym", **settings: Any) -> list[dict[str, Any]]:
 
     Args:
         agent: Name of the agent in NeMo Gym's configuration.
-        **settings: Fields of `RolloutConfig`; see `task_rows`.
+        **settings: Settings of a run; see `task_rows`.
     """
     return [
         {
@@ -204,8 +205,8 @@ def application(agent: Agent) -> Any:
 def main() -> None:
     """Serve as NeMo Gym's configuration says, which it gives its servers in `NEMO_GYM_CONFIG_DICT`.
 
-    Our entry has `host` and `port`, as every server's, and beside them `context_length`, `settings` (fields of
-    `RolloutConfig`) and, where it is not the model, `tokenizer`.
+    Our entry has `host` and `port`, as every server's, and beside them `context_length`, `settings` (those of
+    a run) and, where it is not the model, `tokenizer`.
 
     Raises:
         ConfigError: This process was not started by NeMo Gym, or something is missing there.

@@ -50,7 +50,7 @@ class LLMGymEnvironment:
 
         Args:
             cfg: `env.llmgym` of NeMo RL's configuration: `tokenizer` (folder or Hub id of the policy's), `ttl` (3600)
-                and `settings` (fields of `RolloutConfig`).
+                and `settings` (those of a run).
 
         Raises:
             ConfigError: A setting is wrong, or there is no tokenizer.
@@ -143,7 +143,7 @@ def data(tokenizer: Any, **settings: Any) -> list[dict[str, Any]]:
 
     Args:
         tokenizer: The policy's.
-        **settings: Fields of `RolloutConfig`; see `task_rows`.
+        **settings: Settings of a run; see `task_rows`.
     """
     import torch
 
@@ -200,7 +200,7 @@ class LLMGymRollouts:
 
         Args:
             cfg: `model_name` and `base_urls`, as NeMo RL has them of its generation; `context_length`; and `settings`
-                (fields of `RolloutConfig`).
+                (those of a run).
         """
         self._cfg = cfg
         self._agent: Agent | None = None

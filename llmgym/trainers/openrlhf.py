@@ -7,7 +7,7 @@ OpenRLHF loads an agent from the path of a file, in each of its rollout workers.
 ```
 
 A file of your own sets limits: it imports `AgentExecutor` under another name, and defines an `AgentExecutor` derived
-from it whose `settings` are fields of `RolloutConfig`.
+from it whose `settings` are those of a run.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from llmgym.errors import PolicyError
 from llmgym.files import writing
 from llmgym.policies.base import Generation
 from llmgym.rollout.config import ResponsesCreateParams
-from llmgym.trainers.common import Episodes, Siblings, TaskRef, TrainerPolicy, metrics, task_rows
+from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, metrics, task_rows
 from llmgym.trainers.compatibility import check_version
+from llmgym.trainers.siblings import Siblings
 from llmgym.trainers.text import TextEpisode, TextEpisodes
 from llmgym.trajectory import Status
 
@@ -66,7 +67,7 @@ def write_jsonl(path: str | Path, **settings: Any) -> int:
 
     Args:
         path: File to write.
-        **settings: Fields of `RolloutConfig`; see `task_rows`.
+        **settings: Settings of a run; see `task_rows`.
 
     Returns:
         Number of rows.
@@ -76,7 +77,7 @@ def write_jsonl(path: str | Path, **settings: Any) -> int:
         EnvironmentFailure: An environment's setup failed.
     """
     rows = task_rows(**settings)
-    table = [{"input": row.messages, "label": row.ref.dumps(), "datasource": row.ref.env.id} for row in rows]
+    table = [{"input": row.messages, "label": row.ref.dumps(), "datasource": row.ref.env.name} for row in rows]
     with writing(path) as file:
         file.write_bytes(b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in table))
     return len(table)
@@ -88,7 +89,7 @@ class AgentExecutor(_agent.AgentExecutorBase):
     The prompt of the dataset is not used: the environment's opening messages and tools are rendered here.
 
     Attributes:
-        settings: Fields of `RolloutConfig`. Temperature and the like come from OpenRLHF; `max_output_tokens` counts
+        settings: Settings of a run. Temperature and the like come from OpenRLHF; `max_output_tokens` counts
             where `--rollout.max_new_tokens` is not given.
     """
 
@@ -130,7 +131,7 @@ class AgentExecutor(_agent.AgentExecutorBase):
         if self._episodes is None:
             self._episodes = Episodes(hf_tokenizer, **self.settings)
         episodes, ref = self._episodes, TaskRef.loads(label)
-        params = _params(sampling_params, episodes.config.responses_create_params)
+        params = _params(sampling_params, episodes.config.agent.responses_create_params)
         generate = functools.partial(_generate, llm_engine, sampling_params)
         policy = TrainerPolicy("openrlhf", generate, hf_tokenizer, max_length)
         run = episodes.run(ref, policy, repeat=next(self._repeat), params=params)
@@ -228,7 +229,7 @@ class TextAgentExecutor(_agent.MultiTurnAgentExecutor):
     """OpenRLHF's own loop over `AgentInstance`; to use it, derive an `AgentExecutor` from it in a file of your own.
 
     Attributes:
-        settings: Fields of `RolloutConfig`.
+        settings: Settings of a run.
     """
 
     settings: ClassVar[dict[str, Any]] = {}

@@ -35,7 +35,7 @@ def register(**settings: Any) -> None:
     """Register the environment class "llmgym", in the process in which SkyRL's generator runs.
 
     Args:
-        **settings: Fields of `RolloutConfig`; `max_turns` is the generator's where it is less.
+        **settings: Settings of a run; `max_turns` is the generator's where it is less.
 
     Raises:
         ConfigError: A setting is wrong.
@@ -50,14 +50,14 @@ def rows(**settings: Any) -> list[dict[str, Any]]:
     """The tasks of a configuration as rows of SkyRL's dataset, to be written as Parquet.
 
     Args:
-        **settings: Fields of `RolloutConfig`; see `task_rows`.
+        **settings: Settings of a run; see `task_rows`.
 
     Returns:
         `data_source`, `prompt` (messages, with the tools in the system message), `env_class`, and the extra `task`.
     """
     return [
         {
-            "data_source": row.ref.env.id,
+            "data_source": row.ref.env.name,
             "prompt": with_tools(row.messages, row.tools),
             "env_class": ENV_CLASS,
             "task": row.ref.dumps(),
@@ -147,7 +147,7 @@ class LLMGymGenerator:
                 `sampling_params` count here.
             inference_engine_client: Samples.
             tokenizer: The model's.
-            **settings: Further fields of `RolloutConfig`.
+            **settings: Further settings of a run.
 
         Raises:
             ConfigError: A setting is wrong.

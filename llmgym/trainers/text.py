@@ -110,7 +110,7 @@ class TextEpisode:
 
     async def open(self) -> None:
         """Reset an environment to the task, as often as configured where its setup fails."""
-        for _ in range(self._all.episodes.config.max_attempts):
+        for _ in range(self._all.episodes.config.limits.max_attempts):
             self._driver = self._all.episodes.driver(self._ref)
             if await self._driver.open():
                 if (codec := self._all.episodes.codec) is not None:

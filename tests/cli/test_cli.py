@@ -80,11 +80,11 @@ def test_info_shows_an_answer_that_is_right() -> None:
 
 
 def test_check(registry: Path) -> None:
-    done = llmgym("--registry", registry, "check", "mine/Letters-v0", "--tasks", 2)
+    done = llmgym("--registry", registry, "check", "mine/Letters-v0", "--num-tasks", 2)
     assert done.returncode == 1  # it has no oracle
     assert "failed" in done.stdout
     assert "Traceback" not in done.stderr
-    done = llmgym("--registry", registry, "check", "mine/Letters-v0", "--tasks", 2, "--json")
+    done = llmgym("--registry", registry, "check", "mine/Letters-v0", "--num-tasks", 2, "--json")
     assert {check["status"] for check in json.loads(done.stdout)["mine/Letters-v0"]} >= {"passed", "failed"}
 
 
@@ -178,7 +178,7 @@ def test_a_person_may_be_the_policy() -> None:
         (["rollout", "--env", PLAIN, "--set", "policy_options={a: 1, a: 2}"], 2, "the key 'a' is there already"),
         (["rollout", "--env", PLAIN, "--set", "seed=2024-13-01"], 2, "--set seed: not YAML"),
         (["rollout", "--env", PLAIN, "--set", "temperature=1"], 2, "did you mean responses_create_params.temperature?"),
-        (["rollout", "--env", PLAIN, "--temperature", "-1"], 2, "temperature must be at least 0"),
+        (["rollout", "--env", PLAIN, "--temperature", "-1"], 2, "temperature: Expected `float` >= 0.0; it is -1"),
         (["rollout", "--env", PLAIN, "--policy", "human", "--output", "empty.yaml/run"], 3, "cannot make the run"),
         (["rollout", "--config", "tasks.yaml", "--policy", "human"], 2, "tasks.jsonl:2: not JSON"),
         (["models", "fetch", "gpt"], 2, "gpt"),
@@ -290,7 +290,7 @@ def test_a_hub_that_is_away_is_said_at_once(tmp_path: Path) -> None:
 # --- flags --------------------------------------------------------------------------------------
 
 
-VERBS_OF_ONE = ["list", "info mine/Letters-v0", "check mine/Letters-v0 --tasks 2", "play mine/Letters-v0"]
+VERBS_OF_ONE = ["list", "info mine/Letters-v0", "check mine/Letters-v0 --num-tasks 2", "play mine/Letters-v0"]
 
 
 @pytest.mark.parametrize("verb", VERBS_OF_ONE)
@@ -321,7 +321,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     assert all(line.startswith("error: ") for line in lines)
     for said in (
         "there is no environment 'llmgym/Calculater-v0'; did you mean llmgym/Calculator-v0", "unknown policy 'gpt-4'",
-        "num_tasks must be at least 1; it is 0", "temperature must be at least 0", "unknown setting 'sed'; did you",
+        "num_tasks: Expected `int` >= 1; it is 0", "temperature: Expected `float`", "unknown setting 'sed'; did you",
         "--set takes NAME=VALUE", "top_k",
     ):  # fmt: skip
         assert sum(said in line for line in lines) == 1, said

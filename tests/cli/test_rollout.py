@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 import pytest
 
+from llmgym.cli.rollout import _seconds
 from tests.rollouts import LETTERS, PLAIN, ROOT, environ, llmgym
 
 
@@ -76,7 +77,7 @@ def test_failures_are_shown(tmp_path: Path) -> None:
     assert "0 of 2 episodes finished" in done.stdout
     assert done.returncode == 3  # nothing finished
     assert "failed  policy 2" in done.stdout
-    assert "2 episodes failed; with --output DIR the same command runs only them again" in done.stderr
+    assert "2 episodes failed; with --output DIR the same command runs them again" in done.stderr
     done = rollout("moody", tmp_path / "run", "--num-tasks", 26, "--set", "max_attempts=1")
     assert done.returncode == 1
     assert re.search(r"\d+ episodes failed; the same command runs them again\n", done.stderr)
@@ -164,6 +165,20 @@ def test_a_second_ctrl_c_stops_at_once(script: str, tmp_path: Path) -> None:
     assert set(ids(tmp_path / "run").values()) <= {1}
 
 
+@pytest.mark.parametrize("how", ["thread", "task"])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_work_that_nothing_can_end_does_not_hold_the_process(how: str, stopped: bool, tmp_path: Path) -> None:
+    process = start(command(f"call_{how}", tmp_path, "--num-tasks", 4, "--max-turns", 2))
+    if stopped:
+        wait_for_lines(tmp_path, 1, process)
+        process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode in ((0, 143, -signal.SIGTERM) if stopped else (0,)), err  # it may have been at its end
+    assert stopped or "4 of 4 episodes finished" in out
+    if how == "thread" and not stopped:
+        assert "threads that do not end: asyncio_0" in err
+
+
 def test_a_scheduler_may_send_sigterm_again_and_again(tmp_path: Path) -> None:
     process = start(command("stuck", tmp_path, "--num-samples-in-parallel", 26))
     wait_for_lines(tmp_path, 9, process)
@@ -209,3 +224,41 @@ def test_two_processes_cannot_share_a_folder(tmp_path: Path) -> None:
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+# --- time budgets -------------------------------------------------------------------------------
+
+
+def test_a_time_budget_ends_a_run_in_order_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    first = rollout("slow", folder, "--time-budget", "0.5s", "--num-samples-in-parallel", 1)
+    kept = ids(folder)
+    assert first.returncode == 1
+    assert 0 < len(kept) < 26
+    assert f"{len(kept)} of 26 episodes finished" in first.stdout
+    left = f"the time budget ended before {26 - len(kept)} episodes; the same command goes on with them\n"
+    assert first.stderr.endswith(left)
+    nothing = rollout("slow", folder, "--time-budget", 0.001)  # too little for any
+    assert (nothing.returncode, ids(folder)) == (1, kept)
+    last = rollout("slow", folder, "--time-budget", "2h")
+    assert (last.returncode, ids(folder)) == (0, whole())
+    assert "budget" not in last.stderr
+    again = rollout("slow", folder, "--time-budget", 0.001)  # nothing is left to start
+    assert again.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("1.5", 1.5), ("90m", 5400), ("2h", 7200), ("0.5h", 1800), ("1h30m", 5400),
+     ("1h1m1.5s", 3661.5), (" 2m ", 120)],
+)  # fmt: skip
+def test_a_time(text: str, seconds: float) -> None:
+    assert _seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "1.2.3", "2d", "m", "30m1h", "-5", "1h 30m", "1e3", "0"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    done = rollout("answer", None, "--time-budget", text)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: flags: time_budget: Expected `float")
+    assert f"it is {_seconds(text)!r}" in done.stderr

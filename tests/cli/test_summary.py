@@ -82,3 +82,12 @@ def test_a_broken_line_is_named(run: Path) -> None:
     done = llmgym("summary", run)
     assert (done.returncode, done.stdout) == (2, "")
     assert "rollouts.jsonl:5: not a rollout" in done.stderr
+
+
+def test_a_configuration_that_makes_no_sense_is_named(run: Path) -> None:
+    description = orjson.loads((run / "run.json").read_bytes())
+    description["config"]["num_repeats"] = 0
+    (run / "run.json").write_bytes(orjson.dumps(description))
+    done = llmgym("summary", run)
+    assert done.returncode == 2
+    assert "run.json: its configuration was damaged: Expected `int` >= 1 - at `$.num_repeats`" in done.stderr

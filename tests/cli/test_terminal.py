@@ -14,7 +14,7 @@ import termios
 import pytest
 
 from llmgym.registry import list_envs
-from tests.rollouts import environ
+from tests.rollouts import PLAIN, environ
 
 IDS = [entry.id for entry in list_envs() if entry.id.startswith("llmgym/")]
 BOTH = ["--env", "llmgym/MultipleChoice-easy-v0", "--env", "llmgym/MultipleChoice-hard-v0"]
@@ -22,11 +22,18 @@ BOTH = ["--env", "llmgym/MultipleChoice-easy-v0", "--env", "llmgym/MultipleChoic
 
 def shown(width: int, *args: object, codes: tuple[int, ...] = (0,)) -> list[str]:
     """The lines that a verb prints at a terminal, without the codes of its styles."""
+    return written(width, args, codes, stderr=False).replace("\r", "").split("\n")
+
+
+def written(width: int, args: tuple[object, ...], codes: tuple[int, ...] = (0,), *, stderr: bool) -> str:
+    """What a verb writes to a terminal, without the codes of its styles and of the cursor."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     env = {name: value for name, value in environ(TERM="xterm").items() if name not in ("COLUMNS", "NO_COLOR")}
     command = [sys.executable, "-m", "llmgym", *map(str, args)]
-    process = subprocess.Popen(command, env=env, stdin=slave, stdout=slave, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env=env, stdin=slave, stdout=slave, stderr=slave if stderr else subprocess.DEVNULL
+    )
     os.close(slave)
     data = b""
     while True:
@@ -39,7 +46,7 @@ def shown(width: int, *args: object, codes: tuple[int, ...] = (0,)) -> list[str]
         data += part
     os.close(master)
     assert process.wait(timeout=60) in codes
-    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", data.decode()).replace("\r", "").split("\n")
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", data.decode())
 
 
 @pytest.mark.parametrize("width", [120, 80, 40])
@@ -74,5 +81,19 @@ def test_documentation_is_set_for_the_terminal() -> None:
 
 def test_check_shows_whole_ids() -> None:
     assert "llmgym/MultipleChoice-easy-v0" in shown(
-        30, "check", "llmgym/MultipleChoice-easy-v0", "--tasks", 1, codes=(0, 1)
+        30, "check", "llmgym/MultipleChoice-easy-v0", "--num-tasks", 1, codes=(0, 1)
     )
+
+
+@pytest.mark.parametrize("width", [120, 80, 60, 40])
+def test_progress_is_one_line_that_fits(width: int) -> None:
+    args = ("rollout", "--env", PLAIN, "--policy", "script:tests.rollouts.slow", "--num-repeats", 8)
+    lines = re.split(r"[\r\n]+", written(width, (*args, "--num-samples-in-parallel", 4), stderr=True))
+    bars = [line for line in lines if "episodes" in line and "finished" not in line]
+    assert len(bars) > 1
+    for line in bars:
+        assert len(line) <= width
+        assert "…" not in line
+        assert re.fullmatch(rf"[━╸╺]{{{width // 4}}} episodes \d+/208(  .*)?", line.rstrip())
+    assert "episodes 208/208" in bars[-1]
+    assert ("reward 1.000" in bars[-1]) == (width >= 60)

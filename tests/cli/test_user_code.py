@@ -242,7 +242,7 @@ def test_a_defect_of_llmgym_keeps_its_traceback() -> None:
 
 
 def test_environments_that_cannot_be_made_do_not_keep_others_from_their_checks() -> None:
-    done = run("check", "mine/Constructor-v0", "mine/Good-v0", "--registry", "r.yaml", "--tasks", 2, "--json")
+    done = run("check", "mine/Constructor-v0", "mine/Good-v0", "--registry", "r.yaml", "--num-tasks", 2, "--json")
     assert done.returncode == 2
     report: dict[str, Any] = json.loads(done.stdout)
     assert report["mine/Constructor-v0"] == []

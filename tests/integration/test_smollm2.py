@@ -13,6 +13,7 @@ from llmgym.policies import make_policy
 from llmgym.rollout import Collector, read_rollouts
 from llmgym.trajectory import Segment, Trajectory
 from tests.exactness import Recording, prove
+from tests.judging import check_judge_away, check_judge_of_itself
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -56,6 +57,17 @@ def test_logprobs_are_those_of_a_plain_forward_pass(run: Any) -> None:
     model = AutoModelForCausalLM.from_pretrained(resolve("smollm2"), dtype=torch.float32)
     longest = max((segment for trajectory in found for segment in trajectory.segments), key=lambda s: len(s.ids))
     assert np.allclose(recomputed(model, longest, 0.8, 0.9), longest.logprobs[longest.sampled], atol=2e-3)
+
+
+def test_a_model_that_judges_itself() -> None:
+    policy = make_policy("smollm2")
+
+    async def scenario() -> None:
+        await check_judge_of_itself(policy)
+        await check_judge_away(policy)
+        await policy.close()
+
+    asyncio.run(scenario())
 
 
 def recomputed(model: Any, segment: Segment, temperature: float, top_p: float) -> np.ndarray:

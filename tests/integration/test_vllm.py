@@ -23,6 +23,7 @@ from llmgym.rollout import Collector
 from llmgym.trajectory import Segment, Trajectory
 from tests.exactness import Recording, prove
 from tests.integration.test_smollm2 import recomputed
+from tests.judging import check_judge_away, check_judge_of_itself
 
 pytest.importorskip("vllm")
 psutil = pytest.importorskip("psutil")
@@ -309,6 +310,15 @@ def test_stragglers_are_aborted_in_the_engine(policy: VLLMPolicy) -> None:
         assert [len(group.trajectories) for group in groups] == [2, 2]
         assert collector.progress.stragglers > 0
         await asyncio.sleep(0.5)
+        assert policy.num_unfinished == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_model_that_judges_itself(policy: VLLMPolicy) -> None:
+    async def scenario() -> None:
+        await check_judge_of_itself(policy)
+        await check_judge_away(policy)
         assert policy.num_unfinished == 0
 
     asyncio.run(scenario())

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmgym.errors import LLMGymError
@@ -206,6 +206,8 @@ JUNK = st.recursive(
 @given(JUNK | st.lists(st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant", "tool"])}, optional={
     "content": JUNK, "tool_calls": JUNK, "function_call": JUNK, "name": JUNK, "tool_call_id": JUNK,
 }), max_size=3))  # fmt: skip
+@example([{"type": []}])
+@example([{"role": {}}])
 def test_anything_is_read_or_refused_in_our_words(value: Any) -> None:
     try:
         messages = read_messages(value)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmgym.errors import ConfigError
 from llmgym.rollout import Collector, EnvConfig, RolloutConfig, load_config, parse_config
+from llmgym.rollout.config import config_problems
 
 # The blocks of the guides on data for SFT, DPO and PPO, as they stand there.
 SFT = """
@@ -42,21 +46,21 @@ responses_create_params:
 def test_blocks_of_the_guides_load_unchanged(block: str, tmp_path: Path) -> None:
     (tmp_path / "guide.yaml").write_text(block)
     data = load_config(tmp_path / "guide.yaml")
-    config = parse_config({"env_ids": ["x/Y-v0"], **data}).check()
+    config = parse_config({"env_ids": ["x/Y-v0"], **data})
     wanted = yaml.safe_load(block)
-    assert config.responses_create_params.temperature == wanted.pop("responses_create_params")["temperature"]
-    assert {name: getattr(config, name) for name in wanted} == wanted
+    assert config.agent.responses_create_params.temperature == wanted.pop("responses_create_params")["temperature"]
+    assert {name: config.settings[name] for name in wanted} == wanted
 
 
 def test_environments_are_ids_or_have_arguments() -> None:
     config = parse_config({"env_ids": ["x/Y-v0", {"id": "x/Z-v0", "kwargs": {"n": 1}}]})
-    assert config.environments == [EnvConfig("x/Y-v0"), EnvConfig("x/Z-v0", {"n": 1})]
+    assert config.tasks.environments == [EnvConfig("x/Y-v0"), EnvConfig("x/Z-v0", {"n": 1})]
 
 
 def test_environments_may_have_wrappers() -> None:
     wrappers = [{"name": "ToolPenalty", "kwargs": {"per_call": 0.01}}, {"name": "EpisodeStatistics"}]
     config = parse_config({"env_ids": [{"id": "x/Y-v0", "wrappers": wrappers}]})
-    penalty, statistics = config.environments[0].wrappers
+    penalty, statistics = config.tasks.environments[0].wrappers
     assert (penalty.name, penalty.kwargs, statistics.kwargs) == ("ToolPenalty", {"per_call": 0.01}, {})
     with pytest.raises(ConfigError, match=r"env_ids\[0\].*wrappers\[0\]"):
         parse_config({"env_ids": [{"id": "x/Y-v0", "wrappers": [{"nam": "ToolPenalty"}]}]})
@@ -96,10 +100,19 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"num_repeat": 1}, "unknown setting 'num_repeat'; did you mean num_repeats?"),
         ({"zzz": 1}, "unknown setting 'zzz'; there is env_ids"),
         ({1: 1}, "unknown setting '1'"),
-        ({"num_tasks": "three"}, "num_tasks: Expected `int | null`, got `str`"),
+        ({"num_tasks": "three"}, "num_tasks: Expected `int | null`, got `str`; it is 'three'"),
         ({"num_repeats": True}, "num_repeats: Expected `int`, got `bool`"),
-        ({"responses_create_params": {"temp": 1}}, "responses_create_params: Object contains unknown field `temp`"),
+        (
+            {"responses_create_params": {"temp": 1}},
+            "responses_create_params: unknown setting 'temp'; there is temperature, top_p, max_output_tokens",
+        ),
         ({"responses_create_params": None}, "responses_create_params: Expected `object`"),
+        ({"temperature": 1}, "unknown setting 'temperature'; did you mean responses_create_params.temperature?"),
+        ({"env_ids": [{"id": "x/Y-v0", "kwarg": {}}]}, "env_ids[0]: unknown setting 'kwarg'; did you mean kwargs?"),
+        (
+            {"env_ids": ["x/Y-v0", {"id": "x/Z-v0", "wrappers": [{"nam": "ToolPenalty"}]}]},
+            "env_ids[1].wrappers[0]: unknown setting 'nam'; did you mean name?",
+        ),
         ({"env_ids": "x/Y-v0"}, "env_ids: Expected `array`, got `str`"),
         ({"env_ids": [{"kwargs": {}}]}, "env_ids[0]: Object missing required field `id`"),
         ({"codec": "words"}, "codec: Invalid enum value 'words'"),
@@ -116,6 +129,9 @@ def test_a_wrong_setting_is_named(data: Any, said: str) -> None:
     "settings",
     [
         {"seed": -1},
+        {"time_budget": 0},
+        {"num_spare_repeats": -1},
+        {"max_completion_length": 0},
         {"num_tasks": 0},
         {"num_repeats": 0},
         {"num_samples_in_parallel": 0},
@@ -125,22 +141,72 @@ def test_a_wrong_setting_is_named(data: Any, said: str) -> None:
         {"generation_timeout": 0},
         {"episode_timeout": float("nan")},
         {"fsync_seconds": -0.1},
-        {"env_ids": ["x/Y-v0", "x/Y-v0"]},
-        {"env_ids": ["x/Y-v0", "module:x/Y-v0"]},
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused(settings: dict[str, Any]) -> None:
-    [name] = settings
-    with pytest.raises(ConfigError, match=f"{name} must be"):
-        parse_config({"env_ids": ["x/Y-v0"], **settings}).check()
+    [(name, value)] = settings.items()
+    with pytest.raises(ConfigError, match=rf"^configuration: {name}: Expected .* >=? \d.*; it is {value}$"):
+        parse_config({"env_ids": ["x/Y-v0"], **settings})
+
+
+@pytest.mark.parametrize(
+    "env_ids",
+    [
+        ["x/Y-v0", "x/Y-v0"],
+        ["x/Y-v0", "module:x/Y-v0"],
+        ["x/Y-v0", {"id": "x/Y-v0", "kwargs": {"n": 2}}],
+        ["x/Y-v0", {"id": "x/Z-v0", "label": "x/Y-v0"}],
+    ],
+)
+def test_two_environments_of_one_name_are_refused(env_ids: list[Any]) -> None:
+    with pytest.raises(ConfigError, match=r"^c: env_ids: 'x/Y-v0' is there twice; .*label"):
+        parse_config({"env_ids": env_ids}, "c")
+
+
+def test_a_label_tells_configurations_of_an_environment_apart() -> None:
+    config = parse_config({"env_ids": ["m:x/Y-v0", {"id": "x/Y-v0", "kwargs": {"n": 2}, "label": "two"}]})
+    assert [(env.name, env.env_id) for env in config.tasks.environments] == [("x/Y-v0", "x/Y-v0"), ("two", "x/Y-v0")]
+
+
+def test_all_that_is_wrong_is_found_at_once() -> None:
+    params = {"temperature": "hot", "top_p": 3, "topp": 1}
+    found = list(config_problems({"seed": -1, "responses_create_params": params, "num_task": 1}, "c"))
+    assert sorted(line.split(":")[1] for line in found) == [
+        " responses_create_params", " responses_create_params.temperature", " responses_create_params.top_p", " seed",
+        " unknown setting 'num_task'; did you mean num_tasks?",
+    ]  # fmt: skip
+
+
+NESTED = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+SOME = st.dictionaries(
+    st.sampled_from([*RolloutConfig().settings, "unknown"]),
+    NESTED | st.fixed_dictionaries({}, optional={"temperature": NESTED, "id": NESTED, "top_p": NESTED}),
+    max_size=4,
+)
+
+
+@given(SOME | SOME.map(lambda settings: settings | {"env_ids": [settings]}))
+def test_what_has_no_problem_is_read_and_nothing_else(settings: dict[str, Any]) -> None:
+    found = list(config_problems(settings, "c"))
+    if found:
+        with pytest.raises(ConfigError, match=f"^{re.escape(found[0])}$"):
+            parse_config(settings, "c")
+    else:
+        config = parse_config(settings, "c")
+        assert repr(parse_config(config.settings)) == repr(config)  # NaN is no threshold that equals itself
+        assert settings.keys() <= config.settings.keys()
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("temperature", -1), ("top_p", 0), ("top_p", 1.1), ("max_output_tokens", 0)]
 )
 def test_sampling_that_makes_no_sense_is_refused(name: str, value: float) -> None:
-    with pytest.raises(ConfigError, match=f"{name} must be"):
-        parse_config({"env_ids": ["x/Y-v0"], "responses_create_params": {name: value}}).check()
+    with pytest.raises(ConfigError, match=rf"responses_create_params\.{name}: Expected .*; it is {value}"):
+        parse_config({"env_ids": ["x/Y-v0"], "responses_create_params": {name: value}})
 
 
 def test_a_collector_takes_the_same_settings() -> None:
@@ -151,8 +217,4 @@ def test_a_collector_takes_the_same_settings() -> None:
     config = parse_config(
         {"env_ids": ["x/Y-v0", {"id": "x/Z-v0"}], "seed": 3, "responses_create_params": {"top_p": 0.5}}
     )
-    again = Collector.from_config(config).config
-    assert again.environments == config.environments
-    assert again == RolloutConfig(
-        **{n: getattr(config, n) for n in config.__struct_fields__ if n != "env_ids"}, env_ids=again.env_ids
-    )
+    assert Collector.from_config(config).config == config

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from llmgym.errors import ConfigError
-from llmgym.rollout import Collector, Curriculum, Endless, EnvConfig, Group, Plan, RolloutConfig
+from llmgym.rollout import Collector, Curriculum, Endless, EnvConfig, Group, Plan, RolloutConfig, parse_config
 from llmgym.rollout.instances import Instances, TaskSource
 from llmgym.trajectory import Trajectory
 from tests import environments  # noqa: F401 -- registers test/Adder-v0
@@ -26,7 +26,7 @@ def sources(*ids: str) -> list[TaskSource]:
 
 
 def config(**settings: Any) -> RolloutConfig:
-    return RolloutConfig(env_ids=[LETTERS], **settings)
+    return parse_config({"env_ids": [LETTERS], **settings})
 
 
 def names(order: Any, made: list[TaskSource], number: int, **settings: Any) -> list[tuple[str, int]]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmgym.rollout import Progress, progress
 from llmgym.rollout.progress import describe, show_progress
@@ -30,6 +33,46 @@ def test_a_line_before_the_start() -> None:
     assert describe(Progress()) == "starting: loading the policy"
     assert "reward -" in describe(Progress(planned=1))
     assert Progress(planned=1).eta_s is None
+
+
+COUNTS = st.integers(0, 10**7)
+
+
+@given(COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, st.floats(0, 1e6), st.integers(1, 150))
+def test_a_line_fits_whatever_there_is_to_say(
+    planned: int, finished: int, failed: int, tokens: int, live: int, seconds: float, width: int
+) -> None:
+    run = Progress(
+        planned + 1, finished, finished, Counter(env_error=failed), live=live, tokens=tokens, scored=finished
+    )
+    run.started -= seconds
+    parts, line = describe(run).split("  "), describe(run, width).split("  ")
+    assert len("  ".join(line)) <= width or line == parts[:1]
+    said = [part.split()[0] for part in line]
+    assert [part.split()[0] for part in parts if part.split()[0] in said] == said  # in their order
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (99, "episodes 5/20  live 3  failed 2  turns 40  tokens 9,000 (900/s)  reward 1.000  eta 0:18"),
+        (80, "episodes 5/20  live 3  failed 2  tokens 9,000 (900/s)  reward 1.000  eta 0:18"),
+        (60, "episodes 5/20  live 3  failed 2  reward 1.000  eta 0:18"),
+        (40, "episodes 5/20  failed 2  eta 0:18"),
+        (29, "episodes 5/20  eta 0:18"),
+        (1, "episodes 5/20"),
+    ],
+)
+def test_what_matters_least_is_left_out(width: int, line: str) -> None:
+    run = Progress(20, 0, 5, Counter(timeout=2), live=3, turns=40, tokens=9000, scored=1, reward_sum=1.0)
+    run.started -= 10
+    assert describe(run, width) == line
+
+
+def test_long_times_have_hours() -> None:
+    run = Progress(planned=3, finished=1)
+    run.started -= 2000
+    assert "eta 1:06:4" in describe(run)
 
 
 class Terminal(io.StringIO):

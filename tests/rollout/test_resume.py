@@ -196,8 +196,26 @@ async def test_a_time_budget_ends_in_order_and_the_rest_is_owed(tmp_path: Path) 
     assert time.perf_counter() - began < 10
     summary = await Collector([LETTERS], Script(answer), output=tmp_path / "run").collect()
     assert summary["finished"] == 26
-    with pytest.raises(ConfigError, match="time_budget must be above 0"):
+    with pytest.raises(ConfigError, match="time_budget: Expected"):
         Collector([LETTERS], Script(answer), time_budget=0)
+
+
+@pytest.mark.parametrize("order", [None, Endless()])
+async def test_a_budget_that_is_spent_starts_nothing_and_passes_on_what_is_there(order: Any, tmp_path: Path) -> None:
+    first: list[str] = []
+    collector = Collector([LETTERS], Script(answer), output=tmp_path, num_tasks=5, num_samples_in_parallel=3)
+    async with aclosing(collector.stream(order)) as groups:
+        async for group in groups:
+            first.append(group.id)
+            if len(first) == 5:
+                break
+    again = Collector(
+        [LETTERS], Script(answer), output=tmp_path, num_tasks=9, num_samples_in_parallel=3, time_budget=1e-9
+    )
+    found = [group.id async for group in again.stream(order)]
+    assert (again.progress.finished, again.progress.resumed) == (0, len(found))
+    assert set(first) <= set(found)
+    assert again.progress.left == (4 if order is None else 0)
 
 
 def test_a_budget_keeps_a_margin_that_the_episodes_tell() -> None:

@@ -29,7 +29,7 @@ from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory
 from tests.rollouts import ROOT, environ
 
-IDENTITY: dict[str, Any] = {"model": "m", "seed": 0, "environments": [{"id": "tests:x/Y-v0", "kwargs": {}}]}
+IDENTITY: dict[str, Any] = {"model": "m", "seed": 0, "environments": [{"label": "x/Y-v0", "id": "x/Y-v0"}]}
 LOST = Failure("environment", "verify", "none", "KeyError")
 local = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -493,6 +493,19 @@ def test_a_disk_that_fails_to_sync_stops_the_run(tmp_path: Path, monkeypatch: py
             store.append(episode(2))
         with pytest.raises(StoreError, match="Input/output error"):
             store.close()
+
+
+def test_a_file_that_was_half_written_when_the_process_was_killed_is_written_over(store: RunStore) -> None:
+    code = (
+        "import os, pathlib\n"
+        "from llmgym.rollout.journal import write_atomically\n"
+        "pathlib.Path.replace = lambda *_: os.kill(os.getpid(), 9)\n"
+        f"write_atomically(pathlib.Path({str(store.path)!r}, 'summary.json'), b'lost')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], env=environ(), cwd=ROOT, check=False).returncode == -9
+    assert ".summary.json.new" in os.listdir(store.path)
+    store.write_summary({"planned": 1})
+    assert not [name for name in os.listdir(store.path) if name.startswith(".")]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

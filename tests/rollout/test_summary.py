@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from llmgym.chat import Usage
 from llmgym.failures import Failure
 from llmgym.records import Counts, EpisodeRecord, FailureRecord, Timings
-from llmgym.rollout import RolloutConfig, pass_at_k, summarize
+from llmgym.rollout import GroupSettings, pass_at_k, summarize
 from llmgym.rollout.batches import GroupFilter
 from llmgym.rollout.groups import Group
 from llmgym.rollout.intervals import mean_with_interval
@@ -142,14 +142,14 @@ def failure(number: int, **fields: Any) -> FailureRecord:
 
 
 def test_a_summary_counts_the_unscored_apart() -> None:
-    config = RolloutConfig(num_repeats=3, min_reward_threshold=0.8, min_quality_difference=0.1)
+    groups = GroupSettings(num_repeats=3, min_reward_threshold=0.8, min_quality_difference=0.1)
     records = [
         *(record("A", "1", i, r) for i, r in enumerate([1.0, 0.0, 0.0])),
         *(record("A", "2", i, r) for i, r in enumerate([1.0, None, 1.0])),
         record("B", "1", 0, None, "max_turns"),
     ]
     lost = [failure(7, failure=Failure("timeout", "tool", "none", "TimeoutError")), failure(8)]
-    summary = summarize(records, lost, 9, config, 1.5)
+    summary = summarize(records, lost, 9, groups, 1.5)
     assert (summary["planned"], summary["finished"], summary["failed"]) == (9, 7, {"timeout": 1, "env_error": 1})
     assert summary["statuses"] == {"completed": 6, "max_turns": 1}
     assert (summary["scored"], summary["unscored"], summary["tasks"]) == (5, 2, 2)
@@ -170,9 +170,9 @@ def test_a_summary_counts_the_unscored_apart() -> None:
 
 
 def test_thresholds_have_a_tolerance() -> None:
-    config = {"num_repeats": 2, "min_reward_threshold": 1.0, "min_quality_difference": 0.3, "unknown": 1}
+    groups = GroupSettings(num_repeats=2, min_reward_threshold=1.0, min_quality_difference=0.3)
     records = [record("A", "1", 0, sum([0.1] * 10)), record("A", "1", 1, sum([0.1] * 7))]
-    summary = summarize(records, [], None, config, None)
+    summary = summarize(records, [], None, groups, None)
     assert [p["value"] for p in summary["pass_at_k"]] == [0.5, 1.0]
     assert summary["min_reward_threshold"]["episodes"] == 1
     assert summary["min_quality_difference"]["groups"] == 1
@@ -183,7 +183,7 @@ def test_tasks_of_equal_content_are_one() -> None:
     rewards = [1.0, 0.0, 1.0, 0.0]
     records = [record("A", f"{i}", 0, r, content="c") for i, r in enumerate(rewards)]
     others = [record("B", "0", 0, 0.0, content="c"), record("A", "9", 0, 0.0, content="d")]
-    summary = summarize([*records, *others], [], None, {"num_repeats": 4}, None)
+    summary = summarize([*records, *others], [], None, GroupSettings(num_repeats=4), None)
     assert summary["tasks"] == 3
     assert [(p["k"], p["tasks"]) for p in summary["pass_at_k"]] == [(1, 3), (2, 1), (4, 1)]
     assert summary["environments"]["A"]["reward"] == mean_with_interval([rewards, [0.0]])
@@ -201,7 +201,7 @@ def test_errors_usage_and_failures_are_added_up() -> None:
         failure(2, failure=Failure("model_role", "tool", "none", "X")),
         failure(3, failure=model),
     ]
-    summary = summarize(records, lost, None, {}, None)
+    summary = summarize(records, lost, None, GroupSettings(), None)
     assert summary["tool_errors"] == {"KeyError": {"count": 3, "episodes": 1}, "ToolError": {"count": 2, "episodes": 2}}
     assert summary["usage"] == {
         "agent": {"input_tokens": 20, "output_tokens": 10, "cost": 1.0, "calls": 2},
@@ -220,7 +220,7 @@ def test_agents_are_told_apart() -> None:
         record("A", f"{i}", 0, r if agent == "w" else -r, agent=agent, agents=2)
         for i, r in enumerate([1.0, -1.0, 1.0]) for agent in ("w", "b")
     ]  # fmt: skip
-    summary = summarize(records, [], 3, {"num_repeats": 1}, None)
+    summary = summarize(records, [], 3, GroupSettings(), None)
     assert (summary["finished"], summary["scored"]) == (3, 6)
     assert summary["agents"]["w"]["reward"]["mean"] == pytest.approx(1 / 3)
     assert summary["agents"]["b"]["reward"]["mean"] == pytest.approx(-1 / 3)
@@ -228,12 +228,12 @@ def test_agents_are_told_apart() -> None:
 
 
 def test_one_environment_has_no_table_of_environments() -> None:
-    summary = summarize([record("A", "1", 0, 1.0)], [], 1, RolloutConfig(), 0.0)
+    summary = summarize([record("A", "1", 0, 1.0)], [], 1, GroupSettings(), 0.0)
     assert not summary.keys() & {"environments", "agents", "min_reward_threshold"}
 
 
 def test_an_empty_run_has_a_summary() -> None:
-    summary = summarize([], [], 4, RolloutConfig(num_repeats=4), 0.0)
+    summary = summarize([], [], 4, GroupSettings(num_repeats=4), 0.0)
     assert summary["reward"]["mean"] is None
     assert [p["k"] for p in summary["pass_at_k"]] == [1, 2, 4]
     assert all(p["value"] is None for p in summary["pass_at_k"])
@@ -243,6 +243,6 @@ def test_an_empty_run_has_a_summary() -> None:
 @given(any_groups)
 def test_no_finite_reward_ends_a_summary(groups: list[list[float]]) -> None:
     records = [record("A", f"{t}", i, r) for t, group in enumerate(groups) for i, r in enumerate(group)]
-    config = {"num_repeats": 4, "min_reward_threshold": 0.5, "min_quality_difference": 0.1}
-    summary = summarize(records, [], None, config, None)
+    groups = GroupSettings(num_repeats=4, min_reward_threshold=0.5, min_quality_difference=0.1)
+    summary = summarize(records, [], None, groups, None)
     assert summary["scored"] == len(records)

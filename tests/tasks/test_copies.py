@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import bisect
 import copy
+import heapq
 import json
 import pickle
 import pprint
 import random
 import threading
-from collections import ChainMap, Counter, OrderedDict, deque
+import types
+from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
@@ -18,9 +21,11 @@ import msgspec
 import numpy as np
 import orjson
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmgym.tasks import frozen
 from llmgym.tasks.copies import LazyDict, LazyList, lazy_value
 
 ATOMS = st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["a", "b", "", "é"]) | st.just(0.5)
@@ -348,12 +353,12 @@ def test_a_deep_copy_is_plain() -> None:
     made = lazy_value({"a": [{"b": [1]}], "c": 1})
     assert made["a"]
 
-    def types(value: Any) -> set[type]:
+    def kinds(value: Any) -> set[type]:
         inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        return {type(value)}.union(*map(types, inside))
+        return {type(value)}.union(*map(kinds, inside))
 
     for found in (copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
-        assert types(found) == {dict, list, int}
+        assert kinds(found) == {dict, list, int}
         assert found == made
 
 
@@ -378,3 +383,109 @@ def test_threads_that_read_at_once_get_one_copy() -> None:
 @pytest.mark.parametrize("value", [1, 0.5, True, None, "text"])
 def test_values_that_do_not_change_are_themselves(value: Any) -> None:
     assert lazy_value(value) is value
+
+
+# --- libraries ----------------------------------------------------------------------------------
+
+STATE = {
+    "jobs": [[3, {"to": [1]}], [1, {"to": [2]}], [2, {"to": [3]}]],
+    "people": [{"name": "a", "tags": ["x"]}, {"name": "b", "tags": ["y"]}],
+    "deep": {"a": {"b": [1]}},
+}
+
+
+class State(msgspec.Struct):
+    people: list[Any]
+    deep: dict[str, Any]
+
+
+class Holder:
+    people: list[Any]
+
+
+def taken_as_attributes(x: Any) -> Any:
+    holder = Holder()
+    holder.__dict__ = x
+    return holder.people[0]
+
+
+def validated(x: Any) -> Any:
+    pydantic = pytest.importorskip("pydantic")
+    model = pydantic.create_model("Model", people=(list, ...), deep=(dict, ...))
+    return model(**x).people[0]
+
+
+def popped(x: Any) -> Any:
+    heapq.heapify(x["jobs"])
+    return heapq.heappop(x["jobs"])[1]
+
+
+def inserted(x: Any) -> Any:
+    bisect.insort(x["jobs"], [2, {"to": []}], key=itemgetter(0))
+    return x["jobs"][0][1]
+
+
+def mixed(x: Any) -> Any:
+    np.random.default_rng(0).shuffle(x["people"])
+    return x["people"][0]
+
+
+def in_an_array(x: Any) -> Any:
+    array = np.empty(2, dtype=object)
+    array[:] = x["people"]
+    return array[0]
+
+
+# What they give of a copy is the copy's own.
+ORDINARY: list[Callable[[Any], Any]] = [
+    lambda x: copy.copy(x)["deep"]["a"],
+    lambda x: copy.deepcopy(x)["deep"]["a"],
+    lambda x: pickle.loads(pickle.dumps(x))["deep"]["a"],
+    lambda x: json.loads(json.dumps(x))["deep"]["a"],
+    lambda x: yaml.safe_load(yaml.safe_dump(x))["deep"]["a"],
+    lambda x: msgspec.to_builtins(x)["deep"]["a"],
+    lambda x: types.MappingProxyType(x)["deep"]["a"],
+    lambda x: types.SimpleNamespace(**x).deep["a"],
+    lambda x: defaultdict(list, x)["deep"]["a"],
+    lambda x: np.array(x["people"])[0],
+    lambda x: np.asarray(x["jobs"], dtype=object)[0][1],
+    lambda x: np.random.default_rng(0).choice(x["people"]),
+    lambda x: np.random.default_rng(0).permutation(x["people"])[0],
+    lambda x: heapq.nlargest(1, x["people"], key=itemgetter("name"))[0],
+    lambda x: heapq.nsmallest(2, x["jobs"])[0][1],
+    lambda x: next(heapq.merge(x["jobs"], [[0, {}]], key=itemgetter(0)))[1],
+    mixed, in_an_array, inserted,
+]  # fmt: skip
+# What they give is the original itself, which they find in C.
+SEEING_THROUGH: list[Callable[[Any], Any]] = [
+    popped, taken_as_attributes, validated, lambda x: msgspec.convert(x, State).deep["a"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("take", ORDINARY)
+def test_what_libraries_take_out_of_a_copy_is_its_own(take: Callable[[Any], Any]) -> None:
+    original = copy.deepcopy(STATE)
+    take(lazy_value(original))["mine"] = 1
+    assert original == STATE
+    shared = frozen(STATE)
+    take(lazy_value(shared))["mine"] = 1
+    assert shared == STATE
+
+
+@pytest.mark.parametrize("take", SEEING_THROUGH)
+def test_what_sees_through_a_copy_can_change_nothing_that_a_set_of_rows_holds(take: Callable[[Any], Any]) -> None:
+    shared = frozen(STATE)
+    with pytest.raises(TypeError, match=r"belongs to all episodes of its task: .*heapq, msgspec.convert, pydantic"):
+        take(lazy_value(shared))["mine"] = 1
+    assert shared == STATE
+    take(copy.deepcopy(lazy_value(shared)))["mine"] = 1  # as the error says
+    assert shared == STATE
+
+
+@given(TREES)
+@settings(max_examples=100, deadline=None)
+def test_yaml_is_that_of_a_plain_one(original: Any) -> None:
+    made = lazy_value(frozen(original))
+    expected = copy.deepcopy(original)
+    for dump in (yaml.safe_dump, yaml.dump, lambda value: yaml.dump(value, Dumper=yaml.CSafeDumper)):
+        assert dump(made) == dump(expected)

@@ -55,7 +55,7 @@ def test_rows_become_tasks(tmp_path: Path) -> None:
 
 
 def test_a_file_without_rows_or_absent_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match="no tasks"):
+    with pytest.raises(TaskError, match="there are no rows"):
         TaskSet.jsonl(write(tmp_path / "empty.jsonl")).size("train")
     with pytest.raises(TaskError, match=r"absent\.jsonl"):
         TaskSet.jsonl(tmp_path / "absent.jsonl").size("train")

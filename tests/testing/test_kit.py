@@ -25,7 +25,7 @@ def outcomes(env_id: str, **kwargs: Any) -> dict[str, CheckResult]:
 @pytest.mark.parametrize("name", ["Adder", "SuspendingAdder", "BlockingAdder", "ProcessAdder", "Chat"])
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_good_environment_passes(name: str) -> None:
-    report = check_text_env(f"test/{name}-v0", tasks=10)
+    report = check_text_env(f"test/{name}-v0", num_tasks=10)
     assert [result.name for result in report.results] == [check.name for check in CHECKS]
     assert {result.name for result in report.results if result.status != "passed"} == {"lifecycle"}  # nothing to free
     assert "0 of" in str(report)
@@ -34,7 +34,7 @@ def test_a_good_environment_passes(name: str) -> None:
 @pytest.mark.parametrize("cls", SOUND, ids=lambda cls: cls.__name__)
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_an_environment_that_frees_what_it_opens_passes(cls: type[ToolEnv]) -> None:
-    report = check_text_env(f"test/{cls.__name__}-v0", tasks=5)
+    report = check_text_env(f"test/{cls.__name__}-v0", num_tasks=5)
     skipped = {result.name for result in report.results if result.status != "passed"}
     assert skipped == (set() if cls.teardown is not ToolEnv.teardown else {"lifecycle"})
 
@@ -42,7 +42,7 @@ def test_an_environment_that_frees_what_it_opens_passes(cls: type[ToolEnv]) -> N
 @pytest.mark.parametrize(("cls", "checks"), BROKEN, ids=[cls.__name__ for cls, _ in BROKEN])
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning", "ignore:do not add")
 def test_a_broken_environment_fails_the_check_that_it_breaks(cls: type[ToolEnv], checks: set[str]) -> None:
-    results = list(run_checks(f"test/{cls.__name__}-v0", tasks=12))
+    results = list(run_checks(f"test/{cls.__name__}-v0", num_tasks=12))
     failed = {result.name: result.detail for result in results if result.status == "failed"}
     assert checks <= failed.keys()
     assert all(failed.values())
@@ -54,7 +54,7 @@ def test_each_check_fails_for_some_environment() -> None:
 
 def test_the_error_lists_every_failure_and_what_to_do() -> None:
     with pytest.raises(ConformanceError) as caught:
-        check_text_env("test/RewardsEveryone-v0", tasks=5)
+        check_text_env("test/RewardsEveryone-v0", num_tasks=5)
     text = str(caught.value)
     assert text.startswith("test/RewardsEveryone-v0 fails 6 of")
     assert "silent: it earned 1 on average, as much as the oracle; make the verifier look" in text
@@ -67,7 +67,7 @@ def test_a_nondeterministic_environment_may_skip() -> None:
         nondeterministic=True,
         kwargs={"max_turns": 6},
     )
-    report = check_text_env("test/Judged-v0", tasks=5)
+    report = check_text_env("test/Judged-v0", num_tasks=5)
     skipped = {result.name for result in report.results if result.status == "skipped"}
     assert skipped == {"determinism", "isolation", "reuse", "mutation", "vectors", "pickling", "lifecycle"}
 
@@ -76,7 +76,7 @@ def test_arguments_reach_the_environment() -> None:
     with pytest.raises(ConformanceError, match=r"cannot be made.*no_such_argument"):
         check_text_env("test/Adder-v0", no_such_argument=1)
     with pytest.raises(ConformanceError, match="unknown split 'dev'"):
-        check_text_env("test/Adder-v0", split="dev", tasks=5)
+        check_text_env("test/Adder-v0", split="dev", num_tasks=5)
 
 
 def test_what_is_no_text_environment_is_refused() -> None:
@@ -90,7 +90,7 @@ def test_an_id_may_name_the_module_that_registers_it_and_needs_no_test_framework
     script = (
         "import sys\n"
         "from llmgym.testing import check_text_env\n"
-        "print(check_text_env('tests.environments:test/Adder-v0', tasks=5))\n"
+        "print(check_text_env('tests.environments:test/Adder-v0', num_tasks=5))\n"
         "assert 'pytest' not in sys.modules\n"
     )
     root = Path(__file__).parents[2]
@@ -100,7 +100,7 @@ def test_an_id_may_name_the_module_that_registers_it_and_needs_no_test_framework
 
 
 def test_what_cannot_be_pickled_is_named_and_matters_where_something_pickles_it() -> None:
-    held, sent = (outcomes(f"test/{name}-v0", tasks=2)["pickling"] for name in ("Locked", "Unpicklable"))
+    held, sent = (outcomes(f"test/{name}-v0", num_tasks=2)["pickling"] for name in ("Locked", "Unpicklable"))
     assert (held.status, sent.status) == ("skipped", "failed")
     assert "self.lock (lock)" in held.detail
     assert "self.lock (lock)" in sent.detail
@@ -108,7 +108,7 @@ def test_what_cannot_be_pickled_is_named_and_matters_where_something_pickles_it(
 
 
 def test_a_set_that_is_small_is_no_fault(tmp_path: Path) -> None:
-    few = outcomes("test/FewTasks-v0", tasks=5)
+    few = outcomes("test/FewTasks-v0", num_tasks=5)
     assert {name for name, result in few.items() if result.status != "passed"} == {"variety", "lifecycle"}
     assert few["variety"].status == "skipped"
     assert "about" in few["variety"].detail
@@ -116,13 +116,13 @@ def test_a_set_that_is_small_is_no_fault(tmp_path: Path) -> None:
     for count in (1, 2, 3, 4, 5, 6, 7, 10, 12, 30, 200, 1000):
         lines = ({"prompt": f"What is {n} + 1?", "answer": n + 1, "numbers": [n, 1]} for n in range(count))
         rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        results = outcomes("test/Rows-v0", tasks=5, rows=str(rows))
+        results = outcomes("test/Rows-v0", num_tasks=5, rows=str(rows))
         assert {name for name, result in results.items() if not result.passed} == set()
         assert (results["constant"].status == "skipped") == (count == 1)
 
 
 def test_a_slow_environment_is_checked_in_less_depth_and_says_so() -> None:
-    results = outcomes("test/Slow-v0", tasks=50, seconds=0.1)
+    results = outcomes("test/Slow-v0", num_tasks=50, seconds=0.1)
     assert {name for name, result in results.items() if not result.passed} == set()
     for name in ("determinism", "isolation", "reuse", "vectors", "oracle", "random"):
         assert "cut at 0.1 s" in results[name].detail

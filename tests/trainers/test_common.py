@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from llmgym.errors import ConfigError, EnvironmentFailure, PolicyError, TaskError
 from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, WrapperConfig
-from llmgym.trainers.common import Episodes, Siblings, TaskRef, TrainerPolicy, metrics, task_rows
+from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, metrics, task_rows
+from llmgym.trainers.siblings import Siblings
 from llmgym.trajectory import Status, Trajectory, Turn, segment_of
 from tests.exactness import FuzzPolicy, Recording
 from tests.rollouts import PLAIN
@@ -95,6 +96,10 @@ def test_a_setup_that_fails_is_said_before_training() -> None:
 def test_settings_that_make_no_sense_are_named() -> None:
     with pytest.raises(ConfigError, match=r"'max_turn'.*did you mean max_turns"):
         Episodes(max_turn=3)
+    with pytest.raises(ConfigError, match="fsync_seconds is a setting of runs"):
+        Episodes(fsync_seconds=1)
+    with pytest.raises(ConfigError, match="models: judge is 'policy', which is the trainer's"):
+        Episodes(models={"judge": "policy"})
     with pytest.raises(ConfigError, match="num_tasks is 9"):
         task_rows(env_ids=[TROUBLE], num_tasks=9)
 

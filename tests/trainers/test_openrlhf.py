@@ -30,7 +30,7 @@ from llmgym.rollout.config import EnvConfig
 from llmgym.trainers import openrlhf as adapter
 from llmgym.trainers.common import TaskRef
 from tests.exactness import FuzzPolicy, Recording, Request
-from tests.rollouts import PLAIN
+from tests.rollouts import LETTERS, PLAIN
 from tests.trainers.contract import BAD, GOOD, TROUBLE, Row, check, turns_in
 from tests.trainers.tiny import tiny_tokenizer
 
@@ -430,7 +430,7 @@ def test_the_dataset_is_one_that_openrlhf_reads(tokenizer: Any, tmp_path: Path) 
     for number, line in enumerate(table):
         source, prompt, text, images = dataset[number]
         ref = TaskRef.loads(text)
-        assert (source, images, ref.env.id) == (PLAIN, None, PLAIN)
+        assert (source, images, ref.env.id) == (LETTERS, None, PLAIN)
         assert f"spell {ref.task_id}" in prompt
         assert line["label"] == text
     assert len({line["label"] for line in table}) == 3

@@ -27,7 +27,7 @@ from llmgym.trainers import skyrl
 from llmgym.trainers.common import Episodes, TaskRef
 from llmgym.trajectory import Trajectory, Turn, segment_of
 from tests.exactness import FuzzPolicy, Recording
-from tests.rollouts import PLAIN
+from tests.rollouts import LETTERS, PLAIN
 from tests.trainers.contract import BAD, GOOD, TROUBLE, Row, check, check_turn_rewards
 from tests.trainers.tiny import tiny_tokenizer
 
@@ -129,7 +129,7 @@ def test_what_no_model_should_say_is_answered() -> None:
 def test_rows_hold_the_task_and_the_tools() -> None:
     rows = skyrl.rows(env_ids=[PLAIN], num_tasks=3, seed=1)
     for row in rows:
-        assert (row["data_source"], row["env_class"]) == (PLAIN, "llmgym")
+        assert (row["data_source"], row["env_class"]) == (LETTERS, "llmgym")
         assert "# Tools" in row["prompt"][0]["content"]
         assert TaskRef.loads(row["task"]).env.id == PLAIN
     assert len({row["task"] for row in rows}) == 3

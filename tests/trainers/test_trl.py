@@ -493,7 +493,7 @@ def test_a_failure_in_the_tool_loop_is_no_reward(tokenizer: Any, tmp_path: Path)
     described = spec([{"id": LETTERS, "kwargs": {"faults": faults}}], num_tasks=26)  # type: ignore[list-item]
     with pytest.raises(Exception, match="setup"):
         _ = described.train_dataset
-    pool = described._episodes.instances(described._episodes.config.environments[0])
+    pool = described._episodes.instances(described._episodes.config.tasks.environments[0])
     made = environment.environment_class(described._episodes, pool)()
     for letter, error in (("m", "setup"), ("a", "verify"), ("b", None)):
         ref = trl_ref(pool, letter)

@@ -12,7 +12,7 @@ from llmgym.envs.calculator.numbers import final_number
 from llmgym.envs.calculator.problems import Problems
 from llmgym.messages import Message, assistant, tool_call
 from llmgym.rewards import Reward
-from llmgym.tasks import Task, TaskSet, task_from_row
+from llmgym.tasks import Task, TaskSet, one_column, row_schema, task_from_row
 from llmgym.tools import tool
 
 _WITH_TOOLS = (
@@ -71,7 +71,7 @@ class Calculator(ToolEnv):
       is negative.
     - `word_problems` (True): stories, phrases and steps; otherwise symbols alone.
     - `offer_tools` (True): the tools of the operations; otherwise none.
-    - `tasks`: a JSONL file with `prompt` (or `messages`) and `answer`, a number or text such as "3/4".
+    - `tasks`: a file of rows with `prompt` (or `messages`) and `answer`, a number or text such as "3/4".
 
     ## Registered Variants
 
@@ -129,6 +129,13 @@ class Calculator(ToolEnv):
         if not number or final_number(str(task.answer)) is None:
             raise ValueError(f"answer {task.answer!r} is not a number")
         return task
+
+    @staticmethod
+    def row_schema() -> dict[str, Any]:
+        """The JSON Schema of a row whose answer is a number."""
+        number = {"type": ["number", "string"], "description": "The number that is right; a text states one."}
+        known = [one_column("answer", number), one_column("expected_answer", number, without=["answer"])]
+        return {**row_schema(), "title": "A problem of Calculator", "allOf": [{"anyOf": known}]}
 
     @tool
     def add(self, a: Number, b: Number) -> str:

@@ -11,6 +11,7 @@ from llmgym.env import Episode, ToolEnv
 from llmgym.envs.multiple_choice.extraction import GRADINGS, extract, extract_pattern
 from llmgym.envs.multiple_choice.questions import Questions
 from llmgym.envs.multiple_choice.rows import read_row
+from llmgym.envs.multiple_choice.schema import row_schema
 from llmgym.errors import ConfigError
 from llmgym.messages import Message
 from llmgym.rewards import Reward
@@ -31,7 +32,7 @@ class MultipleChoice(ToolEnv):
     One question, one reply. Questions are generated from facts and rules that belong to the package:
     arithmetic, comparison, sequences, spelling, alphabet, calendar, clock, units, percentages,
     capitals, chemical elements, opposites and kinds of things. Wrong options are of the same sort as the
-    right one, which stands at each letter equally often. Questions of your own come from a JSONL file.
+    right one, which stands at each letter equally often. Questions of your own come from a file.
 
     ## Actions
 
@@ -70,7 +71,7 @@ class MultipleChoice(ToolEnv):
       a `pattern`.
     - `num_options` (4): options of a generated question, 2 to 10.
     - `subjects` (all): sorts of generated questions, named in `llmgym.envs.multiple_choice.questions.SUBJECTS`.
-    - `tasks`: a JSONL file; a row has `question`, `options` (a list, or an object of letters and
+    - `tasks`: a file of rows; a row has `question`, `options` (a list, or an object of letters and
       texts) and `answer` (letter, text, or zero-based index), and may have `id`, `split` and `metadata`. The
       names `prompt`, `choices`, `answerKey` and `expected_answer` are understood too, and a `grading` of its own. So
       are rows of NeMo Gym's `mcqa`, with `responses_create_params`: their prompts stay as they are, and `grading_mode`
@@ -128,6 +129,7 @@ class MultipleChoice(ToolEnv):
         super().__init__(tasks=TaskSet.generated(questions) if tasks is None else tasks, **options)
 
     read_row = staticmethod(read_row)
+    row_schema = staticmethod(row_schema)
 
     def opening(self, task: Task) -> list[Message]:
         """The question, with the instruction added to its last message where the row does not ask by itself."""

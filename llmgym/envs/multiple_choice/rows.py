@@ -11,11 +11,11 @@ from llmgym.envs.multiple_choice.extraction import BOXED_OR_TEXT, GRADINGS
 from llmgym.messages import Message, read_messages, system
 from llmgym.tasks import Task
 
-_MOST = len(ascii_uppercase)
-_QUESTION = ("question", "prompt")
-_OPTIONS = ("options", "choices")
-_ANSWER = ("answer", "answerKey", "expected_answer")
-_MODES = {  # NeMo Gym's gradings
+MOST = len(ascii_uppercase)
+QUESTION = ("question", "prompt")
+OPTIONS = ("options", "choices")
+ANSWER = ("answer", "answerKey", "expected_answer")
+MODES = {  # NeMo Gym's gradings
     "strict_single_letter_boxed": "boxed",
     "lenient_boxed": BOXED_OR_TEXT,
     "lenient_answer_colon": "answer",
@@ -40,8 +40,8 @@ def read_row(row: dict[str, Any]) -> Task:
     """
     columns: dict[str, Any] = _without_nulls(row)
     request = columns.pop("responses_create_params", None)
-    question = None if request is not None else _take(columns, _QUESTION)
-    labels, texts = _read_options(_take(columns, _OPTIONS))
+    question = None if request is not None else _take(columns, QUESTION)
+    labels, texts = _read_options(_take(columns, OPTIONS))
     answer = _read_answer(columns, labels, texts)
     letters = labels if request is not None else list(ascii_uppercase[: len(texts)])
     options = dict(zip(letters, texts, strict=True))
@@ -112,9 +112,9 @@ def _read_grading(columns: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     names = [name for name in ("grading", "grading_mode") if name in columns]
     if mode := _take(columns, names) if names else None:
-        found["grading"] = _MODES.get(mode, mode) if isinstance(mode, str) else mode
+        found["grading"] = MODES.get(mode, mode) if isinstance(mode, str) else mode
         if found["grading"] not in (*GRADINGS, BOXED_OR_TEXT):
-            raise ValueError(f"unknown {names[0]} {mode!r}; there is {', '.join([*GRADINGS, *_MODES])}")
+            raise ValueError(f"unknown {names[0]} {mode!r}; there is {', '.join([*GRADINGS, *MODES])}")
     template = _as_object(columns.get("template_metadata"))
     if isinstance(template, dict) and (patterns := _read_patterns(cast("dict[str, Any]", template))):
         found["patterns"] = patterns
@@ -160,8 +160,8 @@ def _read_options(options: Any) -> tuple[list[str], list[str]]:
             labels = list(ascii_uppercase[: len(texts)])
         case _:
             raise TypeError(f"options are a list or an object, these are {options!r}")
-    if not 2 <= len(texts) <= _MOST or len(labels) != len(texts):
-        raise ValueError(f"there are {len(texts)} options; 2 to {_MOST} are supported")
+    if not 2 <= len(texts) <= MOST or len(labels) != len(texts):
+        raise ValueError(f"there are {len(texts)} options; 2 to {MOST} are supported")
     if bad := [text for text in texts if isinstance(text, bool) or not isinstance(text, str | int | float)]:
         raise ValueError(f"option {bad[0]!r} is neither text nor a number")
     texts, labels = [str(text).strip() for text in texts], [str(label).strip() for label in labels]
@@ -179,9 +179,9 @@ def _in_order(options: dict[Any, Any]) -> tuple[list[Any], list[Any]]:
 
 def _read_answer(columns: dict[str, Any], labels: list[str], texts: list[str]) -> int:
     """Place of the answer; several columns may tell it where they tell the same. Wrong options may be alike."""
-    present = [name for name in _ANSWER if name in columns]
+    present = [name for name in ANSWER if name in columns]
     if not present:
-        raise KeyError(_ANSWER[0])
+        raise KeyError(ANSWER[0])
     places = {_index(columns.pop(name), labels, texts) for name in present}
     if len(places) > 1:
         raise ValueError(f"columns {present[0]!r} and {present[1]!r} name different answers")

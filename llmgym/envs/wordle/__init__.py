@@ -71,7 +71,7 @@ class Wordle(ToolEnv):
       of them. It is not counted as a guess.
     - `strict` (False): every guess must agree with the letters that the marks have shown.
     - `check_words` (True): a guess must be in the word list, for lengths that the list has.
-    - `tasks`: a JSONL file with a column `word` and, where wanted, `opener`, of any length.
+    - `tasks`: a file of rows with a column `word` and, where wanted, `opener`, of any length.
 
     ## Registered Variants
 
@@ -133,7 +133,31 @@ class Wordle(ToolEnv):
         if opener is not None and (len(opener) != len(word) or opener == word):
             raise ValueError(f"opener {opener!r} is the secret or not of its length")
         metadata = {"opener": opener} if opener else {}
-        return Task(id=str(row.get("id", "")), prompt=prompt(word, opener), answer=word, metadata=metadata)
+        return Task(id=row.get("id", ""), prompt=prompt(word, opener), answer=word, metadata=metadata)
+
+    @staticmethod
+    def row_schema() -> dict[str, Any]:
+        """The JSON Schema of a row with a `word`."""
+        letters = {"pattern": "^[a-z]+$"}
+        return {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "A secret of Wordle",
+            "type": "object",
+            "properties": {
+                "id": {
+                    "type": ["string", "integer", "null"],
+                    "description": "Unique in the file; else made of the row.",
+                },
+                "word": {**letters, "type": "string", "description": "The secret, in lower-case letters."},
+                "opener": {
+                    **letters,
+                    "type": ["string", "null"],
+                    "description": "The first guess, made in advance: another word of as many letters.",
+                },
+                "split": {"type": ["string", "null"], "default": "train"},
+            },
+            "required": ["word"],
+        }
 
     def setup(self, task: Task) -> None:
         """Start with a fresh board."""

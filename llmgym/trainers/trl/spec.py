@@ -21,9 +21,9 @@ def spec(env_ids: Sequence[str | EnvConfig], *, max_output_tokens: int | None = 
     """Describe what to train on; its parts are arguments of `GRPOTrainer`.
 
     Args:
-        env_ids: Environments, as ids or as `{id, kwargs, wrappers}`.
+        env_ids: Environments, as ids or as `{id, kwargs, wrappers, label}`.
         max_output_tokens: Most tokens of one reply; None for what the episode has left.
-        **settings: Further fields of `RolloutConfig`, such as `num_tasks`, `split`, `seed` and `max_turns`.
+        **settings: Further settings of a run, such as `num_tasks`, `split`, `seed` and `max_turns`.
 
     Raises:
         MissingExtraError: TRL is not installed.
@@ -54,7 +54,7 @@ class Spec:
         from datasets import Dataset, Features, Json, List, Value
 
         rows = [
-            {"prompt": prompt_of(row.messages, row.ref), "environment": row.ref.env.id.rpartition(":")[2]}
+            {"prompt": prompt_of(row.messages, row.ref), "environment": row.ref.env.name}
             for row in task_rows(**self._settings | changes)
         ]
         # As JSON: Arrow would give each message the fields of all others, as nulls.
@@ -109,7 +109,7 @@ class Spec:
         Raises:
             ConfigError: TRL's loop cannot run an environment.
         """
-        found = map(self._episodes.instances, self._episodes.config.environments)
+        found = map(self._episodes.instances, self._episodes.config.tasks.environments)
         return {instances.id: environment_class(self._episodes, instances) for instances in found}
 
     @property

@@ -48,12 +48,12 @@ class RolloutWorker:
         """Configure it; limits and sampling come from the trainer's config.
 
         Args:
-            env_ids: Environments, as ids or as `{id, kwargs, wrappers}`.
+            env_ids: Environments, as ids or as `{id, kwargs, wrappers, label}`.
             args: The trainer's `AsyncGRPOConfig`.
             tokenizer: The trainer's `processing_class`.
             policy: Samples; the vLLM server of the config by default.
             max_output_tokens: Most tokens of one reply; None for what the episode has left.
-            **settings: Further fields of `RolloutConfig`, such as `num_tasks`, `split`, `seed` and `max_turns`.
+            **settings: Further settings of a run, such as `num_tasks`, `split`, `seed` and `max_turns`.
 
         Raises:
             MissingExtraError: TRL is not installed.

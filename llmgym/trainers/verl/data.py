@@ -44,10 +44,10 @@ def write_parquet(
 
     Args:
         path: The file.
-        env_ids: Environments, as ids or as `{id, kwargs, wrappers}`; those that are not registered by a plain
+        env_ids: Environments, as ids or as `{id, kwargs, wrappers, label}`; those that are not registered by a plain
             `import llmgym` as "module:id", since verl's workers have to find them.
         agent: verl's name of the agent loop that runs them.
-        **settings: Further fields of `RolloutConfig`: `split`, `seed`, `num_tasks`.
+        **settings: Further settings of a run: `split`, `seed`, `num_tasks`.
 
     Returns:
         The number of rows.
@@ -84,7 +84,7 @@ def write_parquet(
 
 def _row(index: int, split: str, agent: str, task: TaskRow) -> dict[str, Any]:
     return {
-        "data_source": task.ref.env.id.rpartition(":")[2],
+        "data_source": task.ref.env.name,
         "agent_name": agent,
         "prompt": [{"role": message["role"], "content": message["content"]} for message in task.messages],
         "ability": "agent",
@@ -118,7 +118,7 @@ def agent_loop_config(*, max_output_tokens: int | None = None, drop_failed: bool
     Args:
         max_output_tokens: Most tokens of one reply; None for what the episode has left.
         drop_failed: Leave failed and unscored episodes out, instead of handing over rows that train nothing.
-        **settings: Further fields of `RolloutConfig`.
+        **settings: Further settings of a run.
 
     Raises:
         ConfigError: A setting is wrong, or verl's to say.

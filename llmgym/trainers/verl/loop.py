@@ -59,7 +59,7 @@ class LLMGymAgentLoop(AgentLoopBase):  # pyright: ignore[reportUntypedBaseClass]
             *args: verl's.
             max_output_tokens: Most tokens of one reply; None for what the episode has left.
             drop_failed: Leave failed and unscored episodes out, instead of handing over rows that train nothing.
-            settings: Further fields of `RolloutConfig`.
+            settings: Further settings of a run.
             **kwargs: verl's.
 
         Raises:
@@ -100,7 +100,7 @@ class LLMGymAgentLoop(AgentLoopBase):  # pyright: ignore[reportUntypedBaseClass]
         server = _Server(self.server_manager, sampling_params)
         policy = TrainerPolicy("verl", server.generate, self.tokenizer, self._context_length)
         params = msgspec.structs.replace(
-            self._episodes.config.responses_create_params,
+            self._episodes.config.agent.responses_create_params,
             temperature=float(sampling_params["temperature"]),
             top_p=float(sampling_params["top_p"]),
         )
@@ -154,7 +154,7 @@ class LLMGymAgentLoop(AgentLoopBase):  # pyright: ignore[reportUntypedBaseClass]
         """What verl logs in validation and writes with its rollouts; the same names on every row, as it demands."""
         reward, ended = trajectory.reward, trajectory.status
         return {
-            "acc": float(reward is not None and reaches(reward, self._episodes.config.success_threshold)),
+            "acc": float(reward is not None and reaches(reward, self._episodes.config.groups.success_threshold)),
             "llmgym_unscored": float(reward is None),
             "llmgym_failed": float(not trajectory.finished),
             "llmgym_truncated": float(trajectory.finished and ended != "completed"),

@@ -58,7 +58,7 @@ async def compute_score(
     if trajectory.error is not None:
         _log.warning("%s, task %s: %s", trajectory.env_id, trajectory.task_id, trajectory.error)
     reward = trajectory.reward
-    threshold = episodes().config.success_threshold
+    threshold = episodes().config.groups.success_threshold
     return {
         "score": 0.0 if reward is None else reward,
         "acc": float(reward is not None and reaches(reward, threshold)),

@@ -1,0 +1,58 @@
+"""Ends of a run and of its process that wait for nothing that does not end.
+
+Python waits for ever for tasks that swallow their cancellation, and for threads that hang, such as those of a tool that
+calls `asyncio.to_thread`. By then all that has finished is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+_GRACE_S = 5.0  # for tasks to take note of their cancellation, and for threads to end
+
+
+def run_to_end(main: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine as `asyncio.run` does, in a process that ends soon after."""
+    runner = asyncio.Runner()  # whose own `close` would wait
+    try:
+        runner.run(main)
+    finally:
+        runner.run(_wind_up())
+        runner.get_loop().close()
+
+
+async def _wind_up() -> None:
+    """End what was left running, as far as it can be ended."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=_GRACE_S)
+    await asyncio.get_running_loop().shutdown_asyncgens()
+
+
+def end_in_time(code: object) -> None:
+    """See to it that the process, which is about to end, does so though threads hang.
+
+    Args:
+        code: Its exit code, as in `SystemExit`.
+    """
+    hung = [thread.name for thread in threading.enumerate() if not thread.daemon]
+    hung.remove(threading.main_thread().name)
+    if not hung:
+        return
+    status = code if isinstance(code, int) else int(code is not None)
+
+    def leave() -> None:
+        os.write(2, f"leaving {len(hung)} threads that do not end: {', '.join(hung[:3])}\n".encode())
+        os._exit(status)
+
+    timer = threading.Timer(_GRACE_S, leave)
+    timer.daemon = True
+    atexit.register(timer.cancel)  # which is called once the threads have ended: what else ends then has its time
+    timer.start()

@@ -1,0 +1,86 @@
+"""`llmgym check --tasks`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmgym.envs.multiple_choice import MultipleChoice
+from llmgym.errors import TaskError
+from tests.rollouts import llmgym
+from tests.tasks.files import write
+
+CHOICE = "llmgym/MultipleChoice-v0"
+QUESTION: dict[str, Any] = {"question": "2 + 2?", "options": ["3", "4"], "answer": "B"}
+BAD: list[tuple[Any, str]] = [
+    ({**QUESTION, "answer": "E"}, "answer 'E' is neither a label (A, B) nor an option"),
+    ({"options": ["3", "4"], "answer": "B"}, "column 'question' is missing; there is options, answer"),
+    ({**QUESTION, "split": 3}, "a split is named by text, this one is 3"),
+    ({**QUESTION, "id": [1]}, "an id is text or a whole number, this is [1]"),
+    ("[1]", "a row is a JSON object, this is a list"),
+    ("{", "not JSON: Expecting property name enclosed in double quotes at column 2; each line is a row"),
+]
+
+
+def test_every_bad_row_is_named_as_loading_names_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.jsonl", QUESTION, *(row for row, _ in BAD))
+    done = llmgym("check", CHOICE, "--tasks", path)
+    assert (done.returncode, done.stderr) == (1, "")
+    said = [f"  {path}:{line}: {reason}" for line, (_, reason) in enumerate(BAD, 2)]
+    assert done.stdout.splitlines() == [CHOICE, *said, "  bad rows: 6 of 7"]
+    report = json.loads(llmgym("check", CHOICE, "--tasks", path, "--json").stdout)
+    assert report == {
+        CHOICE: {
+            "rows": 7,
+            "bad": [{"place": f"{path}:{line}", "reason": reason} for line, (_, reason) in enumerate(BAD, 2)],
+            "splits": {"train": 1},
+            "duplicates": 0,
+        }
+    }
+    for row, reason in BAD:
+        alone = write(tmp_path / "alone.jsonl", row)
+        with pytest.raises(TaskError) as caught:
+            MultipleChoice(tasks=alone).reset()
+        assert str(caught.value) == f"{alone}:1: {reason}"
+
+
+def test_a_good_file_is_counted(tmp_path: Path) -> None:
+    other = {**QUESTION, "question": "1 + 3?", "split": "test"}
+    path = write(tmp_path / "t.jsonl", QUESTION, QUESTION, other)
+    done = llmgym("check", CHOICE, "llmgym/MultipleChoice-hard-v0", "--tasks", path)
+    counted = "  tasks: 3 (train 2, test 1); duplicates: 1"
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [CHOICE, counted, "llmgym/MultipleChoice-hard-v0", counted]
+    report = json.loads(llmgym("check", CHOICE, "--tasks", path, "--json").stdout)[CHOICE]
+    assert report == {"rows": 3, "bad": [], "splits": {"train": 2, "test": 1}, "duplicates": 1}
+    (tmp_path / "t.csv").write_text("word,opener\napple,\nbread,stone\n")
+    assert (
+        "  tasks: 2 (train 2); duplicates: 0\n"
+        in llmgym("check", "llmgym/Wordle-v0", "--tasks", tmp_path / "t.csv").stdout
+    )
+    empty = llmgym("check", CHOICE, "--tasks", write(tmp_path / "empty.jsonl"))
+    assert (empty.returncode, empty.stdout) == (1, f"{CHOICE}\n  {tmp_path}/empty.jsonl: there are no rows\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--tasks", "t.jsonl"], "--tasks FILE is read as an environment reads it: name one"),
+        ([CHOICE, "--tasks", "10"], "there is no file '10'; for a number of tasks, --num-tasks 10"),
+        ([CHOICE, "--tasks", "t.jsonl", "--num-tasks", 3], "--num-tasks is for checks that play episodes"),
+        ([CHOICE, "--tasks", "absent.jsonl"], "cannot read tasks: [Errno 2] No such file or directory: 'absent.jsonl'"),
+        ([CHOICE, "--tasks", "torn.json"], "torn.json is not JSON: "),
+        (["llmgym/MultipleChoise-v0", "--tasks", "t.jsonl"], "did you mean llmgym/MultipleChoice-v0"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(tmp_path: Path, args: list[Any], said: str) -> None:
+    write(tmp_path / "t.jsonl", QUESTION)
+    write(tmp_path / "torn.json", "[{")
+    done = llmgym("check", *args, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
