@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any, cast
 
 import msgspec
@@ -209,7 +210,10 @@ def _pythonic_calls(text: str) -> list[ToolCall]:
 def _pythonic_call(node: ast.expr) -> ToolCall:
     if not isinstance(node, ast.Call) or node.args:
         raise ValueError("no call with arguments by name")
-    arguments = {keyword.arg or "": _pythonic_value(keyword.value) for keyword in node.keywords}
+    arguments: dict[str, Any] = {}
+    for keyword in node.keywords:  # `**{...}` for names that are none in Python
+        value = _pythonic_value(keyword.value)
+        arguments |= value if keyword.arg is None else {keyword.arg: value}
     return tool_call(ast.unparse(node.func), json.dumps(arguments, ensure_ascii=False, allow_nan=False))
 
 
@@ -229,10 +233,12 @@ _JSON_NAMES = {"true": True, "false": False, "null": None}
 
 
 def _write_pythonic(call: ToolCall) -> str:
-    name, arguments = call["function"]["name"], arguments_of(call)
-    written = call["function"]["arguments"] if arguments is None else None
-    listed = ", ".join(f"{key}={value!r}" for key, value in (arguments or {}).items())
-    return f"{_PYTHONIC[0]}[{written if written is not None else f'{name}({listed})'}]{_PYTHONIC[1]}"
+    arguments = arguments_of(call)
+    if arguments is None:  # the text of the whole attempt
+        return f"{_PYTHONIC[0]}{call['function']['arguments']}{_PYTHONIC[1]}"
+    plain = all(key.isidentifier() and not iskeyword(key) for key in arguments)
+    listed = ", ".join(f"{key}={value!r}" for key, value in arguments.items()) if plain else f"**{arguments!r}"
+    return f"{_PYTHONIC[0]}[{call['function']['name']}({listed})]{_PYTHONIC[1]}"
 
 
 HERMES = ToolFormat("hermes", "<tool_call>", parse_tool_calls, _write_hermes)

@@ -18,7 +18,7 @@ _GENERIC = frozenset({"auto", "custom", "default"})
 
 
 def renderers_for(template: ChatTemplate) -> Iterator[Any]:
-    """The renderers that a template's tokenizer has the tokens for, that of its name first; none without the package."""
+    """The renderers that a template's tokenizer has the tokens for, that of its name first; none if not installed."""
     try:
         import renderers
         from renderers.base import MODEL_RENDERER_MAP

@@ -74,7 +74,7 @@ class RendererReader:
         """
         try:
             parsed = self._parse(ids, prompt_ids, tools)
-            calls = [_parsed_call(call) for call in parsed.tool_calls]
+            calls = [_parsed_call(call, tools) for call in parsed.tool_calls]
         except Exception:  # noqa: BLE001  a parser may trip over what a model samples; the text is still the message
             return {"role": "assistant", "content": self._tokenizer.decode(ids)}
         return message_of(parsed.content, (parsed.reasoning_content or "").strip(), calls)
@@ -138,7 +138,7 @@ def _spoken_call(function: dict[str, Any]) -> ToolCall:
     return tool_call(scrub(function["name"]), scrub(text))
 
 
-def _parsed_call(parsed: Any) -> ToolCall:
+def _parsed_call(parsed: Any, tools: Sequence[ToolSchema]) -> ToolCall:
     """Take over a call as parsed, in the model's own text where that is JSON.
 
     One that is not valid keeps its text, and any name that was read.
@@ -151,8 +151,23 @@ def _parsed_call(parsed: Any) -> ToolCall:
     written = written_call(raw, bare=False)
     if written and written["function"]["name"] == parsed.name:
         return tool_call(parsed.name, written["function"]["arguments"], parsed.id)
+    if isinstance(arguments, dict):
+        arguments = _with_booleans(parsed.name, arguments, tools)
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
     return tool_call(parsed.name, scrub(text), parsed.id)
+
+
+_BOOLEANS = {"True": True, "False": False}
+
+
+def _with_booleans(name: str, arguments: dict[str, Any], tools: Sequence[ToolSchema]) -> dict[str, Any]:
+    """Arguments with booleans as the templates of Qwen3.5 and Nemotron show them to their models: in Python's words."""
+    schema = next((tool["function"]["parameters"] for tool in tools if tool["function"]["name"] == name), {})
+    kinds = {key: kind.get("type") for key, kind in schema.get("properties", {}).items() if isinstance(kind, dict)}
+    return {
+        key: _BOOLEANS.get(value, value) if isinstance(value, str) and kinds.get(key) == "boolean" else value
+        for key, value in arguments.items()
+    }
 
 
 # ---- finding one
@@ -160,11 +175,12 @@ def _parsed_call(parsed: Any) -> ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A turn of calls as a template writes it: the ids before it, its own up to what ends it, and the calls."""
+    """A turn of calls as a template writes it: the ids before it, its own up to the token that ends it, the calls."""
 
     prompt_ids: list[int]
     ids: list[int]
     text: str
+    end: str
     calls: list[tuple[str, Any]]
 
 
@@ -227,4 +243,5 @@ def _samples(template: ChatTemplate) -> Iterator[Sample]:
             turn = text[len(start) : end[0]]
             encode = template.tokenizer.encode
             calls = [(c["function"]["name"], arguments_of(c)) for c in said.get("tool_calls", ())]
-            yield Sample(encode(start, add_special_tokens=False), encode(turn, add_special_tokens=False), turn, calls)
+            ids = encode(turn, add_special_tokens=False)
+            yield Sample(encode(start, add_special_tokens=False), ids, turn, end[1], calls)

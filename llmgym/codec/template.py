@@ -66,13 +66,13 @@ class TemplateCodec:
         self._template = ChatTemplate(tokenizer, template, template_kwargs, stop_tokens)
         self._tokenizer = self._template.tokenizer
         self.native_tools: bool = self._template.native_tools
-        self._reader = _reader_of(self._template)
+        self._reader, ends = _reader_of(self._template)
         self.call_form = self._reader.name
         self._turns: dict[tuple[tuple[str, ...], bool], Turn | None] = {}
         self._deltas: dict[str, Deltas] = {}
         learned = [turns.learn(self._template, (role,)) for role in ("user", "tool")]
         written = [turn.terminator_id for turn in learned if turn]
-        self.stop_token_ids: tuple[int, ...] = tuple(dict.fromkeys([*written, *self._template.ends.values()]))
+        self.stop_token_ids: tuple[int, ...] = tuple(dict.fromkeys([*written, *ends, *self._template.ends.values()]))
         self._stops = frozenset(self.stop_token_ids)
         self.fingerprint: str = fingerprint(
             "TemplateCodec 1",
@@ -165,14 +165,14 @@ class TemplateCodec:
         return "reasoning_content" in self._reader.read(self._turn_ids(completion_ids), prompt_ids, ())
 
 
-def _reader_of(template: ChatTemplate) -> Reader:
-    """The reader of a template's calls.
+def _reader_of(template: ChatTemplate) -> tuple[Reader, list[int]]:
+    """The reader of a template's calls, and the tokens that end turns of them.
 
     Raises:
         CodecError: Nobody recovers the calls that the template writes.
     """
     if not template.native_tools:
-        return FormatReader(template, HERMES)
+        return FormatReader(template, HERMES), []
     reader, samples = find_reader(template)
     if reader is None:
         shown = f": {samples[0].text!r}" if samples else ""
@@ -182,4 +182,5 @@ def _reader_of(template: ChatTemplate) -> Reader:
         )
     if isinstance(reader, FormatReader):
         template.tool_format = reader.form
-    return reader
+    ends = [template.tokenizer.added[sample.end] for sample in samples]
+    return reader, ends
