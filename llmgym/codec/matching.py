@@ -15,6 +15,7 @@ from llmgym.codec.chat_template import Chat, ChatTemplate
 from llmgym.messages import Message, ToolSchema
 
 _GENERIC = frozenset({"auto", "custom", "default"})
+_OWN_VOCABULARY = {"gpt-oss": "<|constrain|>"}  # renderers that load theirs, for a second, and a token that it has
 
 
 def renderers_for(template: ChatTemplate) -> Iterator[Any]:
@@ -29,7 +30,8 @@ def renderers_for(template: ChatTemplate) -> Iterator[Any]:
     names = [cls.model_fields["name"].default for cls in classes]
     named = MODEL_RENDERER_MAP.get(template.tokenizer.name_or_path)
     for name in sorted(names, key=lambda name: name != named):
-        if name not in _GENERIC:
+        own = _OWN_VOCABULARY.get(name)
+        if name not in _GENERIC and (own is None or own in template.tokenizer.special):
             try:
                 yield renderers.create_renderer(template.tokenizer, config_from_name(name))
             except Exception:  # noqa: BLE001 -- a renderer of other tokens says so with any

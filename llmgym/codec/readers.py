@@ -189,22 +189,19 @@ def find_reader(template: ChatTemplate) -> tuple[Reader | None, list[Sample]]:
 
     Where a turn of calls ends is found along with it, and left in the template.
     """
-    candidates = list(_candidates(template))
-    found: list[tuple[int, Reader, list[Sample]]] = []
+    others: list[Reader] | None = None
     for template.call_marks in range(_MOST_MARKS):
         samples = list(_samples(template))
-        for reader in candidates:
-            recovered = [_recovers(reader, sample) for sample in samples]
-            if recovered[:1] == [True]:
-                found.append((sum(recovered), reader, samples))
-        if found:
-            break
-    if not found:
-        template.call_marks = 0
-        return None, list(_samples(template))
-    most = max(recovered for recovered, _, _ in found)
-    best = [(reader, samples) for recovered, reader, samples in found if recovered == most]
-    return max(best, key=lambda one: _likeness(template, one[0])) if len(best) > 1 else best[0]
+        found = [(reader, _recovered(reader, samples)) for reader in (FormatReader(template, f) for f in FORMATS)]
+        if max(recovered for _, recovered in found) < len(samples):
+            others = list(_others(template)) if others is None else others
+            found += [(reader, _recovered(reader, samples)) for reader in others]
+        most = max(recovered for _, recovered in found)
+        if most:
+            best = [reader for reader, recovered in found if recovered == most]
+            return max(best, key=lambda reader: _likeness(template, reader)) if len(best) > 1 else best[0], samples
+    template.call_marks = 0
+    return None, list(_samples(template))
 
 
 def _likeness(template: ChatTemplate, reader: Reader) -> int:
@@ -214,13 +211,17 @@ def _likeness(template: ChatTemplate, reader: Reader) -> int:
     return likeness(template, reader.renderer) if isinstance(reader, RendererReader) else 0
 
 
-def _candidates(template: ChatTemplate) -> Iterator[Reader]:
-    for form in FORMATS:
-        yield FormatReader(template, form)
+def _others(template: ChatTemplate) -> Iterator[Reader]:
     for renderer in renderers_for(template):
         yield RendererReader(template.tokenizer, renderer)
     if getattr(template.tokenizer, "response_template", None):
         yield ResponseReader(template.tokenizer)
+
+
+def _recovered(reader: Reader, samples: Sequence[Sample]) -> int:
+    """How many of the turns are read as they were meant; none if the plainest is not among them."""
+    found = [_recovers(reader, sample) for sample in samples]
+    return sum(found) if found[:1] == [True] else 0
 
 
 def _recovers(reader: Reader, sample: Sample) -> bool:

@@ -122,7 +122,7 @@ def test_calls_that_a_template_writes_are_read_back(family: str, several: list[d
 @pytest.mark.parametrize("family", WITH_TOOLS)
 def test_what_follows_calls_is_what_the_template_writes(family: str) -> None:
     call = {"id": "call00000", **tool_call("look", where="here")}
-    prompt, turn, rest = written(family, assistant("", call))
+    _, turn, rest = written(family, assistant("", call))
     new: list[Message] = [{"role": "tool", "content": "qzresultqz", "name": "look", "tool_call_id": "call00000"}]
     stop = next(i for i in codec(family).stop_token_ids if rest.startswith(decode(family, [i])))
     prompt_ids, completion = codec(family).open([user("Where?")], TOOLS), [*encode(family, turn), stop]
