@@ -33,7 +33,8 @@ def renderers_for(template: ChatTemplate) -> Iterator[Any]:
         own = _OWN_VOCABULARY.get(name)
         if name not in _GENERIC and (own is None or own in template.tokenizer.special):
             try:
-                yield renderers.create_renderer(template.tokenizer, config_from_name(name))
+                config: Any = config_from_name(name)
+                yield renderers.create_renderer(template.tokenizer, config)
             except Exception:  # noqa: BLE001 -- a renderer of other tokens says so with any
                 continue
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llmgym.codec import formats, probes
@@ -34,17 +34,20 @@ class RendererCodec:
         stop_token_ids: Tokens that end an assistant turn.
         fingerprint: Hash of tokenizer, renderer and settings.
         call_form: Name of the form of calls.
+        native_tools: True.
 
     Raises:
         CodecError: `renderers` has no renderer for the model, or it does not fit the tokenizer.
         MissingExtraError: `renderers` is not installed.
     """
 
+    native_tools: bool = True
+
     def __init__(self, tokenizer: Any, config: Any = None) -> None:
         if config is None and not supports(tokenizer):
             raise CodecError(
-                f"`renderers` knows no model {tokenizer.name_or_path!r}; pass config=, such as "
-                'Qwen3RendererConfig(), or use kind="template"'
+                f"none of `renderers` writes what the chat template of {tokenizer.name_or_path!r} writes, or is for a "
+                'model of that name; use kind="template", or pass config=, such as Qwen3RendererConfig()'
             )
         self._tokenizer: Any = FastTokenizer(tokenizer) if is_fast(tokenizer) else tokenizer
         self._renderer = _renderer(self._tokenizer, config)
@@ -56,6 +59,11 @@ class RendererCodec:
         offsets = _renderer(tokenizer, config)
         self._terminators = {answers: self._proven_terminator(offsets, answers) for answers in (False, True)}
         self.fingerprint: str = fingerprint("RendererCodec 1", *self._identity())
+
+    def can_extend(self, roles: Iterable[str], *, tools: bool) -> bool:
+        """Tell whether new messages of these roles can follow a sampled turn that does not reason."""
+        first = next(iter(roles), None)
+        return first not in (None, "assistant") and self._terminators[first == "tool"] is not None
 
     def open(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> list[int]:
         """Render a whole conversation, ending with the generation prompt.
