@@ -11,14 +11,12 @@ from llmgym.cli.output import print_field, print_json
 from llmgym.cli.verb import verb
 from llmgym.errors import MissingExtraError, PolicyError
 
-app = typer.Typer(
-    no_args_is_help=True, help="Fetch models that llmgym knows by a short name; look at how any is spoken to."
-)
+app = typer.Typer(no_args_is_help=True, help="Fetch models, and look at how one is spoken to.")
 
 
 @app.callback()
 def options() -> None:
-    """Fetch models that llmgym knows by a short name; look at how any is spoken to."""
+    """Fetch models, and look at how one is spoken to."""
 
 
 def fetch(
@@ -39,7 +37,7 @@ def inspect(
     codec: Annotated[str, typer.Option(metavar="KIND", help="renderer, template, or auto.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show how a model's messages become tokens, and how its calls are read.
+    """Show how a model is spoken to, and how its calls are read.
 
     MODEL is a folder, a Hub id or a short name (smollm2), with or without "transformers:" or "vllm:" before it. Only
     its tokenizer is loaded.
