@@ -233,7 +233,7 @@ def test_construction() -> None:
     plain = RendererCodec(families.tokenizer("qwen3"), renderers.Qwen3RendererConfig(enable_thinking=False))
     assert made.fingerprint != plain.fingerprint
     assert made.fingerprint == RendererCodec(families.tokenizer("qwen3"), renderers.Qwen3RendererConfig()).fingerprint
-    with pytest.raises(CodecError, match="none of .renderers. writes what the chat template of 'test' writes"):
+    with pytest.raises(CodecError, match=r"none of .renderers. writes what the chat template of 'test' writes"):
         RendererCodec(families.tokenizer("qwen3"))
     with pytest.raises(CodecError, match="does not fit"):
         RendererCodec(families.tokenizer("llama3.1"), renderers.Qwen3RendererConfig())
