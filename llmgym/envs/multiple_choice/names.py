@@ -85,7 +85,7 @@ def choice(text: str, options: Options) -> str | None:
 
 def marked(text: str, options: Options) -> str:
     """Clean text with a mark for each mention of an option."""
-    pattern, texts = _texts(tuple(options.items()))
+    texts = _texts(tuple(options.items()))
 
     def option(match: re.Match[str]) -> str:
         name = texts.get(_normal(match[0]))
@@ -98,9 +98,11 @@ def marked(text: str, options: Options) -> str:
         mark = _mark(name, _BARE_MARK if kind in ("bare", "small") else _LETTER_MARK)
         return match[0][: match.start(kind) - match.start()] + mark if kind in ("small", "first") else mark
 
-    return _JOINED.sub(
-        _several, _OWN.sub(_one, _LETTER.sub(letter, pattern.sub(option, _PRIVATE.sub("", clean(text)))))
-    )
+    said = _PRIVATE.sub("", clean(text))
+    words = said.casefold()
+    if there := tuple(name for name in texts if all(word in words for word in name.split())):
+        said = _pattern(there).sub(option, said)
+    return _JOINED.sub(_several, _OWN.sub(_one, _LETTER.sub(letter, said)))
 
 
 def letter_of(mark: str) -> str:
@@ -128,21 +130,26 @@ def _several(match: re.Match[str]) -> str:
 
 
 @lru_cache(maxsize=256)
-def _texts(options: tuple[tuple[str, str], ...]) -> tuple[re.Pattern[str], dict[str, str]]:
-    """A pattern of the texts of options, and the letter of each; what several share names none."""
+def _texts(options: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """The texts of options, and the letter of each; what several share names none."""
     texts: dict[str, str] = {}
     for letter, option in options:
         if name := _normal(option):
             texts[name] = "" if name in texts else letter
-    named = {name: letter for name, letter in texts.items() if letter and not re.fullmatch("[a-z]", name)}
-    usual = _alternatives(name for name in named if not _COMMON.fullmatch(name))
-    common = _alternatives(name for name in named if _COMMON.fullmatch(name))
-    pattern = (
+    return {name: letter for name, letter in texts.items() if letter and not re.fullmatch("[a-z]", name)}
+
+
+@lru_cache(maxsize=256)
+def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
+    """A pattern of texts; to make one takes longer than all else here, so it has those alone that may be there."""
+    usual = _alternatives(name for name in names if not _COMMON.fullmatch(name))
+    common = _alternatives(name for name in names if _COMMON.fullmatch(name))
+    return re.compile(
         rf"(?<!\w)(?<![0-9][.,/])(?:(?<![-−+.])|(?<=\s[-−+])|(?=[-−+.\W]))(?:{usual})(?!\w|[.,/^]?[0-9]|%|-\w)"
         rf"|(?:(?<=\b[A-Z][.:,)-]\s)|(?<=answer\sis\s)|(?<=answer:\s)|(?<=it\sis\s))(?:{common})\b"
-        r"(?=\s{0,3}(?:[.,;:!?)\]\n…]|$|because\b|since\b|as\b))"
+        r"(?=\s{0,3}(?:[.,;:!?)\]\n…]|$|because\b|since\b|as\b))",
+        re.IGNORECASE,
     )
-    return re.compile(pattern, re.IGNORECASE), named
 
 
 def _alternatives(names: Iterable[str]) -> str:
@@ -155,6 +162,7 @@ def _named(text: str, options: Options) -> list[str]:
     return [letter for letter, option in options.items() if wanted and _normal(option) == wanted]
 
 
+@lru_cache(maxsize=1024)
 def _normal(text: str) -> str:
     """Words in lower case without punctuation around them; "-5", "1/2" and "2.5" stay what they are."""
     return " ".join(word.strip(".,;:!?()[]\"'*_`$“”") for word in clean(text).casefold().split()).strip()
