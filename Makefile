@@ -57,19 +57,20 @@ install: $(DEV_STAMP) ## Make .venv with the package, its extras and the develop
 
 demo: $(DEMO_STAMP) ## Collect rollouts with a small real model into runs/demo, between a random policy and the oracle
 	@echo "== a random policy: what chance earns"
-	@$(BIN)/llmgym rollout --config examples/demo.yaml --policy random 2>/dev/null
+	@$(BIN)/llmgym rollout --config examples/demo.yaml --policy random
 	@echo "== the oracle of each environment: what there is to earn"
-	@$(BIN)/llmgym rollout --config examples/demo.yaml --policy oracle 2>/dev/null
+	@$(BIN)/llmgym rollout --config examples/demo.yaml --policy oracle
 	@echo "== SmolLM2-135M-Instruct"
 	$(BIN)/llmgym models fetch smollm2
 	$(BIN)/llmgym rollout --config examples/demo.yaml --output runs/demo
 	@echo "== one of its episodes"
 	@$(BIN)/llmgym show runs/demo --best
 	@echo
-	@echo "Next:  $(BIN)/llmgym show runs/demo --worst                 what went wrong"
-	@echo "       $(BIN)/llmgym play llmgym/Calculator-easy-v0         you in the model's place"
-	@echo "       $(BIN)/python examples/train_trl.py --help           train it"
-	@echo "runs/demo/rollouts.jsonl has an episode a line, with its exact tokens. The same command resumes."
+	@echo "Next:"
+	@echo "  $(BIN)/llmgym show runs/demo --worst             where it went wrong"
+	@echo "  $(BIN)/llmgym play llmgym/Calculator-easy-v0     you in the model's place"
+	@echo "  $(BIN)/llmgym list                               what else there is"
+	@echo "runs/demo/rollouts.jsonl has an episode a line, with its exact tokens. README.md goes on from here."
 
 test: lint ## Run the checks of `lint`, then every test that needs no model
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not integration and not soak" --junitxml=$(VENV)/unit.xml \

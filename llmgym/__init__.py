@@ -14,7 +14,7 @@ from llmgym.registry import describe, list_envs, register_envs
 if TYPE_CHECKING:
     from llmgym.batch import TokenBatch
     from llmgym.env import Episode, ToolEnv
-    from llmgym.errors import LLMGymError, ToolError
+    from llmgym.errors import EnvironmentFailure, LLMGymError, ToolError
     from llmgym.messages import Message, assistant, system, tool_call, user
     from llmgym.policies import ChatPolicy, Generation, Sampling, TokenPolicy, make_policy
     from llmgym.rewards import Part, Reward
@@ -42,6 +42,7 @@ _LAZY = {
     "Episode": "env",
     "tool": "tools",
     "ToolError": "errors",
+    "EnvironmentFailure": "errors",
     "Task": "tasks",
     "TaskSet": "tasks",
     "Reward": "rewards",
@@ -85,6 +86,7 @@ __all__ = [
     "Collector",
     "Curriculum",
     "Endless",
+    "EnvironmentFailure",
     "Episode",
     "Generation",
     "Group",

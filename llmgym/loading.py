@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from llmgym.errors import ConfigError
+from llmgym.errors import ConfigError, LLMGymError
 
 
 class Kind(NamedTuple):
@@ -132,7 +132,7 @@ def described(error: BaseException) -> str:
         text = f"it called sys.exit({'' if error.code is None else error.code})"
     else:
         said = error.msg if isinstance(error, SyntaxError) else str(error)
-        text = f"{type(error).__name__}: {said}".removesuffix(": ")
+        text = said if isinstance(error, LLMGymError) else f"{type(error).__name__}: {said}".removesuffix(": ")
     return f"{text}, at {place}" if place else text
 
 

@@ -181,16 +181,21 @@ def make_core(env_id: str, **kwargs: Any) -> ToolEnv:
         load(spec.entry_point, f"cannot make {spec.id}: entry point", kind=_MAKER, error=RegistryError, near=near)
     try:
         env = gymnasium.make(spec.id, disable_env_checker=True, **kwargs)
-    except LLMGymError:
+    except LLMGymError as error:
+        if clutter := _clutter(error):
+            raise type(error)(str(error).removesuffix(clutter)) from error.__cause__
         raise
     except (Exception, SystemExit) as error:  # a constructor is its author's code
-        # Gymnasium writes all arguments after what a TypeError says.
         said = described(error).replace(_clutter(error), "")
         raise RegistryError(f"cannot make {spec.id}: {said}") from error
     return _unwrapped(env, spec.id)
 
 
-_MAKER = Kind("a class of environments", callable)
+def _makes(found: object) -> bool:
+    return issubclass(found, gymnasium.Env) if isinstance(found, type) else callable(found)
+
+
+_MAKER = Kind("a class of environments derived from ToolEnv", _makes)
 
 
 def _spec_of(env_id: str) -> Any:
@@ -202,6 +207,7 @@ def _spec_of(env_id: str) -> Any:
 
 
 def _clutter(error: BaseException) -> str:
+    """What Gymnasium writes behind what a TypeError says: all arguments."""
     cause = error.__cause__
     return str(error).removeprefix(str(cause)) if isinstance(error, TypeError) and isinstance(cause, TypeError) else ""
 

@@ -32,11 +32,6 @@ def test_the_vectors_of_the_examples() -> None:
     assert all(0.5 < mean < 0.9 for mean in returns)
 
 
-def test_the_gymnasium_loop_of_the_readme() -> None:
-    loop = next(block for block in blocks("python") if "gymnasium.make" in block)
-    assert "'correct'" in run("-c", loop)
-
-
 def test_the_environment_of_the_readme_is_that_of_the_examples() -> None:
     written = next(block for block in blocks("python") if "class Capitals" in block)
     example = (ROOT / "examples/capitals/capitals.py").read_text("utf-8")
@@ -68,4 +63,5 @@ def test_the_environment_table_is_up_to_date() -> None:
 @pytest.mark.timeout(600)
 def test_the_collecting_example(tmp_path: Path) -> None:
     said = run("examples/collect.py", str(tmp_path / "run"))
-    assert said.count("rewards") == 4
+    assert said.count("rewards") == 8
+    assert "1.0" in said

@@ -17,18 +17,16 @@ def print_summary(summary: Mapping[str, Any], error: str | None, output: Path | 
         error: What the last failure was.
         output: Run folder.
     """
-    scores = dict(summary.get("environments") or {"all": summary})
-    if len(scores) > 1:
-        scores["all"] = summary
+    scores = dict(summary.get("environments", {})) | {"all": summary}
     of = "" if summary["planned"] is None else f" of {summary['planned']}"
-    print_table(
+    _print_rows(
         f"{summary['finished']}{of} episodes finished",
-        ["environment", "scored", "unscored", "mean reward", "95% interval"],
-        [[name, *_score_cells(score)] for name, score in scores.items()],
+        ["scored", "unscored", "mean reward", "95% interval"],
+        {name: _score_cells(score) for name, score in scores.items()},
     )
     if most := max((_passes(score) for score in scores.values()), key=len):
-        columns = ["environment", "tasks", *(f"pass@{p['k']}" for p in most)]
-        print_table("", columns, [[name, *_pass_cells(score, len(most))] for name, score in scores.items()])
+        columns = ["tasks", *(f"pass@{p['k']}" for p in most)]
+        _print_rows("", columns, {name: _pass_cells(score, len(most)) for name, score in scores.items()})
     tokens, wall_s = summary["tokens"], summary["timings"]["session_wall_s"]
     print(f"statuses  {_counts(summary['statuses'])}   failed  {_failures(summary['failures'])}")
     print(f"tokens    {tokens['sampled']:,} sampled, {tokens['context']:,} context; {summary['turns']:,} turns")
@@ -44,6 +42,14 @@ def print_summary(summary: Mapping[str, Any], error: str | None, output: Path | 
         print(f"error     {error}")
     if output is not None:
         print(f"run       {output}  (rollouts.jsonl, summary.json, run.json)")
+
+
+def _print_rows(title: str, columns: list[str], rows: Mapping[str, list[str]]) -> None:
+    """Print a row for each environment and one for all of them, or one without a name where there is one only."""
+    if len(rows) > 1:
+        print_table(title, ["environment", *columns], [[name, *cells] for name, cells in rows.items()])
+    else:
+        print_table(title, columns, list(rows.values()))
 
 
 def _score_cells(score: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from llmgym.cli.verb import Several
 from llmgym.errors import ConfigError, LLMGymError
 from llmgym.files import parse_yaml
 from llmgym.policies import make_policy
-from llmgym.policies.base import MeasuredPolicy
+from llmgym.policies.base import gives_load
 from llmgym.registry import check_id
 from llmgym.rollout.config import RolloutConfig, config_problems, load_config, parse_config
 from llmgym.wrappers import find_wrapper
@@ -37,6 +37,7 @@ def read_settings(
         settings = load_config(file) if file else {}
     except ConfigError as error:
         problems.append(str(error))
+    unread = bool(problems)  # what the file would have said is not missing
     for text in assignments:
         try:
             assign(settings, text)
@@ -47,7 +48,7 @@ def read_settings(
     params = settings.get("responses_create_params") or {}
     if given and isinstance(params, dict):  # what else it may be is refused below
         settings["responses_create_params"] = params | given
-    if not settings.get("env_ids"):
+    if not settings.get("env_ids") and not unread:
         problems.append("env_ids is empty; name an environment, as in --env llmgym/Calculator-v0")
     problems += config_problems(settings, source)
     problems += _wrong_names(settings)
@@ -104,5 +105,5 @@ def _wrong_policy(settings: dict[str, Any]) -> Iterator[str]:
     except LLMGymError as error:
         yield str(error)
         return
-    if settings.get("num_samples_in_parallel") == "auto" and not isinstance(policy, MeasuredPolicy):
+    if settings.get("num_samples_in_parallel") == "auto" and not gives_load(policy):
         yield f'num_samples_in_parallel is "auto", but {policy.name} does not know how busy it is; give a number'

@@ -13,7 +13,7 @@ EXAMPLES = """
 Examples:
   llmgym show runs/first
   llmgym show runs/first --best
-  llmgym show runs/first --id llmgym/Calculator-mental-v0/train-00c0ffee00c0ffee/0
+  llmgym show runs/first --id ID
 """
 
 

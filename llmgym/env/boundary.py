@@ -16,6 +16,7 @@ from typing import Final
 from llmgym.concurrency import PastDeadline, WorkerError
 from llmgym.errors import AuthorError, EnvironmentFailure, ToolError
 from llmgym.failures import Kind, Stage
+from llmgym.loading import described
 from llmgym.tools import ToolOptions
 
 #: Exceptions that say that something is broken, and not that somebody asked for the wrong thing. `OSError` has files,
@@ -101,5 +102,6 @@ def failure(error: BaseException, where: str, stage: Stage, kind: Kind | None = 
         return error
     leaf = next((leaf for leaf in leaves(error) if is_infrastructure(leaf)), error)
     named = isinstance(leaf, AuthorError | WorkerError)
-    said = f"{where}: {leaf}" if named else f"{where}: {type(leaf).__name__}: {leaf}"
-    return EnvironmentFailure(said, kind=kind or kind_of(error), stage=stage)
+    return EnvironmentFailure(
+        f"{where}: {leaf if named else described(leaf)}", kind=kind or kind_of(error), stage=stage
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +32,10 @@ async def verify_in_process(verify: Callable[[], Any], seconds: float) -> Reward
     env, (episode,) = verify.func.__self__, verify.args  # type: ignore[attr-defined]
     try:
         found = await in_process(_verify_elsewhere, env, episode, seconds=seconds)
-    except TypeError as error:
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
         raise AuthorError(
             f"verify_in='process' sends the environment to a worker, and it cannot be pickled: {error}; leave handles "
-            "out in __getstate__, or keep them out of self"
+            "out in __getstate__, or keep them out of self, and name functions at the top of their module"
         ) from error
     return Reward(metrics=found["metrics"], **{name: Part(*part) for name, part in found["parts"].items()})
 
@@ -54,16 +55,25 @@ def read_reward(result: Any) -> Reward:
         name: Part(None if part.value is None else float(part.value), float(part.weight))
         for name, part in reward.parts.items()
     }
-    read = Reward(metrics={str(name): float(value) for name, value in reward.metrics.items()}, **parts)
+    read = Reward(metrics={str(name): _number(name, value) for name, value in reward.metrics.items()}, **parts)
     read.value  # noqa: B018 -- infinities of both signs have no sum, which is said here
     return read
+
+
+def _number(name: object, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"the metric {name!r} is {value!r:.100}, which is no number") from None
 
 
 def read_reply(reply: Any) -> list[Message] | None:
     """What `respond` returned, as messages."""
     if reply is None:
         return None
-    messages: list[Any] = [user(reply)] if isinstance(reply, str) else [reply] if isinstance(reply, dict) else [*reply]
+    messages: Any = [user(reply)] if isinstance(reply, str) else [reply] if isinstance(reply, dict) else reply
+    if not isinstance(messages, list | tuple):
+        raise TypeError(f"it gives text, messages or None, not {reply!r:.100}")
     return [_read_message(message, ("system", "user", "tool")) for message in messages]
 
 

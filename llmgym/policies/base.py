@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeGuard, runtime_checkable
 
 from llmgym.chat import FinishReason, Policy, Sampling
 
@@ -103,3 +103,17 @@ class MeasuredPolicy(Policy, Protocol):
             PolicyError: It cannot be asked.
         """
         ...
+
+
+# By what `getattr` finds: from Python 3.12 on, `isinstance` with a protocol does not see what a wrapper of a policy
+# passes on in `__getattr__`.
+
+
+def gives_tokens(policy: object) -> TypeGuard[TokenPolicy]:
+    """Whether a policy samples token ids."""
+    return callable(getattr(policy, "generate", None))
+
+
+def gives_load(policy: object) -> TypeGuard[MeasuredPolicy]:
+    """Whether a policy knows how busy its engine is."""
+    return callable(getattr(policy, "load", None))

@@ -13,7 +13,8 @@ import msgspec
 from llmgym.chat import Policy
 from llmgym.codec.base import ChatCodec
 from llmgym.errors import ConfigError, StoreError
-from llmgym.policies import TokenPolicy, as_policy
+from llmgym.policies import as_policy
+from llmgym.policies.base import gives_tokens
 from llmgym.rollout.config import EnvConfig, RolloutConfig, parse_config
 from llmgym.rollout.groups import Group
 from llmgym.rollout.identity import known_after, known_before
@@ -191,8 +192,10 @@ class Collector:
             raise
 
     def _codec_of(self, policy: Policy) -> ChatCodec | None:
-        if not isinstance(policy, TokenPolicy):
+        if not gives_tokens(policy):
             return None
+        if absent := [name for name in ("tokenizer", "context_length", "logprobs_mode") if not hasattr(policy, name)]:
+            raise ConfigError(f"the policy {policy.name} has no {' and no '.join(absent)}; see docs/policies.md")
         if self._codec is None:
             from llmgym.codec import codec_for
 

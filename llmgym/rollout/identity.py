@@ -14,7 +14,7 @@ import msgspec
 
 from llmgym.chat import Policy
 from llmgym.codec.base import ChatCodec
-from llmgym.policies.base import TokenPolicy
+from llmgym.policies.base import gives_tokens
 from llmgym.policies.fingerprint import fingerprint
 from llmgym.rollout.config import RolloutConfig
 from llmgym.rollout.instances import Instances
@@ -55,7 +55,7 @@ def known_after(policy: Policy, codec: ChatCodec | None) -> dict[str, Any]:
         "model": policy.model,
         # Weights that were updated are another model than the one of that name.
         "weights": getattr(policy, "version", 0),
-        "logprobs_mode": policy.logprobs_mode if isinstance(policy, TokenPolicy) else None,
+        "logprobs_mode": policy.logprobs_mode if gives_tokens(policy) else None,
         "codec": codec.fingerprint if codec else None,
         "calls": codec.call_form if codec else None,
     }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 from llmgym.chat import ChatGeneration, ChatPolicy, Sampling, Usage
 from llmgym.codec.base import ChatCodec
 from llmgym.errors import ConfigError
 from llmgym.messages import Message, ToolSchema
 from llmgym.policies import Policy, TokenPolicy, make_policy
+from llmgym.policies.base import gives_tokens
 
 OWN = "policy"  # as a model, the run's own policy
 
@@ -64,9 +66,9 @@ def chat_policy(policy: Policy | str, codec: ChatCodec | str = "auto") -> ChatPo
         ConfigError: It is no policy.
     """
     policy = make_policy(policy) if isinstance(policy, str) else policy
-    if isinstance(policy, ChatPolicy):
-        return policy
-    if isinstance(policy, TokenPolicy):
+    if callable(getattr(policy, "chat", None)):
+        return cast("ChatPolicy", policy)
+    if gives_tokens(policy):
         return TokenChat(policy, codec)
     raise ConfigError(f"{policy!r:.100} is no policy: it has neither `chat` nor `generate`")
 

@@ -44,8 +44,6 @@ class EpisodeRunner:
             params: How replies are sampled.
             on_turn: Called after each turn.
         """
-        # Checked once: a check against a protocol is slow, and there is a speaker for each episode.
-        assert isinstance(policy, TokenPolicy | ChatPolicy | OraclePolicy)
         self._policy, self._codec, self._limits, self._on_turn = policy, codec, limits, on_turn
         self._params = msgspec.to_builtins(params)
         self._sampling = params.sampling(codec.stop_token_ids if codec else ())

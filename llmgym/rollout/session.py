@@ -12,7 +12,7 @@ from llmgym.codec.base import ChatCodec
 from llmgym.errors import ConfigError, PolicyError, PolicyUnavailable
 from llmgym.failures import Failure
 from llmgym.messages import scrub
-from llmgym.policies.base import MeasuredPolicy
+from llmgym.policies.base import gives_load
 from llmgym.records import EpisodeRecord, FailureRecord, UnstorableError, failure_of, record_of
 from llmgym.rollout.budget import Budget
 from llmgym.rollout.config import RolloutConfig
@@ -147,7 +147,7 @@ class Session:
     async def _adapt(self, limit: AdaptiveLimit, workers: asyncio.TaskGroup, jobs: Iterator[_Job]) -> None:
         """Look at the engine from time to time, and let more or fewer episodes run."""
         policy = self._policy
-        if not isinstance(policy, MeasuredPolicy):
+        if not gives_load(policy):
             raise ConfigError(
                 f'num_samples_in_parallel is "auto", but {policy.name} does not know how busy it is; give a number'
             )

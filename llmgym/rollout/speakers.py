@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from llmgym.chat import ChatPolicy, FinishReason, Sampling, Usage
+from llmgym.chat import ChatGeneration, ChatPolicy, FinishReason, Sampling, Usage
 from llmgym.codec.base import ChatCodec
 from llmgym.env.reading import copies
 from llmgym.errors import CodecError, ContextLengthExceeded, PolicyError
@@ -286,6 +286,8 @@ class ChatSpeaker:
             )
         except ContextLengthExceeded as error:
             raise LimitReached("context_length") from error
+        if not isinstance(generation, ChatGeneration):
+            raise PolicyInvalid(f"`chat` gave {generation!r:.100}, which is no ChatGeneration")
         self._turn += 1
         self.usage += generation.usage
         if generation.finish_reason == "abort":

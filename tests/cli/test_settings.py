@@ -108,3 +108,7 @@ def test_a_file_that_cannot_be_read_is_one_of_the_problems(tmp_path: Path) -> No
     assert len(found) == 3
     for text, said in zip(found, ("cannot read", "seed: Expected", "unknown policy"), strict=True):
         assert said in text
+
+
+def test_a_file_that_cannot_be_read_is_all_that_is_said_where_it_would_say_the_rest(tmp_path: Path) -> None:
+    assert len(problems(file=tmp_path / "absent.yaml", env_ids=None, policy=None)) == 1

@@ -8,6 +8,7 @@ import pytest
 
 from llmgym.errors import ConfigError
 from llmgym.policies import POLICIES, Policy, ScriptedPolicy, as_policy, forms, make_policy
+from llmgym.policies.base import gives_load, gives_tokens
 from llmgym.policies.reference import OraclePolicy
 from tests.rollouts import WordPolicy, Words, answer, say
 
@@ -79,3 +80,16 @@ def test_every_short_form_is_shown_as_it_is_written() -> None:
     assert len(POLICIES) == len(forms())
     for kind in ("smollm2", "oracle", "random", "human"):
         assert isinstance(make_policy(kind), Policy)
+
+
+def test_a_wrapper_is_what_it_wraps() -> None:
+    class Slower:
+        def __init__(self, policy: Any) -> None:
+            self._policy = policy
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._policy, name)
+
+    assert gives_tokens(Slower(WordPolicy(Words(), say)))
+    assert not gives_load(Slower(WordPolicy(Words(), say)))
+    assert not gives_tokens(Slower(make_policy("random")))

@@ -149,6 +149,11 @@ def test_a_value_that_makes_no_sense_is_refused(settings: dict[str, Any]) -> Non
         parse_config({"env_ids": ["x/Y-v0"], **settings})
 
 
+def test_no_number_is_no_threshold() -> None:
+    with pytest.raises(ConfigError, match=r"success_threshold: Expected a number; it is nan$"):
+        parse_config({"success_threshold": float("nan")})
+
+
 @pytest.mark.parametrize(
     "env_ids",
     [

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llmgym.chat import Sampling
+from llmgym.chat import ChatGeneration, Sampling
 from llmgym.errors import CodecError, ContextLengthExceeded, PolicyError, PolicyUnavailable
+from llmgym.messages import user
 from llmgym.policies.base import Generation, VersionSpan
 from llmgym.rewards import Part
 from llmgym.rollout import ChatSpeaker, Limits, TokenSpeaker, run_episode
@@ -278,16 +279,21 @@ async def test_tools_that_fail_are_answered() -> None:
     assert trajectory.metrics["tool_calls"] == 5
 
 
-async def test_a_chat_policy_that_says_no_message_fails() -> None:
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (ChatGeneration(user("hi"), "stop"), "not an assistant message"),
+        ("hi", "`chat` gave 'hi', which is no ChatGeneration"),
+    ],
+)
+async def test_a_chat_policy_that_says_no_message_fails(given: Any, said: str) -> None:
     class Odd:
         name = model = "odd"
 
         async def chat(self, *_: Any, **__: Any) -> Any:
-            from llmgym.chat import ChatGeneration
-
-            return ChatGeneration({"role": "user", "content": "hi"}, "stop")
+            return given
 
     trajectory = Trajectory("x/Y-v0", "a", 0, 1)
     await run_episode(Only(Letters()), LETTER, ChatSpeaker(Odd(), Sampling(), "n"), trajectory, Limits())  # type: ignore[arg-type]
     assert trajectory.status == "policy_error"
-    assert "not an assistant message" in str(trajectory.error)
+    assert said in str(trajectory.error)

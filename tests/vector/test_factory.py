@@ -269,11 +269,14 @@ class Interrupting(Boxed):
     """Interrupts the program, which waits for it."""
 
     sudden: ClassVar[bool] = False
+    pressed: ClassVar[bool] = False
 
     async def setup(self, task: Task) -> None:  # type: ignore[override]
         super().setup(task)
         if self.sudden:
-            interrupt()
+            if not self.pressed:  # a second time would interrupt the teardown
+                Interrupting.pressed = True
+                interrupt()
             await asyncio.sleep(30)
 
     async def respond(self, message: Message) -> Any:
