@@ -229,12 +229,16 @@ class Words:
     """A codec whose tokens are words and markers; 0 ends a message."""
 
     stop_token_ids = (0,)
+    call_form, native_tools = "words", True
 
     def __init__(self, *, rewrites: bool = False) -> None:
         self.rewrites = rewrites
         self.fingerprint = "words"
         self._words: list[str] = ["<end>"]
         self._ids = {"<end>": 0}
+
+    def can_extend(self, roles: Any, *, tools: bool) -> bool:
+        return not self.rewrites
 
     def ids(self, text: str) -> list[int]:
         for word in text.split(" "):

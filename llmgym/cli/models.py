@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from llmgym.cli.output import print_field, print_json
 from llmgym.cli.verb import verb
+from llmgym.errors import MissingExtraError, PolicyError
 
-app = typer.Typer(no_args_is_help=True, help="Fetch the models that llmgym knows by a short name.")
+app = typer.Typer(no_args_is_help=True, help="Fetch models, and look at how one is spoken to.")
 
 
 @app.callback()
 def options() -> None:
-    """Fetch the models that llmgym knows by a short name."""
+    """Fetch models, and look at how one is spoken to."""
 
 
 def fetch(
@@ -30,4 +32,41 @@ def fetch(
     print(models.fetch(name, progress=lambda text: print(text, file=sys.stderr, flush=True)))
 
 
+def inspect(
+    model: Annotated[str, typer.Argument(metavar="MODEL", hidden=True)],
+    codec: Annotated[str, typer.Option(metavar="KIND", help="renderer, template, or auto.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show how a model is spoken to, and how its calls are read.
+
+    MODEL is a folder, a Hub id or a short name (smollm2), with or without "transformers:" or "vllm:" before it. Only
+    its tokenizer is loaded.
+    """
+    from llmgym.codec import codec_for, describe
+
+    report = describe(codec_for(_tokenizer(model), codec), _tokenizer(model))  # type: ignore[arg-type]
+    if json:
+        print_json(report)
+        return
+    example = report.pop("example")
+    for name, value in report.items():
+        print_field(name, ", ".join(value) if isinstance(value, list) else str(value), 16)
+    print_field("example", example.splitlines(), 16)
+
+
+def _tokenizer(model: str) -> Any:
+    from llmgym.policies.models import resolve
+
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise MissingExtraError("llmgym models inspect", "transformers") from error
+    folder = resolve(model.removeprefix("transformers:").removeprefix("vllm:"))
+    try:
+        return AutoTokenizer.from_pretrained(folder)  # pyright: ignore[reportUnknownMemberType]
+    except Exception as error:  # a wrong name, no network, a broken file
+        raise PolicyError(f"cannot load the tokenizer of {model!r}: {error}") from error
+
+
 app.command("fetch")(verb(fetch))
+app.command("inspect")(verb(inspect))

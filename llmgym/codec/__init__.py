@@ -6,11 +6,15 @@ from importlib.util import find_spec
 from typing import Any
 
 from llmgym.codec.base import ChatCodec
+from llmgym.codec.chat_template import ChatTemplate
+from llmgym.codec.description import describe
+from llmgym.codec.matching import matching_config
 from llmgym.codec.renderer import RendererCodec, supports
 from llmgym.codec.template import TemplateCodec
+from llmgym.codec.tokenizer import is_fast
 from llmgym.errors import ConfigError
 
-__all__ = ["ChatCodec", "RendererCodec", "TemplateCodec", "codec_for"]
+__all__ = ["ChatCodec", "RendererCodec", "TemplateCodec", "codec_for", "describe"]
 
 
 def codec_for(tokenizer: Any, kind: str = "auto") -> ChatCodec:
@@ -19,18 +23,22 @@ def codec_for(tokenizer: Any, kind: str = "auto") -> ChatCodec:
     Args:
         tokenizer: A tokenizer of transformers.
         kind: "renderer" for the `renderers` package, "template" for the tokenizer's chat template;
-            "auto" for the first where `renderers` is installed and has code of its own for exactly
-            this model (by `name_or_path`), else the second.
+            "auto" for the first where one of the renderers writes what the chat template writes, or where the
+            tokenizer has no template and `renderers` knows the model by its name, else for the second. What the
+            model is called decides nothing else.
 
     Raises:
         ConfigError: The kind is unknown.
         CodecError: The tokenizer cannot serve this kind of codec.
         MissingExtraError: `renderers` was asked for and is not installed.
     """
-    if kind == "auto":
-        kind = "renderer" if find_spec("renderers") and supports(tokenizer) else "template"
-    if kind == "renderer":
-        return RendererCodec(tokenizer)
     if kind == "template":
+        return TemplateCodec(tokenizer)
+    if kind in ("auto", "renderer"):
+        known = is_fast(tokenizer) and getattr(tokenizer, "chat_template", None)
+        config = matching_config(ChatTemplate(tokenizer)) if known else None
+        by_name = config is None and find_spec("renderers") is not None and not known and supports(tokenizer)
+        if kind == "renderer" or config is not None or by_name:
+            return RendererCodec(tokenizer, config)
         return TemplateCodec(tokenizer)
     raise ConfigError(f'unknown codec kind {kind!r}; use "auto", "renderer" or "template"')

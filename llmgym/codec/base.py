@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 from llmgym.messages import Message, ToolSchema
@@ -15,10 +15,18 @@ class ChatCodec(Protocol):
     Attributes:
         stop_token_ids: Tokens that end an assistant turn.
         fingerprint: Hash of tokenizer, template and codec settings; stored in each run.
+        call_form: Name of the form in which calls are read.
+        native_tools: Whether the model is shown tools in its own way, and not in ours.
     """
 
     stop_token_ids: tuple[int, ...]
     fingerprint: str
+    call_form: str
+    native_tools: bool
+
+    def can_extend(self, roles: Iterable[str], *, tools: bool) -> bool:
+        """Whether new messages of these roles can follow a sampled turn, in a run with or without tools."""
+        ...
 
     def open(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> list[int]:
         """Render a whole conversation, ending with the generation prompt."""

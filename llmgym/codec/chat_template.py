@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from llmgym.codec import formats, probes
-from llmgym.codec.formats import FORMATS, HERMES, ToolFormat
+from llmgym.codec.formats import HERMES, ToolFormat
 from llmgym.codec.tokenizer import FastTokenizer
 from llmgym.errors import CodecError
 from llmgym.messages import Message, ToolSchema
@@ -25,29 +25,42 @@ class ChatTemplate:
     Attributes:
         tokenizer: The tokenizer that the text is for.
         ends: Text and id of tokens known to end a turn: those given, and the end of text.
-        tool_format: How calls are written.
+        tool_format: How calls are written where the template does not do that itself.
         native_tools: Whether the template renders tools, calls and results itself.
         folds_system: Whether a system message has to go into the first user message.
         short_ids: Whether the template insists on call ids of nine letters and digits, as Mistral's do.
         opens_reasoning: Whether the generation prompt ends in an open `<think>`.
+        call_marks: How many control tokens stand after the arguments of a last call before the one that ends the turn,
+            where that is not a known end.
     """
 
     def __init__(
-        self, source: Any, template: str | None, variables: Mapping[str, Any], stop_tokens: Sequence[str]
+        self,
+        source: Any,
+        template: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+        stop_tokens: Sequence[str] = (),
     ) -> None:
         from transformers.utils.chat_template_utils import render_jinja_template
 
         self.tokenizer = FastTokenizer(source)
         self.text = _text_of(source, template)
-        self.variables = {**source.special_tokens_map, **variables}
+        self.variables = {**source.special_tokens_map, **(variables or {})}
         self._jinja = partial(render_jinja_template, chat_template=self.text, **self.variables)
         self.ends = _known_ends(self.tokenizer, stop_tokens)
         self.tool_format: ToolFormat = HERMES
         self.native_tools = self.folds_system = self.short_ids = False
+        self.call_marks = 0
         self.opens_reasoning = self.render(probes.history("none"), ()).rstrip().endswith("<think>")
         text = self.attempt([probes.message("system"), *probes.history("none")], ())
         self.folds_system = text is None or probes.RESULT not in text
         self._learn_tools()
+
+    def opens(self, prompt_ids: Sequence[int]) -> bool:
+        """Whether a prompt, by default the template's usual one, ends in an open `<think>`."""
+        if len(prompt_ids) == 0:
+            return self.opens_reasoning
+        return self.tokenizer.decode(prompt_ids[-8:]).rstrip().endswith("<think>")
 
     def prepare(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Chat:
         """Bring messages into the form that the template takes."""
@@ -97,7 +110,8 @@ class ChatTemplate:
         """Find the token that ends a turn.
 
         After plain content it is the added token that follows. After a call, whose own markup may
-        hold added tokens, it is a known end token, and failing that the first control token.
+        hold added tokens, it is a known end token, and failing that the first control token behind
+        `call_marks` others.
 
         Args:
             text: A rendered conversation.
@@ -113,37 +127,31 @@ class ChatTemplate:
         if not call:
             found = _first(region, self.tokenizer.added)
             return None if found is None or region[: found[0]].strip() else (start + found[0], found[1])
-        found = _first(region, [usual or "", *self.ends]) or _first(region, self.tokenizer.special)
-        return found and (start + found[0], found[1])
+        if found := _first(region, [usual or "", *self.ends]):
+            return start + found[0], found[1]
+        at = 0
+        for _ in range(self.call_marks + 1):
+            if found:
+                at += found[0] + len(found[1])
+            found = _first(region[at:], self.tokenizer.special)
+            if found is None:
+                return None
+        return found and (start + at + found[0], found[1])
 
     def _call(self, chat: Chat, tools: Sequence[ToolSchema], ask: bool) -> str:
         schemas = list(tools) if tools and self.native_tools else None
         return self._jinja([chat], tools=schemas, add_generation_prompt=ask)[0][0]
 
     def _learn_tools(self) -> None:
+        """Find out whether the template writes tools, calls and results itself, and which ids of calls it takes."""
         self.native_tools = True
+        history = probes.history("none")
         for self.short_ids in (False, True):
-            if found := self._native_format():
-                self.tool_format = found
+            before = self.attempt(history, probes.TOOLS)
+            text = self.attempt([*history, probes.asks("none", "call_1"), *probes.answers("call_1")], probes.TOOLS)
+            if before and text and probes.TOOL in before and probes.SAID in text and probes.RESULT in text:
                 return
         self.native_tools = self.short_ids = False
-
-    def _native_format(self) -> ToolFormat | None:
-        """Find the format in which the template writes calls; None if it is none that can be read."""
-        history, asks = probes.history("none"), probes.asks("none", "call_1")
-        plain, before = self.attempt(history, probes.TOOLS, ask=False), self.attempt(history, probes.TOOLS)
-        text = self.attempt([*history, asks, *probes.answers("call_1")], probes.TOOLS)
-        if not (plain and before and text) or probes.TOOL not in before or not text.find(probes.SAID) >= 0:
-            return None
-        end = self.find_end(text, text.find(probes.SAID), max(text.find(probes.RESULT), 0), None, call=True)
-        start = next((len(prefix) for prefix in (before, plain) if text.startswith(prefix)), None)
-        if start is None or end is None:
-            return None
-        for tool_format in FORMATS:
-            calls = tool_format.parse(text[start : end[0]])[1]
-            if [(call["function"]["name"], formats.arguments_of(call)) for call in calls] == probes.ASKED:
-                return tool_format
-        return None
 
 
 def _text_of(source: Any, template: str | None) -> str:

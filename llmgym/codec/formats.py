@@ -6,11 +6,13 @@ the template itself rendered.
 
 from __future__ import annotations
 
+import ast
 import functools
 import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any, cast
 
 import msgspec
@@ -180,7 +182,67 @@ def _parse_mistral(text: str) -> tuple[str, list[ToolCall]]:
     return content, calls
 
 
+_PYTHONIC = "<|tool_call_start|>", "<|tool_call_end|>"
+
+
+def _parse_pythonic(text: str) -> tuple[str, list[ToolCall]]:
+    """Read `[name(x='a', n=1), ...]` between LFM2's marks; what is no such list keeps its text."""
+    content: list[str] = []
+    calls: list[ToolCall] = []
+    opened, closed = _PYTHONIC
+    while opened in text:
+        before, _, text = text.partition(opened)
+        written, _, text = text.partition(closed)
+        content.append(before)
+        calls += _pythonic_calls(written.strip()) or [tool_call("", written.strip())]
+    return "".join([*content, text]).strip(), calls
+
+
+def _pythonic_calls(text: str) -> list[ToolCall]:
+    try:
+        tree = ast.parse(text, mode="eval").body
+        nodes = tree.elts if isinstance(tree, ast.List) else [tree]
+        return [_pythonic_call(node) for node in nodes]
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        return []
+
+
+def _pythonic_call(node: ast.expr) -> ToolCall:
+    if not isinstance(node, ast.Call) or node.args:
+        raise ValueError("no call with arguments by name")
+    arguments: dict[str, Any] = {}
+    for keyword in node.keywords:  # `**{...}` for names that are none in Python
+        value = _pythonic_value(keyword.value)
+        arguments |= value if keyword.arg is None else {keyword.arg: value}
+    return tool_call(ast.unparse(node.func), json.dumps(arguments, ensure_ascii=False, allow_nan=False))
+
+
+def _pythonic_value(node: ast.expr) -> Any:
+    """A literal of Python, or of JSON, which some models write."""
+    if isinstance(node, ast.Name) and node.id in _JSON_NAMES:
+        return _JSON_NAMES[node.id]
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_pythonic_value(item) for item in node.elts]
+    if isinstance(node, ast.Dict):
+        keys = [ast.literal_eval(key) for key in node.keys if key is not None]
+        return dict(zip(keys, map(_pythonic_value, node.values), strict=True))
+    return ast.literal_eval(node)
+
+
+_JSON_NAMES = {"true": True, "false": False, "null": None}
+
+
+def _write_pythonic(call: ToolCall) -> str:
+    arguments = arguments_of(call)
+    if arguments is None:  # the text of the whole attempt
+        return f"{_PYTHONIC[0]}{call['function']['arguments']}{_PYTHONIC[1]}"
+    plain = all(key.isidentifier() and not iskeyword(key) for key in arguments)
+    listed = ", ".join(f"{key}={value!r}" for key, value in arguments.items()) if plain else f"**{arguments!r}"
+    return f"{_PYTHONIC[0]}[{call['function']['name']}({listed})]{_PYTHONIC[1]}"
+
+
 HERMES = ToolFormat("hermes", "<tool_call>", parse_tool_calls, _write_hermes)
 MISTRAL = ToolFormat("mistral", _MISTRAL, _parse_mistral, lambda call: _MISTRAL + _json_call(call, "arguments"))
 LLAMA = ToolFormat("llama", None, _parse_llama, lambda call: _json_call(call, "parameters"))
-FORMATS = (HERMES, MISTRAL, LLAMA)
+PYTHONIC = ToolFormat("pythonic", _PYTHONIC[0], _parse_pythonic, _write_pythonic)
+FORMATS = (HERMES, MISTRAL, LLAMA, PYTHONIC)

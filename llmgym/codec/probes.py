@@ -17,13 +17,20 @@ TOOLS: tuple[ToolSchema, ...] = (
         "function": {
             "name": TOOL,
             "description": "Probe.",
-            "parameters": {"type": "object", "properties": {"x": {"type": "string"}}},
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "n": {"type": "integer"},
+                    "b": {"type": "boolean"},
+                    "o": {"type": "object"},
+                    "l": {"type": "array"},
+                    "s": {"type": "string"},
+                    "x": {"type": "string"},
+                },
+            },
         },
     },
 )
-
-# The call of `asks(..., "call_1")`, read back.
-ASKED = [(TOOL, {"x": SAID})]
 
 Style = Literal["none", "field", "text"]  # no reasoning, `reasoning_content`, `<think>` in the content
 STYLES: tuple[Style, ...] = ("none", "field", "text")
@@ -58,6 +65,26 @@ def asks(style: Style, *call_ids: str) -> Message:
     """Make a probed turn of calls."""
     calls = [_call("v", call_id) for call_id in call_ids[:-1]] + [_call(SAID, call_ids[-1])]
     return _turn(style, "", THOUGHT, calls)
+
+
+def calls() -> Iterator[Message]:
+    """Make turns of calls of many sorts, the plainest first; the last argument of the last call is `SAID`."""
+    yield asks("none", "call_1")
+    for arguments in (
+        {"n": 3, "b": True},
+        {"o": {"a": [1, {"b": None}], "c": "d"}, "l": ["p", 2]},
+        {"s": "two\nlines, \"quotes\", 'others', a \\ and é 数"},
+    ):
+        yield _turn("none", "", "", [{"id": "call_1", **tool_call(TOOL, **arguments, x=SAID)}])
+    yield _turn("none", "", "", [{"id": "call_9", **tool_call(TOOL)}, _call(SAID, "call_1")])
+    yield asks("none", "call_2", "call_1")
+    yield _turn("none", "before", "", [_call(SAID, "call_1")])
+    yield asks("field", "call_1")
+
+
+def results(said: Message) -> list[Message]:
+    """Make the results of a turn's calls."""
+    return answers(*(call.get("id", "") for call in said.get("tool_calls", ())))
 
 
 def answers(*call_ids: str, text: str = RESULT) -> list[Message]:

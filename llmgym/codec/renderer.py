@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llmgym.codec import formats, probes
+from llmgym.codec.readers import RendererReader
 from llmgym.codec.tokenizer import SEAM, FastTokenizer, fingerprint, is_fast
 from llmgym.errors import CodecError, MissingExtraError
-from llmgym.messages import Message, ToolCall, ToolSchema, scrub, tool_call, written_call
+from llmgym.messages import Message, ToolSchema
 
 # A bridge looks back from the end of the prompt to the header of the turn it continues, no further. That is part of
 # the generation prompt, at most a dozen tokens in every renderer; the tests compare with whole prompts.
@@ -32,26 +33,37 @@ class RendererCodec:
     Attributes:
         stop_token_ids: Tokens that end an assistant turn.
         fingerprint: Hash of tokenizer, renderer and settings.
+        call_form: Name of the form of calls.
+        native_tools: True.
 
     Raises:
         CodecError: `renderers` has no renderer for the model, or it does not fit the tokenizer.
         MissingExtraError: `renderers` is not installed.
     """
 
+    native_tools: bool = True
+
     def __init__(self, tokenizer: Any, config: Any = None) -> None:
         if config is None and not supports(tokenizer):
             raise CodecError(
-                f"`renderers` knows no model {tokenizer.name_or_path!r}; pass config=, such as "
-                'Qwen3RendererConfig(), or use kind="template"'
+                f"none of `renderers` writes what the chat template of {tokenizer.name_or_path!r} writes, or is for a "
+                'model of that name; use kind="template", or pass config=, such as Qwen3RendererConfig()'
             )
         self._tokenizer: Any = FastTokenizer(tokenizer) if is_fast(tokenizer) else tokenizer
         self._renderer = _renderer(self._tokenizer, config)
         self.stop_token_ids: tuple[int, ...] = tuple(self._renderer.get_stop_token_ids())
         self._stops = frozenset(self.stop_token_ids)
+        self._reader = RendererReader(self._tokenizer, self._renderer)
+        self.call_form = self._reader.name
         self._disarms = is_fast(tokenizer) and self._tokenises_here()
         offsets = _renderer(tokenizer, config)
         self._terminators = {answers: self._proven_terminator(offsets, answers) for answers in (False, True)}
         self.fingerprint: str = fingerprint("RendererCodec 1", *self._identity())
+
+    def can_extend(self, roles: Iterable[str], *, tools: bool) -> bool:
+        """Tell whether new messages of these roles can follow a sampled turn that does not reason."""
+        first = next(iter(roles), None)
+        return first not in (None, "assistant") and self._terminators[first == "tool"] is not None
 
     def open(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> list[int]:
         """Render a whole conversation, ending with the generation prompt.
@@ -99,25 +111,10 @@ class RendererCodec:
     def parse(
         self, completion_ids: Sequence[int], prompt_ids: Sequence[int] = (), tools: Sequence[ToolSchema] = ()
     ) -> Message:
-        """Read sampled ids, up to the first stop token, as an assistant message; see `ChatCodec.parse`.
-
-        Families that write calls in XML (Qwen3.5, GLM, MiniMax and others) put no quotes around
-        strings: only with `tools` is a parameter declared a string read as one where it looks like
-        a number, `true` or `null`.
-        """
-        ids, tail = list(completion_ids), list(prompt_ids[-_TAIL:])
-        try:
-            parsed = self._renderer.parse_response(ids, prompt_ids=tail or None, tools=list(tools) or None)
-            calls = [_tool_call(call) for call in parsed.tool_calls]
-        except Exception:  # noqa: BLE001  a parser may trip over what a model samples; the text is still the message
-            ids = [index for index in ids if index not in self._stops]
-            return {"role": "assistant", "content": self._tokenizer.decode(ids)}
-        message: Message = {"role": "assistant", "content": parsed.content}
-        if parsed.reasoning_content:
-            message["reasoning_content"] = parsed.reasoning_content.strip()
-        if calls:
-            message["tool_calls"] = calls
-        return message
+        """Read sampled ids, up to the first stop token, as an assistant message; see `ChatCodec.parse`."""
+        ids = list(completion_ids)
+        ends = [ids.index(stop) for stop in self._stops.intersection(ids)]
+        return self._reader.read(ids[: min(ends)] if ends else ids, prompt_ids, tools)
 
     @property
     def _name(self) -> str:
@@ -214,20 +211,3 @@ def _renderer(tokenizer: Any, config: Any) -> Any:
         raise CodecError(
             f"{name} does not fit the tokenizer of {tokenizer.name_or_path!r}: {error}; check the model's name"
         ) from error
-
-
-def _tool_call(parsed: Any) -> ToolCall:
-    """Take over a call as parsed, in the model's own text where that is JSON.
-
-    One that is not valid keeps its text, and any name that was read.
-    """
-    raw, arguments = scrub(parsed.raw), parsed.arguments
-    # A value that is not JSON for its type is for the environment to refuse, like any other wrong argument.
-    readable = isinstance(arguments, dict) and parsed.status in ("ok", "invalid_json", "unknown_tool")
-    if not parsed.name or not (readable or parsed.status == "ok"):
-        return tool_call(parsed.name or "", raw, parsed.id)
-    written = written_call(raw, bare=False)
-    if written and written["function"]["name"] == parsed.name:
-        return tool_call(parsed.name, written["function"]["arguments"], parsed.id)
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return tool_call(parsed.name, scrub(text), parsed.id)

@@ -17,18 +17,22 @@ from typing import Any
 from llmgym.codec import turns
 from llmgym.codec.chat_template import ChatTemplate
 from llmgym.codec.deltas import Deltas
+from llmgym.codec.formats import HERMES
+from llmgym.codec.readers import FormatReader, Reader, find_reader
 from llmgym.codec.tokenizer import fingerprint
 from llmgym.codec.turns import Turn
-from llmgym.messages import Message, ToolSchema, split_reasoning
+from llmgym.errors import CodecError
+from llmgym.messages import Message, ToolSchema
 
 
 class TemplateCodec:
     """A `ChatCodec` for a fast tokenizer and its chat template, or another template.
 
-    A template that knows no tools, or writes calls in a way that this codec cannot read, gets the
-    tools described in the system message in Hermes format, calls as `<tool_call>` blocks, and
-    results as `<tool_response>` blocks in user messages. A template that refuses a system message
-    gets it in front of the first user message.
+    A template that knows no tools gets them described in the system message in Hermes format, calls as
+    `<tool_call>` blocks, and results as `<tool_response>` blocks in user messages. One that does is always
+    given them, and how its calls are read is found by what it writes of known ones
+    (`llmgym.codec.readers`). A template that refuses a system message gets it in front of the first user
+    message.
 
     Control tokens spelled inside the content of system, user and tool messages are tokenised as
     plain text, so that a tool result cannot forge turns. Everything else gets the ids that
@@ -44,11 +48,11 @@ class TemplateCodec:
         stop_token_ids: Tokens that end an assistant turn: those that the template writes come first.
         fingerprint: Hash of tokenizer, template and settings.
         native_tools: Whether the template renders tools, calls and results itself.
-        tool_format: Name of the format of calls.
+        call_form: Name of the form of calls: one of our own, or who reads it.
 
     Raises:
         CodecError: The tokenizer is not fast or has no template, the template does not render a
-            user message, or a stop token is not in the vocabulary.
+            user message, nobody reads the calls that it writes, or a stop token is not in the vocabulary.
     """
 
     def __init__(
@@ -59,23 +63,23 @@ class TemplateCodec:
         template_kwargs: Mapping[str, Any] | None = None,
         stop_tokens: Sequence[str] = (),
     ) -> None:
-        self._template = ChatTemplate(tokenizer, template, template_kwargs or {}, stop_tokens)
+        self._template = ChatTemplate(tokenizer, template, template_kwargs, stop_tokens)
         self._tokenizer = self._template.tokenizer
+        self.native_tools: bool = self._template.native_tools
+        self._reader, ends = _reader_of(self._template)
+        self.call_form = self._reader.name
         self._turns: dict[tuple[tuple[str, ...], bool], Turn | None] = {}
         self._deltas: dict[str, Deltas] = {}
         learned = [turns.learn(self._template, (role,)) for role in ("user", "tool")]
         written = [turn.terminator_id for turn in learned if turn]
-        self.stop_token_ids: tuple[int, ...] = tuple(dict.fromkeys([*written, *self._template.ends.values()]))
+        self.stop_token_ids: tuple[int, ...] = tuple(dict.fromkeys([*written, *ends, *self._template.ends.values()]))
         self._stops = frozenset(self.stop_token_ids)
-        self.native_tools: bool = self._template.native_tools
-        self.tool_format: str = self._template.tool_format.name
-        self._marker = self._template.tool_format.marker
         self.fingerprint: str = fingerprint(
             "TemplateCodec 1",
             self._tokenizer.serialise(),
             self._template.text,
             repr(sorted(self._template.variables.items())),
-            repr((self.stop_token_ids, self.tool_format, self.native_tools, self._template.folds_system)),
+            repr((self.stop_token_ids, self.call_form, self.native_tools, self._template.folds_system)),
         )
         for role in ("user", "tool"):
             self.can_extend([role], tools=True)
@@ -114,7 +118,7 @@ class TemplateCodec:
         ended = len(completion_ids) > 0 and completion_ids[-1] in self._stops
         if ended and completion_ids[-1] != turn.terminator_id:
             return None
-        if not ended and self._still_reasons(prompt_ids, completion_ids):
+        if not ended and self._reader.is_thinking(self._turn_ids(completion_ids), prompt_ids):
             return None
         if not turn.keeps_reasoning and self._reasons(prompt_ids, completion_ids):
             return None
@@ -129,20 +133,8 @@ class TemplateCodec:
     def parse(
         self, completion_ids: Sequence[int], prompt_ids: Sequence[int] = (), tools: Sequence[ToolSchema] = ()
     ) -> Message:
-        """Read sampled ids, up to the first stop token, as an assistant message; see `ChatCodec.parse`.
-
-        All formats that this codec reads are JSON, which says itself what is a string, so `tools` is
-        not needed.
-        """
-        opened = self._opens_reasoning(prompt_ids)
-        reasoning, text, _ = split_reasoning(self._text(completion_ids), opened, self._marker)
-        content, calls = self._template.tool_format.parse(text)
-        message: Message = {"role": "assistant", "content": content}
-        if reasoning:
-            message["reasoning_content"] = reasoning
-        if calls:
-            message["tool_calls"] = calls
-        return message
+        """Read sampled ids, up to the first stop token, as an assistant message; see `ChatCodec.parse`."""
+        return self._reader.read(self._turn_ids(completion_ids), prompt_ids, tools)
 
     def _deltas_of(self, turn: Turn) -> Deltas:
         """The texts that follow a turn, as far as they are known."""
@@ -160,21 +152,35 @@ class TemplateCodec:
             self._turns[key] = turn and turns.prove(self._template, turn, *key)
         return self._turns[key]
 
-    def _text(self, completion_ids: Sequence[int]) -> str:
+    def _turn_ids(self, completion_ids: Sequence[int]) -> list[int]:
         ids = list(completion_ids)
         ends = [ids.index(stop) for stop in self._stops.intersection(ids)]
-        return self._tokenizer.decode(ids[: min(ends)] if ends else ids)
-
-    def _opens_reasoning(self, prompt_ids: Sequence[int]) -> bool:
-        """Whether the prompt, by default the template's usual one, ends in an open `<think>`."""
-        if len(prompt_ids) == 0:
-            return self._template.opens_reasoning
-        return self._tokenizer.decode(prompt_ids[-8:]).rstrip().endswith("<think>")
+        return ids[: min(ends)] if ends else ids
 
     def _reasons(self, prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> bool:
+        """Whether a turn has reasoning, be it empty."""
         start = self._tokenizer.decode(completion_ids[:16]).lstrip()
-        return start.startswith("<think>") or self._opens_reasoning(prompt_ids)
+        if start.startswith("<think>") or self._template.opens(prompt_ids):
+            return True
+        return "reasoning_content" in self._reader.read(self._turn_ids(completion_ids), prompt_ids, ())
 
-    def _still_reasons(self, prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> bool:
-        opened = self._opens_reasoning(prompt_ids)
-        return split_reasoning(self._text(completion_ids), opened, self._marker)[2]
+
+def _reader_of(template: ChatTemplate) -> tuple[Reader, list[int]]:
+    """The reader of a template's calls, and the tokens that end turns of them.
+
+    Raises:
+        CodecError: Nobody recovers the calls that the template writes.
+    """
+    if not template.native_tools:
+        return FormatReader(template, HERMES), []
+    reader, samples = find_reader(template)
+    if reader is None:
+        shown = f": {samples[0].text!r}" if samples else ""
+        raise CodecError(
+            f"the chat template of {template.tokenizer.name_or_path!r} writes calls in a form that nobody here reads"
+            f"{shown}; install `renderers`, or give the tokenizer a `response_template`"
+        )
+    if isinstance(reader, FormatReader):
+        template.tool_format = reader.form
+    ends = [template.tokenizer.added[sample.end] for sample in samples]
+    return reader, ends

@@ -57,6 +57,7 @@ def known_after(policy: Policy, codec: ChatCodec | None) -> dict[str, Any]:
         "weights": getattr(policy, "version", 0),
         "logprobs_mode": policy.logprobs_mode if gives_tokens(policy) else None,
         "codec": codec.fingerprint if codec else None,
+        "calls": codec.call_form if codec else None,
     }
 
 

@@ -14,7 +14,19 @@ import pytest
 
 from tests.rollouts import PLAIN, environ, llmgym
 
-VERBS = ["list", "info", "check", "play", "rollout", "summary", "schema", "models", "models fetch", "export"]
+VERBS = [
+    "list",
+    "info",
+    "check",
+    "play",
+    "rollout",
+    "summary",
+    "schema",
+    "models",
+    "models fetch",
+    "models inspect",
+    "export",
+]
 VERBS += ["export verl-config", "export verl-data", "export verl-tools"]
 
 

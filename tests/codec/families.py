@@ -62,6 +62,7 @@ class Family:
 
 
 CHATML = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+VISION = (*CHATML, "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 HERMES = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<think>", "</think>")
 LLAMA = (
     "<|begin_of_text|>",
@@ -73,9 +74,21 @@ LLAMA = (
     "<|python_tag|>",
 )
 GEMMA = ("<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>")
+GEMMA4 = (
+    "<bos>", "<eos>", "<|turn>", "<turn|>", "<|channel>", "<channel|>", "<|think|>", "<|tool>", "<tool|>",
+    "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", "<|image|>", "<|audio|>", "<|video|>",
+    "<|image>", "<image|>", '<|"|>',
+)  # fmt: skip
 PHI3 = ("<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 GLM = ("<|endoftext|>", "[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")
+GLM_ADDED = (*HERMES, "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>")
 DEEPSEEK = ("<｜User｜>", "<｜Assistant｜>", "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>")
+HARMONY = ("<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|constrain|>", "<|return|>", "<|call|>")
+LFM2 = (
+    "<|startoftext|>", "<|im_start|>", "<|im_end|>", "<|tool_list_start|>", "<|tool_list_end|>",
+    "<|tool_call_start|>", "<|tool_call_end|>", "<|tool_response_start|>", "<|tool_response_end|>",
+)  # fmt: skip
+MUSE = ("<|begin_of_text|>", "<|start|>", "<|message|>", "<|eom|>", "<|eot|>", "<|patch|>", "<|video|>")
 TOKENS_MISTRAL = (
     "<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[AVAILABLE_TOOLS]",
     "[/AVAILABLE_TOOLS]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]",
@@ -87,13 +100,41 @@ FAMILIES: dict[str, Family] = {
     "qwen3": Family("qwen3", CHATML, HERMES),
     "qwen3-training": Family("qwen3_training", CHATML, HERMES),
     "qwen3-instruct": Family("qwen3_instruct_2507", CHATML, HERMES),
-    "qwen3.5-think": Family("qwen3_5_think", CHATML, HERMES),
+    "qwen3.5-think": Family("qwen3_5_think", VISION, HERMES),
     "llama3.1": Family("llama3_1", LLAMA, eos="<|eot_id|>", bos="<|begin_of_text|>"),
     "mistral": Family(MISTRAL, TOKENS_MISTRAL, eos="</s>", bos="<s>"),
     "gemma": Family("gemma", GEMMA, eos="<end_of_turn>", bos="<bos>"),
     "phi3": Family("phi3", PHI3, eos="<|end|>"),
-    "glm4moe": Family("glm4moe", GLM, (*HERMES, "<arg_key>", "</arg_key>"), "<|endoftext|>"),
+    "glm4moe": Family("glm4moe", GLM, GLM_ADDED, "<|endoftext|>"),
     "deepseek-r1": Family("deepseek_r1_distill", DEEPSEEK, HERMES[4:], DEEPSEEK[3], DEEPSEEK[2]),
+}
+
+# More templates that render tools: all that trl carries in other forms than the families above.
+MATRIX: dict[str, Family] = {
+    **FAMILIES,
+    "qwen2.5-training": Family("qwen2_5_training", CHATML, HERMES[:2]),
+    "qwen3-instruct-training": Family("qwen3_instruct_2507_training", CHATML, HERMES),
+    "qwen3-vl": Family("qwen3_vl", VISION, HERMES),
+    "qwen3-vl-training": Family("qwen3_vl_training", VISION, HERMES),
+    "qwen3.5-nothink": Family("qwen3_5_nothink", VISION, HERMES),
+    "qwen3.5-think-training": Family("qwen3_5_think_training", VISION, HERMES),
+    "qwen3.6": Family("qwen3_6", VISION, HERMES),
+    "qwen3.6-training": Family("qwen3_6_training", VISION, HERMES),
+    "qwen3.8": Family("qwen3_8", VISION, HERMES),
+    "qwen3.8-training": Family("qwen3_8_training", VISION, HERMES),
+    "llama3.2": Family("llama3_2", LLAMA, eos="<|eot_id|>", bos="<|begin_of_text|>"),
+    "glm4moe-training": Family("glm4moe_training", GLM, GLM_ADDED, "<|endoftext|>"),
+    **{name: Family(name.replace("-", "_"), GEMMA4, eos="<turn|>", bos="<bos>")
+       for name in ("gemma4", "gemma4-v2", "gemma4-v3", "gemma4-v4", "gemma4-v5", "diffusion-gemma")},
+    **{name: Family(name.replace("-", "_"), CHATML, HERMES)
+       for name in ("nemotron-3-nano", "nemotron-3-super", "nemotron-3-ultra", "nemotron-3-5-lightning")},
+    "lfm2": Family("lfm2", LFM2, bos=LFM2[0]),
+    "lfm2-v2": Family("lfm2_v2", LFM2, bos=LFM2[0]),
+    "lfm2.5": Family("lfm2_2_5", LFM2, HERMES[4:], bos=LFM2[0]),
+    "lfm2.5-v2": Family("lfm2_2_5_v2", LFM2, HERMES[4:], bos=LFM2[0]),
+    "lfm2.5-vl": Family("lfm2_2_5_vl", LFM2, HERMES[4:], bos=LFM2[0]),
+    "gpt-oss": Family("gptoss", HARMONY, eos="<|return|>"),
+    "muse-glimmer": Family("muse_glimmer", MUSE, eos="<|eot|>", bos=MUSE[0]),
 }  # fmt: skip
 
 
@@ -125,14 +166,14 @@ def templates() -> Path:
 
 
 def template(family: str) -> str:
-    text = FAMILIES[family].template
+    text = MATRIX[family].template
     return text if "{" in text else (templates() / f"{text}.jinja").read_text("utf-8")
 
 
 @cache
 def tokenizer(family: str, name: str = "") -> Any:
     """The fast tokenizer of a family, under the name of a model."""
-    known = FAMILIES[family]
+    known = MATRIX[family]
     return build(known.special, known.added, known.eos, known.bos, template(family), name)
 
 

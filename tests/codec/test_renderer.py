@@ -233,20 +233,22 @@ def test_construction() -> None:
     plain = RendererCodec(families.tokenizer("qwen3"), renderers.Qwen3RendererConfig(enable_thinking=False))
     assert made.fingerprint != plain.fingerprint
     assert made.fingerprint == RendererCodec(families.tokenizer("qwen3"), renderers.Qwen3RendererConfig()).fingerprint
-    with pytest.raises(CodecError, match="knows no model 'test'"):
+    with pytest.raises(CodecError, match=r"none of .renderers. writes what the chat template of 'test' writes"):
         RendererCodec(families.tokenizer("qwen3"))
     with pytest.raises(CodecError, match="does not fit"):
         RendererCodec(families.tokenizer("llama3.1"), renderers.Qwen3RendererConfig())
 
 
 def test_codec_for() -> None:
-    named = families.tokenizer("qwen3", "Qwen/Qwen3-8B")
+    named, local = families.tokenizer("qwen3", "Qwen/Qwen3-8B"), families.tokenizer("qwen3", "./checkpoints/step_100")
     assert isinstance(codec_for(named), RendererCodec)
+    assert codec_for(local).fingerprint == codec_for(named).fingerprint, "what a model is called decides nothing"
+    misnamed = families.tokenizer("smollm2", "Qwen/Qwen3-8B")
+    assert isinstance(codec_for(misnamed), TemplateCodec), "its template is another"
     assert isinstance(codec_for(named, "renderer"), RendererCodec)
     assert isinstance(codec_for(named, "template"), TemplateCodec)
-    assert isinstance(codec_for(families.tokenizer("qwen3")), TemplateCodec)
     with pytest.raises(CodecError, match='kind="template"'):
-        codec_for(families.tokenizer("qwen3"), "renderer")
+        codec_for(families.tokenizer("smollm2"), "renderer")
 
 
 @pytest.mark.parametrize("model", MODELS)

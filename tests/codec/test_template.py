@@ -45,28 +45,28 @@ def decode(family: str, ids: list[int]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("family", "native", "tool_format", "stop", "user_turns", "tool_turns"),
+    ("family", "native", "call_form", "stop", "user_turns", "tool_turns"),
     [
         ("smollm2", False, "hermes", ["<|im_end|>"], True, True),
         ("qwen2.5", True, "hermes", ["<|im_end|>"], True, True),
         ("qwen3", True, "hermes", ["<|im_end|>"], False, True),  # a new user turn drops earlier thoughts
         ("qwen3-training", True, "hermes", ["<|im_end|>"], True, True),
         ("qwen3-instruct", True, "hermes", ["<|im_end|>"], True, True),
-        ("qwen3.5-think", False, "hermes", ["<|im_end|>"], False, True),  # calls in XML: described in Hermes format
+        ("qwen3.5-think", True, "renderers:qwen3.5", ["<|im_end|>"], False, True),
         ("llama3.1", True, "llama", ["<|eot_id|>"], True, True),
         ("mistral", True, "mistral", ["</s>"], False, True),  # the tools move to the last user message
         ("gemma", False, "hermes", ["<end_of_turn>"], True, True),
         ("phi3", False, "hermes", ["<|end|>"], True, True),
-        ("glm4moe", False, "hermes", ["<|user|>", "<|endoftext|>"], True, True),
+        ("glm4moe", True, "renderers:glm-4.5", ["<|user|>", "<|observation|>", "<|endoftext|>"], False, True),
         ("deepseek-r1", False, "hermes", ["<｜end▁of▁sentence｜>"], False, False),  # every thought goes at once
     ],
 )
 def test_what_is_learned(
-    family: str, native: bool, tool_format: str, stop: list[str], user_turns: bool, tool_turns: bool
+    family: str, native: bool, call_form: str, stop: list[str], user_turns: bool, tool_turns: bool
 ) -> None:
     learned = codec(family)
     assert isinstance(learned, ChatCodec)
-    assert (learned.native_tools, learned.tool_format) == (native, tool_format)
+    assert (learned.native_tools, learned.call_form) == (native, call_form)
     assert families.tokenizer(family).convert_ids_to_tokens(list(learned.stop_token_ids)) == stop
     assert learned.can_extend(["user"], tools=True) is user_turns
     assert learned.can_extend(["tool", "tool"], tools=True) is tool_turns
@@ -209,11 +209,15 @@ def test_no_continuation_that_is_not_proven() -> None:
 
 def test_glm_turns_end_with_the_role_that_follows() -> None:
     learned = codec("glm4moe")
-    prompt = learned.open([user("Hi")], ())
-    assert learned.extend(prompt, encode("glm4moe", "yes<|user|>"), [user("So?")], ()) is not None
-    assert learned.extend(prompt, encode("glm4moe", "yes<|endoftext|>"), [user("So?")], ()) is None
-    thinking = encode("glm4moe", "<think>hm</think>\nyes<|user|>")
-    assert learned.extend(prompt, thinking, [user("So?")], ()) is None, "its thoughts are dropped at a user turn"
+    prompt = learned.open([user("Hi")], TOOLS)
+    call = "<tool_call>look\n<arg_key>where</arg_key>\n<arg_value>x</arg_value>\n</tool_call>"
+
+    def follows(end: str) -> bool:
+        return learned.extend(prompt, encode("glm4moe", call + end), results(1, "r"), TOOLS) is not None
+
+    assert follows("<|observation|>")
+    assert not follows("<|user|>")
+    assert not follows("<|endoftext|>")
 
 
 def test_a_template_that_looks_up_the_call_has_no_proof() -> None:

@@ -153,9 +153,7 @@ It is between {y} and {x}. The answer is {x}.
 {y}. {Y}\n{x}. {X}\n{z}. {Z}\n\nAnswer: {x}
 {y}. {Y}\n{x}. {X}\n{z}. {Z}\n\nThe answer is {x}.
 {y}) {Y} ✗\n{x}) {X} ✓
-{y} is {Y}, {x} is {X}. So {x}.
 Vitamin A helps, but the answer is {x}.
-I, for one, choose {x}.
 I think therefore {x}.
 As an AI, I choose {x}.
 I'm going with {x}
@@ -214,7 +212,6 @@ the answer is {xl}
 the answer is {xl}.
 the answer is ({xl})
 option {xl}
-i choose {xl}
 it is {xl}.
 I THINK {x}
 {x} would be the correct answer.
@@ -246,7 +243,6 @@ So: {x}
 Well, {x}.
 Okay, {x} then.
 I'd pick {x} over {y}.
-I'd pick {x} here.
 I will answer with {x}.
 My answer: {x}
 My answer - {x}
@@ -266,7 +262,6 @@ Not {y} or {z}, but {x}.
 It can be neither {y} nor {z}, so it is {x}.
 It cannot be {y} or {z}. Therefore it is {x}.
 Definitely not {y}. {x}.
-Anything but {y}: {x} is right.
 ~~{y}~~ {x}
 The answer is ~~{y}~~ {x}.
 I first chose {y}, but now I choose {x}.
@@ -313,21 +308,12 @@ Selected option: {x}
 Answer choice: {x}
 Response: {x}
 Result: {x}
-{x} is what I would choose.
 {x} is it.
 {x} seems best.
-Perhaps {x}.
-Maybe {x}
-I'm not sure, but maybe {x}.
-It might be {x}.
 I'm leaning toward {x}.
-Lock in {x}.
-{x} for sure
 {x}, definitely.
 Definitely {x}
-{x} definitely
 It's {x}, I think.
-{x} I think
 Should be {x}.
 Got to be {x}
 The answer to 5 + 3 is {x}
@@ -361,7 +347,6 @@ It is clear that {x} is the answer and I am done.
 Each option:\n\n{y}. {Y} is in France, so not this.\n{x}. {X} is in Italy.\n\nTherefore, the correct answer is {x}. {X}.
 **{y}. {Y}** – Incorrect. {Y} is in France.\n**{x}. {X}** – Correct! {X} is in Italy.\n**{z}. {Z}** – Incorrect.
 {y}) {Y}: in France.\n{x}) {X}: in Italy.\n{z}) {Z}: in Germany.\n\n**{x}) {X}**
-{y}) {Y}\n{x}) {X}\n{z}) {Z}\n\n{x}
 Each option:\n\n{y}: One test can do it. This is false.\n\n{x}: It is so.  \n- True! \n\nThe answer is:\n\n\boxed{{{x}}}
 To find the capital, we note that {X} is it. The answer is {x}
 1. First, note that {y} is wrong.\n2. Then, {z} is wrong.\n3. So the answer is {x}.
@@ -443,10 +428,6 @@ Go with {x}.
 {x} is the one.
 {x} is the correct choice here.
 {x} is the most accurate option.
-{x} is the closest.
-{x} matches the question.
-{x} satisfies the condition.
-{x} is what the question asks for.
 The one that is correct is {x}.
 The only correct answer is {x}.
 The only one that makes sense is {x}.
@@ -592,14 +573,10 @@ Unlike {y}, {x} is right.
 Compared to {y}, {x} is better.
 I choose {x} rather than {y} or {z}.
 I prefer {x} over {y}.
-I'd choose {x} before {y}.
-{x} beats {y}.
 {x}, rather than {y}.
 {x}, as opposed to {y}.
 {x} and not {y}.
 {x} (and not {y}).
-{x} [not {y}]
-{x} - not {y}.
 {x}. Not {y}.
 {x}. {y} is wrong.
 {x}. {y} and {z} are wrong.
@@ -609,12 +586,7 @@ I'd choose {x} before {y}.
 {x}. A city in Italy.
 {x}, A city in Italy.
 {x}: a city in Italy
-{x} I choose
 {x} is my choice
-{x} is chosen.
-{x} is selected.
-{x} gets my vote.
-{x} without a doubt.
 {x}, without a doubt.
 {x}, no doubt.
 No doubt about it: {x}.
@@ -633,7 +605,6 @@ Hello! The answer is {x}.
 Hi, I think the answer is {x}. Have a nice day!
 Thanks for the question. {x} is the answer.
 A quick look tells me that it is {x}.
-A bit of thought gives {x}.
 A careful reader would choose {x}.
 I see that {x} is right.
 I know it is {x}.
@@ -803,5 +774,56 @@ The answer is 7.
 \boxed{{5\ \text{{{x}}}}}
 \boxed{{{x}^2}}
 \boxed{{{x}_1}}
+Perhaps {x}.
+Maybe {x}
+I'm not sure, but maybe {x}.
+It might be {x}.
+"""
+)
+
+# Choices all the same, in words that models hardly write: not worth the rules, and no choice is better than a guess.
+UNREAD = _lines(
+    r"""
+I prefer {x} to {y}.
+None other than {x}.
+I am choosing {x} here.
+It can't be anything but {x}.
+{x} is what I choose.
+{y} does not fit. {x} does.
+{x} is the capital, so I choose it.
+{x} obviously.
+{x} of course.
+{x} for sure.
+{x} for me.
+{x} please.
+{x} matches the description.
+{x} and definitely not {y}.
+Not {y}: {x}.
+Unlike {y}, {x} is in Italy.
+{y} is {Y}, {x} is {X}. So {x}.
+i choose {xl}
+I'd pick {x} here.
+Anything but {y}: {x} is right.
+{x} is what I would choose.
+Lock in {x}.
+{x} for sure
+{x} definitely
+{x} I think
+{y}) {Y}\n{x}) {X}\n{z}) {Z}\n\n{x}
+{x} is the closest.
+{x} matches the question.
+{x} satisfies the condition.
+{x} is what the question asks for.
+I'd choose {x} before {y}.
+{x} beats {y}.
+{x} [not {y}]
+{x} - not {y}.
+{x} I choose
+{x} is chosen.
+{x} is selected.
+{x} gets my vote.
+{x} without a doubt.
+A bit of thought gives {x}.
+I, for one, choose {x}.
 """
 )

@@ -250,6 +250,8 @@ def test_other_notations(text: str, number: str | None) -> None:
         ("<answer>72</answer> in 3 steps", "72"),
         ('{"answer": 72, "steps": 3}', "72"),
         ("COVID-19: 5", "5"),
+        ("5 apples on 3/4/2024", "5"),
+        ("3/4/2024", None),
         ("x2 = 7", "7"),
         ("H2O: 18", "18"),
         ("12.", "12"),

@@ -16,7 +16,7 @@ from llmgym.envs.multiple_choice.extraction import BOXED_OR_TEXT, GRADINGS, extr
 from llmgym.envs.multiple_choice.rows import read_row
 from tests.envs import phrasings
 from tests.envs.checks import oracle_rewards
-from tests.envs.more_phrasings import MORE_CHOOSING, MORE_CHOOSING_NOTHING
+from tests.envs.more_phrasings import MORE_CHOOSING, MORE_CHOOSING_NOTHING, UNREAD
 
 TEXTS = ("Rome", "Paris", "New York", "Madrid", "Oslo", "Vienna", "Athens", "Lisbon", "Prague", "Dublin")
 CHOOSING = phrasings.CHOOSING + MORE_CHOOSING
@@ -48,6 +48,12 @@ def test_no_choice_is_guessed_whatever_the_letters(form: str, grading: str) -> N
         assert extract(said(form, x + "".join(others(x)), OPTIONS), OPTIONS, grading) is None
 
 
+@pytest.mark.parametrize("form", UNREAD)
+def test_what_is_not_read_is_no_choice(form: str) -> None:
+    for x in LETTERS:
+        assert extract(said(form, x + "".join(others(x)), OPTIONS), OPTIONS, "lenient") in (None, x)
+
+
 @settings(max_examples=300)
 @given(
     st.sampled_from(CHOOSING + CHOOSING_NOTHING),
@@ -72,7 +78,7 @@ def test_renaming_letters_and_permuting_options_changes_nothing(
     ("text", "boxed", "answer", "lenient"),
     [
         ("\\boxed{B} or \\boxed{C}", None, None, None),
-        ("\\boxed{C}\nNo, wait.\n\\boxed{B}", "B", None, "B"),
+        ("\\boxed{C}\nNo, wait.\n\\boxed{B}", "B", "B", "B"),
         ("\\boxed{C}. No, wait, that is wrong.", None, None, None),
         ("\\boxed{C}\nNo, wait.\nAnswer: B", None, "B", "B"),
         ("\\boxed{C}\nActually, it is B.", None, None, "B"),
@@ -81,7 +87,7 @@ def test_renaming_letters_and_permuting_options_changes_nothing(
         ("Answer: B\nAnswer:", None, "B", "B"),
         ("Answer: C\nNo wait, that's wrong.", None, None, None),
         ("Answer: B\n<think>or C", None, "B", "B"),
-        ("<think>\\boxed{C}</think>\\boxed{B}", "B", None, "B"),
+        ("<think>\\boxed{C}</think>\\boxed{B}", "B", "B", "B"),
         ("\\boxed{C}</think>", None, None, None),
         ("[THINK]Answer: C[/THINK]Answer: B", None, "B", "B"),
         ("Answer: Paris, not Rome", None, "B", "B"),
@@ -90,7 +96,7 @@ def test_renaming_letters_and_permuting_options_changes_nothing(
         ("\\boxed{E. coli}", None, None, None),
         ("Answer: E. coli", None, None, None),
         ("A city like that is Paris.", None, None, "B"),
-        ("I think that Paris is the capital, not Rome.", None, None, "B"),
+        ("I think that it is Paris, not Rome.", None, None, "B"),
         ("It is not Rome but Paris.", None, None, "B"),
         ("Vitamin C is not the answer", None, None, None),
         ("Vitamin A and C are good for you.", None, None, None),
@@ -98,7 +104,7 @@ def test_renaming_letters_and_permuting_options_changes_nothing(
         ("Ａｎｓｗｅｒ： Ｂ", None, "B", "B"),
         ("Answer: 𝐁", None, "B", "B"),
         ("Answer: <b>B</b><|im_end|>", None, "B", "B"),
-        ("The answer is ~~C~~ B.", None, None, "B"),
+        ("The answer is ~~C~~ B.", None, "B", "B"),
         ("C ✗\nB ✓", None, None, "B"),
         ("The answer is C. No.", None, None, None),
         ("C#", None, None, None),
@@ -108,6 +114,33 @@ def test_renaming_letters_and_permuting_options_changes_nothing(
 def test_forms_and_what_takes_them_back(text: str, boxed: str | None, answer: str | None, lenient: str | None) -> None:
     found = {grading: extract(text, OPTIONS, grading) for grading in GRADINGS}
     assert found == {"boxed": boxed, "answer": answer, "lenient": lenient}
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "letter"),
+    [
+        ("A. lion\nB. sweater\nC. knee", "lion sweater knee", None),  # the options again
+        ("A. always\nB. closed", "always closed west", None),
+        ("A. 2\nB. 5\nC. 0\n\nThe correct answer is C. 0.", "2 5 0", "C"),
+        ("A. chair\n\nThe correct answer is A. chair.", "chair crow jacket", "A"),
+        ("A. lead is a metal.", "lead axe brown", "A"),
+        ('The opposite of "up" is "down."', "visible true down", "C"),
+        ("17 + 3 = 20", "23 24 20", "C"),
+        ("Yes, the largest number is 937.", "73 937 418", "B"),
+        ("So, option B (copier) is the correct choice.", "chair crow jacket", "B"),
+        ("c. tellurium", "titanium strontium tellurium", "C"),
+        ("C. True", "visible true down", None),  # the letter of one, the text of another
+        ("A. 147 is the largest.", "925 147 346", None),
+        ("B. Nigeria (Benin)", "Slovakia Ghana Nigeria", None),
+        ("E. Wednesday", "Thursday Sunday Wednesday", None),
+        ("A. human\nRisque", "lion sweater knee", None),
+        ("1. Answer: S.D.F.", "74 62 71 73", None),
+        ("The answer is X.", "57 47 66 59", None),
+        ("\\boxed{A'}", "57 47 66 59", None),
+    ],
+)
+def test_replies_of_a_small_model_are_read_as_a_person_reads_them(text: str, options: str, letter: str | None) -> None:
+    assert extract(text, dict(zip(LETTERS, options.split(), strict=False)), "lenient") == letter
 
 
 PATTERNS = (
@@ -223,7 +256,7 @@ def nemo_row(**fields: Any) -> dict[str, Any]:
     [
         ({}, "\\boxed{B}", "Answer: B"),
         ({"grading_mode": "lenient_boxed"}, "\\boxed{Paris}", "\\boxed{not Paris}"),
-        ({"grading_mode": "lenient_answer_colon"}, "Answer: Paris", "\\boxed{B}"),
+        ({"grading_mode": "lenient_answer_colon"}, "Answer: Paris", "Answer: Rome"),
         ({"template_metadata": {"output_regex": r"Final Choice:\s*([A-Za-z])\s*", "weight": None}},
          "Final Choice: b", "Answer: B"),
         ({"template_metadata": {"output_regex": r"Answer\s*:\s*(?!Answer)\s*([A-Za-z])\s*"}},

@@ -39,6 +39,7 @@ def _power(name: str) -> str:
 
 _NUMBER = re.compile(
     rf"""
+    (?=[-–+.0-9 MmNn$€£¥₹₩₽₺₿₫₴₦UEG])
     (?: (?P<sign>[{_MINUS}+]) | \b(?P<word>[Mm]inus|[Nn]egative)\b )?
     (?P<gap>[ ]{{0,2}})
     (?P<currency>(?:{_CURRENCY}|\b(?:USD|EUR|GBP)\b)[ ]?)?
@@ -55,6 +56,8 @@ _NUMBER = re.compile(
     """,
     re.VERBOSE,
 )
+_LONGEST_SIGN = len("negative  USD -.")
+_DIGIT = re.compile("[0-9]")
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _PART = rf"[{_MINUS}+]?[ ]?[0-9][0-9.,]{{0,99}}"
 _FRACTION = re.compile(
@@ -70,6 +73,7 @@ _REPEATING = re.compile(
 )
 _SPACING = re.compile(r"(?<=[0-9])(?:\{,\}|\\[,;:! ][ ]?|~(?=[0-9]{3}))(?=[0-9])")
 _WORDS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mathbf|left|right|displaystyle)(?![a-z])[ ]?")
+_DATE = re.compile(r"(?<![\w/])[0-9]{1,4}/[0-9]{1,2}/[0-9]{1,4}(?![\w/])")
 _UNDERLINES = re.compile(r"(?<![A-Za-z0-9_])_{1,2}(?=[0-9$-])")
 _VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
            "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}  # fmt: skip
@@ -100,11 +104,19 @@ def plain(text: str) -> str:
     if "\\" in text or "~" in text or "{," in text:
         text = _WORDS.sub("", _SPACING.sub(lambda m: "," if m[0] == "{,}" else "", text))
         text = _FRACTION.sub(_as_slash, text)
-    text = _REPEATING.sub(_as_fraction, _UNDERLINES.sub("", text))
-    for sign, fraction in _VULGAR.items():
-        if sign in text:
-            text = re.sub(rf"(?<=[0-9])[ ]?{sign}", f" {fraction}", text).replace(sign, fraction)
-    return _REASON.sub(r"\1", _ASIDE.sub(r"\1", text))
+    if text.count("/") > 1:
+        text = _DATE.sub("", text)
+    if "_" in text:
+        text = _UNDERLINES.sub("", text)
+    if "(" in text or "\\" in text:
+        text = _REPEATING.sub(_as_fraction, text)
+    if not text.isascii():
+        for sign, fraction in _VULGAR.items():
+            if sign in text:
+                text = re.sub(rf"(?<=[0-9])[ ]?{sign}", f" {fraction}", text).replace(sign, fraction)
+    if "(" in text:
+        text = _ASIDE.sub(r"\1", text)
+    return _REASON.sub(r"\1", text)
 
 
 def _as_slash(match: re.Match[str]) -> str:
@@ -140,10 +152,20 @@ def numbers_in(text: str, start: int, end: int, listed: bool) -> Iterator[Number
         end: Where it ends.
         listed: Whether the text `is_listed`.
     """
-    for match in _NUMBER.finditer(text, start, end):
+    for match in _numbers_of(text, start, end):
         if not _DENIED.search(text[max(start, match.start() - 30) : match.start()]):
             negative = _signed(match) and not _subtracted(text, match, listed)
             yield Number(_value(match, negative), match.start("digits"), match.end())
+
+
+def _numbers_of(text: str, start: int, end: int) -> Iterator[re.Match[str]]:
+    """The matches of `_NUMBER`, which is not tried far from a digit: it is slow to find that there is none."""
+    while digit := _DIGIT.search(text, start, end):
+        match = _NUMBER.search(text, max(start, digit.start() - _LONGEST_SIGN), end)
+        if match is None:
+            return
+        yield match
+        start = match.end()
 
 
 def whole_number(text: str) -> Fraction | None:

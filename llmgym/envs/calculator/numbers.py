@@ -29,6 +29,7 @@ _DIRECT = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n|</answer>|;")
+_SENTENCE_MARK = re.compile(r"[.!?](?=[ ])|[\n;]")
 _JOINED = re.compile(r"[\s$*_`)\]}]{0,6}(?:,? ?\bor\b|,? ?\band\b)[\s$*_`(\\\[{]{0,6}")
 _BOXES_JOINED = re.compile(r"[\s$*,]{0,9}(?:\b(?:or|and)\b|[,/&])[\s$*]{0,9}")
 _OPERATOR = re.compile(r"[\s$)\]}]{0,4}(?:[-+*/×÷·^x]|\\times|\\cdot|\\div)[\s$(\[{]{0,4}")
@@ -161,25 +162,23 @@ class _Reply:
         for start, end in ((last, len(text)), (first, _end_of_line(text, first))):
             if end - start > _LONGEST_LINE:
                 continue
-            numbers = list(self._numbers(start, end))
+            numbers = self._numbers(start, end)
             if (
-                len(numbers) == 1
-                and _ALONE.fullmatch(text, start, numbers[0].start)
-                and _UNIT.fullmatch(text, numbers[0].end, end)
+                (number := next(numbers, None))
+                and _ALONE.fullmatch(text, start, number.start)
+                and _UNIT.fullmatch(text, number.end, end)
+                and next(numbers, None) is None
             ):
-                return (numbers[0].value,)
+                return (number.value,)
         return None
 
     def last(self, start: int, end: int) -> _Found:
         """The result or last number of the last sentence that has one."""
-        text = self.text
-        while end > start:
-            line = max(start, text.rfind("\n", start, end) + 1)
-            if numbers := list(self._numbers(line, end)):
-                begin = max(text.rfind(mark, line, numbers[-1].start) for mark in (". ", "! ", "? ", ";"))
-                return self._result([number for number in numbers if number.start > begin], max(line, begin), end)
-            end = line - 1
-        return None
+        for mark in reversed(list(_SENTENCE_MARK.finditer(self.text, start, end))):
+            if numbers := list(self._numbers(mark.end(), end)):
+                return self._result(numbers, mark.end(), end)
+            end = mark.end()
+        return self._result(list(self._numbers(start, end)), start, end)
 
 
 def _end_of_sentence(text: str, start: int, stop: int) -> int:

@@ -19,7 +19,7 @@ from llmgym.tasks import Task, TaskSet
 
 _INSTRUCTIONS = {
     "boxed": "Think first if you like, then put the letter of the right option in \\boxed{}.",
-    "answer": 'Think first if you like, then end with a line "Answer: X", where X is the letter of the right option.',
+    "answer": 'Think first if you like. End with "Answer:" and the letter of the right option.',
     "lenient": "Reply with the letter of the right option.",
 }
 
@@ -47,14 +47,15 @@ class MultipleChoice(ToolEnv):
     1 where the reply chooses the right option, else 0. How the choice is read depends on `grading`:
 
     - `boxed`: the last `\boxed{B}`; a capital letter, with the text of its option at most.
-    - `answer`: the last line "Answer: B", with any Markdown; a letter, a letter and text, the text of one
-      option, or a sentence that chooses one.
-    - `lenient`: the last box or such a line, else what the reply declares ("the answer is B", "so B it is", "I
-      choose B because"), else what it says is right, else the one option that it names and does not deny.
+    - `answer`: the last thing that the reply states: "Answer: B" with any Markdown, "the answer is B", "the correct
+      option is B", a box, or a tag `<answer>`; a letter, a letter and text, or the text of one option.
+    - `lenient`: that, else what it claims in other words ("I choose B", "so it is B", "B is right", "B" as a line),
+      where all claims agree; else the one option that it names.
 
-    Thoughts (`<think>`) never count. What is denied ("not A", "A is wrong") is not chosen, what is taken back ("No,
-    wait") does not count, and what could mean several options ("A or B") is no choice. No rule depends on which letter
-    the option has, whether A, I or B.
+    Thoughts (`<think>`) never count, nor does what is taken back ("No, wait"). What is denied ("not A", "A is wrong"),
+    supposed, asked or hedged ("maybe A") is not chosen, and what could mean several options ("A or B", the letter of
+    one with the text of another, a list of them) is no choice. The words are English ones; for other languages there
+    are boxes, tags, lines that are an option, and `pattern`. No rule depends on which letter the option has.
 
     Metrics: `answered` (1 where a choice could be read).
 
@@ -79,7 +80,7 @@ class MultipleChoice(ToolEnv):
 
     ## Registered Variants
 
-    - `llmgym/MultipleChoice-v0`: four options, "Answer: X".
+    - `llmgym/MultipleChoice-v0`: four options, "Answer: B".
     - `llmgym/MultipleChoice-easy-v0`: three options, easy subjects, lenient grading.
     - `llmgym/MultipleChoice-hard-v0`: ten options, hard subjects, `\boxed{}`.
 

@@ -1,0 +1,50 @@
+"""What a codec does with a model, for people to read before they spend a night on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmgym.codec.base import ChatCodec
+from llmgym.messages import Message, ToolSchema, assistant, system, tool_call, user
+
+_TOOLS: tuple[ToolSchema, ...] = (
+    {
+        "type": "function",
+        "function": {
+            "name": "add",
+            "description": "Add two numbers.",
+            "parameters": {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}},
+        },
+    },
+)
+_ID = "functions.add:0"
+
+
+def describe(codec: ChatCodec, tokenizer: Any) -> dict[str, Any]:
+    """Say what a codec does, and show a conversation as the model sees it.
+
+    Args:
+        codec: The codec.
+        tokenizer: Its tokenizer.
+
+    Returns:
+        `codec`, `calls` (who reads them), `tools` (who writes them), `stops` (texts of the tokens that end a turn),
+        `results` and `users` (whether an episode goes on in one segment behind tool results and behind user messages),
+        and `example`.
+    """
+    said = assistant("", {"id": _ID, **tool_call("add", a=2, b=3)})
+    results: list[Message] = [{"role": "tool", "tool_call_id": _ID, "name": "add", "content": "5"}]
+    chat = [system("Use the tools."), user("What is 2 + 3?"), said, *results]
+    return {
+        "codec": type(codec).__name__,
+        "calls": codec.call_form,
+        "tools": "written by the template" if codec.native_tools else "described in the system message",
+        "stops": [tokenizer.decode([index]) for index in codec.stop_token_ids],
+        "results": _goes_on(codec, "tool"),
+        "users": _goes_on(codec, "user"),
+        "example": tokenizer.decode(codec.open(chat, _TOOLS)),
+    }
+
+
+def _goes_on(codec: ChatCodec, role: str) -> str:
+    return "one segment" if codec.can_extend([role], tools=True) else "a new segment"

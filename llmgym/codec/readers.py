@@ -1,0 +1,248 @@
+"""Who reads the calls that a model writes: found by what its chat template itself writes of known calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from llmgym.codec import probes
+from llmgym.codec.chat_template import ChatTemplate
+from llmgym.codec.formats import FORMATS, ToolFormat, arguments_of
+from llmgym.codec.matching import likeness, renderers_for
+from llmgym.messages import Message, ToolCall, ToolSchema, scrub, split_reasoning, tool_call, written_call
+
+_MOST_MARKS = 4  # control tokens between the arguments of a last call and the token that ends the turn
+_TAIL = 64  # tokens of a prompt that tell a parser whether it ends in open reasoning
+
+
+class Reader(Protocol):
+    """Reads sampled ids as an assistant message.
+
+    Attributes:
+        name: Of the form of calls.
+    """
+
+    name: str
+
+    def read(self, ids: list[int], prompt_ids: Sequence[int], tools: Sequence[ToolSchema]) -> Message:
+        """Read ids without the token that ends the turn; never raises on what a model may sample."""
+        ...
+
+    def is_thinking(self, ids: list[int], prompt_ids: Sequence[int]) -> bool:
+        """Whether a turn that was cut short ends in the middle of its reasoning."""
+        ...
+
+
+class FormatReader:
+    """Reads one of our own formats of calls, and reasoning in `<think>` tags."""
+
+    def __init__(self, template: ChatTemplate, form: ToolFormat) -> None:
+        """Read for a template."""
+        self.name, self.form = form.name, form
+        self._template = template
+
+    def read(self, ids: list[int], prompt_ids: Sequence[int], tools: Sequence[ToolSchema]) -> Message:
+        """See `Reader.read`; all our formats are JSON, which says itself what is a string."""
+        reasoning, rest, _ = self._split(ids, prompt_ids)
+        content, calls = self.form.parse(rest)
+        return message_of(content, reasoning, calls)
+
+    def is_thinking(self, ids: list[int], prompt_ids: Sequence[int]) -> bool:
+        """See `Reader.is_thinking`."""
+        return self._split(ids, prompt_ids)[2]
+
+    def _split(self, ids: list[int], prompt_ids: Sequence[int]) -> tuple[str, str, bool]:
+        text = self._template.tokenizer.decode(ids)
+        return split_reasoning(text, self._template.opens(prompt_ids), self.form.marker)
+
+
+class RendererReader:
+    """Reads with the parser of one of the `renderers`."""
+
+    def __init__(self, tokenizer: Any, renderer: Any) -> None:
+        """Read for a tokenizer."""
+        self.name = f"renderers:{renderer.config.name}"
+        self._tokenizer, self.renderer = tokenizer, renderer
+
+    def read(self, ids: list[int], prompt_ids: Sequence[int], tools: Sequence[ToolSchema]) -> Message:
+        """See `Reader.read`.
+
+        Families that write calls in XML (Qwen3.5, GLM, MiniMax and others) put no quotes around strings: only with
+        `tools` is a parameter declared a string read as one where it looks like a number, `true` or `null`.
+        """
+        try:
+            parsed = self._parse(ids, prompt_ids, tools)
+            calls = [_parsed_call(call, tools) for call in parsed.tool_calls]
+        except Exception:  # noqa: BLE001  a parser may trip over what a model samples; the text is still the message
+            return {"role": "assistant", "content": self._tokenizer.decode(ids)}
+        return message_of(parsed.content, (parsed.reasoning_content or "").strip(), calls)
+
+    def is_thinking(self, ids: list[int], prompt_ids: Sequence[int]) -> bool:
+        """See `Reader.is_thinking`."""
+        try:
+            parsed = self._parse(ids, prompt_ids, ())
+        except Exception:  # noqa: BLE001  as above
+            return True
+        if parsed.reasoning_complete is None:
+            return bool(parsed.reasoning_content) and not parsed.content and not parsed.tool_calls
+        return not parsed.reasoning_complete
+
+    def _parse(self, ids: list[int], prompt_ids: Sequence[int], tools: Sequence[ToolSchema]) -> Any:
+        tail = list(prompt_ids[-_TAIL:])
+        return self.renderer.parse_response(ids, prompt_ids=tail or None, tools=list(tools) or None)
+
+
+class ResponseReader:
+    """Reads by the response template that a tokenizer carries (transformers 5.13 and later)."""
+
+    name = "response_template"
+
+    def __init__(self, tokenizer: Any) -> None:
+        """Read for a tokenizer."""
+        self._tokenizer = tokenizer
+
+    def read(self, ids: list[int], prompt_ids: Sequence[int], tools: Sequence[ToolSchema]) -> Message:
+        """See `Reader.read`."""
+        try:
+            prefix = self._tokenizer.decode(list(prompt_ids[-_TAIL:]))
+            parsed = self._tokenizer.parse_response(
+                self._tokenizer.decode(ids), prefix=prefix, tools=list(tools) or None
+            )
+            calls = [_spoken_call(call["function"]) for call in parsed.get("tool_calls") or ()]
+            content, reasoning = parsed.get("content") or "", parsed.get("reasoning_content") or parsed.get("thinking")
+            return message_of(content, (reasoning or "").strip(), calls)
+        except Exception:  # noqa: BLE001  as above
+            return {"role": "assistant", "content": self._tokenizer.decode(ids)}
+
+    def is_thinking(self, ids: list[int], prompt_ids: Sequence[int]) -> bool:
+        """See `Reader.is_thinking`."""
+        message = self.read(ids, prompt_ids, ())
+        return not message["content"] and "tool_calls" not in message
+
+
+def message_of(content: str, reasoning: str, calls: Sequence[ToolCall]) -> Message:
+    """An assistant message of what was read."""
+    message: Message = {"role": "assistant", "content": content}
+    if reasoning:
+        message["reasoning_content"] = reasoning
+    if calls:
+        message["tool_calls"] = list(calls)
+    return message
+
+
+def _spoken_call(function: dict[str, Any]) -> ToolCall:
+    arguments = function["arguments"]
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return tool_call(scrub(function["name"]), scrub(text))
+
+
+def _parsed_call(parsed: Any, tools: Sequence[ToolSchema]) -> ToolCall:
+    """Take over a call as parsed, in the model's own text where that is JSON.
+
+    One that is not valid keeps its text, and any name that was read.
+    """
+    raw, arguments = scrub(parsed.raw), parsed.arguments
+    # A value that is not JSON for its type is for the environment to refuse, like any other wrong argument.
+    readable = isinstance(arguments, dict) and parsed.status in ("ok", "invalid_json", "unknown_tool")
+    if not parsed.name or not (readable or parsed.status == "ok"):
+        return tool_call(parsed.name or "", raw, parsed.id)
+    written = written_call(raw, bare=False)
+    if written and written["function"]["name"] == parsed.name:
+        return tool_call(parsed.name, written["function"]["arguments"], parsed.id)
+    if isinstance(arguments, dict):
+        arguments = _with_booleans(parsed.name, arguments, tools)
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return tool_call(parsed.name, scrub(text), parsed.id)
+
+
+_BOOLEANS = {"True": True, "False": False}
+
+
+def _with_booleans(name: str, arguments: dict[str, Any], tools: Sequence[ToolSchema]) -> dict[str, Any]:
+    """Arguments with booleans as the templates of Qwen3.5 and Nemotron show them to their models: in Python's words."""
+    schema = next((tool["function"]["parameters"] for tool in tools if tool["function"]["name"] == name), {})
+    kinds = {key: kind.get("type") for key, kind in schema.get("properties", {}).items() if isinstance(kind, dict)}
+    return {
+        key: _BOOLEANS.get(value, value) if isinstance(value, str) and kinds.get(key) == "boolean" else value
+        for key, value in arguments.items()
+    }
+
+
+# ---- finding one
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A turn of calls as a template writes it: the ids before it, its own up to the token that ends it, the calls."""
+
+    prompt_ids: list[int]
+    ids: list[int]
+    text: str
+    end: str
+    calls: list[tuple[str, Any]]
+
+
+def find_reader(template: ChatTemplate) -> tuple[Reader | None, list[Sample]]:
+    """The reader that recovers the most of what a template writes, and at least its plain calls; None if none does.
+
+    Where a turn of calls ends is found along with it, and left in the template.
+    """
+    others: list[Reader] | None = None
+    for template.call_marks in range(_MOST_MARKS):
+        samples = list(_samples(template))
+        found = [(reader, _recovered(reader, samples)) for reader in (FormatReader(template, f) for f in FORMATS)]
+        if max(recovered for _, recovered in found) < len(samples):
+            others = list(_others(template)) if others is None else others
+            found += [(reader, _recovered(reader, samples)) for reader in others]
+        most = max(recovered for _, recovered in found)
+        if most:
+            best = [reader for reader, recovered in found if recovered == most]
+            return max(best, key=lambda reader: _likeness(template, reader)) if len(best) > 1 else best[0], samples
+    template.call_marks = 0
+    return None, list(_samples(template))
+
+
+def _likeness(template: ChatTemplate, reader: Reader) -> int:
+    """Tells readers apart that recover the same: ours first, then the renderer that writes most like the template."""
+    if isinstance(reader, FormatReader):
+        return 1 << 10
+    return likeness(template, reader.renderer) if isinstance(reader, RendererReader) else 0
+
+
+def _others(template: ChatTemplate) -> Iterator[Reader]:
+    for renderer in renderers_for(template):
+        yield RendererReader(template.tokenizer, renderer)
+    if getattr(template.tokenizer, "response_template", None):
+        yield ResponseReader(template.tokenizer)
+
+
+def _recovered(reader: Reader, samples: Sequence[Sample]) -> int:
+    """How many of the turns are read as they were meant; none if the plainest is not among them."""
+    found = [_recovers(reader, sample) for sample in samples]
+    return sum(found) if found[:1] == [True] else 0
+
+
+def _recovers(reader: Reader, sample: Sample) -> bool:
+    message = reader.read(list(sample.ids), sample.prompt_ids, probes.TOOLS)
+    found = [(call["function"]["name"], arguments_of(call)) for call in message.get("tool_calls", ())]
+    return found == sample.calls
+
+
+def _samples(template: ChatTemplate) -> Iterator[Sample]:
+    """Turns of calls, the plainest first, of all that the template takes."""
+    history = probes.history("none")
+    starts = [template.attempt(history, probes.TOOLS), template.attempt(history, probes.TOOLS, ask=False)]
+    for said in probes.calls():
+        text = template.attempt([*history, said, *probes.results(said)], probes.TOOLS)
+        start = next((start for start in starts if start and text and text.startswith(start)), None)
+        if text is None or start is None:
+            continue
+        end = template.find_end(text, text.find(probes.SAID), max(text.find(probes.RESULT), 0), None, call=True)
+        if end is not None:
+            turn = text[len(start) : end[0]]
+            encode = template.tokenizer.encode
+            calls = [(c["function"]["name"], arguments_of(c)) for c in said.get("tool_calls", ())]
+            ids = encode(turn, add_special_tokens=False)
+            yield Sample(encode(start, add_special_tokens=False), ids, turn, end[1], calls)
