@@ -164,6 +164,7 @@ class Session:
         """Run jobs until there are none, or too many workers."""
         try:
             while self._workers <= self._progress.limit:
+                await asyncio.sleep(0)  # what never waits must not keep signals and the progress out of the loop
                 job = next(jobs, None)
                 if job is None or not await self._take(job):
                     break
@@ -176,11 +177,9 @@ class Session:
         """Run an episode that is not there yet, if there is time; whether to go on with others."""
         group = self._open.get(job.key) or self._begin(job)
         if group.whole or job.repeat in group.ended:
-            await asyncio.sleep(0)  # a long run that was finished before must not block the loop
             await self._pass_on(job, group)
             return True
         if self._budget.is_spent():
-            await asyncio.sleep(0)
             return self._progress.planned is not None  # of a run that ends, what is there already is passed on
         stop = group.running[job.repeat] = Stop(verify=self._keep_stragglers)
         self._progress.live += 1

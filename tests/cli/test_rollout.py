@@ -179,6 +179,16 @@ def test_work_that_nothing_can_end_does_not_hold_the_process(how: str, stopped: 
         assert "threads that do not end: asyncio_0" in err
 
 
+def test_a_run_that_never_waits_hears_a_signal(tmp_path: Path) -> None:
+    instant = ["--env", "llmgym/Calculator-mental-v0", "--policy", "oracle", "--num-tasks", 10**7]
+    process = start(["rollout", *instant, "--output", tmp_path])
+    wait_for_lines(tmp_path, 1, process)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert "stopped with" in err
+
+
 def test_a_scheduler_may_send_sigterm_again_and_again(tmp_path: Path) -> None:
     process = start(command("stuck", tmp_path, "--num-samples-in-parallel", 26))
     wait_for_lines(tmp_path, 9, process)
