@@ -642,10 +642,17 @@ async def test_a_verifier_that_queues_is_not_late(cls: type[ToolEnv]) -> None:
 
 def test_a_verifier_in_a_process_may_hang_die_or_raise() -> None:
     env = ProcessVerified(hook_timeout=0.5)
-    for text, why in (("hang", "ran past 0.5 s"), ("die", "worker process died"), ("raise", "no such proof")):
+    for text, why, kind in (
+        ("hang", "ran past 0.5 s", "timeout"),
+        ("die", "worker process died", "infrastructure"),
+        ("raise", "ProcessVerified.verify: FileNotFoundError: no such proof", "infrastructure"),
+        ("verdict", "no grade", "verdict"),
+        ("text", "a reward is a number", "invalid"),
+    ):
         env.reset(seed=0)
-        with pytest.raises(EnvironmentFailure, match=why):
+        with pytest.raises(EnvironmentFailure, match=why) as raised:
             env.step(text)
+        assert (raised.value.kind, raised.value.stage) == (kind, "verify")
     env.hook_timeout = 60
     env.reset(seed=0)
     assert env.task is not None

@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium
 
 from llmgym.chat import ChatPolicy
-from llmgym.concurrency import drive, drive_in_background
+from llmgym.concurrency import drive, drive_in_background, is_outside
 from llmgym.env.boundary import failure
 from llmgym.errors import ConfigError
 from llmgym.registry import make_core
@@ -135,7 +135,9 @@ class Instances:
             work = env.aclose()
             if work is not None:
                 await work
-        except Exception as error:  # noqa: BLE001 -- the other instances go on
+        except BaseException as error:
+            if is_outside(error):
+                raise
             _log.warning("%s: closing an instance: %s: %s", self.id, type(error).__name__, error)
 
     async def aclose(self) -> None:
