@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -29,6 +30,18 @@ def problems(value: Any, kind: Any, path: str = "") -> Iterator[str]:
             shown = "" if isinstance(value, dict | list) else f"; it is {value!r:.100}"
             found = [f"{path}: {what}{shown}" if path else what]
     yield from found
+
+
+def unwritable(value: Any, path: str = "") -> Iterator[str]:
+    """Numbers that JSON does not have: nobody could tell from `run.json` what they were."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield f"{path} is {value}: give a number, or leave it out"
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from unwritable(item, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from unwritable(item, f"{path}[{number}]")
 
 
 def unknown(name: object, known: Iterable[str], path: str = "") -> str:
