@@ -715,6 +715,18 @@ def test_an_undefined_verifier_is_named() -> None:
         env.oracle(Task())
 
 
+@pytest.mark.parametrize("name", ["tasks", "tools", "roles", "spec"])
+def test_what_an_instance_is_made_with_cannot_be_replaced_by_an_authors_own(name: str) -> None:
+    env = type("Taker", (Adder,), {"setup": lambda self, task: setattr(self, name, ["axe"])})()
+    with pytest.raises(EnvironmentFailure, match=f"Taker: self.{name} is .*: (a list|that|those) of "):
+        env.reset(seed=0)
+
+
+def test_a_class_does_not_list_its_tools() -> None:
+    with pytest.raises(AuthorError, match="Taker.tools is what a model may call, the methods marked @tool"):
+        type("Taker", (Adder,), {"tools": ["axe"]})
+
+
 @pytest.mark.parametrize(
     "name", ["reset", "step", "count", "reward", "finish", "task", "transcript", "close", "models"]
 )

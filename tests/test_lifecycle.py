@@ -19,7 +19,8 @@ from llmgym.errors import AuthorError, ConfigError, EnvironmentFailure, TaskErro
 from llmgym.messages import Message, assistant, tool_call, user
 from llmgym.policies.scripted import ScriptedPolicy
 from llmgym.rewards import Reward
-from llmgym.rollout import Collector
+from llmgym.rollout import Collector, EnvConfig, Instances
+from llmgym.rollout.config import WrapperConfig
 from llmgym.tasks import Task, TaskSet
 from llmgym.tools import Tool, tool
 from llmgym.trajectory import Trajectory
@@ -413,6 +414,15 @@ async def test_an_episode_ends_in_time_though_its_policy_swallowed_a_deadline() 
     assert (episode.status, episode.reward) == ("timeout", None)
 
 
+@pytest.mark.parametrize("settings", [{"roles": ["judge"]}, {"wrappers": [{"name": "FilterTasks"}]}])
+def test_an_instance_that_a_run_cannot_use_is_closed(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Boxes, "roles", settings.get("roles", ()))
+    wrappers = [WrapperConfig("FilterTasks", {"metadata": 3})] if "wrappers" in settings else []
+    with pytest.raises(ConfigError, match="role 'judge'|FilterTasks"):
+        Instances(EnvConfig(register(Boxes), wrappers=wrappers))
+    assert Boxes.opened["closed"] == 1
+
+
 async def test_a_run_that_is_cancelled_closes_what_is_open() -> None:
     collector = Collector(
         [register(Boxes)], ScriptedPolicy(calls_then("wait", seconds=3600)), num_tasks=50, num_samples_in_parallel=50
@@ -447,10 +457,11 @@ def test_what_is_open_when_the_interpreter_ends_is_closed() -> None:
         "class Loud(Boxes):\n"
         "    async def teardown(self): print('torn down')\n"
         "    def aclose(self): print('closed')\n"
+        "made = Loud()\n"
         "env = Loud(); env.reset(seed=0)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.split("\n") == ["torn down", "closed", ""]
+    assert sorted(done.stdout.split("\n")) == ["", "closed", "closed", "torn down"]
 
 
 async def test_what_a_base_class_opened_is_freed_too() -> None:

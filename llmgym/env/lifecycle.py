@@ -66,6 +66,12 @@ class Lifecycle:
         """Leave out what belongs to this process."""
         return {**vars(self), "_leftovers": Leftovers(), "models": {}}
 
+    def begin(self) -> None:
+        """Note that the constructor has run."""
+        self.made = True
+        if self._traits.frees:
+            _live.add(self)
+
     @property
     def spoiled(self) -> bool:
         """Whether the instance must not be used: earlier work still runs on it, or could not be torn down."""
