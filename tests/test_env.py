@@ -723,7 +723,7 @@ def test_what_an_instance_is_made_with_cannot_be_replaced_by_an_authors_own(name
 
 
 def test_a_class_does_not_list_its_tools() -> None:
-    with pytest.raises(AuthorError, match="Taker.tools is what a model may call, the methods marked @tool"):
+    with pytest.raises(AuthorError, match=r"Taker\.tools is what a model may call, the methods marked @tool"):
         type("Taker", (Adder,), {"tools": ["axe"]})
 
 

@@ -418,7 +418,7 @@ async def test_an_episode_ends_in_time_though_its_policy_swallowed_a_deadline() 
 def test_an_instance_that_a_run_cannot_use_is_closed(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Boxes, "roles", settings.get("roles", ()))
     wrappers = [WrapperConfig("FilterTasks", {"metadata": 3})] if "wrappers" in settings else []
-    with pytest.raises(ConfigError, match="role 'judge'|FilterTasks"):
+    with pytest.raises(ConfigError, match=r"role 'judge'|FilterTasks"):
         Instances(EnvConfig(register(Boxes), wrappers=wrappers))
     assert Boxes.opened["closed"] == 1
 
