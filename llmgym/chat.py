@@ -15,6 +15,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
+from llmgym.concurrency import is_outside
 from llmgym.errors import EnvironmentFailure, LLMGymError, PolicyError
 from llmgym.messages import Message, ToolSchema, as_assistant
 
@@ -204,7 +205,9 @@ class Role:
             found = await model.chat(asked, tools, sampling, request_id=name, session_id=name)
         except LLMGymError as error:
             raise EnvironmentFailure(f"the {self.name} gave no reply: {error}", kind="model_role") from error
-        except Exception as error:
+        except BaseException as error:
+            if is_outside(error):
+                raise
             said = f"the {self.name} gave no reply: {type(error).__name__}: {error}"
             raise EnvironmentFailure(said, kind="model_role") from error
         if found.finish_reason == "abort":

@@ -180,7 +180,8 @@ def make_core(env_id: str, **kwargs: Any) -> ToolEnv:
         near = Path(known.source).parent if known else None
         load(spec.entry_point, f"cannot make {spec.id}: entry point", kind=_MAKER, error=RegistryError, near=near)
     try:
-        env = gymnasium.make(spec.id, disable_env_checker=True, **kwargs)
+        own = {name: _own(value) for name, value in kwargs.items()}
+        env = gymnasium.make(spec.id, disable_env_checker=True, **own)
     except LLMGymError as error:
         if clutter := _clutter(error):
             raise type(error)(str(error).removesuffix(clutter)) from error.__cause__
@@ -189,6 +190,13 @@ def make_core(env_id: str, **kwargs: Any) -> ToolEnv:
         said = described(error).replace(_clutter(error), "")
         raise RegistryError(f"cannot make {spec.id}: {said}") from error
     return _unwrapped(env, spec.id)
+
+
+def _own(value: Any) -> Any:
+    """A copy of JSON data, so that no instance sees what another does to it; all else is shared."""
+    if type(value) is dict:
+        return {name: _own(item) for name, item in value.items()}
+    return [_own(item) for item in value] if type(value) is list else value
 
 
 def _makes(found: object) -> bool:

@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 
 from llmgym.env import Episode, ToolEnv
+from llmgym.errors import EnvironmentFailure
 from llmgym.messages import Message, assistant, tool_call
 from llmgym.rewards import Part, Reward
 from llmgym.tasks import Task, TaskSet
@@ -116,6 +117,10 @@ class ProcessVerified(Adder):
                 os._exit(3)
             case "raise":
                 raise FileNotFoundError("no such proof")
+            case "verdict":
+                raise EnvironmentFailure("no grade", kind="verdict")
+            case "text":
+                return "0.5"  # type: ignore[return-value]
         burn(0.05)
         return float(episode.final_text == str(episode.task.answer))
 

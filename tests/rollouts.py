@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import itertools
 import os
 import subprocess
 import sys
@@ -212,6 +213,14 @@ def call_task(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Messa
 def moody(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> str:
     """Answer some letters and raise at others."""
     return answer(messages, tools) if asked(messages) < "m" else broken(messages, tools)
+
+
+def clumsy(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> str:
+    """Raise the first time in a process, and answer from then on."""
+    return answer(messages, tools) if next(_count) else broken(messages, tools)
+
+
+_count = itertools.count()
 
 
 def broken(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> str:

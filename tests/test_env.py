@@ -642,10 +642,17 @@ async def test_a_verifier_that_queues_is_not_late(cls: type[ToolEnv]) -> None:
 
 def test_a_verifier_in_a_process_may_hang_die_or_raise() -> None:
     env = ProcessVerified(hook_timeout=0.5)
-    for text, why in (("hang", "ran past 0.5 s"), ("die", "worker process died"), ("raise", "no such proof")):
+    for text, why, kind in (
+        ("hang", "ran past 0.5 s", "timeout"),
+        ("die", "worker process died", "infrastructure"),
+        ("raise", "ProcessVerified.verify: FileNotFoundError: no such proof", "infrastructure"),
+        ("verdict", "no grade", "verdict"),
+        ("text", "a reward is a number", "invalid"),
+    ):
         env.reset(seed=0)
-        with pytest.raises(EnvironmentFailure, match=why):
+        with pytest.raises(EnvironmentFailure, match=why) as raised:
             env.step(text)
+        assert (raised.value.kind, raised.value.stage) == (kind, "verify")
     env.hook_timeout = 60
     env.reset(seed=0)
     assert env.task is not None
@@ -706,6 +713,18 @@ def test_an_undefined_verifier_is_named() -> None:
         env.step("a")
     with pytest.raises(NotImplementedError, match="Unfinished needs an oracle method"):
         env.oracle(Task())
+
+
+@pytest.mark.parametrize("name", ["tasks", "tools", "roles", "spec"])
+def test_what_an_instance_is_made_with_cannot_be_replaced_by_an_authors_own(name: str) -> None:
+    env = type("Taker", (Adder,), {"setup": lambda self, task: setattr(self, name, ["axe"])})()
+    with pytest.raises(EnvironmentFailure, match=f"Taker: self.{name} is .*: (a list|that|those) of "):
+        env.reset(seed=0)
+
+
+def test_a_class_does_not_list_its_tools() -> None:
+    with pytest.raises(AuthorError, match=r"Taker\.tools is what a model may call, the methods marked @tool"):
+        type("Taker", (Adder,), {"tools": ["axe"]})
 
 
 @pytest.mark.parametrize(

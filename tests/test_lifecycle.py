@@ -19,7 +19,8 @@ from llmgym.errors import AuthorError, ConfigError, EnvironmentFailure, TaskErro
 from llmgym.messages import Message, assistant, tool_call, user
 from llmgym.policies.scripted import ScriptedPolicy
 from llmgym.rewards import Reward
-from llmgym.rollout import Collector
+from llmgym.rollout import Collector, EnvConfig, Instances
+from llmgym.rollout.config import WrapperConfig
 from llmgym.tasks import Task, TaskSet
 from llmgym.tools import Tool, tool
 from llmgym.trajectory import Trajectory
@@ -336,6 +337,92 @@ async def test_two_hundred_episodes_leave_no_box_open(how: str) -> None:
     assert Boxes.opened["closed"] > 0
 
 
+class Untidy(ToolEnv):
+    """Ends badly, as it is told."""
+
+    tasks = TaskSet.generated(numbered)
+    where, ending = "", lambda: None
+
+    def end(self, where: str) -> None:
+        if where == self.where:
+            type(self).ending()
+
+    async def setup(self, task: Task) -> None:
+        self.pulse = asyncio.create_task(asyncio.sleep(3600))
+
+    def verify(self, episode: Episode) -> float:
+        return 1.0
+
+    async def teardown(self) -> None:
+        self.pulse.cancel()
+        if self.where == "pulse":
+            await self.pulse
+        await asyncio.gather(self.pulse, return_exceptions=True)
+        self.end("teardown")
+
+    def aclose(self) -> None:
+        self.end("aclose")
+
+
+class UntidyAtOnce(Untidy):
+    """The same with a plain teardown."""
+
+    async def setup(self, task: Task) -> None:
+        """Nothing."""
+
+    def teardown(self) -> None:  # type: ignore[override]
+        self.end("teardown")
+
+
+def is_gone() -> None:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("cls", [Untidy, UntidyAtOnce])
+@pytest.mark.parametrize("where", ["pulse", "teardown", "aclose"])
+@pytest.mark.parametrize("ending", [sys.exit, is_gone])
+async def test_no_end_of_an_environment_costs_an_episode(
+    cls: type[Untidy], where: str, ending: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cls, "where", where)
+    monkeypatch.setattr(cls, "ending", ending)
+    episodes = await collect(cls, lambda messages, tools: "done", num_tasks=3, num_samples_in_parallel=1)
+    assert [(episode.status, episode.reward) for episode in episodes] == [("completed", 1.0)] * 3
+
+
+async def test_a_cancellation_of_the_policys_own_is_a_failure_of_it() -> None:
+    async def script(messages: list[Message], tools: Any) -> str:
+        lost = asyncio.create_task(asyncio.sleep(3600))
+        lost.cancel()
+        await lost
+        return "done"
+
+    episodes = await collect(Untidy, script, num_tasks=3, num_samples_in_parallel=1)
+    assert [(episode.status, episode.reward) for episode in episodes] == [("policy_error", None)] * 3
+
+
+async def test_an_episode_ends_in_time_though_its_policy_swallowed_a_deadline() -> None:
+    async def script(messages: list[Message], tools: Any) -> Any:
+        if messages[-1]["role"] != "tool":
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                return assistant("", tool_call("wait", seconds=3600))
+        return "done"
+
+    (episode,) = await collect(Boxes, script, generation_timeout=0.01, episode_timeout=0.1)
+    assert (episode.status, episode.reward) == ("timeout", None)
+
+
+@pytest.mark.parametrize("settings", [{"roles": ["judge"]}, {"wrappers": [{"name": "FilterTasks"}]}])
+def test_an_instance_that_a_run_cannot_use_is_closed(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Boxes, "roles", settings.get("roles", ()))
+    wrappers = [WrapperConfig("FilterTasks", {"metadata": 3})] if "wrappers" in settings else []
+    with pytest.raises(ConfigError, match=r"role 'judge'|FilterTasks"):
+        Instances(EnvConfig(register(Boxes), wrappers=wrappers))
+    assert Boxes.opened["closed"] == 1
+
+
 async def test_a_run_that_is_cancelled_closes_what_is_open() -> None:
     collector = Collector(
         [register(Boxes)], ScriptedPolicy(calls_then("wait", seconds=3600)), num_tasks=50, num_samples_in_parallel=50
@@ -370,10 +457,11 @@ def test_what_is_open_when_the_interpreter_ends_is_closed() -> None:
         "class Loud(Boxes):\n"
         "    async def teardown(self): print('torn down')\n"
         "    def aclose(self): print('closed')\n"
+        "made = Loud()\n"
         "env = Loud(); env.reset(seed=0)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.split("\n") == ["torn down", "closed", ""]
+    assert sorted(done.stdout.split("\n")) == ["", "closed", "closed", "torn down"]
 
 
 async def test_what_a_base_class_opened_is_freed_too() -> None:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import orjson
+import msgspec
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -18,7 +18,7 @@ _WIDEST = 100  # characters of running text
 
 def print_json(data: Any) -> None:
     """Print JSON, indented, to standard output."""
-    sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
+    print(msgspec.json.format(msgspec.json.encode(data)).decode())
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:

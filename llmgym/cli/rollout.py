@@ -150,8 +150,9 @@ def _end(collector: Collector, stopped_by: int | None, output: str | None, *, js
     if stopped_by is not None:
         sys.exit(128 + stopped_by)
     assert summary is not None
-    failed, left = sum(summary["failed"].values()), collector.progress.left
-    if not failed and not left:
+    owed, left = collector.progress.owed, collector.progress.left
+    failed = owed - left  # and not those that a spare stood in for
+    if not owed:
         return
     same = "the same command" if output else "with --output DIR the same command"
     if failed:

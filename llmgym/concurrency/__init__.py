@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmgym.concurrency.bridge import drive, drive_in_background, may_suspend, start_in_background
-from llmgym.concurrency.deadlines import Leftover, PastDeadline, bounded, ended, is_cancellation, shielded
+from llmgym.concurrency.deadlines import Leftover, PastDeadline, bounded, ended, is_cancellation, is_outside, shielded
 from llmgym.concurrency.processes import WorkerError, in_process
 from llmgym.concurrency.threads import in_thread
 
@@ -19,6 +19,7 @@ __all__ = [
     "bounded",
     "ended",
     "is_cancellation",
+    "is_outside",
     "shielded",
     # blocking work
     "WorkerError",

@@ -115,6 +115,11 @@ async def shielded(work: Awaitable[T]) -> T:
     return task.result()
 
 
+def is_outside(error: BaseException) -> bool:
+    """Whether an exception ends what runs the work, and says nothing of the work: all others are the work's own."""
+    return isinstance(error, KeyboardInterrupt | GeneratorExit) or is_cancellation(error)
+
+
 def is_cancellation(error: BaseException) -> bool:
     """Whether an exception is the cancellation of the running task, rather than that of something it awaits."""
     if not isinstance(error, asyncio.CancelledError):

@@ -17,6 +17,7 @@ import numpy as np
 
 from llmgym.concurrency import may_suspend
 from llmgym.errors import AuthorError, ConfigError
+from llmgym.tools import Tool
 
 #: What a subclass defines.
 HOOKS: Final = frozenset(
@@ -29,6 +30,14 @@ SETTINGS: Final = frozenset(
      "render_mode", "split", "spec", "observation_space", "action_space"}
 )  # fmt: skip
 
+#: Of these, what an instance is made with, and what it is; Gymnasium sets the last.
+FIXED: Final = {
+    "tasks": "where tasks come from",
+    "tools": "what a model may call",
+    "roles": "which models it needs",
+    "spec": "how it is registered",
+}
+
 _INSTEAD = {
     "reset": "write `setup`, which begins an episode",
     "step": "write tools and `respond`, which answer a message",
@@ -39,6 +48,9 @@ _INSTEAD = {
     "task": "`setup` is given the task; keep it as `self.problem`",
     "tasks": "a list of your own is `self.todo`",
     "models": "name the roles in `roles`",
+    "tools": "those of your own are `self.kit`; which are offered says `offered`, or the constructor before the base's",
+    "roles": "those of your own are `self.parts`; the constructor says before the base's which it needs",
+    "spec": "that of a task is `self.problem`",
 }
 
 
@@ -96,6 +108,17 @@ def take_names(base: type) -> None:
     names = {name for cls in (base, gymnasium.Env) for name in vars(cls) if not name.startswith("__")}
     names = {name for name in names if not name.startswith(f"_{base.__name__}__")}
     OWN.update(names - HOOKS - SETTINGS)
+
+
+def check_no_tools(cls: type) -> None:
+    """See that a class does not say by itself what its tools are, which are the methods with `@tool`.
+
+    Raises:
+        AuthorError: It does.
+    """
+    given = vars(cls).get("tools", {})
+    if not isinstance(given, dict) or not all(isinstance(tool, Tool) for tool in given.values()):
+        raise AuthorError(f"{cls.__name__}.tools is {FIXED['tools']}, the methods marked @tool: call yours `kit`")
 
 
 def check_class(cls: Any, base: type) -> None:

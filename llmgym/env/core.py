@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import gymnasium
 import orjson
+from gymnasium.envs.registration import EnvSpec
 
 from llmgym.chat import ChatPolicy, Role
 from llmgym.concurrency import drive, drive_in_background
@@ -65,6 +66,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Collect the tools, refuse names that are taken, and find out whether anything in the class can suspend."""
         super().__init_subclass__(**kwargs)
+        contract.check_no_tools(cls)
         cls.tools = tools_of(cls)
         if "aclose" in vars(cls):
             cls.aclose = _closing(vars(cls)["aclose"])  # type: ignore[method-assign]
@@ -120,7 +122,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         self.observation_space = MessagesSpace()
         self.action_space = AssistantSpace([tool.schema for tool in self.tools.values()])
         life.schemas = _shared(orjson.dumps(self.action_space.tools))
-        life.made = True
+        life.begin()
 
     def __tasks_of(self, given: TaskSet | str | Path | None) -> TaskSet:
         if given is None:
@@ -138,8 +140,9 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         if name in contract.OWN and value is getattr(self, name):
             return  # `self.metrics |= {...}`
         contract.check_name(self, name)
-        if name == "tasks" and self.__life.made:
-            raise AuthorError(f"{type(self).__name__}: self.tasks is where tasks come from: {contract.instead(name)}")
+        if name in contract.FIXED and self.__life.made and not isinstance(value, EnvSpec):
+            what = contract.FIXED[name]
+            raise AuthorError(f"{type(self).__name__}: self.{name} is {what}: {contract.instead(name)}")
         object.__setattr__(self, name, value)
 
     # --- what an environment defines --------------------------------------------------------------

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmgym.concurrency import PastDeadline, bounded, in_thread, is_cancellation
+from llmgym.concurrency import PastDeadline, bounded, in_thread, is_outside
 from llmgym.env.boundary import breaks, failure
 from llmgym.env.episode import CALL, Call, Leftovers, Running
 from llmgym.errors import AuthorError, EnvironmentFailure, ToolError
@@ -75,7 +75,7 @@ class Runner:
         except ToolError as error:
             content = self._error(type(error).__name__, str(error))
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) or is_cancellation(error):
+            if is_outside(error):
                 raise
             if options is not None and (broken := breaks(error, options)) is not None:
                 raise failure(broken, f"{type(self._env).__name__}.{name}", "tool") from error
@@ -120,7 +120,7 @@ class Runner:
         except PastDeadline as error:
             raise EnvironmentFailure(f"{where} ran past {seconds:g} s", kind="timeout", stage=stage) from error
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) or is_cancellation(error):
+            if is_outside(error):
                 raise
             raise failure(error, where, stage) from error
         try:

@@ -20,7 +20,7 @@ import orjson
 from gymnasium.error import ResetNeeded
 
 from llmgym.chat import ModelCall, Role
-from llmgym.concurrency import bounded, shielded
+from llmgym.concurrency import bounded, is_outside, shielded
 from llmgym.env.contract import check_roles
 from llmgym.env.dispatch import Runner
 from llmgym.env.episode import Episode, Leftovers, Report, Running
@@ -65,6 +65,12 @@ class Lifecycle:
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to this process."""
         return {**vars(self), "_leftovers": Leftovers(), "models": {}}
+
+    def begin(self) -> None:
+        """Note that the constructor has run."""
+        self.made = True
+        if self._traits.frees:
+            _live.add(self)
 
     @property
     def spoiled(self) -> bool:
@@ -288,7 +294,9 @@ class Lifecycle:
             work = self._env.teardown()
             if inspect.isawaitable(work):
                 await shielded(bounded(self._env.hook_timeout, work, self._leftovers.add))
-        except Exception as error:  # noqa: BLE001 -- any
+        except BaseException as error:
+            if is_outside(error):
+                raise
             self._broken = True
             _log.warning("%s.teardown: %s: %s", type(self._env).__name__, type(error).__name__, error)
 
@@ -310,5 +318,5 @@ _live: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
 @atexit.register
 def _free_all() -> None:
     for life in list(_live):
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception, SystemExit):
             life.close()

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from llmgym.concurrency import in_process
+from llmgym.env.boundary import failure
 from llmgym.env.episode import Episode
-from llmgym.errors import AuthorError, TaskError
+from llmgym.errors import AuthorError, EnvironmentFailure, TaskError
+from llmgym.failures import Kind
 from llmgym.messages import Message, scrub, user
 from llmgym.rewards import Part, Reward
 from llmgym.tasks import Task, TaskSet
@@ -37,11 +39,20 @@ async def verify_in_process(verify: Callable[[], Any], seconds: float) -> Reward
             f"verify_in='process' sends the environment to a worker, and it cannot be pickled: {error}; leave handles "
             "out in __getstate__, or keep them out of self, and name functions at the top of their module"
         ) from error
+    if "kind" in found:
+        raise EnvironmentFailure(found["error"], kind=found["kind"])
     return Reward(metrics=found["metrics"], **{name: Part(*part) for name, part in found["parts"].items()})
 
 
 def _verify_elsewhere(env: ToolEnv, episode: Episode) -> dict[str, Any]:
-    reward = read_reward(env.verify(episode))
+    kind: Kind | None = None
+    try:
+        result = env.verify(episode)
+        kind = "invalid"
+        reward = read_reward(result)
+    except Exception as error:  # noqa: BLE001 -- whose fault it is, is told here, where its class is known
+        found = failure(error, f"{type(env).__name__}.verify", "verify", kind)
+        return {"error": str(found), "kind": found.kind}
     return {
         "parts": {name: [part.value, part.weight] for name, part in reward.parts.items()},
         "metrics": dict(reward.metrics),

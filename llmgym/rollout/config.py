@@ -16,7 +16,7 @@ from msgspec import Meta
 from llmgym.chat import Sampling
 from llmgym.errors import ConfigError
 from llmgym.files import read_yaml
-from llmgym.rollout.problems import problems, unknown
+from llmgym.rollout.problems import problems, unknown, unwritable
 
 _Natural = Annotated[int, Meta(ge=0)]
 _Positive = Annotated[int, Meta(ge=1)]
@@ -267,6 +267,7 @@ def config_problems(settings: dict[str, Any], source: str) -> Iterator[str]:
             yield f"{source}: {unknown(name, _NAMES)}"
     for part in _PARTS:
         yield from (f"{source}: {problem}" for problem in problems(part.among(settings), part))
+    yield from (f"{source}: {problem}" for problem in unwritable(settings))
 
 
 def load_config(path: Path) -> dict[str, Any]:

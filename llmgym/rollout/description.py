@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import orjson
 
 from llmgym.errors import StoreError
 from llmgym.records import FORMAT
@@ -59,7 +58,7 @@ class Description(msgspec.Struct, kw_only=True):
         Raises:
             StoreError: It cannot be written.
         """
-        write_atomically(folder / FILE, orjson.dumps(msgspec.to_builtins(self), option=orjson.OPT_INDENT_2))
+        write_atomically(folder / FILE, msgspec.json.format(msgspec.json.encode(self)))
 
     def starts(self, config: Mapping[str, Any]) -> None:
         """Note a session."""

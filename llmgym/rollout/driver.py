@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from llmgym.concurrency import shielded
+from llmgym.concurrency import is_outside, shielded
 from llmgym.env import StepResult
 from llmgym.env.boundary import failure
 from llmgym.env.reading import name_calls
@@ -81,7 +81,9 @@ class Driver:
         try:
             self._env = await self._instances.acquire()
             messages, info = await self._env.areset(seed=trajectory.seed, options={"task": self._task})
-        except Exception as error:  # noqa: BLE001 -- whatever an environment or a wrapper raises
+        except BaseException as error:  # whatever an environment or a wrapper raises
+            if is_outside(error):
+                raise
             await self.fail(failure(error, self._instances.id, "setup" if self._env is None else "wrapper"))
             return False
         self._live = True
@@ -144,7 +146,9 @@ class Driver:
         began = time.perf_counter()
         try:
             result = await act()
-        except Exception as error:  # noqa: BLE001 -- whatever an environment or a wrapper raises
+        except BaseException as error:  # whatever an environment or a wrapper raises
+            if is_outside(error):
+                raise
             turn.env_s, turn.reward = turn.env_s + time.perf_counter() - began, None
             await self.fail(failure(error, self._instances.id, "wrapper"))
             return []
@@ -170,7 +174,9 @@ class Driver:
         self._live = False
         try:
             self._credit(await self._env.aend(verify=verify))
-        except Exception as error:  # noqa: BLE001 -- whatever an environment or a wrapper raises
+        except BaseException as error:  # whatever an environment or a wrapper raises
+            if is_outside(error):
+                raise
             await self.fail(failure(error, self._instances.id, "wrapper"))
             return
         self.trajectory.status = status
@@ -207,7 +213,7 @@ class Driver:
         trajectory = self.trajectory
         if env is not None:
             if self._live:
-                with contextlib.suppress(Exception):  # the episode has its reason to end already
+                with contextlib.suppress(Exception, SystemExit):  # the episode has its reason to end already
                     await env.aend(verify=False)
             report = env.report()
             trajectory.metrics = report.metrics

@@ -41,7 +41,7 @@ def known_before(
         "seed": config.tasks.seed,
         "order": order.identity(config),
         "policy": _policy(policy, config.agent.policy_options),
-        "models": {role: _policy(model, {}) for role, model in models.items()},
+        "models": {role: {"model": model.model, **_policy(model, {})} for role, model in models.items()},
         "responses_create_params": msgspec.to_builtins(config.agent.responses_create_params),
         "max_turns": config.limits.max_turns,
         "max_episode_tokens": config.limits.max_episode_tokens,

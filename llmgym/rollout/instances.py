@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium
 
 from llmgym.chat import ChatPolicy
-from llmgym.concurrency import drive, drive_in_background
+from llmgym.concurrency import drive, drive_in_background, is_outside
 from llmgym.env.boundary import failure
 from llmgym.errors import ConfigError
 from llmgym.registry import make_core
@@ -76,14 +76,14 @@ class Instances:
         self._kwargs = {"split": split, **config.kwargs} | ({} if max_turns is None else {"max_turns": max_turns})
         self._models = models or {}
         first = self._make()
+        self._idle, self.suspends = [first], first.suspends
+        self.source = TaskSource(config.name, first.scope, first.tasks)
         if missing := [role for role in first.roles if role not in first.models]:
+            self.close()
             raise ConfigError(
                 f"{config.id} needs a model for the role {missing[0]!r}: set models: {{{missing[0]}: POLICY}}, such as "
                 "openai:MODEL"
             )
-        self._idle = [first]
-        self.source = TaskSource(config.name, first.scope, first.tasks)
-        self.suspends = first.suspends
 
     @property
     def id(self) -> str:
@@ -105,9 +105,13 @@ class Instances:
 
     def _make(self) -> AnyToolEnv:
         env = make_core(self.config.id, **self._kwargs)
-        if known := {role: model for role, model in self._models.items() if role in env.roles}:
-            env.cast_roles(known)
-        return wrap(env, ((wrapper.name, wrapper.kwargs) for wrapper in self.config.wrappers))
+        try:
+            env.cast_roles({role: model for role, model in self._models.items() if role in env.roles})
+            return wrap(env, ((wrapper.name, wrapper.kwargs) for wrapper in self.config.wrappers))
+        except BaseException:
+            with contextlib.suppress(Exception, SystemExit):  # the first error says more
+                env.close()
+            raise
 
     async def acquire(self) -> AnyToolEnv:
         """An idle instance, or a new one.
@@ -135,7 +139,9 @@ class Instances:
             work = env.aclose()
             if work is not None:
                 await work
-        except Exception as error:  # noqa: BLE001 -- the other instances go on
+        except BaseException as error:
+            if is_outside(error):
+                raise
             _log.warning("%s: closing an instance: %s: %s", self.id, type(error).__name__, error)
 
     async def aclose(self) -> None:

@@ -34,6 +34,18 @@ def problems(value: Any, kind: Any, path: str = "") -> Iterator[str]:
     yield from found
 
 
+def unwritable(value: Any, path: str = "") -> Iterator[str]:
+    """Numbers that JSON does not have: nobody could tell from `run.json` what they were."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield f"{path} is {value}: give a number, or leave it out"
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from unwritable(item, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from unwritable(item, f"{path}[{number}]")
+
+
 def unknown(name: object, known: Iterable[str], path: str = "") -> str:
     """Say that there is no such key, and which one may be meant."""
     known = list(known)

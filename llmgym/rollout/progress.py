@@ -67,9 +67,14 @@ class Progress:
         return self.reward_sum / self.scored if self.scored else None
 
     @property
+    def owed(self) -> int:
+        """Planned episodes that have not finished, ended as failures or not; 0 without an end."""
+        return max(0, (self.planned or 0) - self.resumed - self.finished)
+
+    @property
     def left(self) -> int:
         """Planned episodes that have not ended; 0 without an end."""
-        return max(0, (self.planned or 0) - self.resumed - self.finished - self.failed)
+        return max(0, self.owed - self.failed)
 
     @property
     def eta_s(self) -> float | None:

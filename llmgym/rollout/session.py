@@ -204,7 +204,7 @@ class Session:
             names = [f"{job.group_id}/{repeat}" for repeat in range(job.first, job.first + self._per_group)]
             for name in settle(self._store, names, job.task.content_hash):
                 group.add(int(name.rpartition("/")[2]), None, finished=True)
-                self._progress.resumed += 1
+            self._progress.resumed += min(group.finished, group.wanted)
         return group
 
     def _settle(self, trajectory: Trajectory) -> Trajectory:

@@ -12,6 +12,7 @@ import msgspec
 
 from llmgym.chat import ChatGeneration, ChatPolicy, FinishReason, Sampling, Usage
 from llmgym.codec.base import ChatCodec
+from llmgym.concurrency import is_outside
 from llmgym.env.reading import copies
 from llmgym.errors import CodecError, ContextLengthExceeded, PolicyError
 from llmgym.messages import Message, ToolSchema, as_assistant
@@ -98,18 +99,20 @@ class Stop:
         self._task, self._ended = task, False
         try:
             return await reply()
-        except asyncio.CancelledError:
-            if not self._ended or task.uncancel() > cancelled_before:
-                raise
-            if self.requested:
-                raise LimitReached("straggler") from None
-            raise PolicyTimeout(f"no reply within {seconds} s") from None
         except (LimitReached, PolicyError, CodecError):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and self._ended and task.cancelling() == cancelled_before + 1:
+                if self.requested:
+                    raise LimitReached("straggler") from None
+                raise PolicyTimeout(f"no reply within {seconds} s") from None
+            if is_outside(error):
+                raise
             raise PolicyError(f"{type(error).__name__}: {error}") from error
         finally:
             self._task = None
+            if self._ended:  # also where the policy has swallowed it
+                task.uncancel()
 
     def _arm(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

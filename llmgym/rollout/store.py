@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-import orjson
+import msgspec
 
 from llmgym.errors import StoreError
 from llmgym.records import FORMAT, EpisodeRecord, FailureRecord, dump_with_record, failure_of, load_row
@@ -269,4 +269,4 @@ def write_summary(path: Path, summary: dict[str, Any]) -> None:
     Raises:
         StoreError: It cannot be written.
     """
-    write_atomically(path / SUMMARY, orjson.dumps(redact(summary), option=orjson.OPT_INDENT_2))
+    write_atomically(path / SUMMARY, msgspec.json.format(msgspec.json.encode(redact(summary))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -53,7 +54,7 @@ def wrap(env: ToolEnv, wrappers: Iterable[tuple[str, dict[str, Any]]]) -> AnyToo
     for name, arguments in wrappers:
         cls = find_wrapper(name)
         try:
-            wrapped = cls(wrapped, **arguments)
+            wrapped = cls(wrapped, **copy.deepcopy(arguments))  # instances share nothing
         except LLMGymError:
             raise
         except (Exception, SystemExit) as error:  # its constructor may be the user's code

@@ -84,6 +84,16 @@ def test_failures_are_shown(tmp_path: Path) -> None:
     assert "RuntimeError: no idea" in done.stdout
 
 
+def test_a_failure_that_a_spare_stood_in_for_is_not_owed(tmp_path: Path) -> None:
+    args = ["--num-tasks", 1, "--num-repeats", 2, "--num-samples-in-parallel", 1]
+    sets = ["--set", "num_spare_repeats=1", "--set", "max_attempts=1"]
+    done = rollout("clumsy", tmp_path / "run", *args, *sets)
+    assert "2 of 2 episodes finished" in done.stdout
+    assert "failed  policy 1" in done.stdout
+    assert (done.returncode, "runs them again" in done.stderr) == (0, False)
+    assert rollout("clumsy", tmp_path / "run", *args, *sets).returncode == 0
+
+
 def test_a_full_disk(tmp_path: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -223,3 +224,17 @@ def test_a_collector_takes_the_same_settings() -> None:
         {"env_ids": ["x/Y-v0", {"id": "x/Z-v0"}], "seed": 3, "responses_create_params": {"top_p": 0.5}}
     )
     assert Collector.from_config(config).config == config
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"responses_create_params": {"temperature": math.inf}}, "responses_create_params.temperature is inf: give"),
+        ({"success_threshold": -math.inf}, "success_threshold is -inf"),
+        ({"min_reward_threshold": math.nan}, "min_reward_threshold is nan"),
+        ({"env_ids": [{"id": "a/B-v0", "kwargs": {"x": [1.0, math.inf]}}]}, r"env_ids\[0\].kwargs.x\[1\] is inf"),
+    ],
+)
+def test_numbers_that_a_run_could_not_be_told_by_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse_config(settings)

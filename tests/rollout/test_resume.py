@@ -12,11 +12,15 @@ import gymnasium
 import orjson
 import pytest
 
+from llmgym.env import Episode, ToolEnv
 from llmgym.errors import ConfigError, PolicyUnavailable, StoreError
+from llmgym.messages import user
 from llmgym.policies.fingerprint import fingerprint
 from llmgym.policies.scripted import ScriptedPolicy
+from llmgym.rewards import Reward
 from llmgym.rollout import Collector, Endless, open_records, read_rollouts
 from llmgym.rollout.budget import Budget
+from llmgym.tasks import Task, TaskSet
 from tests.rollouts import LETTERS, Script, answer
 
 KNOWN = {"What is 2 + 2?": "4", "What is 1 + 1?": "2", "What is 3 + 3?": "6"}
@@ -250,3 +254,65 @@ def test_a_checkpoint_that_is_overwritten_has_another_fingerprint(suffix: str, t
     save(tmp_path / "a")
     assert fingerprint(tmp_path / "a") != first
     assert fingerprint(tmp_path / "nowhere") is None
+
+
+def verdict_one(messages: Any, tools: Any) -> str:
+    return "1"
+
+
+def verdict_zero(messages: Any, tools: Any) -> str:
+    return "0"
+
+
+class Graded(ToolEnv):
+    """A judge grades it; takes a word from a list of words in each episode."""
+
+    tasks = TaskSet.generated(lambda rng: Task(prompt=f"say {rng.integers(10**9)}"))
+    roles = ("judge",)
+
+    def __init__(self, words: Any = ("a",), **options: Any) -> None:
+        super().__init__(**options)
+        self.words = words
+
+    async def verify(self, episode: Episode) -> Reward:
+        verdict = await self.models["judge"].chat([user("Grade it.")])
+        if isinstance(self.words, list):
+            self.words.append("seen")
+        return Reward(correct=float(verdict["content"]), metrics={"words": len(self.words)})
+
+
+gymnasium.register("test/Graded-v0", entry_point=Graded)
+
+
+def graded(folder: Path, judge: str, num_tasks: int = 2, **settings: Any) -> Collector:
+    env: Any = {"id": "test/Graded-v0", "kwargs": settings.pop("kwargs", {})}
+    models: Any = {"judge": f"script:{__name__}.{judge}"}
+    return Collector([env], ScriptedPolicy(say_a), models=models, output=folder, num_tasks=num_tasks, **settings)
+
+
+def say_a(messages: Any, tools: Any) -> str:
+    return "a"
+
+
+async def test_another_judge_is_another_run(tmp_path: Path) -> None:
+    assert (await graded(tmp_path, "verdict_one").collect())["reward"]["mean"] == 1.0
+    with pytest.raises(StoreError, match=r"models\.judge\.model was .*verdict_one', is .*verdict_zero'"):
+        await graded(tmp_path, "verdict_zero", 4).collect()
+    assert (await graded(tmp_path, "verdict_one", 4).collect())["finished"] == 4
+
+
+async def test_numbers_beyond_64_bits_name_a_run_as_any_others_do(tmp_path: Path) -> None:
+    huge: Any = {"kwargs": {"words": ["a", 10**30]}, "seed": 10**25}
+    await graded(tmp_path, "verdict_one", **huge).collect()
+    assert (await graded(tmp_path, "verdict_one", 3, **huge).collect())["finished"] == 3
+    with pytest.raises(StoreError, match="seed was 1"):
+        await graded(tmp_path, "verdict_one", **huge | {"seed": 10**25 + 1}).collect()
+
+
+async def test_what_an_instance_does_to_its_arguments_no_other_sees(tmp_path: Path) -> None:
+    words = ["a"]
+    collector = graded(tmp_path, "verdict_one", 8, kwargs={"words": words}, num_samples_in_parallel=8)
+    episodes = [t async for group in collector.stream() for t in group.trajectories]
+    assert [t.metrics["words"] for t in episodes] == [2] * 8  # an instance each
+    assert words == ["a"]
+    assert collector.config.tasks.environments[0].kwargs == {"words": ["a"]}

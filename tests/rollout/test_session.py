@@ -93,6 +93,7 @@ async def test_a_spare_stands_in_for_an_episode_that_failed() -> None:
     assert all(sum(t.finished for t in group.trajectories) == 3 for group in groups)
     assert collector.progress.failed > 0
     assert collector.progress.finished == 78
+    assert collector.progress.owed == 0
 
 
 async def test_a_group_that_cannot_become_whole_is_given_as_it_is() -> None:
