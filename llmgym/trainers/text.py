@@ -18,6 +18,8 @@ from llmgym.trajectory import Trajectory
 
 _log = logging.getLogger("llmgym.trainers")
 
+_REMEMBERED = 1 << 16  # tasks whose rewards are known; a stream of new ones has no end
+
 
 @dataclass(frozen=True, slots=True)
 class TextStep:
@@ -65,8 +67,11 @@ class TextEpisodes:
 
     def note(self, ref: TaskRef, reward: float) -> None:
         """Remember the reward of an episode."""
-        total, count = self._scored.get(ref.dumps(), (0.0, 0))
-        self._scored[ref.dumps()] = total + reward, count + 1
+        key = ref.dumps()
+        total, count = self._scored.pop(key, (0.0, 0))
+        self._scored[key] = total + reward, count + 1
+        if len(self._scored) > _REMEMBERED:
+            del self._scored[next(iter(self._scored))]  # the one that was scored longest ago
 
 
 class TextEpisode:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 import tempfile
 from collections import Counter
@@ -432,6 +433,16 @@ async def test_a_slow_reader_holds_the_episodes_back() -> None:
 
 async def pending() -> set[asyncio.Task[Any]]:
     return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[operator]
+
+
+async def test_runs_that_overlap_leave_the_cycle_collector_as_it_was() -> None:
+    before = gc.get_threshold()
+    async with aclosing(letters()(policy=Script(answer)).stream()) as longer:
+        await anext(longer)
+        async with aclosing(letters()(policy=Script(answer)).stream()) as shorter:
+            await anext(shorter)
+        assert gc.get_threshold() != before, "the first goes on"
+    assert gc.get_threshold() == before
 
 
 async def test_stopping_early_cancels_what_runs() -> None:

@@ -35,6 +35,13 @@ def test_a_line_before_the_start() -> None:
     assert Progress(planned=1).eta_s is None
 
 
+def test_a_folder_that_holds_more_than_is_planned_has_nothing_left() -> None:
+    run = Progress(planned=5, resumed=20)
+    run.count_episode(Trajectory("e", "t", 0, 0, reward=1.0))
+    assert (run.left, run.eta_s) == (0, 0.0)
+    assert "eta" not in describe(run)
+
+
 COUNTS = st.integers(0, 10**7)
 
 

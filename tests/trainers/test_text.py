@@ -10,6 +10,7 @@ import pytest
 from llmgym.errors import TaskError
 from llmgym.messages import assistant, tool_call
 from llmgym.rollout.config import EnvConfig
+from llmgym.trainers import text
 from llmgym.trainers.common import TaskRef
 from llmgym.trainers.text import TextEpisode, TextEpisodes, TextStep
 from tests.rollouts import PLAIN
@@ -53,6 +54,14 @@ async def test_a_stand_in_is_the_mean_of_the_task_so_far(fault: str) -> None:
     assert (other.reward, other.unscored) == (0.0, True)
     again = await play(episodes, "A", fault=fault)
     assert again.reward == pytest.approx(2 / 3), "a stand-in is no reward to stand in for others"
+
+
+def test_stand_ins_of_the_latest_tasks_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "_REMEMBERED", 2)
+    episodes = TextEpisodes()
+    for task_id, reward in (("a", 1.0), ("b", 1.0), ("a", 0.0), ("c", 1.0)):
+        episodes.note(ref(task_id), reward)
+    assert [episodes.stand_in(ref(task_id)) for task_id in "abc"] == [0.5, 0.0, 1.0]
 
 
 async def test_a_limit_of_the_trainer_ends_and_scores_an_episode() -> None:

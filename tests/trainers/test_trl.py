@@ -3,6 +3,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import json
 import subprocess
@@ -28,6 +29,7 @@ from llmgym.concurrency import drive_in_background
 from llmgym.env import ToolEnv
 from llmgym.errors import ConfigError, MissingExtraError, PolicyError
 from llmgym.policies import Generation, Sampling
+from llmgym.rollout.instances import Instances
 from llmgym.tools import tool
 from llmgym.trainers import trl
 from llmgym.trainers.trl import environment, prompts, sampling, spec
@@ -473,6 +475,23 @@ def test_the_tool_loop_of_trl_runs_an_environment(tokenizer: Any, tmp_path: Path
         assert tokenizer.decode(ids).count("<|im_end|>") == 2
 
 
+def test_the_calls_of_one_message_are_one_turn(tokenizer: Any, tmp_path: Path) -> None:
+    described = spec([{"id": LETTERS, "kwargs": {"max_turns": 2}}], num_tasks=4)  # type: ignore[list-item]
+    seen = trainer_of(
+        described, tokenizer, tmp_path, tools=True, max_completion_length=400, max_tool_calling_iterations=3
+    )
+
+    def shout_often_then_say(prompt: str) -> str:
+        said = shout_then_say(prompt)
+        return "\n".join([said] * 3) if said.startswith("<tool_call>") else said
+
+    Spoken(seen.trainer, tokenizer, shout_often_then_say)
+    seen.trainer.train()
+    assert seen.log["tools/call_frequency"] == 3
+    assert seen.log["rewards/episode_reward/mean"] == 1.75  # of three calls, and of the answer
+    assert seen.log["llmgym/status/completed"] == 1
+
+
 def test_calls_after_the_end_fail_and_count_for_nothing(tokenizer: Any, tmp_path: Path) -> None:
     """TRL asks once more however an episode ended; `Letters` with one turn is over with the first call."""
     described = spec([{"id": LETTERS, "kwargs": {"max_turns": 1}}], num_tasks=4)  # type: ignore[list-item]
@@ -530,6 +549,14 @@ class Named(ToolEnv):
         return ""
 
 
+class Lingering(Named):
+    """Takes a while to tear an episode down."""
+
+    async def teardown(self) -> None:
+        await asyncio.sleep(0.1)
+
+
+gymnasium.register("test/Lingering-v0", entry_point="tests.trainers.test_trl:Lingering")
 Named.tools = {"reset": Named.tools["look"]}
 gymnasium.register("test/Named-v0", entry_point="tests.trainers.test_trl:Named")
 
@@ -760,6 +787,35 @@ def test_a_worker_that_starves_or_dies_says_so(tokenizer: Any) -> None:
             worker.check_health(600)
     finally:
         worker.stop()
+
+
+def test_a_worker_that_stops_ends_the_instances_of_episodes_that_run(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    ended: list[Any] = []
+    make, discard = Instances._make, Instances.discard
+    monkeypatch.setattr(Instances, "_make", lambda self: made.append(make(self)) or made[-1])
+
+    async def noted(self: Instances, env: Any) -> None:
+        ended.append(env)
+        await discard(self, env)
+
+    monkeypatch.setattr(Instances, "discard", noted)
+    asked = threading.Event()
+
+    async def hang(*_: Any, **__: Any) -> Any:
+        asked.set()
+        await asyncio.sleep(3600)
+
+    policy = FuzzPolicy(tokenizer, codec_for(tokenizer).stop_token_ids, seed=12)
+    monkeypatch.setattr(policy, "generate", hang)
+    worker = trl.RolloutWorker(["test/Lingering-v0"], async_config(), tokenizer, policy=policy)
+    worker.start()
+    assert asked.wait(60)
+    worker.stop()
+    assert len(made) == 8
+    assert {*map(id, ended)} == {*map(id, made)}
 
 
 def test_the_engine_of_a_worker_must_have_its_vocabulary(tokenizer: Any) -> None:

@@ -71,7 +71,7 @@ class ServerPolicy:
                 the Hub id, from which the servers say that they loaded the model.
             context_length: Most tokens of prompt and reply together, if less than the servers allow.
             logprobs_mode: What `--logprobs-mode` the servers run with; None measures it.
-            api_key: By default `VLLM_API_KEY`. The variable is the better place: options are written to run folders.
+            api_key: By default `VLLM_API_KEY`. It is never written to a run folder.
             timeout: Seconds for one try of a request.
             connect_timeout: Seconds to get a connection.
             probe_timeout: Seconds for each request of a probe.

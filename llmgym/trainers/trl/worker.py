@@ -82,6 +82,7 @@ class RolloutWorker:
         self._version = 0
         self._pushed = time.monotonic()
         self._run: Future[None] | None = None
+        self._working: asyncio.Task[None] | None = None
         self.rollout_buffer: queue.Queue[Any] = queue.Queue(args.queue_maxsize)
         self.metrics_queue: queue.Queue[dict[str, tuple[float, float]]] = queue.Queue()
 
@@ -100,7 +101,7 @@ class RolloutWorker:
     def stop(self) -> None:
         """End what runs; the trainer calls it at the end."""
         if self._run is not None:
-            self._run.cancel()
+            drive_in_background(self._end())
         drive_in_background(self._policy.close())
         self._episodes.close()
 
@@ -125,11 +126,18 @@ class RolloutWorker:
 
     async def _work(self) -> None:
         """Run groups, as many at once as the trainer's config asks, for as long as the trainer trains."""
+        self._working = asyncio.current_task()
         tasks = enumerate(itertools.cycle(self._refs))
         at_once = max(1, self._args.max_inflight_tasks // self._args.num_generations)
         async with asyncio.TaskGroup() as group:
             for _ in range(at_once):
                 group.create_task(self._work_through(tasks))
+
+    async def _end(self) -> None:
+        """Cancel the groups that run, and wait until their environments are given back, which are closed then."""
+        assert self._working is not None
+        self._working.cancel()
+        await asyncio.wait({self._working})
 
     async def _work_through(self, tasks: Iterator[tuple[int, TaskRef]]) -> None:
         for number, ref in tasks:
