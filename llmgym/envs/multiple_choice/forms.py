@@ -76,6 +76,11 @@ _TAKEN_BACK = re.compile(
     r"|(?<![?\s])(?:[.!]\s{1,3}|\s{0,3}\n\s{0,3})no[.!](?=\s|$)",
     re.IGNORECASE,
 )
+# One of these is in whatever the pattern finds, and looking for them takes next to no time.
+_BACK_WORDS = (
+    "wait", "scratch", "strike", "ignore", "mistake", "oops", "wrong", "error", "thought", "correct", "not right", "not it",
+    "no.", "no!",
+)  # fmt: skip
 _TURN = re.compile(
     r"(?:^|[.!?\n…]\s{0,3}|[—–]\s?|\s-\s|,\s|\bbut )(?:no(?! doubt)|actually|wait|hm+|hold on|sorry)\b[,.!:…]?",
     re.IGNORECASE,
@@ -84,7 +89,8 @@ _TURN = re.compile(
 
 def parts(text: str) -> list[str]:
     """A text from where it last takes all back ("No, wait"), parted where it turns to something else ("Actually")."""
-    if back := deque(_TAKEN_BACK.finditer(text), maxlen=1):
+    low = text.lower()
+    if any(word in low for word in _BACK_WORDS) and (back := deque(_TAKEN_BACK.finditer(text), maxlen=1)):
         text = text[back[0].end() :]
     starts = [0, *(match.end() for match in _TURN.finditer(text))]
     return [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
