@@ -78,8 +78,8 @@ _TAKEN_BACK = re.compile(
 )
 # One of these is in whatever the pattern finds, and looking for them takes next to no time.
 _BACK_WORDS = (
-    "wait", "scratch", "strike", "ignore", "mistake", "oops", "wrong", "error", "thought", "correct", "not right", "not it",
-    "no.", "no!",
+    "wait", "scratch", "strike", "ignore", "mistake", "oops", "wrong", "error", "thought", "correct", "not right",
+    "not it", "no.", "no!",
 )  # fmt: skip
 _TURN = re.compile(
     r"(?:^|[.!?\n…]\s{0,3}|[—–]\s?|\s-\s|,\s|\bbut )(?:no(?! doubt)|actually|wait|hm+|hold on|sorry)\b[,.!:…]?",
