@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeGuard, runtime_checkable
 
 from llmgym.chat import FinishReason, Policy, Sampling
+from llmgym.errors import ContextLengthExceeded
 
 LogprobsMode = Literal["processed", "raw"]
 
@@ -103,6 +104,27 @@ class MeasuredPolicy(Policy, Protocol):
             PolicyError: It cannot be asked.
         """
         ...
+
+
+def room_for_reply(policy: TokenPolicy, prompt_ids: Sequence[int], request_id: str, longer: str) -> int:
+    """Most tokens that the reply to a prompt can have.
+
+    Args:
+        policy: Whose context it is.
+        prompt_ids: Whole prompt.
+        request_id: Names the request in the error.
+        longer: How that policy comes to a longer context, for the error.
+
+    Raises:
+        ContextLengthExceeded: None at all.
+    """
+    room = policy.context_length - len(prompt_ids)
+    if room < 1:
+        raise ContextLengthExceeded(
+            f"request {request_id}: a prompt of {len(prompt_ids)} tokens leaves no room in the {policy.context_length} "
+            f"of {policy.model}; shorten the episode or {longer}"
+        )
+    return room
 
 
 # By what `getattr` finds: from Python 3.12 on, `isinstance` with a protocol does not see what a wrapper of a policy

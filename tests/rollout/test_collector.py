@@ -437,11 +437,12 @@ async def pending() -> set[asyncio.Task[Any]]:
 
 async def test_runs_that_overlap_leave_the_cycle_collector_as_it_was() -> None:
     before = gc.get_threshold()
-    async with aclosing(letters()(policy=Script(answer)).stream()) as longer:
-        await anext(longer)
-        async with aclosing(letters()(policy=Script(answer)).stream()) as shorter:
-            await anext(shorter)
-        assert gc.get_threshold() != before, "the first goes on"
+    first, second = (letters()(policy=Script(answer)).stream() for _ in range(2))
+    await anext(first)
+    await anext(second)
+    await first.aclose()
+    assert gc.get_threshold() != before, "the second goes on"
+    await second.aclose()
     assert gc.get_threshold() == before
 
 

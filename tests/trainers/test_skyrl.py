@@ -242,13 +242,8 @@ def batch_of(tasks: Sequence[tuple[str, int]], env: str = TROUBLE, **params: Any
     }
 
 
-@pytest.mark.parametrize("step_wise", [False, True])
-@pytest.mark.parametrize("seed", range(3))
-async def test_output_is_what_the_engine_took_and_gave(
-    tokenizer: Any, monkeypatch: pytest.MonkeyPatch, seed: int, step_wise: bool
-) -> None:
-    engine = Recording(fuzz(tokenizer, seed))
-    made = generator(Client(engine), tokenizer, step_wise_trajectories=step_wise)
+def trajectories_of(made: skyrl.LLMGymGenerator, monkeypatch: pytest.MonkeyPatch) -> list[Trajectory]:
+    """Where the generator's episodes will be."""
     found: list[Trajectory] = []
     run = made.episodes.run
 
@@ -257,6 +252,17 @@ async def test_output_is_what_the_engine_took_and_gave(
         return found[-1]
 
     monkeypatch.setattr(made.episodes, "run", kept)
+    return found
+
+
+@pytest.mark.parametrize("step_wise", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+async def test_output_is_what_the_engine_took_and_gave(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch, seed: int, step_wise: bool
+) -> None:
+    engine = Recording(fuzz(tokenizer, seed))
+    made = generator(Client(engine), tokenizer, step_wise_trajectories=step_wise)
+    found = trajectories_of(made, monkeypatch)
     tasks = [(task, repeat) for task in (*GOOD, *BAD) for repeat in range(3)]
     output = await made.generate(batch_of(tasks))
     made.episodes.close()
@@ -276,6 +282,23 @@ async def test_output_is_what_the_engine_took_and_gave(
             if len(rewards) == len(of.turns):
                 check_turn_rewards(row, engine.requests[row.session], rewards)
     assert output["rollout_metrics"]["llmgym/unscored"] == sum(t.reward is None for t in found) / len(found)
+
+
+@pytest.mark.parametrize("step_wise", [False, True])
+async def test_an_episode_of_several_segments_is_worth_what_it_earned(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch, step_wise: bool
+) -> None:
+    monkeypatch.setattr(type(codec_for(tokenizer)), "extend", lambda *_: None)  # each turn begins a segment
+    made = generator(Client(fuzz(tokenizer)), tokenizer, step_wise_trajectories=step_wise)
+    found = trajectories_of(made, monkeypatch)
+    output = await made.generate(batch_of([(task, repeat) for task in GOOD for repeat in range(3)]))
+    made.episodes.close()
+    given: dict[tuple[str, int], float] = {}
+    for name, rewards in zip(output["trajectory_ids"], output["rewards"], strict=True):
+        key = name.instance_id, name.repetition_id
+        given[key] = given.get(key, 0.0) + sum(rewards)
+    assert any(len(of.segments) > 1 and of.turns[0].reward for of in found)
+    assert given == {(of.task_id, of.repeat): pytest.approx(of.reward) for of in found}
 
 
 async def test_the_engine_is_asked_as_skyrl_says(tokenizer: Any) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from llmgym.chat import Sampling
-from llmgym.errors import ConfigError, ContextLengthExceeded, MissingExtraError, PolicyError, PolicyUnavailable
-from llmgym.policies.base import EngineLoad, Generation, LogprobsMode
+from llmgym.errors import ConfigError, MissingExtraError, PolicyError, PolicyUnavailable
+from llmgym.policies.base import EngineLoad, Generation, LogprobsMode, room_for_reply
 from llmgym.policies.models import resolve
 from llmgym.policies.server.endpoint import Endpoint, Fault, Offer, Timeouts, parse_addresses
 from llmgym.policies.server.pool import Pool
@@ -292,12 +292,7 @@ class ServerPolicy:
         sampling.check(request_id)
         if len(prompt_ids) == 0:
             raise PolicyError(f"request {request_id}: the prompt is empty")
-        room = self.context_length - len(prompt_ids)
-        if room < 1:
-            raise ContextLengthExceeded(
-                f"request {request_id}: a prompt of {len(prompt_ids)} tokens leaves no room in the "
-                f"{self.context_length} of {self.model}; shorten the episode or serve with a longer --max-model-len"
-            )
+        room = room_for_reply(self, prompt_ids, request_id, "serve with a longer --max-model-len")
         if sampling.max_tokens <= room:
             return sampling
         return Sampling(sampling.temperature, sampling.top_p, room, sampling.stop_token_ids, sampling.seed)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmgym.chat import Sampling
-from llmgym.errors import ConfigError, ContextLengthExceeded, PolicyError
-from llmgym.policies.base import Generation, LogprobsMode
+from llmgym.errors import ConfigError, PolicyError
+from llmgym.policies.base import Generation, LogprobsMode, room_for_reply
 from llmgym.policies.transformers.loading import Dtype, check_loaded, context_of, load, prove
 from llmgym.policies.transformers.request import Request
 from llmgym.policies.transformers.runner import Runner
@@ -142,12 +142,7 @@ class TransformersPolicy:
             found = f"it has {unknown[0]}" if len(unknown) else f"its shape is {list(prompt.shape)}"
             raise PolicyError(f"request {request_id}: the prompt must be a list of {known}, but {found}")
         sampling.check(request_id)
-        room = self.context_length - len(prompt)
-        if room < 1:
-            raise ContextLengthExceeded(
-                f"request {request_id}: a prompt of {len(prompt)} tokens leaves no room in the {self.context_length} "
-                f"of {self.name}; shorten the episode or choose a model with a longer context"
-            )
+        room = room_for_reply(self, prompt_ids, request_id, "choose a model with a longer context")
         loop = asyncio.get_running_loop()
         return Request(
             prompt=prompt,

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from typing import Any, Literal, TypeVar
 
 from llmgym.chat import FinishReason, Sampling
-from llmgym.errors import ConfigError, ContextLengthExceeded, LLMGymError, PolicyError, PolicyUnavailable
-from llmgym.policies.base import EngineLoad, Generation, LogprobsMode, VersionSpan
+from llmgym.errors import ConfigError, LLMGymError, PolicyError, PolicyUnavailable
+from llmgym.policies.base import EngineLoad, Generation, LogprobsMode, VersionSpan, room_for_reply
 from llmgym.policies.models import resolve
 from llmgym.policies.vllm.engine import Gauge, Home, arguments, end, import_vllm, launch, translate
 from llmgym.policies.vllm.weights import Weights, as_files
@@ -108,12 +108,7 @@ class VLLMPolicy:
             PolicyError: The request is malformed, or failed.
         """
         llm = self._running()
-        room = self.context_length - len(prompt_ids)
-        if room < 1:
-            raise ContextLengthExceeded(
-                f"request {request_id}: a prompt of {len(prompt_ids)} tokens leaves no room in the "
-                f"{self.context_length} of {self.name}; shorten the episode or raise max_model_len"
-            )
+        room = room_for_reply(self, prompt_ids, request_id, "raise max_model_len")
         sampling.check(request_id)
         # A copy, for the caller's list goes on growing. The kind spares vLLM a search for something to tokenise.
         prompt = {"type": "token", "prompt_token_ids": list(prompt_ids)}
