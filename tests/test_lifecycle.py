@@ -390,6 +390,31 @@ async def test_no_end_of_an_environment_costs_an_episode(
     assert [(episode.status, episode.reward) for episode in episodes] == [("completed", 1.0)] * 3
 
 
+class Repeats(ToolEnv):
+    """Says one message of its own again and again."""
+
+    tasks = TaskSet.generated(numbered)
+
+    def setup(self, task: Task) -> None:
+        self.said: Any = {"role": "user", "content": "again", "times": [0]}
+
+    def respond(self, message: Message) -> Any:
+        self.said["times"][0] += 1
+        return self.said
+
+    def verify(self, episode: Episode) -> float:
+        return 1.0
+
+
+async def test_what_an_environment_does_to_a_message_that_it_gave_changes_no_transcript() -> None:
+    env = Repeats(max_turns=3)
+    await env.areset(seed=0)
+    seen = [(await env.astep("more"))[0][0] for _ in range(3)]
+    assert [message["times"] for message in seen] == [[1], [2], [3]]  # type: ignore[typeddict-item]
+    seen[0]["times"].append("mine")  # type: ignore[typeddict-item]
+    assert env.transcript[2::2] == [seen[0] | {"times": [1]}, *seen[1:]]
+
+
 async def test_a_cancellation_of_the_policys_own_is_a_failure_of_it() -> None:
     async def script(messages: list[Message], tools: Any) -> str:
         lost = asyncio.create_task(asyncio.sleep(3600))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import pickle
 from collections.abc import Callable, Collection, Sequence
@@ -127,9 +128,15 @@ def _read_message(message: Any, roles: tuple[str, ...]) -> Message:
     content: Any = message.get("content")
     if message.get("role") not in roles or not isinstance(content, str):
         raise ValueError(f"not a message with a role of {', '.join(roles)} and text: {message!r:.200}")
-    return message | {"content": scrub(content)}  # type: ignore[return-value]
+    return _copy(message) | {"content": scrub(content)}  # type: ignore[arg-type, return-value]
 
 
 def copies(messages: Sequence[Message]) -> tuple[Message, ...]:
     """Fresh dicts: an observation never shares an object with the transcript or another one."""
-    return tuple(orjson.loads(orjson.dumps(m)) if "tool_calls" in m else m.copy() for m in messages)
+    return tuple(map(_copy, messages))
+
+
+def _copy(message: Message) -> Message:
+    if "tool_calls" in message:
+        return orjson.loads(orjson.dumps(message))
+    return message.copy() if all(type(field) is str for field in message.values()) else copy.deepcopy(message)

@@ -230,7 +230,8 @@ class Session:
         group.ahead -= 1
         if group.ahead == 0:
             del self._open[job.key]
-        if group.given or not (group.ahead == 0 or (group.whole and not self._keep_stragglers)):
+        complete = group.whole and not (self._keep_stragglers and group.running)
+        if group.given or not (complete or group.ahead == 0):
             return
         group.given = True
         if self._keep:

@@ -136,6 +136,9 @@ class RewardPart(ToolWrapper):
         share = 0.0 if math.isnan(reward) else self.share(action, reward)
         self._sum += share
         if terminated or truncated:
-            info["reward_parts"] = {**info.get("reward_parts", {}), self._part: self._sum}
-            info["reward_weights"] = {**info.get("reward_weights", {}), self._part: 1.0}
+            parts, weights = info.get("reward_parts", {}), info.get("reward_weights", {})
+            known = parts.get(self._part, 0.0)  # of another that is called so
+            total = None if known is None else known * weights.get(self._part, 1.0) + self._sum
+            info["reward_parts"] = {**parts, self._part: total}
+            info["reward_weights"] = {**weights, self._part: 1.0}
         return observation, reward + share, terminated, truncated, info

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from llmgym.policies.base import Generation
+from llmgym.rollout.budget import Budget
 from tests.rollouts import LETTERS, WordPolicy, Words, letters, say, shout_first
 
 
@@ -94,6 +95,28 @@ async def test_a_spare_stands_in_for_an_episode_that_failed() -> None:
     assert collector.progress.failed > 0
     assert collector.progress.finished == 78
     assert collector.progress.owed == 0
+
+
+async def test_a_whole_group_is_given_though_its_spare_came_after_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    spent = asyncio.Event()
+
+    def is_spent(budget: Budget) -> bool:
+        asked.append(len(asked))
+        if len(asked) > 2:
+            spent.set()
+        return spent.is_set()
+
+    async def second_waits(prompt: str) -> str:
+        if len(asked) == 2:
+            await spent.wait()
+        return say(prompt)
+
+    monkeypatch.setattr(Budget, "is_spent", is_spent)
+    policy = WordPolicy(Words(), second_waits)
+    settings: dict[str, Any] = {"num_repeats": 2, "num_spare_repeats": 1, "num_samples_in_parallel": 2}
+    collector = letters(**settings, stragglers="keep", num_tasks=1)(policy=policy, codec=policy.codec)
+    assert [group.rewards async for group in collector.stream()] == [[1.0, 1.0]]
 
 
 async def test_a_group_that_cannot_become_whole_is_given_as_it_is() -> None:

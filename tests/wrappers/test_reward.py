@@ -52,3 +52,16 @@ def test_a_format_may_concern_text_only() -> None:
     env = FormatReward(Adder(), pattern=r"\d\Z", miss=-1.0, messages="text")
     env.reset(seed=0)
     assert [env.step(action)[1] for action in (CALL, "it is 7")] == [0.0, 1.0]
+
+
+def test_parts_of_one_name_add_up() -> None:
+    env = FormatReward(FormatReward(ScaleReward(ScaleReward(Chat(), scale=2.0), shift=0.5), "a"), "a", name="correct")
+    env.reset(seed=0)
+    assert env.task is not None
+    total = sum(env.step(text)[1] for text in ("a", "b"))
+    _, reward, *_, info = env.step(str(env.task.answer))
+    weights = info["reward_weights"]
+    shares = {name: weights[name] * value for name, value in info["reward_parts"].items()}
+    assert shares["format"] == 1.0
+    assert shares["scale_reward"] == 1.5 + 1.75  # what each of the two changed
+    assert math.isclose(sum(shares.values()) + 0.75, total + reward)  # 0.75 of the environment's own steps
