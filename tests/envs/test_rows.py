@@ -77,6 +77,7 @@ def test_a_schema_fits_what_is_read(cls: type[ToolEnv], tmp_path: Path) -> None:
 
     @given(ROWS[cls])
     @example(GOOD[cls])
+    @example(GOOD[cls] | {"responses_create_params": 3})
     @settings(max_examples=500, deadline=None)
     def check(row: dict[str, Any]) -> None:
         problems = list(validate_rows(write(tmp_path / "t.jsonl", row), cls.read_row))

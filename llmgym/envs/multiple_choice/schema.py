@@ -56,6 +56,7 @@ def row_schema() -> dict[str, Any]:
             "split": {"type": ["string", "null"], "default": "train"},
             "grading": _GRADING,
             "grading_mode": _GRADING,
+            "responses_create_params": {"anyOf": [_REQUEST, {"type": "null"}]},
             "template_metadata": {"description": "Its `output_regex` reads the choice."},
         },
         "allOf": [
