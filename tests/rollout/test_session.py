@@ -99,6 +99,7 @@ async def test_a_spare_stands_in_for_an_episode_that_failed() -> None:
 
 async def test_a_whole_group_is_given_though_its_spare_came_after_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
+    waiting: list[str] = []
     spent = asyncio.Event()
 
     def is_spent(budget: Budget) -> bool:
@@ -107,13 +108,14 @@ async def test_a_whole_group_is_given_though_its_spare_came_after_the_budget(mon
             spent.set()
         return spent.is_set()
 
-    async def second_waits(prompt: str) -> str:
-        if len(asked) == 2:
+    async def one_waits(prompt: str) -> str:
+        if len(asked) == 2 and not waiting:
+            waiting.append(prompt)
             await spent.wait()
         return say(prompt)
 
     monkeypatch.setattr(Budget, "is_spent", is_spent)
-    policy = WordPolicy(Words(), second_waits)
+    policy = WordPolicy(Words(), one_waits)
     settings: dict[str, Any] = {"num_repeats": 2, "num_spare_repeats": 1, "num_samples_in_parallel": 2}
     collector = letters(**settings, stragglers="keep", num_tasks=1)(policy=policy, codec=policy.codec)
     assert [group.rewards async for group in collector.stream()] == [[1.0, 1.0]]
