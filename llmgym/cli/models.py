@@ -44,7 +44,8 @@ def inspect(
     """
     from llmgym.codec import codec_for, describe
 
-    report = describe(codec_for(_tokenizer(model), codec), _tokenizer(model))  # type: ignore[arg-type]
+    tokenizer = _tokenizer(model)
+    report = describe(codec_for(tokenizer, codec), tokenizer)
     if json:
         print_json(report)
         return

@@ -35,10 +35,11 @@ def codec_for(tokenizer: Any, kind: str = "auto") -> ChatCodec:
     if kind == "template":
         return TemplateCodec(tokenizer)
     if kind in ("auto", "renderer"):
-        known = is_fast(tokenizer) and getattr(tokenizer, "chat_template", None)
-        config = matching_config(ChatTemplate(tokenizer)) if known else None
-        by_name = config is None and find_spec("renderers") is not None and not known and supports(tokenizer)
+        has_template = is_fast(tokenizer) and getattr(tokenizer, "chat_template", None)
+        template = ChatTemplate(tokenizer) if has_template else None
+        config = matching_config(template) if template else None
+        by_name = template is None and find_spec("renderers") is not None and supports(tokenizer)
         if kind == "renderer" or config is not None or by_name:
             return RendererCodec(tokenizer, config)
-        return TemplateCodec(tokenizer)
+        return TemplateCodec(tokenizer, template=template)
     raise ConfigError(f'unknown codec kind {kind!r}; use "auto", "renderer" or "template"')

@@ -129,14 +129,14 @@ class ChatTemplate:
             return None if found is None or region[: found[0]].strip() else (start + found[0], found[1])
         if found := _first(region, [usual or "", *self.ends]):
             return start + found[0], found[1]
-        at = 0
+        token = ""
         for _ in range(self.call_marks + 1):
-            if found:
-                at += found[0] + len(found[1])
-            found = _first(region[at:], self.tokenizer.special)
+            found = _first(text[start:stop], self.tokenizer.special)
             if found is None:
                 return None
-        return found and (start + at + found[0], found[1])
+            token = found[1]
+            start += found[0] + len(token)
+        return start - len(token), token
 
     def _call(self, chat: Chat, tools: Sequence[ToolSchema], ask: bool) -> str:
         schemas = list(tools) if tools and self.native_tools else None

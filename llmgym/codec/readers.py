@@ -122,6 +122,13 @@ class ResponseReader:
         return not message["content"] and "tool_calls" not in message
 
 
+def turn_of(completion_ids: Sequence[int], stops: frozenset[int]) -> list[int]:
+    """Sampled ids up to the first token that ends a turn."""
+    ids = list(completion_ids)
+    ends = [ids.index(stop) for stop in stops.intersection(ids)]
+    return ids[: min(ends)] if ends else ids
+
+
 def message_of(content: str, reasoning: str, calls: Sequence[ToolCall]) -> Message:
     """An assistant message of what was read."""
     message: Message = {"role": "assistant", "content": content}

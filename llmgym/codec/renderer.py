@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llmgym.codec import formats, probes
-from llmgym.codec.readers import RendererReader
+from llmgym.codec.readers import RendererReader, turn_of
 from llmgym.codec.tokenizer import SEAM, FastTokenizer, fingerprint, is_fast
 from llmgym.errors import CodecError, MissingExtraError
 from llmgym.messages import Message, ToolSchema
@@ -112,9 +112,7 @@ class RendererCodec:
         self, completion_ids: Sequence[int], prompt_ids: Sequence[int] = (), tools: Sequence[ToolSchema] = ()
     ) -> Message:
         """Read sampled ids, up to the first stop token, as an assistant message; see `ChatCodec.parse`."""
-        ids = list(completion_ids)
-        ends = [ids.index(stop) for stop in self._stops.intersection(ids)]
-        return self._reader.read(ids[: min(ends)] if ends else ids, prompt_ids, tools)
+        return self._reader.read(turn_of(completion_ids, self._stops), prompt_ids, tools)
 
     @property
     def _name(self) -> str:

@@ -18,7 +18,7 @@ from llmgym.codec import turns
 from llmgym.codec.chat_template import ChatTemplate
 from llmgym.codec.deltas import Deltas
 from llmgym.codec.formats import HERMES
-from llmgym.codec.readers import FormatReader, Reader, find_reader
+from llmgym.codec.readers import FormatReader, Reader, find_reader, turn_of
 from llmgym.codec.tokenizer import fingerprint
 from llmgym.codec.turns import Turn
 from llmgym.errors import CodecError
@@ -40,7 +40,8 @@ class TemplateCodec:
 
     Args:
         tokenizer: A fast tokenizer of transformers.
-        template: Jinja text, or the name of one of the tokenizer's templates; its default if None.
+        template: Jinja text, or the name of one of the tokenizer's templates; its default if None. One that was
+            learned already is taken with its own variables and stop tokens.
         template_kwargs: Variables for the template, such as `enable_thinking`.
         stop_tokens: Further tokens that end a turn, such as those of a generation config.
 
@@ -59,11 +60,13 @@ class TemplateCodec:
         self,
         tokenizer: Any,
         *,
-        template: str | None = None,
+        template: str | ChatTemplate | None = None,
         template_kwargs: Mapping[str, Any] | None = None,
         stop_tokens: Sequence[str] = (),
     ) -> None:
-        self._template = ChatTemplate(tokenizer, template, template_kwargs, stop_tokens)
+        if not isinstance(template, ChatTemplate):
+            template = ChatTemplate(tokenizer, template, template_kwargs, stop_tokens)
+        self._template = template
         self._tokenizer = self._template.tokenizer
         self.native_tools: bool = self._template.native_tools
         self._reader, ends = _reader_of(self._template)
@@ -118,7 +121,7 @@ class TemplateCodec:
         ended = len(completion_ids) > 0 and completion_ids[-1] in self._stops
         if ended and completion_ids[-1] != turn.terminator_id:
             return None
-        if not ended and self._reader.is_thinking(self._turn_ids(completion_ids), prompt_ids):
+        if not ended and self._reader.is_thinking(turn_of(completion_ids, self._stops), prompt_ids):
             return None
         if not turn.keeps_reasoning and self._reasons(prompt_ids, completion_ids):
             return None
@@ -134,7 +137,7 @@ class TemplateCodec:
         self, completion_ids: Sequence[int], prompt_ids: Sequence[int] = (), tools: Sequence[ToolSchema] = ()
     ) -> Message:
         """Read sampled ids, up to the first stop token, as an assistant message; see `ChatCodec.parse`."""
-        return self._reader.read(self._turn_ids(completion_ids), prompt_ids, tools)
+        return self._reader.read(turn_of(completion_ids, self._stops), prompt_ids, tools)
 
     def _deltas_of(self, turn: Turn) -> Deltas:
         """The texts that follow a turn, as far as they are known."""
@@ -152,17 +155,12 @@ class TemplateCodec:
             self._turns[key] = turn and turns.prove(self._template, turn, *key)
         return self._turns[key]
 
-    def _turn_ids(self, completion_ids: Sequence[int]) -> list[int]:
-        ids = list(completion_ids)
-        ends = [ids.index(stop) for stop in self._stops.intersection(ids)]
-        return ids[: min(ends)] if ends else ids
-
     def _reasons(self, prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> bool:
         """Whether a turn has reasoning, be it empty."""
         start = self._tokenizer.decode(completion_ids[:16]).lstrip()
         if start.startswith("<think>") or self._template.opens(prompt_ids):
             return True
-        return "reasoning_content" in self._reader.read(self._turn_ids(completion_ids), prompt_ids, ())
+        return "reasoning_content" in self._reader.read(turn_of(completion_ids, self._stops), prompt_ids, ())
 
 
 def _reader_of(template: ChatTemplate) -> tuple[Reader, list[int]]:

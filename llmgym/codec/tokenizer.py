@@ -7,7 +7,6 @@ and padding settings are shared mutable state; a private copy of the backend has
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -43,6 +42,7 @@ class FastTokenizer:
             CodecError: The tokenizer has no `tokenizers` backend.
         """
         from tokenizers import Tokenizer
+        from tokenizers.decoders import ByteLevel
 
         if not is_fast(tokenizer):
             raise CodecError(
@@ -64,8 +64,7 @@ class FastTokenizer:
         self._known: dict[str, list[int]] = {}
         self._known_chars = 0
         self._in_pieces = self._cuts_at_control(tokens.values())
-        byte_level = json.loads(self.serialise()).get("decoder") or {}
-        self._bytes = _TokenBytes(self._backend) if byte_level.get("type") == "ByteLevel" else None
+        self._bytes = _TokenBytes(self._backend) if isinstance(self._backend.decoder, ByteLevel) else None
 
     def __getattr__(self, name: str) -> Any:
         """Look up everything else on the source tokenizer."""
