@@ -5,7 +5,7 @@ from llmgym.tasks.filtered import FilteredTasks
 from llmgym.tasks.frozen import frozen
 from llmgym.tasks.hashing import stable_hash
 from llmgym.tasks.reading import Problem, Reading, validate_rows
-from llmgym.tasks.rows import one_column, row_schema, task_from_row
+from llmgym.tasks.rows import REST_TO_METADATA, one_column, row_schema, schema_of_row, task_from_row
 from llmgym.tasks.sets import GeneratedTasks, RowTasks, TaskSet
 from llmgym.tasks.sources import HuggingFaceSource, JSONLSource, RowSource
 from llmgym.tasks.task import Task, lazy_copy
@@ -23,6 +23,7 @@ __all__ = [
     "TaskSet",
     # rows
     "HuggingFaceSource",
+    "REST_TO_METADATA",
     "JSONLSource",
     "Problem",
     "Reading",
@@ -30,6 +31,7 @@ __all__ = [
     "file_source",
     "one_column",
     "row_schema",
+    "schema_of_row",
     "task_from_row",
     "validate_rows",
 ]

@@ -13,6 +13,9 @@ from llmgym.messages import Message, read_messages, system
 from llmgym.responses import from_tools
 from llmgym.tasks.task import Task, read_id
 
+#: Of rows whose reader takes whatever columns there are.
+REST_TO_METADATA = "Null columns count as absent. Columns of other names go to the metadata."
+
 _REQUEST = "responses_create_params"
 _OPENINGS = ("prompt", "messages")
 
@@ -131,13 +134,9 @@ def row_schema() -> dict[str, Any]:
         "required": ["input"],
     }
     more = "More metadata, in a row with `responses_create_params`."
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A task of llmgym, one line of a JSONL file",
-        "description": "Null columns count as absent. Columns of other names go to the metadata.",
-        "type": "object",
-        "properties": {
-            "id": {"type": ["string", "integer", "null"], "description": "Unique in the file; else made of the row."},
+    return schema_of_row(
+        "A task of llmgym, one line of a JSONL file",
+        {
             "prompt": {"description": "What the user says first, or the opening messages."},
             "messages": {"description": "The opening messages."},
             "responses_create_params": {
@@ -148,13 +147,32 @@ def row_schema() -> dict[str, Any]:
             "expected_answer": {"description": "The answer, where there is no `answer`."},
             "metadata": {"type": ["object", "null"], "description": "Whatever else the environment needs."},
             "verifier_metadata": {"type": ["object", "null"], "description": more},
-            "split": {"type": ["string", "null"], "default": "train"},
         },
-        "anyOf": [
+        description=REST_TO_METADATA,
+        anyOf=[
             one_column("responses_create_params", request),
             one_column("prompt", opening, without=("messages", "responses_create_params")),
             one_column("messages", messages, without=("prompt", "responses_create_params")),
         ],
+    )
+
+
+def schema_of_row(title: str, columns: Mapping[str, Any], **rules: Any) -> dict[str, Any]:
+    """The JSON Schema of a row with an `id` and a `split`, which all may have, and with other columns.
+
+    Args:
+        title: What a row is.
+        columns: Schemas of its other columns.
+        **rules: Further keywords of JSON Schema, such as `required`.
+    """
+    name = {"type": ["string", "integer", "null"], "description": "Unique in the file; else made of the row."}
+    split = {"type": ["string", "null"], "default": "train"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": title,
+        "type": "object",
+        "properties": {"id": name, **columns, "split": split},
+        **rules,
     }
 
 

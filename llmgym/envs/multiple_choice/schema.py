@@ -6,7 +6,7 @@ from typing import Any
 
 from llmgym.envs.multiple_choice.extraction import GRADINGS
 from llmgym.envs.multiple_choice.rows import ANSWER, MODES, MOST, OPTIONS, QUESTION
-from llmgym.tasks import one_column
+from llmgym.tasks import REST_TO_METADATA, one_column, schema_of_row
 
 _TEXT = {"type": ["string", "number"]}
 _OPTIONS = {
@@ -42,26 +42,22 @@ def row_schema() -> dict[str, Any]:
     question = {"type": "string", "pattern": "\\S"}
     answers = [one_column(name, {"not": {"type": "null"}}) for name in ANSWER]
     openings = [one_column(name, question, without=[other for other in QUESTION if other != name]) for name in QUESTION]
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A question of MultipleChoice",
-        "description": "Null columns count as absent. Columns of other names go to the metadata.",
-        "type": "object",
-        "properties": {
-            "id": {"type": ["string", "integer", "null"], "description": "Unique in the file; else made of the row."},
+    return schema_of_row(
+        "A question of MultipleChoice",
+        {
             "question": {"description": "The question, without its options; `prompt` means the same."},
             "options": {"description": "`choices` means the same."},
             **dict.fromkeys(ANSWER, _ANSWER),
             "metadata": {"type": ["object", "array", "null"], "minItems": 1},
-            "split": {"type": ["string", "null"], "default": "train"},
             "grading": _GRADING,
             "grading_mode": _GRADING,
             "responses_create_params": {"anyOf": [_REQUEST, {"type": "null"}]},
             "template_metadata": {"description": "Its `output_regex` reads the choice."},
         },
-        "allOf": [
+        description=REST_TO_METADATA,
+        allOf=[
             {"anyOf": [one_column("responses_create_params", _REQUEST), *openings]},
             {"anyOf": [one_column(a, _OPTIONS, without=[b]) for a, b in (OPTIONS, OPTIONS[::-1])]},
             {"anyOf": answers},
         ],
-    }
+    )

@@ -11,7 +11,7 @@ from llmgym.envs.wordle.game import Clues, feedback, read_guess, show
 from llmgym.envs.wordle.words import SecretWords, guessable, prompt
 from llmgym.messages import Message
 from llmgym.rewards import Part, Reward
-from llmgym.tasks import RowTasks, Task, TaskSet
+from llmgym.tasks import RowTasks, Task, TaskSet, schema_of_row
 
 SHAPING = 0.2
 WIN = 0.5
@@ -139,25 +139,18 @@ class Wordle(ToolEnv):
     def row_schema() -> dict[str, Any]:
         """The JSON Schema of a row with a `word`."""
         letters = {"pattern": "^[a-z]+$"}
-        return {
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "title": "A secret of Wordle",
-            "type": "object",
-            "properties": {
-                "id": {
-                    "type": ["string", "integer", "null"],
-                    "description": "Unique in the file; else made of the row.",
-                },
+        return schema_of_row(
+            "A secret of Wordle",
+            {
                 "word": {**letters, "type": "string", "description": "The secret, in lower-case letters."},
                 "opener": {
                     **letters,
                     "type": ["string", "null"],
                     "description": "The first guess, made in advance: another word of as many letters.",
                 },
-                "split": {"type": ["string", "null"], "default": "train"},
             },
-            "required": ["word"],
-        }
+            required=["word"],
+        )
 
     def setup(self, task: Task) -> None:
         """Start with a fresh board."""
