@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from llmgym.cli.output import print_field, print_json
 from llmgym.cli.verb import verb
-from llmgym.errors import MissingExtraError, PolicyError
 
 app = typer.Typer(no_args_is_help=True, help="Fetch models, and look at how one is spoken to.")
 
@@ -43,8 +42,10 @@ def inspect(
     its tokenizer is loaded.
     """
     from llmgym.codec import codec_for, describe
+    from llmgym.policies.models import load_tokenizer, resolve
 
-    tokenizer = _tokenizer(model)
+    folder = resolve(model.removeprefix("transformers:").removeprefix("vllm:"))
+    tokenizer = load_tokenizer(folder, "llmgym models inspect")
     report = describe(codec_for(tokenizer, codec), tokenizer)
     if json:
         print_json(report)
@@ -53,20 +54,6 @@ def inspect(
     for name, value in report.items():
         print_field(name, ", ".join(value) if isinstance(value, list) else str(value), 16)
     print_field("example", example.splitlines(), 16)
-
-
-def _tokenizer(model: str) -> Any:
-    from llmgym.policies.models import resolve
-
-    try:
-        from transformers import AutoTokenizer
-    except ImportError as error:
-        raise MissingExtraError("llmgym models inspect", "transformers") from error
-    folder = resolve(model.removeprefix("transformers:").removeprefix("vllm:"))
-    try:
-        return AutoTokenizer.from_pretrained(folder)  # pyright: ignore[reportUnknownMemberType]
-    except Exception as error:  # a wrong name, no network, a broken file
-        raise PolicyError(f"cannot load the tokenizer of {model!r}: {error}") from error
 
 
 app.command("fetch")(verb(fetch))

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from llmgym.errors import ConfigError, MissingExtraError, ModelCacheError, PolicyUnavailable
+from llmgym.errors import ConfigError, MissingExtraError, ModelCacheError, PolicyError, PolicyUnavailable
 from llmgym.policies.model_sources import HubSource, Progress, Source, WheelSource, first_line, hash_of, on_hub
 
 MANIFEST = "llmgym-manifest.json"
@@ -119,6 +119,28 @@ def resolve(name: str) -> Path | str:
     except ModelCacheError:
         return fetch(name)
     return folder
+
+
+def load_tokenizer(source: Path | str, needed_by: str, hint: str = "") -> Any:
+    """Load a tokenizer of transformers.
+
+    Args:
+        source: What `resolve` gave.
+        needed_by: Who cannot do without, for the error where transformers is not installed.
+        hint: What to say of the source where it has none.
+
+    Raises:
+        MissingExtraError: transformers is not installed.
+        PolicyError: It cannot be loaded.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise MissingExtraError(needed_by, "transformers") from error
+    try:
+        return transformers.AutoTokenizer.from_pretrained(source)  # pyright: ignore[reportUnknownMemberType]
+    except Exception as error:  # a wrong name, no network, a broken file
+        raise PolicyError(f"cannot load a tokenizer from {str(source)!r}{hint}: {error}") from error
 
 
 def check_folder(name: str) -> Path | None:

@@ -14,7 +14,7 @@ from typing import Any
 from llmgym.chat import Sampling
 from llmgym.errors import ConfigError, MissingExtraError, PolicyError, PolicyUnavailable
 from llmgym.policies.base import EngineLoad, Generation, LogprobsMode, room_for_reply
-from llmgym.policies.models import resolve
+from llmgym.policies.models import load_tokenizer, resolve
 from llmgym.policies.server.endpoint import Endpoint, Fault, Offer, Timeouts, parse_addresses
 from llmgym.policies.server.pool import Pool
 from llmgym.policies.server.wire import Call
@@ -301,16 +301,9 @@ class ServerPolicy:
 def _load_tokenizer(given: Any, root: str) -> Any:
     if given is not None and not isinstance(given, (str, Path)):
         return given
-    try:
-        import transformers
-    except ImportError as error:
-        raise MissingExtraError("the tokenizer of ServerPolicy", "transformers") from error
     source = resolve(str(given)) if given is not None else root
-    try:
-        return transformers.AutoTokenizer.from_pretrained(source)
-    except Exception as error:  # a wrong name, no network, a broken file
-        hint = "" if given is not None else ", from which the server loaded its model; give `tokenizer`"
-        raise PolicyError(f"cannot load a tokenizer from {str(source)!r}{hint}: {error}") from error
+    hint = "" if given is not None else ", from which the server loaded its model; give `tokenizer`"
+    return load_tokenizer(source, "the tokenizer of ServerPolicy", hint)
 
 
 def _raise_open_files() -> None:
