@@ -1,0 +1,136 @@
+"""What is done to a child before it runs what nobody trusts, in the order that the kernel wants it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+LINUX = sys.platform == "linux"
+if LINUX:
+    from llmgym.sandbox.inside import calls, kernel
+
+FOLDERS = ("box", "tmp", "dev/shm")  # what a run has of its own in a mount namespace; it starts in the first
+_INODES = 16384
+
+
+@dataclass(frozen=True)
+class Containment:
+    """What a level does to each run; the host decides it.
+
+    Attributes:
+        pid_namespace: Whether a run sees, and takes with it, only its own processes.
+        user_namespace: Whether it gets a user namespace of its own, so that its processes are counted apart.
+        covered: Folders of `FOLDERS` that it gets fresh, in a mount namespace of its own; None for no such namespace.
+        first_uid: User of the first slot, the next has the next; None leaves the user as he is.
+        readable: What Landlock leaves to be read; None for no Landlock.
+        seccomp: Whether calls of the kernel are filtered.
+        scratch: Folder for what runs write: one of each, or where it is mounted.
+    """
+
+    pid_namespace: bool
+    user_namespace: bool
+    covered: list[str] | None
+    first_uid: int | None
+    readable: list[str] | None
+    seccomp: bool
+    scratch: str
+
+    def folder(self, slot: int) -> str:
+        """Where the run in a slot starts."""
+        return f"/{FOLDERS[0]}" if self.covered is not None else os.path.join(self.scratch, str(slot))
+
+    def temporary(self, slot: int) -> str:
+        """Where temporary files of the run in a slot go."""
+        own = self.covered is not None and FOLDERS[1] in self.covered
+        return f"/{FOLDERS[1]}" if own else self.folder(slot)
+
+    def apply(self, slot: int, limits: dict[str, Any], own_size: int) -> None:
+        """Contain this process for good.
+
+        Args:
+            slot: Its number among the runs of the zygote.
+            limits: Its limits, as `llmgym.sandbox.Limits` has them.
+            own_size: Bytes of address space that the zygote takes.
+
+        Raises:
+            OSError: Something cannot be had.
+        """
+        os.setsid()
+        uid = None if self.first_uid is None else self.first_uid + slot
+        if LINUX:
+            kernel.end_with_parent(signal.SIGKILL)
+        if self.covered is not None:
+            self._mount(limits["disk"], uid)
+        else:
+            os.mkdir(self.folder(slot), 0o700)
+            if uid is not None:
+                os.chown(self.folder(slot), uid, uid)
+        _limit(limits, own_size, hard_cpu=self.pid_namespace)
+        if uid is not None:
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+        elif self.user_namespace:
+            uid, gid = os.getuid(), os.getgid()
+            kernel.unshare(kernel.NEWUSER)
+            kernel.map_user(uid, gid)
+        os.chdir(self.folder(slot))
+        if self.first_uid is not None or self.user_namespace:  # else it would count all of the user's processes
+            resource.setrlimit(resource.RLIMIT_NPROC, (limits["processes"] + limits["threads"],) * 2)
+        if LINUX:
+            self._give_up(self.folder(slot), limits)
+
+    def _mount(self, disk: int, uid: int | None) -> None:
+        """A small file system in memory for all that a run may write, and its own view of processes."""
+        assert self.covered is not None
+        kernel.unshare(kernel.NEWNS | kernel.NEWIPC | kernel.NEWUTS)
+        options = f"size={disk},nr_inodes={_INODES},mode=755"
+        kernel.mount("tmpfs", self.scratch, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
+        for name in self.covered:
+            source = os.path.join(self.scratch, name.replace("/", "-"))
+            os.mkdir(source, 0o700)
+            if uid is not None:
+                os.chown(source, uid, uid)
+            kernel.mount(source, f"/{name}", "", kernel.MS_BIND)
+        kernel.unmount(self.scratch)
+        kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+
+    def _give_up(self, folder: str, limits: dict[str, Any]) -> None:
+        kernel.drop_capabilities()
+        kernel.gain_nothing()
+        kernel.dumpable()
+        if self.readable is not None:
+            kernel.landlock([*self.readable, "/proc/self"], [folder, "/dev/null"])
+        if self.seccomp:
+            apart = self.covered is not None
+            program = calls.refusing(
+                processes=limits["processes"] > 0,
+                local_sockets=apart,
+                metadata=apart or self.first_uid is not None,
+            )
+            kernel.filter_calls(program)
+
+
+def _limit(limits: dict[str, Any], own_size: int, *, hard_cpu: bool) -> None:
+    # The first process of a namespace is not sent the soft limit's signal.
+    seconds = max(1, round(limits["cpu"] + 0.5))
+    largest = max(limits["disk"], limits["output"] + 1)
+    for kind, soft, hard in (
+        (resource.RLIMIT_CPU, seconds, seconds if hard_cpu else seconds + 1),
+        (resource.RLIMIT_AS, own_size + limits["memory"], own_size + limits["memory"]),
+        (resource.RLIMIT_FSIZE, largest, largest),
+        (resource.RLIMIT_NOFILE, limits["files"], limits["files"]),
+        (resource.RLIMIT_CORE, 0, 0),
+    ):
+        try:
+            resource.setrlimit(kind, (soft, hard))
+        except ValueError:  # a lower limit is there already, or, of memory, the system has none
+            continue
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise

@@ -1,0 +1,172 @@
+"""The calls of the Linux kernel that Python does not have, by ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from collections.abc import Iterable
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
+MNT_DETACH = 2
+NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
+NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38
+_LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
+_CAPSET = {"x86_64": 126, "aarch64": 91}
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_MOUNT_SETATTR = 442
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def _syscall(what: str, number: int, *args: object) -> int:
+    words = [ctypes.c_long(arg) if isinstance(arg, int) else arg for arg in args]
+    return _check(_libc.syscall(ctypes.c_long(number), *words), what)
+
+
+def unshare(flags: int) -> None:
+    """Leave namespaces for new ones."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def setns(fd: int, kind: int) -> None:
+    """Enter a namespace."""
+    _check(_libc.setns(fd, kind), "setns")
+
+
+def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
+    """Mount a file system, or bind a folder."""
+    words = [text.encode() for text in (source, target, kind, options)]
+    _check(_libc.mount(words[0], words[1], words[2], ctypes.c_ulong(flags), words[3]), f"mount {target}")
+
+
+def read_only(target: str) -> None:
+    """Make a mount read-only, with all that is mounted in it."""
+    at_recursive, at_fdcwd, rdonly, nosuid = 0x8000, -100, 1, 2
+    attributes = ctypes.create_string_buffer(struct.pack("<QQQQ", rdonly | nosuid, 0, 0, 0), 32)
+    _syscall(
+        f"mount_setattr {target}", _MOUNT_SETATTR, at_fdcwd, target.encode(), at_recursive, attributes, 32
+    )  # fmt: skip
+
+
+def unmount(target: str) -> None:
+    """Take a mount away, now from its path and at last use from memory."""
+    _check(_libc.umount2(target.encode(), MNT_DETACH), f"umount {target}")
+
+
+def pivot_root(new: str) -> None:
+    """Make a mounted folder the root, and let go of the old one."""
+    os.chdir(new)
+    _syscall("pivot_root", _PIVOT_ROOT[os.uname().machine], b".", b".")
+    _check(_libc.umount2(b".", MNT_DETACH), "umount the old root")
+    os.chdir("/")
+
+
+def end_with_parent(signal: int) -> None:
+    """Be sent a signal when the parent ends."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl PDEATHSIG")
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own has ended."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl SUBREAPER")
+
+
+def gain_nothing() -> None:
+    """Have no program ever run with more rights than this one."""
+    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl NO_NEW_PRIVS")
+
+
+def dumpable() -> None:
+    """Own one's files in /proc again, after a change of user."""
+    _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl DUMPABLE")
+
+
+def drop_capabilities() -> None:
+    """Give all capabilities up."""
+    header = ctypes.create_string_buffer(struct.pack("<Ii", 0x20080522, 0), 8)
+    _syscall("capset", _CAPSET[os.uname().machine], header, ctypes.create_string_buffer(24))
+
+
+def map_user(uid: int, gid: int) -> None:
+    """In a new user namespace, stay who one is."""
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        fd = os.open(f"/proc/self/{name}", os.O_WRONLY)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
+
+
+def filter_calls(program: bytes) -> None:
+    """Have the kernel ask a BPF program about every call from now on."""
+    code = ctypes.create_string_buffer(program, len(program))
+    length = len(program) // 8
+    packed = struct.pack("@HP", length, ctypes.addressof(code))
+    _check(
+        _libc.prctl(_PR_SET_SECCOMP, 2, ctypes.create_string_buffer(packed, len(packed)), 0, 0), "prctl SECCOMP"
+    )  # fmt: skip
+
+
+# --- Landlock ---------------------------------------------------------------------------------
+
+_EXECUTE, _WRITE, _READ, _LIST, _REFER, _TRUNCATE, _IOCTL = 1, 2, 4, 8, 1 << 13, 1 << 14, 1 << 15
+_ON_FILES = _EXECUTE | _WRITE | _READ | _TRUNCATE
+_FILE_SYSTEM = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}
+_CREATE_VERSION, _RULE_PATH = 1, 1
+
+
+def landlock_abi() -> int:
+    """Version of Landlock that the kernel has; 0 for none."""
+    try:
+        return _syscall("landlock", _LANDLOCK_CREATE, None, 0, _CREATE_VERSION)
+    except OSError:
+        return 0
+
+
+def landlock(readable: Iterable[str], writable: Iterable[str]) -> None:
+    """Leave of the file system only some paths, of the network no TCP, and nobody outside to signal.
+
+    Args:
+        readable: Folders and files to read and execute; those that do not exist are left out.
+        writable: The same to read and write.
+    """
+    abi = landlock_abi()
+    everything = _FILE_SYSTEM.get(abi, (1 << 16) - 1)
+    network = 3 if abi >= 4 else 0
+    scopes = 3 if abi >= 6 else 0
+    fields = struct.pack("<QQQ", everything, network, scopes)[: 24 if abi >= 6 else 16 if abi >= 4 else 8]
+    rules = _syscall(
+        "landlock", _LANDLOCK_CREATE, ctypes.create_string_buffer(fields, len(fields)), len(fields), 0
+    )  # fmt: skip
+    try:
+        for path in readable:
+            _allow(rules, path, everything & (_EXECUTE | _READ | _LIST))
+        for path in writable:
+            _allow(rules, path, everything & ~_IOCTL)
+        _syscall("landlock_restrict_self", _LANDLOCK_RESTRICT, rules, 0)
+    finally:
+        os.close(rules)
+
+
+def _allow(rules: int, path: str, access: int) -> None:
+    try:
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except (FileNotFoundError, PermissionError):
+        return
+    try:
+        if not os.path.isdir(path):
+            access &= _ON_FILES
+        rule = ctypes.create_string_buffer(struct.pack("<Qi", access, fd), 12)
+        _syscall(f"landlock_add_rule {path}", _LANDLOCK_ADD, rules, _RULE_PATH, rule, 0)
+    finally:
+        os.close(fd)
