@@ -36,9 +36,10 @@ class Handover:
             files: Contents by name, which are there when it starts.
             link: Whether to have a socket with it too.
         """
-        self.names = [[checked_name(name), len(content)] for name, content in files.items()]
+        self._names = [[checked_name(name), len(content)] for name, content in files.items()]
         self.stdout, self.stderr = blank(), blank()
-        self._inputs = [blank(program), blank(stdin), blank(b"".join(files.values()))]
+        self._size = len(program)
+        self._inputs = [blank(b"".join((program, *files.values()))), blank(stdin)]
         self.link: socket.socket | None = None
         self._theirs: socket.socket | None = None
         if link:
@@ -48,8 +49,12 @@ class Handover:
     @property
     def fds(self) -> list[int]:
         """What goes over the wall, in the zygote's order."""
-        program, stdin, files = self._inputs
-        return [program, stdin, self.stdout, self.stderr, files, *([self._theirs.fileno()] if self._theirs else [])]
+        return [*self._inputs, self.stdout, self.stderr, *([self._theirs.fileno()] if self._theirs else [])]
+
+    def message(self, kind: Kind, argv: Sequence[str], limits: Limits) -> dict[str, Any]:
+        """What goes over the wall with them."""
+        numbers = {name: getattr(limits, name) for name in Limits.__slots__}
+        return {"kind": kind, "argv": list(argv), "size": self._size, "files": self._names, "limits": numbers}
 
     def handed_over(self) -> None:
         """Close what only the other side needs."""
@@ -104,8 +109,7 @@ async def run(
         raise ConfigError(f"the files of a run are larger than its limit of {limits.disk} bytes; raise Limits(disk=)")
     handover = Handover(program, stdin, files, link=bool(outputs))
     try:
-        message = {"kind": kind, "argv": list(argv), "files": handover.names, "limits": as_data(limits)}
-        number, future = zygote.begin(message, handover.fds, session=False)
+        number, future = zygote.begin(handover.message(kind, argv, limits), handover.fds, session=False)
         handover.handed_over()
         report = await _ended(zygote, number, future, limits.wall)
         taken: dict[str, bytes] | None = {}
@@ -165,11 +169,6 @@ def text(fd: int, limits: Limits) -> str:
 def as_bytes(source: str | bytes) -> bytes:
     """Text as it goes over the wall; what is no text there is an error there."""
     return source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
-
-
-def as_data(limits: Limits) -> dict[str, Any]:
-    """Limits as they go over the wall."""
-    return {name: getattr(limits, name) for name in Limits.__slots__}
 
 
 # --- files that a run leaves ------------------------------------------------------------------------

@@ -55,7 +55,7 @@ class Session:
         await self._zygote.ready()
         handover = runs.Handover(b"", b"", self._files, link=True)
         try:
-            message = {"kind": self._kind, "argv": [], "files": handover.names, "limits": runs.as_data(self._limits)}
+            message = handover.message(self._kind, (), self._limits)
             self._number, self._end = self._zygote.begin(message, handover.fds, session=True)
             handover.handed_over()
             assert handover.link is not None

@@ -9,7 +9,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,18 +69,18 @@ def build(level: Level, imports: Sequence[str]) -> Wall:
     inner = level in _APART
     root = os.getuid() == 0
     covered = [name for name in FOLDERS if not any(_beneath(path, f"/{name}") for path in needed)]
+    links = [(path, os.readlink(path)) for path in _ROOTS if os.path.islink(path)]
+    roots = [path for path in _ROOTS if os.path.isdir(path) and not os.path.islink(path)]
+    binds = [path for path in (*_SYSTEM, *roots, *needed, *_DEVICES) if os.path.exists(path)]
     containment = Containment(
         pid_namespace=inner,
         user_namespace=inner and not root,
         covered=covered if inner else None,
         first_uid=None,
-        readable=[*_SYSTEM, *_ROOTS, *_DEVICES, *needed] if level == "landlock" else None,
+        readable=binds if level == "landlock" else None,
         seccomp=level != "process",
         scratch=_SCRATCH if inner else _scratch_folder(),
     )
-    binds = [path for path in (*_SYSTEM, *needed, *_DEVICES) if os.path.exists(path)]
-    links = [(path, os.readlink(path)) for path in _ROOTS if os.path.islink(path)]
-    binds += [path for path in _ROOTS if os.path.isdir(path) and not os.path.islink(path)]
     folders = sorted({str(parent) for path in (*binds, "/proc/") for parent in Path(path).parents} - {"/"})
     layout = {"binds": binds, "links": links, "folders": [*folders, "/proc", _SCRATCH, *(f"/{name}" for name in FOLDERS)]}
     python = [str(_program()), "-s", "-P", "-S", "-c", _START]
@@ -89,7 +89,7 @@ def build(level: Level, imports: Sequence[str]) -> Wall:
     else:
         command = [*python, str(_HERE.parent)]
     config = {
-        "containment": asdict(containment),
+        "containment": containment._asdict(),
         "layout": layout if level == "namespaces" else None,
         "packages": packages,
         "imports": list(imports),

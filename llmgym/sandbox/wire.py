@@ -10,7 +10,6 @@ import array
 import json
 import os
 import socket
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -116,6 +115,8 @@ def blank(content: bytes = b"") -> int:
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("llmgym", os.MFD_CLOEXEC)
     else:
+        import tempfile  # which makes every fork dearer
+
         with tempfile.TemporaryFile(buffering=0) as file:
             fd = os.dup(file.fileno())
     if content:

@@ -8,12 +8,10 @@ import struct
 
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 
-# Numbers on x86-64 and on arm64; None where there is no such call. Namespaces and mounts, other processes' memory, the
-# kernel's own workings, keys, and what outlives the run or escapes its limits: shared memory, queues, files in memory.
-_REFUSED = {
-    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "unshare": (272, 97),
-    "setns": (308, 268), "open_tree": (428, 428), "move_mount": (429, 429), "open_tree_attr": (467, 467), "fsopen": (430, 430),
-    "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
+# Numbers on x86-64 and on arm64; None where there is no such call. What neither a run nor the zygote ever needs: other
+# processes' memory, the kernel's own workings, keys, and what outlives a run or escapes its limits, such as shared memory
+# and queues.
+_NEVER = {
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "pidfd_getfd": (438, 438),
     "process_madvise": (440, 440), "kcmp": (312, 272), "move_pages": (279, 239), "migrate_pages": (256, 238),
     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425),
@@ -25,7 +23,14 @@ _REFUSED = {
     "ioperm": (173, None), "modify_ldt": (154, None), "personality": (135, 92), "vhangup": (153, 58),
     "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219), "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265), "shmget": (29, 194), "semget": (64, 190), "msgget": (68, 186),
-    "mq_open": (240, 180), "memfd_create": (319, 279), "memfd_secret": (447, 447),
+    "mq_open": (240, 180), "memfd_secret": (447, 447), "chroot": (161, 51),
+}  # fmt: skip
+# What the zygote needs, and no run does: namespaces, mounts, files in memory, which escape the limit of memory.
+_ZYGOTES = {
+    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "unshare": (272, 97), "setns": (308, 268),
+    "open_tree": (428, 428), "open_tree_attr": (467, 467), "move_mount": (429, 429), "fsopen": (430, 430),
+    "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
+    "memfd_create": (319, 279),
 }  # fmt: skip
 # Changes to what a file is, which Landlock does not cover: done by nobody, and nobody is told.
 _METADATA = {
@@ -34,8 +39,9 @@ _METADATA = {
     "utimensat": (280, 88), "setxattr": (188, 5), "lsetxattr": (189, 6), "removexattr": (197, 14),
     "lremovexattr": (198, 15), "setxattrat": (463, 463), "removexattrat": (466, 466), "file_setattr": (469, 469),
 }  # fmt: skip
-_CLONE, _CLONE3, _SOCKET = (56, 220), (435, 435), (41, 198)
-_FORKS = ((57, None), (58, None))
+_CLONE3 = {"clone3": (435, 435)}
+_FORKS = {"fork": (57, None), "vfork": (58, None)}
+_CLONE, _SOCKET = (56, 220), (41, 198)
 _CLONE_THREAD, _NAMESPACES = 0x10000, 0x7E020080
 _AF_UNIX = 1
 
@@ -49,45 +55,51 @@ def supported() -> bool:
     return os.uname().machine in _ARCHITECTURES
 
 
+def never() -> bytes:
+    """The program for the zygote, which its runs inherit: two short ones cost a run less than one that is long."""
+    column, code = _begin()
+    return b"".join([*code, *_refuse_all(_NEVER, column, errno.EPERM), _return(_ALLOW)])
+
+
 def refusing(*, processes: bool, local_sockets: bool, metadata: bool) -> bytes:
-    """The program.
+    """The program for a run, on top of the zygote's.
 
     Args:
         processes: Whether new processes are allowed; threads always are.
         local_sockets: Whether Unix sockets are; no others ever are.
         metadata: Whether modes, owners and times of files by path are.
     """
+    column, code = _begin()
+    code += _refuse_all(_ZYGOTES, column, errno.EPERM)
+    code += _refuse_all(_CLONE3, column, errno.ENOSYS)  # its arguments are in memory; the C library then uses clone
+    if not metadata:
+        code += _refuse_all(_METADATA, column, 0)
+    # Calls that depend on their first argument: past two comparisons, or on to them.
+    clone = [_load(_FIRST), *_refuse(_ANY_BIT, _NAMESPACES, errno.EPERM)]
+    if not processes:
+        code += _refuse_all(_FORKS, column, errno.EPERM)
+        clone += [_jump(_ANY_BIT, _CLONE_THREAD, 1, 0), _return(_ERROR | errno.EPERM)]
+    socket = [_return(_ERROR | errno.EAFNOSUPPORT)]
+    if local_sockets:
+        socket = [_load(_FIRST), _jump(_EQUAL, _AF_UNIX, 1, 0), *socket]
+    for numbers, inspect in ((_CLONE, clone), (_SOCKET, socket)):
+        inspect = [*inspect, _return(_ALLOW)]
+        code += [_jump(_EQUAL, numbers[column], 0, len(inspect)), *inspect]
+    return b"".join([*code, _return(_ALLOW)])
+
+
+def _begin() -> tuple[int, list[bytes]]:
+    """The column of this machine's numbers, and a beginning that refuses those of any other."""
     architecture, column = _ARCHITECTURES[os.uname().machine]
     code = [_load(_ARCHITECTURE), _jump(_EQUAL, architecture, 1, 0), _return(_KILL), _load(_NUMBER)]
     if column == 0:  # the calls of x32 have other numbers
         code += _refuse(_AT_LEAST, 0x40000000, errno.ENOSYS)
+    return column, code
 
-    def refuse(numbers: tuple[int | None, int | None], number: int) -> None:
-        if (call := numbers[column]) is not None:
-            code.extend(_refuse(_EQUAL, call, number))
 
-    for numbers in _REFUSED.values():
-        refuse(numbers, errno.EPERM)
-    if not metadata:
-        for numbers in _METADATA.values():
-            refuse(numbers, 0)
-    refuse(_CLONE3, errno.ENOSYS)  # its arguments are in memory; the C library then uses clone
-    if not processes:
-        for numbers in _FORKS:
-            refuse(numbers, errno.EPERM)
-    # Calls that depend on their first argument: past two comparisons, or on to them.
-    inspect_clone = [_load(_FIRST), *_refuse(_ANY_BIT, _NAMESPACES, errno.EPERM)]
-    if not processes:
-        inspect_clone += [_jump(_ANY_BIT, _CLONE_THREAD, 1, 0), _return(_ERROR | errno.EPERM)]
-    inspect_socket = [_return(_ERROR | errno.EAFNOSUPPORT)]
-    if local_sockets:
-        inspect_socket = [_load(_FIRST), _jump(_EQUAL, _AF_UNIX, 1, 0), *inspect_socket]
-    for numbers, inspect in ((_CLONE, inspect_clone), (_SOCKET, inspect_socket)):
-        call = numbers[column]
-        assert call is not None
-        inspect = [*inspect, _return(_ALLOW)]
-        code += [_jump(_EQUAL, call, 0, len(inspect)), *inspect]
-    return b"".join([*code, _return(_ALLOW)])
+def _refuse_all(calls: dict[str, tuple[int | None, int | None]], column: int, number: int) -> list[bytes]:
+    known = [numbers[column] for numbers in calls.values()]
+    return [part for call in known if call is not None for part in _refuse(_EQUAL, call, number)]
 
 
 def _load(offset: int) -> bytes:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import resource
 import signal
 import sys
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 LINUX = sys.platform == "linux"
 if LINUX:
     from llmgym.sandbox.inside import calls, kernel
 
+    _abi = kernel.landlock_abi()
+
 FOLDERS = ("box", "tmp", "dev/shm")  # what a run has of its own in a mount namespace; it starts in the first
 _INODES = 16384
 
+_filters: list[kernel.Filter] = []  # for runs without and with child processes
 
-@dataclass(frozen=True)
-class Containment:
+
+class Containment(NamedTuple):
     """What a level does to each run; the host decides it.
 
     Attributes:
@@ -44,10 +45,26 @@ class Containment:
         """Where the run in a slot starts."""
         return f"/{FOLDERS[0]}" if self.covered is not None else os.path.join(self.scratch, str(slot))
 
-    def temporary(self, slot: int) -> str:
-        """Where temporary files of the run in a slot go."""
+    def variables(self, slot: int) -> dict[str, str]:
+        """What the environment of the run in a slot says of its folders."""
         own = self.covered is not None and FOLDERS[1] in self.covered
-        return f"/{FOLDERS[1]}" if own else self.folder(slot)
+        return {"HOME": self.folder(slot), "TMPDIR": f"/{FOLDERS[1]}" if own else self.folder(slot)}
+
+    def prepare(self) -> None:
+        """Do to the zygote what it can bear itself, and what costs time of every run."""
+        _set(resource.RLIMIT_CORE, 0)
+        if not LINUX:
+            return
+        kernel.adopt_orphans()
+        kernel.gain_nothing()
+        if self.seccomp:
+            kernel.Filter(calls.never()).install()
+            apart = self.covered is not None
+            for processes in (False, True):
+                program = calls.refusing(
+                    processes=processes, local_sockets=apart, metadata=apart or self.first_uid is not None
+                )
+                _filters.append(kernel.Filter(program))
 
     def apply(self, slot: int, limits: dict[str, Any], own_size: int) -> None:
         """Contain this process for good.
@@ -88,7 +105,7 @@ class Containment:
     def _mount(self, disk: int, uid: int | None) -> None:
         """A small file system in memory for all that a run may write, and its own view of processes."""
         assert self.covered is not None
-        kernel.unshare(kernel.NEWNS | kernel.NEWIPC | kernel.NEWUTS)
+        kernel.unshare(kernel.NEWNS)  # those of IPC and names are the wall's: their calls are refused
         options = f"size={disk},nr_inodes={_INODES},mode=755"
         kernel.mount("tmpfs", self.scratch, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
         for name in self.covered:
@@ -102,35 +119,25 @@ class Containment:
 
     def _give_up(self, folder: str, limits: dict[str, Any]) -> None:
         kernel.drop_capabilities()
-        kernel.gain_nothing()
         kernel.dumpable()
         if self.readable is not None:
-            kernel.landlock([*self.readable, "/proc/self"], [folder, "/dev/null"])
+            kernel.landlock(_abi, [*self.readable, "/proc/self"], [folder, "/dev/null"])
         if self.seccomp:
-            apart = self.covered is not None
-            program = calls.refusing(
-                processes=limits["processes"] > 0,
-                local_sockets=apart,
-                metadata=apart or self.first_uid is not None,
-            )
-            kernel.filter_calls(program)
+            _filters[limits["processes"] > 0].install()
 
 
 def _limit(limits: dict[str, Any], own_size: int, *, hard_cpu: bool) -> None:
-    # The first process of a namespace is not sent the soft limit's signal.
-    seconds = max(1, round(limits["cpu"] + 0.5))
+    seconds = int(limits["cpu"]) + 1
     largest = max(limits["disk"], limits["output"] + 1)
-    for kind, soft, hard in (
-        (resource.RLIMIT_CPU, seconds, seconds if hard_cpu else seconds + 1),
-        (resource.RLIMIT_AS, own_size + limits["memory"], own_size + limits["memory"]),
-        (resource.RLIMIT_FSIZE, largest, largest),
-        (resource.RLIMIT_NOFILE, limits["files"], limits["files"]),
-        (resource.RLIMIT_CORE, 0, 0),
-    ):
-        try:
-            resource.setrlimit(kind, (soft, hard))
-        except ValueError:  # a lower limit is there already, or, of memory, the system has none
-            continue
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
+    # The first process of a namespace is not sent the soft limit's signal.
+    _set(resource.RLIMIT_CPU, seconds, seconds if hard_cpu else seconds + 1)
+    _set(resource.RLIMIT_AS, own_size + limits["memory"])
+    _set(resource.RLIMIT_FSIZE, largest)
+    _set(resource.RLIMIT_NOFILE, limits["files"])
+
+
+def _set(kind: int, soft: int, hard: int | None = None) -> None:
+    try:
+        resource.setrlimit(kind, (soft, soft if hard is None else hard))
+    except ValueError:  # a lower one is there already; of memory, not every system has one
+        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
 import struct
 from collections.abc import Iterable
 
@@ -18,7 +19,17 @@ _CAPSET = {"x86_64": 126, "aarch64": 91}
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _MOUNT_SETATTR = 442
 
+_MACHINE = os.uname().machine
+
+# Functions and buffers are made here, once: making them costs a forked child more than the calls do.
 _libc = ctypes.CDLL(None, use_errno=True)
+_unshare, _setns, _mount, _umount, _prctl = _libc.unshare, _libc.setns, _libc.mount, _libc.umount2, _libc.prctl
+_mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
+_prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong]
+_call = _libc.syscall
+_call.argtypes = [ctypes.c_long] * 7
+_call.restype = ctypes.c_long
+_NO_CAPABILITIES = ctypes.create_string_buffer(struct.pack("<Ii", 0x20080522, 0), 8), ctypes.create_string_buffer(24)
 
 
 def _check(result: int, what: str) -> int:
@@ -28,73 +39,71 @@ def _check(result: int, what: str) -> int:
     return result
 
 
-def _syscall(what: str, number: int, *args: object) -> int:
-    words = [ctypes.c_long(arg) if isinstance(arg, int) else arg for arg in args]
-    return _check(_libc.syscall(ctypes.c_long(number), *words), what)
+def _syscall(what: str, number: int, *args: int) -> int:
+    return _check(_call(number, *args, *(0,) * (6 - len(args))), what)
 
 
 def unshare(flags: int) -> None:
     """Leave namespaces for new ones."""
-    _check(_libc.unshare(flags), "unshare")
+    _check(_unshare(flags), "unshare")
 
 
 def setns(fd: int, kind: int) -> None:
     """Enter a namespace."""
-    _check(_libc.setns(fd, kind), "setns")
+    _check(_setns(fd, kind), "setns")
 
 
 def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
     """Mount a file system, or bind a folder."""
-    words = [text.encode() for text in (source, target, kind, options)]
-    _check(_libc.mount(words[0], words[1], words[2], ctypes.c_ulong(flags), words[3]), f"mount {target}")
+    _check(_mount(source.encode(), target.encode(), kind.encode(), flags, options.encode()), f"mount {target}")
 
 
 def read_only(target: str) -> None:
     """Make a mount read-only, with all that is mounted in it."""
     at_recursive, at_fdcwd, rdonly, nosuid = 0x8000, -100, 1, 2
+    path = ctypes.create_string_buffer(target.encode())
     attributes = ctypes.create_string_buffer(struct.pack("<QQQQ", rdonly | nosuid, 0, 0, 0), 32)
-    _syscall(
-        f"mount_setattr {target}", _MOUNT_SETATTR, at_fdcwd, target.encode(), at_recursive, attributes, 32
-    )  # fmt: skip
+    where, what = ctypes.addressof(path), ctypes.addressof(attributes)
+    _syscall(f"mount_setattr {target}", _MOUNT_SETATTR, at_fdcwd, where, at_recursive, what, 32)
 
 
 def unmount(target: str) -> None:
     """Take a mount away, now from its path and at last use from memory."""
-    _check(_libc.umount2(target.encode(), MNT_DETACH), f"umount {target}")
+    _check(_umount(target.encode(), MNT_DETACH), f"umount {target}")
 
 
 def pivot_root(new: str) -> None:
     """Make a mounted folder the root, and let go of the old one."""
     os.chdir(new)
-    _syscall("pivot_root", _PIVOT_ROOT[os.uname().machine], b".", b".")
-    _check(_libc.umount2(b".", MNT_DETACH), "umount the old root")
+    here = ctypes.create_string_buffer(b".")
+    _syscall("pivot_root", _PIVOT_ROOT[_MACHINE], ctypes.addressof(here), ctypes.addressof(here))
+    _check(_umount(b".", MNT_DETACH), "umount the old root")
     os.chdir("/")
 
 
 def end_with_parent(signal: int) -> None:
     """Be sent a signal when the parent ends."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl PDEATHSIG")
+    _check(_prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl PDEATHSIG")
 
 
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own has ended."""
-    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl SUBREAPER")
+    _check(_prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl SUBREAPER")
 
 
 def gain_nothing() -> None:
     """Have no program ever run with more rights than this one."""
-    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl NO_NEW_PRIVS")
+    _check(_prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl NO_NEW_PRIVS")
 
 
 def dumpable() -> None:
     """Own one's files in /proc again, after a change of user."""
-    _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl DUMPABLE")
+    _check(_prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl DUMPABLE")
 
 
 def drop_capabilities() -> None:
     """Give all capabilities up."""
-    header = ctypes.create_string_buffer(struct.pack("<Ii", 0x20080522, 0), 8)
-    _syscall("capset", _CAPSET[os.uname().machine], header, ctypes.create_string_buffer(24))
+    _syscall("capset", _CAPSET[_MACHINE], *map(ctypes.addressof, _NO_CAPABILITIES))
 
 
 def map_user(uid: int, gid: int) -> None:
@@ -107,14 +116,18 @@ def map_user(uid: int, gid: int) -> None:
             os.close(fd)
 
 
-def filter_calls(program: bytes) -> None:
-    """Have the kernel ask a BPF program about every call from now on."""
-    code = ctypes.create_string_buffer(program, len(program))
-    length = len(program) // 8
-    packed = struct.pack("@HP", length, ctypes.addressof(code))
-    _check(
-        _libc.prctl(_PR_SET_SECCOMP, 2, ctypes.create_string_buffer(packed, len(packed)), 0, 0), "prctl SECCOMP"
-    )  # fmt: skip
+class Filter:
+    """A BPF program that the kernel asks about every call, ready to be installed."""
+
+    def __init__(self, program: bytes) -> None:
+        """Lay it out in memory."""
+        self._code = ctypes.create_string_buffer(program, len(program))
+        packed = struct.pack("@HP", len(program) // 8, ctypes.addressof(self._code))
+        self._program = ctypes.create_string_buffer(packed, len(packed))
+
+    def install(self) -> None:
+        """Have the kernel ask it from now on."""
+        _check(_prctl(_PR_SET_SECCOMP, 2, ctypes.addressof(self._program), 0, 0), "prctl SECCOMP")
 
 
 # --- Landlock ---------------------------------------------------------------------------------
@@ -123,31 +136,29 @@ _EXECUTE, _WRITE, _READ, _LIST, _REFER, _TRUNCATE, _IOCTL = 1, 2, 4, 8, 1 << 13,
 _ON_FILES = _EXECUTE | _WRITE | _READ | _TRUNCATE
 _FILE_SYSTEM = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}
 _CREATE_VERSION, _RULE_PATH = 1, 1
+_ruleset, _rule = ctypes.create_string_buffer(24), ctypes.create_string_buffer(12)
 
 
 def landlock_abi() -> int:
     """Version of Landlock that the kernel has; 0 for none."""
     try:
-        return _syscall("landlock", _LANDLOCK_CREATE, None, 0, _CREATE_VERSION)
+        return _syscall("landlock", _LANDLOCK_CREATE, 0, 0, _CREATE_VERSION)
     except OSError:
         return 0
 
 
-def landlock(readable: Iterable[str], writable: Iterable[str]) -> None:
+def landlock(abi: int, readable: Iterable[str], writable: Iterable[str]) -> None:
     """Leave of the file system only some paths, of the network no TCP, and nobody outside to signal.
 
     Args:
+        abi: Version of Landlock that the kernel has.
         readable: Folders and files to read and execute; those that do not exist are left out.
         writable: The same to read and write.
     """
-    abi = landlock_abi()
     everything = _FILE_SYSTEM.get(abi, (1 << 16) - 1)
-    network = 3 if abi >= 4 else 0
-    scopes = 3 if abi >= 6 else 0
-    fields = struct.pack("<QQQ", everything, network, scopes)[: 24 if abi >= 6 else 16 if abi >= 4 else 8]
-    rules = _syscall(
-        "landlock", _LANDLOCK_CREATE, ctypes.create_string_buffer(fields, len(fields)), len(fields), 0
-    )  # fmt: skip
+    size = 24 if abi >= 6 else 16 if abi >= 4 else 8
+    struct.pack_into("<QQQ", _ruleset, 0, everything, 3, 3)  # also no TCP; and no signals nor abstract sockets outside
+    rules = _syscall("landlock", _LANDLOCK_CREATE, ctypes.addressof(_ruleset), size, 0)
     try:
         for path in readable:
             _allow(rules, path, everything & (_EXECUTE | _READ | _LIST))
@@ -164,9 +175,9 @@ def _allow(rules: int, path: str, access: int) -> None:
     except (FileNotFoundError, PermissionError):
         return
     try:
-        if not os.path.isdir(path):
+        if not stat.S_ISDIR(os.fstat(fd).st_mode):
             access &= _ON_FILES
-        rule = ctypes.create_string_buffer(struct.pack("<Qi", access, fd), 12)
-        _syscall(f"landlock_add_rule {path}", _LANDLOCK_ADD, rules, _RULE_PATH, rule, 0)
+        struct.pack_into("<Qi", _rule, 0, access, fd)
+        _syscall("landlock_add_rule", _LANDLOCK_ADD, rules, _RULE_PATH, ctypes.addressof(_rule), 0)
     finally:
         os.close(fd)

@@ -12,10 +12,9 @@ import io
 import linecache
 import os
 import sys
-import threading
 import traceback
 import types
-from typing import Any, TextIO
+from typing import Any
 
 #: How a program that ran out of memory ends, if it says so.
 NO_MEMORY = 213
@@ -24,14 +23,18 @@ _NAME = "program.py"
 
 
 def open_streams() -> None:
-    """Have Python's standard streams be the descriptors 0 to 2."""
-    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    """Have Python's standard streams be the descriptors 0 to 2, whatever those are later on.
+
+    The zygote does it once for all its children, for whom opening them would be half of what a small program costs.
+    """
+    raw = io.BufferedReader(io.FileIO(0, closefd=False))
+    sys.stdin = sys.__stdin__ = io.TextIOWrapper(raw, "utf-8", "surrogateescape")
     sys.stdout = sys.__stdout__ = _writer(1, "surrogateescape")
     sys.stderr = sys.__stderr__ = _writer(2, "backslashreplace")
 
 
-def _writer(fd: int, errors: str) -> TextIO:
-    raw = io.BufferedWriter(io.FileIO(fd, "w", closefd=False), 1 << 15)
+def _writer(fd: int, errors: str) -> io.TextIOWrapper:
+    raw = io.BufferedWriter(io.FileIO(fd, "w", closefd=False))
     return io.TextIOWrapper(raw, "utf-8", errors, newline="\n", line_buffering=fd == 2)
 
 
@@ -49,17 +52,22 @@ def run_program(source: bytes, argv: list[str]) -> int:
     names = main_module().__dict__
     code = attempt(lambda: exec(compile_named(source, _NAME), names))
     try:
-        threading._shutdown()  # type: ignore[attr-defined]
+        if "threading" in sys.modules:
+            sys.modules["threading"]._shutdown()
         atexit._run_exitfuncs()
     except BaseException:  # noqa: BLE001 -- the program's own
         traceback.print_exc()
     return flush() or code
 
 
+def show_lines(source: bytes, name: str) -> None:
+    """Have tracebacks and `inspect` find the lines of a source that is in no file, once they look for them."""
+    linecache.cache[name] = (lambda: source.decode("utf-8", "replace"),)
+
+
 def compile_named(source: bytes, name: str) -> types.CodeType:
-    """Compile, and have tracebacks show its lines."""
-    text = source.decode("utf-8", "replace")
-    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    """Compile a program."""
+    show_lines(source, name)
     return compile(source, name, "exec", dont_inherit=True)
 
 
@@ -104,8 +112,7 @@ def run_cell(source: bytes, name: str, names: dict[str, Any]) -> int:
     """Run a cell of a session: as a program, and a value at its end is shown as at Python's prompt."""
 
     def run() -> None:
-        text = source.decode("utf-8", "replace")
-        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+        show_lines(source, name)
         tree = ast.parse(source, name)
         last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
         exec(compile(tree, name, "exec"), names)
@@ -115,15 +122,16 @@ def run_cell(source: bytes, name: str, names: dict[str, Any]) -> int:
     return attempt(run)
 
 
+_USUAL = (b"x = [n * n for n in range(9)]\nprint(x, f'{sum(x):.2f}')", b"def f():\n    return {}['a']\nf()")
+
+
 def warm() -> None:
-    """Run what every program needs once, so that the children find it done."""
-    before = sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__, sys.modules["__main__"]
+    """Run what every program needs once, so that the children find it done; what it prints goes nowhere."""
+    open_streams()
     names: dict[str, Any] = {}
-    for source in (b"x = [n * n for n in range(9)]\nprint(x, f'{sum(x):.2f}')", b"def f():\n    return {}['a']\nf()"):
-        open_streams()
+    for source in _USUAL * 16:  # the interpreter learns from the first times
         attempt(lambda code=source: exec(compile_named(code, _NAME), main_module().__dict__))
         run_cell(source, "cell", names)
         flush()
-    sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__, main = before
-    sys.modules["__main__"] = main
     linecache.cache.clear()
+    open_streams()

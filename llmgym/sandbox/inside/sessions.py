@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import sys
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -62,7 +61,6 @@ def _cpu() -> float:
 def python() -> Server:
     """Cells of Python that share their names."""
     signal.signal(signal.SIGINT, _interrupt)
-    programs.open_streams()
     sys.argv = [""]
     names = programs.main_module().__dict__
     del names["__file__"]
@@ -84,6 +82,8 @@ eval "$1"
 
 def shell() -> Server:
     """Commands of a shell, each a process of its own, that share the folder and exported variables."""
+    import tempfile
+
     state: dict[str, Any] = {"folder": os.getcwd(), "env": dict(os.environ), "running": 0}
 
     def stop(*_: Any) -> None:

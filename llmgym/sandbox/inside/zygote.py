@@ -11,13 +11,11 @@ import importlib
 import mmap
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from llmgym.sandbox.inside import programs, sessions
@@ -28,20 +26,21 @@ if LINUX:
     from llmgym.sandbox.inside import kernel, walls
 
 SLOTS = 1024
+# What programs often import. None that does something at a fork, which costs every run more than it saves one: no
+# `random`, no `threading`.
+_COMMON = (
+    "bisect", "collections", "copy", "functools", "heapq", "itertools", "math", "operator", "re", "string", "typing",
+)  # fmt: skip
 _PATIENCE = 5.0  # seconds for what a run has left behind to die
 
 
-@dataclass
 class _Run:
     """A child that runs."""
 
-    id: int
-    pid: int
-    slot: int
-    started: float
-    deadline: float
-    stderr: int
-    late: bool = False
+    def __init__(self, number: int, pid: int, slot: int, started: float, wall: float, stderr: int) -> None:
+        self.id, self.pid, self.slot, self.stderr = number, pid, slot, stderr
+        self.started, self.deadline = started, started + wall
+        self.late = False
 
 
 def main(control_fd: int, host_fd: int) -> None:
@@ -62,7 +61,7 @@ def main(control_fd: int, host_fd: int) -> None:
         channel.send({"failed": f"{type(error).__name__}: {error}"})
     finally:
         if containment.covered is None:
-            shutil.rmtree(containment.scratch, ignore_errors=True)
+            _remove(containment.scratch)
 
 
 class Zygote:
@@ -86,8 +85,6 @@ class Zygote:
         signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._poll.register(self._children, select.POLLIN)
-        if LINUX:
-            kernel.adopt_orphans()
 
     def serve(self) -> None:
         """Warm up, and fork on demand.
@@ -95,8 +92,16 @@ class Zygote:
         Raises:
             Closed: The host is gone.
         """
-        os.environ.update(PATH="/usr/local/bin:/usr/bin:/bin", LANG="C.UTF-8", PYTHONHASHSEED="0")
+        os.environ["PATH"] = "/usr/local/bin:/usr/bin:/bin"
+        os.environ.update(self._containment.variables(0))
+        for name in _COMMON:
+            importlib.import_module(name)
+        log = os.dup(2)
+        os.dup2(0, 2)
         programs.warm()
+        os.dup2(log, 2)
+        os.close(log)
+        self._containment.prepare()
         self._size = _address_space()
         gc.collect()
         gc.freeze()
@@ -154,8 +159,7 @@ class Zygote:
             if fd != stderr or pid < 0:
                 os.close(fd)
         if pid > 0:
-            deadline = started + message["limits"]["wall"]
-            self._runs[pid] = _Run(message["run"], pid, slot, started, deadline, stderr)
+            self._runs[pid] = _Run(message["run"], pid, slot, started, message["limits"]["wall"], stderr)
 
     def _fork(self) -> int:
         if self._own_namespace < 0:
@@ -186,16 +190,16 @@ class Zygote:
     def _prepare(self, slot: int, message: dict[str, Any], fds: list[int]) -> Callable[[], int]:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        source, *streams, files = fds[:5]
-        for fd, place in zip(streams, (0, 1, 2), strict=True):
+        contents = _read(fds[0])
+        for place, fd in enumerate(fds[1:4]):
             os.dup2(fd, place)
-        program = _read(source)
-        contents = _read(files)
-        link = os.dup2(fds[5], 3, inheritable=False) if len(fds) > 5 else None
+        link = os.dup2(fds[4], 3, inheritable=False) if len(fds) > 4 else None
         os.closerange(3 if link is None else 4, 4096)
         self._containment.apply(slot, message["limits"], self._size)
-        os.environ.update(HOME=os.getcwd(), TMPDIR=self._containment.temporary(slot))
-        _write(message["files"], contents)
+        if self._containment.covered is None:
+            os.environ.update(self._containment.variables(slot))
+        program = contents[: message["size"]]
+        _write(message["files"], contents, message["size"])
         channel = None
         if link is not None:
             channel = Channel(socket.socket(fileno=link))
@@ -240,7 +244,7 @@ class Zygote:
         if not self._containment.pid_namespace:
             self._sweep(run)
         if self._containment.covered is None:
-            shutil.rmtree(self._containment.folder(run.slot), ignore_errors=True)
+            _remove(self._containment.folder(run.slot))
         report: dict[str, Any] = {
             "id": run.id,
             "code": os.waitstatus_to_exitcode(status),
@@ -279,7 +283,6 @@ def _action(message: dict[str, Any], program: bytes, channel: Channel | None) ->
     if channel is not None and kind in ("program", "command"):
         channel.close()
     if kind == "program":
-        programs.open_streams()
         return lambda: programs.run_program(program, argv)
     if kind == "command":
         return lambda: _execute(argv)
@@ -299,8 +302,7 @@ def _execute(argv: list[str]) -> int:
     return 127
 
 
-def _write(files: list[list[Any]], contents: bytes) -> None:
-    start = 0
+def _write(files: list[list[Any]], contents: bytes, start: int) -> None:
     for name, size in files:
         if folder := os.path.dirname(name):
             os.makedirs(folder, exist_ok=True)
@@ -312,6 +314,15 @@ def _write(files: list[list[Any]], contents: bytes) -> None:
 def _read(fd: int) -> bytes:
     size = os.fstat(fd).st_size
     return os.pread(fd, size, 0) if size else b""
+
+
+def _remove(folder: str) -> None:
+    try:
+        os.rmdir(folder)
+    except OSError:  # not empty
+        import shutil  # most runs leave nothing, and every module makes every fork dearer
+
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _children() -> set[int]:
