@@ -1,10 +1,12 @@
 """The sandbox: what a run costs beside a bare Python and beside a forked process. The last line is one JSON object.
 
 `cpu_ratio` is the CPU of a contained run over that of a bare `python -I -S -c`, which contains nothing: of both in all,
-this process's and the zygote's share included; `cpu_ratio_alone` leaves out what `subprocess.run` itself takes. `runs_per_s` is with as many runs at once as pays, four here: of the
-sandbox; of `subprocess.run` in threads; of a forked process with a Manager for its result, as verl's `prime_code` and
-NeMo Gym's `code_gen` have it; and of a forked process with a pipe, which is the least that such a way can cost. All four
-run the same program, which reads and prints, and check its answer. Measurements alternate, and medians are given.
+this process's and the zygote's share included; `cpu_ratio_alone` leaves out what `subprocess.run` itself takes.
+
+`runs_per_s` is with four runs at once: of the sandbox; of `subprocess.run` in threads; of a forked process with a
+Manager for its result, as verl's `prime_code` and NeMo Gym's `code_gen` have it; and of a forked process with a pipe,
+the least that such a way can cost. All run the same program, which reads and prints, and check its answer. Measurements
+alternate, and medians are given.
 
     python benchmarks/sandbox.py [--level LEVEL] [--runs N]
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmgym.concurrency import drive_in_background as run_sync
 from llmgym.sandbox.box import Sandbox
-from llmgym.sandbox.levels import Availability, SandboxUnavailable, survey
+from llmgym.sandbox.levels import Availability, SandboxUnavailable, survey, taken
 from llmgym.sandbox.results import Limits, Result, SandboxFailure, Status
 from llmgym.sandbox.sessions import Session
 from llmgym.sandbox.walls import LEVELS, Level
@@ -25,4 +25,5 @@ __all__ = [
     "Level",
     "SandboxUnavailable",
     "survey",
+    "taken",
 ]

@@ -41,6 +41,10 @@ class Sandbox:
         """
         return levels.choose(self.least, self._level)
 
+    def check(self) -> None:
+        """See that a level is there that will do; `level` raises where there is none."""
+        _ = self.level
+
     async def run(
         self,
         program: str,

@@ -12,12 +12,10 @@ from functools import cache
 
 from llmgym.errors import ConfigError
 from llmgym.sandbox import runs, walls, zygotes
+from llmgym.sandbox.inside import calls, kernel
 from llmgym.sandbox.inside.contain import LINUX
 from llmgym.sandbox.results import Limits, SandboxFailure
 from llmgym.sandbox.walls import LEVELS, Level
-
-if LINUX:
-    from llmgym.sandbox.inside import calls, kernel
 
 #: Names the level to take, where it is there, instead of the strongest.
 VARIABLE = "LLMGYM_SANDBOX"
@@ -128,12 +126,20 @@ def choose(least: Level, level: Level | None = None) -> Level:
     for name in (least, asked):
         if name is not None and name not in LEVELS:
             raise ConfigError(f"{name!r} is no level of the sandbox; there is {', '.join(LEVELS)}")
-    strong = LEVELS[: LEVELS.index(least) + 1]
-    for candidate in strong if asked is None else [known for known in strong if known == asked]:
-        if probe(candidate).available:
+    for candidate in LEVELS[: LEVELS.index(least) + 1]:
+        if asked in (None, candidate) and probe(candidate).available:
+            _taken[candidate] = None
             return candidate
     what = f"at least {least}" + (f", and {asked} is asked for" if asked else "")
     raise SandboxUnavailable(f"no sandbox will do: it must be {what}. {table(survey())}")
+
+
+def taken() -> list[Level]:
+    """The levels that anything in this process has had."""
+    return list(_taken)
+
+
+_taken: dict[Level, None] = {}
 
 
 def table(found: Sequence[Availability]) -> str:

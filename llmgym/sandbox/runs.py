@@ -136,7 +136,13 @@ async def _ended(zygote: Zygote, number: int, future: asyncio.Future[dict[str, A
 
 
 def _result(
-    level: str, report: dict[str, Any], handover: Handover, files: dict[str, bytes] | None, limits: Limits, *, python: bool
+    level: str,
+    report: dict[str, Any],
+    handover: Handover,
+    files: dict[str, bytes] | None,
+    limits: Limits,
+    *,
+    python: bool,
 ) -> Result:
     code: int = report["code"]
     long = max(os.fstat(fd).st_size for fd in (handover.stdout, handover.stderr)) > limits.output

@@ -82,7 +82,11 @@ def build(level: Level, imports: Sequence[str]) -> Wall:
         scratch=_SCRATCH if inner else _scratch_folder(),
     )
     folders = sorted({str(parent) for path in (*binds, "/proc/") for parent in Path(path).parents} - {"/"})
-    layout = {"binds": binds, "links": links, "folders": [*folders, "/proc", _SCRATCH, *(f"/{name}" for name in FOLDERS)]}
+    layout = {
+        "binds": binds,
+        "links": links,
+        "folders": [*folders, "/proc", _SCRATCH, *(f"/{name}" for name in FOLDERS)],
+    }
     python = [str(_program()), "-s", "-P", "-S", "-c", _START]
     if level == "bubblewrap":
         command = [*_bubblewrap(layout, root=root), "--", *python, _MODULES]

@@ -11,10 +11,10 @@ import socket
 import struct
 import subprocess
 import threading
-import weakref
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from llmgym.concurrency.threads import CORES
 from llmgym.sandbox import walls
@@ -161,7 +161,9 @@ class Zygote:
         if future is None or future.done():
             return
         if "failed" in report:
-            future.set_exception(SandboxFailure(f"the sandbox {self.key[0]}: a run was not started: {report['failed']}"))
+            future.set_exception(
+                SandboxFailure(f"the sandbox {self.key[0]}: a run was not started: {report['failed']}")
+            )
         else:
             future.set_result(report)
 
@@ -183,7 +185,7 @@ class Zygote:
     def close(self, *, wait: bool = True) -> None:
         """End it with all its runs."""
         self.dead = self.dead or f"the sandbox {self.key[0]} was closed"
-        _forget(self)
+        _stock.forget(self)
         if self.loop is not None and not self.loop.is_closed():
             with contextlib.suppress(RuntimeError, ValueError):  # another thread's loop that is ending
                 self.loop.remove_reader(self._channel.fileno())
@@ -215,9 +217,66 @@ class Zygote:
 
 # --- those of the process ---------------------------------------------------------------------------
 
-_lock = threading.Lock()
-_zygotes: list[Zygote] = []
-_gates: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, asyncio.Semaphore]] = weakref.WeakKeyDictionary()
+
+class _Stock:
+    """The zygotes of this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.zygotes: list[Zygote] = []
+        # How many runs begin at once, for each event loop and kind of zygote; who finds no place waits.
+        self.gates: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, asyncio.Semaphore]] = WeakKeyDictionary()
+
+    def gate(self, key: tuple[Level, tuple[str, ...]]) -> asyncio.Semaphore:
+        with self.lock:
+            gates = self.gates.setdefault(asyncio.get_running_loop(), {})
+            return gates.setdefault(key, asyncio.Semaphore(_AT_ONCE * CORES))
+
+    def take(self, key: tuple[Level, tuple[str, ...]]) -> Zygote:
+        loop = asyncio.get_running_loop()
+        with self.lock:
+            alike = [zygote for zygote in self.zygotes if zygote.key == key]
+            mine = [zygote for zygote in alike if zygote.loop is loop]
+            best = min(mine, key=lambda zygote: zygote.load, default=None)
+            if best is not None and (best.load < _AT_ONCE or len(mine) >= CORES):
+                return best
+            free = next((zygote for zygote in alike if zygote.idle), None)
+            if free is None:
+                free = Zygote(*key)
+                self.zygotes.append(free)
+            free.attach(loop)
+            return free
+
+    def forget(self, zygote: Zygote) -> None:
+        with contextlib.suppress(ValueError):
+            self.zygotes.remove(zygote)
+
+    def close(self) -> None:
+        zygotes = list(self.zygotes)
+        for zygote in zygotes:
+            zygote.close(wait=False)
+        for zygote in zygotes:
+            zygote.join()
+
+    def abandon(self) -> None:
+        for zygote in self.zygotes:
+            zygote.abandon()
+        self.__init__()
+
+
+_stock = _Stock()
+atexit.register(_stock.close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_stock.abandon)
+
+
+def take(level: Level, imports: tuple[str, ...]) -> Zygote:
+    """The zygote of this event loop that has least to do; where all are busy, one that no loop has, or a new one.
+
+    Raises:
+        SandboxFailure: It cannot be started.
+    """
+    return _stock.take((level, imports))
 
 
 @asynccontextmanager
@@ -227,55 +286,7 @@ async def leased(level: Level, imports: tuple[str, ...]) -> AsyncGenerator[Zygot
     Raises:
         SandboxFailure: No zygote can be started.
     """
-    loop, key = asyncio.get_running_loop(), (level, imports)
-    with _lock:
-        gates = _gates.setdefault(loop, {})
-        gate = gates.setdefault(key, asyncio.Semaphore(_AT_ONCE * CORES))
-    async with gate:
+    async with _stock.gate((level, imports)):
         zygote = take(level, imports)
         await zygote.ready()
         yield zygote
-
-
-def take(level: Level, imports: tuple[str, ...]) -> Zygote:
-    """The zygote of this event loop that has least to do; one that no loop uses any more, or a new one, where all are busy."""
-    loop, key = asyncio.get_running_loop(), (level, imports)
-    with _lock:
-        mine = [zygote for zygote in _zygotes if zygote.key == key and zygote.loop is loop]
-        best = min(mine, key=lambda zygote: zygote.load, default=None)
-        if best is not None and (best.load < _AT_ONCE or len(mine) >= CORES):
-            return best
-        free = next((zygote for zygote in _zygotes if zygote.key == key and zygote.idle), None)
-        if free is None:
-            free = Zygote(level, imports)
-            _zygotes.append(free)
-        free.attach(loop)
-        return free
-
-
-def _forget(zygote: Zygote) -> None:
-    with contextlib.suppress(ValueError):
-        _zygotes.remove(zygote)
-
-
-@atexit.register
-def close_all() -> None:
-    """End all zygotes of the process."""
-    zygotes = list(_zygotes)
-    for zygote in zygotes:
-        zygote.close(wait=False)
-    for zygote in zygotes:
-        zygote.join()
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()
-    for zygote in _zygotes:
-        zygote.abandon()
-    _zygotes.clear()
-    _gates.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -6,12 +6,14 @@ import errno
 import os
 import struct
 
+_Calls = dict[str, tuple[int | None, int | None]]
+
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 
 # Numbers on x86-64 and on arm64; None where there is no such call. What neither a run nor the zygote ever needs: other
-# processes' memory, the kernel's own workings, keys, and what outlives a run or escapes its limits, such as shared memory
-# and queues.
-_NEVER = {
+# processes' memory, the kernel's own workings, keys, and what outlives a run or escapes its limits, such as shared
+# memory and queues.
+_NEVER: _Calls = {
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "pidfd_getfd": (438, 438),
     "process_madvise": (440, 440), "kcmp": (312, 272), "move_pages": (279, 239), "migrate_pages": (256, 238),
     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425),
@@ -26,21 +28,21 @@ _NEVER = {
     "mq_open": (240, 180), "memfd_secret": (447, 447), "chroot": (161, 51),
 }  # fmt: skip
 # What the zygote needs, and no run does: namespaces, mounts, files in memory, which escape the limit of memory.
-_ZYGOTES = {
+_ZYGOTES: _Calls = {
     "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "unshare": (272, 97), "setns": (308, 268),
     "open_tree": (428, 428), "open_tree_attr": (467, 467), "move_mount": (429, 429), "fsopen": (430, 430),
     "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
     "memfd_create": (319, 279),
 }  # fmt: skip
 # Changes to what a file is, which Landlock does not cover: done by nobody, and nobody is told.
-_METADATA = {
+_METADATA: _Calls = {
     "chmod": (90, None), "fchmodat": (268, 53), "fchmodat2": (452, 452), "chown": (92, None), "lchown": (94, None),
     "fchownat": (260, 54), "utime": (132, None), "utimes": (235, None), "futimesat": (261, None),
     "utimensat": (280, 88), "setxattr": (188, 5), "lsetxattr": (189, 6), "removexattr": (197, 14),
     "lremovexattr": (198, 15), "setxattrat": (463, 463), "removexattrat": (466, 466), "file_setattr": (469, 469),
 }  # fmt: skip
-_CLONE3 = {"clone3": (435, 435)}
-_FORKS = {"fork": (57, None), "vfork": (58, None)}
+_CLONE3: _Calls = {"clone3": (435, 435)}
+_FORKS: _Calls = {"fork": (57, None), "vfork": (58, None)}
 _CLONE, _SOCKET = (56, 220), (41, 198)
 _CLONE_THREAD, _NAMESPACES = 0x10000, 0x7E020080
 _AF_UNIX = 1
@@ -97,7 +99,7 @@ def _begin() -> tuple[int, list[bytes]]:
     return column, code
 
 
-def _refuse_all(calls: dict[str, tuple[int | None, int | None]], column: int, number: int) -> list[bytes]:
+def _refuse_all(calls: _Calls, column: int, number: int) -> list[bytes]:
     known = [numbers[column] for numbers in calls.values()]
     return [part for call in known if call is not None for part in _refuse(_EQUAL, call, number)]
 

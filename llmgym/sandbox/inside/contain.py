@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
 import sys
 from typing import Any, NamedTuple
 
-LINUX = sys.platform == "linux"
-if LINUX:
-    from llmgym.sandbox.inside import calls, kernel
+from llmgym.sandbox.inside import calls, kernel
 
-    _abi = kernel.landlock_abi()
+LINUX = sys.platform == "linux"
 
 FOLDERS = ("box", "tmp", "dev/shm")  # what a run has of its own in a mount namespace; it starts in the first
 _INODES = 16384
@@ -121,7 +120,7 @@ class Containment(NamedTuple):
         kernel.drop_capabilities()
         kernel.dumpable()
         if self.readable is not None:
-            kernel.landlock(_abi, [*self.readable, "/proc/self"], [folder, "/dev/null"])
+            kernel.landlock([*self.readable, "/proc/self"], [folder, "/dev/null"])
         if self.seccomp:
             _filters[limits["processes"] > 0].install()
 
@@ -137,7 +136,5 @@ def _limit(limits: dict[str, Any], own_size: int, *, hard_cpu: bool) -> None:
 
 
 def _set(kind: int, soft: int, hard: int | None = None) -> None:
-    try:
+    with contextlib.suppress(ValueError):  # a lower one is there already; of memory, not every system has one
         resource.setrlimit(kind, (soft, soft if hard is None else hard))
-    except ValueError:  # a lower one is there already; of memory, not every system has one
-        pass

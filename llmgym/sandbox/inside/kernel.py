@@ -7,8 +7,18 @@ import os
 import stat
 import struct
 from collections.abc import Iterable
+from typing import Any
 
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = (
+    1,
+    2,
+    4,
+    8,
+    32,
+    4096,
+    16384,
+    1 << 18,
+)
 MNT_DETACH = 2
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -23,12 +33,23 @@ _MACHINE = os.uname().machine
 
 # Functions and buffers are made here, once: making them costs a forked child more than the calls do.
 _libc = ctypes.CDLL(None, use_errno=True)
-_unshare, _setns, _mount, _umount, _prctl = _libc.unshare, _libc.setns, _libc.mount, _libc.umount2, _libc.prctl
-_mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
-_prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong]
-_call = _libc.syscall
-_call.argtypes = [ctypes.c_long] * 7
-_call.restype = ctypes.c_long
+
+
+def _function(name: str, *types: Any) -> Any:
+    """A function of the C library; None on other systems, which lets this be imported there."""
+    function = getattr(_libc, name, None)
+    if function is not None:
+        function.argtypes = types
+    return function
+
+
+_text, _word = ctypes.c_char_p, ctypes.c_ulong
+_unshare = _function("unshare", ctypes.c_int)
+_setns = _function("setns", ctypes.c_int, ctypes.c_int)
+_mount = _function("mount", _text, _text, _text, _word, _text)
+_umount = _function("umount2", _text, ctypes.c_int)
+_prctl = _function("prctl", ctypes.c_int, *[_word] * 4)
+_call = _function("syscall", *[ctypes.c_long] * 7)
 _NO_CAPABILITIES = ctypes.create_string_buffer(struct.pack("<Ii", 0x20080522, 0), 8), ctypes.create_string_buffer(24)
 
 
@@ -147,14 +168,14 @@ def landlock_abi() -> int:
         return 0
 
 
-def landlock(abi: int, readable: Iterable[str], writable: Iterable[str]) -> None:
+def landlock(readable: Iterable[str], writable: Iterable[str]) -> None:
     """Leave of the file system only some paths, of the network no TCP, and nobody outside to signal.
 
     Args:
-        abi: Version of Landlock that the kernel has.
         readable: Folders and files to read and execute; those that do not exist are left out.
         writable: The same to read and write.
     """
+    abi = landlock_abi()
     everything = _FILE_SYSTEM.get(abi, (1 << 16) - 1)
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8
     struct.pack_into("<QQQ", _ruleset, 0, everything, 3, 3)  # also no TCP; and no signals nor abstract sockets outside

@@ -54,7 +54,7 @@ def run_program(source: bytes, argv: list[str]) -> int:
     try:
         if "threading" in sys.modules:
             sys.modules["threading"]._shutdown()
-        atexit._run_exitfuncs()
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]  # there is no other way
     except BaseException:  # noqa: BLE001 -- the program's own
         traceback.print_exc()
     return flush() or code
@@ -78,7 +78,7 @@ def attempt(action: Any) -> int:
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return (end.code or 0) & 0xFF
-        print(end.code, file=sys.stderr)
+        sys.stderr.write(f"{end.code}\n")
     except BaseException as error:  # noqa: BLE001 -- told to the program's author
         _show(error)
         return NO_MEMORY if isinstance(error, MemoryError) else 1

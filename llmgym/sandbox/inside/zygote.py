@@ -6,6 +6,7 @@ end is closed or the host is gone, and then takes all its runs with it.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import mmap
@@ -18,12 +19,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from llmgym.sandbox.inside import programs, sessions
+from llmgym.sandbox.inside import kernel, programs, sessions, walls
 from llmgym.sandbox.inside.contain import LINUX, Containment
 from llmgym.sandbox.wire import Channel, Closed
-
-if LINUX:
-    from llmgym.sandbox.inside import kernel, walls
 
 SLOTS = 1024
 # What programs often import. None that does something at a fork, which costs every run more than it saves one: no
@@ -214,10 +212,8 @@ class Zygote:
     def _kill(self, run: _Run) -> None:
         os.kill(run.pid, signal.SIGKILL)  # with it, all of its namespace
         if not self._containment.pid_namespace:
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(run.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
 
     def _end_late(self) -> None:
         now = time.monotonic()
@@ -262,19 +258,15 @@ class Zygote:
 
     def _sweep(self, run: _Run) -> None:
         """End what a run without a process namespace has left: its group, and whoever became a child of the zygote."""
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(run.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
         until = time.monotonic() + _PATIENCE
         while LINUX and (strays := _children() - self._runs.keys()) and time.monotonic() < until:
             for pid in strays:
                 os.kill(pid, signal.SIGKILL)
             for pid in strays:
-                try:
+                with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, 0)
-                except ChildProcessError:
-                    pass
 
 
 def _action(message: dict[str, Any], program: bytes, channel: Channel | None) -> Callable[[], int]:

@@ -1,0 +1,32 @@
+"""`llmgym doctor`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from llmgym.cli.output import print_json, print_table
+
+EXAMPLES = """
+\b
+Examples:
+  llmgym doctor
+  llmgym doctor --json
+"""
+
+
+def run(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show which levels of the sandbox this machine has, the strongest first, and how to get the others.
+
+    Each is tried by running a program at it. Environments that run code take the strongest that is there.
+    """
+    from llmgym.sandbox import survey
+
+    found = survey()
+    if json:
+        print_json(msgspec.to_builtins(found))
+        return
+    rows = [[one.level, "yes" if one.available else "no", one.reason or "-", one.fix or "-"] for one in found]
+    print_table("Levels of the sandbox", ["level", "there", "why not", "what to do"], rows)
