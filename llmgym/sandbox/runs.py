@@ -53,8 +53,16 @@ class Handover:
 
     def message(self, kind: Kind, argv: Sequence[str], limits: Limits) -> dict[str, Any]:
         """What goes over the wall with them."""
+        keeps = self.link is not None and kind in ("program", "command")  # until they have been read
         numbers = {name: getattr(limits, name) for name in Limits.__slots__}
-        return {"kind": kind, "argv": list(argv), "size": self._size, "files": self._names, "limits": numbers}
+        return {
+            "kind": kind,
+            "argv": list(argv),
+            "size": self._size,
+            "files": self._names,
+            "keeps": keeps,
+            "limits": numbers,
+        }
 
     def handed_over(self) -> None:
         """Close what only the other side needs."""
@@ -113,8 +121,10 @@ async def run(
         handover.handed_over()
         report = await _ended(zygote, number, future, limits.wall)
         taken: dict[str, bytes] | None = {}
-        if handover.link is not None and report["code"] == 0:
-            taken = take_files(handover.link, outputs, limits.disk)
+        if handover.link is not None:
+            if report["code"] == 0:
+                taken = take_files(handover.link, outputs, limits.disk)
+            zygote.tell({"release": number})
         return _result(zygote.key[0], report, handover, taken, limits, python=kind == "program")
     finally:
         handover.close()
@@ -127,8 +137,8 @@ async def _ended(zygote: Zygote, number: int, future: asyncio.Future[dict[str, A
     except asyncio.CancelledError:
         zygote.tell({"kill": number})
         await asyncio.wait({future}, timeout=_GRACE)  # no longer than a kill takes
-        if not future.cancelled():
-            future.exception()
+        if future.done() and future.exception() is None:
+            zygote.tell({"release": number})
         raise
     except TimeoutError:
         zygote.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import signal
@@ -51,7 +50,7 @@ class Containment(NamedTuple):
 
     def prepare(self) -> None:
         """Do to the zygote what it can bear itself, and what costs time of every run."""
-        _set(resource.RLIMIT_CORE, 0)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if not LINUX:
             return
         kernel.adopt_orphans()
@@ -126,15 +125,16 @@ class Containment(NamedTuple):
 
 
 def _limit(limits: dict[str, Any], own_size: int, *, hard_cpu: bool) -> None:
-    seconds = int(limits["cpu"]) + 1
-    largest = max(limits["disk"], limits["output"] + 1)
+    seconds, size = int(limits["cpu"]) + 1, own_size + limits["memory"]
     # The first process of a namespace is not sent the soft limit's signal.
     _set(resource.RLIMIT_CPU, seconds, seconds if hard_cpu else seconds + 1)
-    _set(resource.RLIMIT_AS, own_size + limits["memory"])
-    _set(resource.RLIMIT_FSIZE, largest)
-    _set(resource.RLIMIT_NOFILE, limits["files"])
+    _set(resource.RLIMIT_FSIZE, *(max(limits["disk"], limits["output"] + 1),) * 2)
+    _set(resource.RLIMIT_NOFILE, *(limits["files"],) * 2)
+    _set(resource.RLIMIT_AS, size, size)
 
 
-def _set(kind: int, soft: int, hard: int | None = None) -> None:
-    with contextlib.suppress(ValueError):  # a lower one is there already; of memory, not every system has one
-        resource.setrlimit(kind, (soft, soft if hard is None else hard))
+def _set(kind: int, soft: int, hard: int) -> None:
+    try:  # noqa: SIM105 -- dearer, and this is for each run
+        resource.setrlimit(kind, (soft, hard))
+    except ValueError:  # a lower one is there already; of memory, not every system has one
+        pass

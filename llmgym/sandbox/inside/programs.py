@@ -11,6 +11,7 @@ import builtins
 import io
 import linecache
 import os
+import site
 import sys
 import traceback
 import types
@@ -38,18 +39,18 @@ def _writer(fd: int, errors: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(raw, "utf-8", errors, newline="\n", line_buffering=fd == 2)
 
 
-def main_module() -> types.ModuleType:
-    """A new `__main__`."""
+def new_main() -> dict[str, Any]:
+    """A `__main__` with nothing in it; its names."""
     module = types.ModuleType("__main__")
     module.__dict__.update(__builtins__=builtins, __file__=_NAME)
     sys.modules["__main__"] = module
-    return module
+    return module.__dict__
 
 
 def run_program(source: bytes, argv: list[str]) -> int:
     """Run a program to its end, with what it left for its end, and give its exit code."""
     sys.argv = [_NAME, *argv]
-    names = main_module().__dict__
+    names = sys.modules["__main__"].__dict__
     code = attempt(lambda: exec(compile_named(source, _NAME), names))
     try:
         if "threading" in sys.modules:
@@ -127,11 +128,13 @@ _USUAL = (b"x = [n * n for n in range(9)]\nprint(x, f'{sum(x):.2f}')", b"def f()
 
 def warm() -> None:
     """Run what every program needs once, so that the children find it done; what it prints goes nowhere."""
+    site.setquit()  # without `site`, Python has no `exit`
     open_streams()
     names: dict[str, Any] = {}
     for source in _USUAL * 16:  # the interpreter learns from the first times
-        attempt(lambda code=source: exec(compile_named(code, _NAME), main_module().__dict__))
+        attempt(lambda code=source: exec(compile_named(code, _NAME), new_main()))
         run_cell(source, "cell", names)
         flush()
     linecache.cache.clear()
     open_streams()
+    new_main()

@@ -64,7 +64,7 @@ def python() -> Server:
     """Cells of Python that share their names."""
     signal.signal(signal.SIGINT, _interrupt)
     sys.argv = [""]
-    names = programs.main_module().__dict__
+    names = sys.modules["__main__"].__dict__
     del names["__file__"]
 
     def run(source: bytes, number: int) -> int:
@@ -113,7 +113,10 @@ def _command(source: bytes, told: int, state: dict[str, Any]) -> None:
         os.setpgid(0, 0)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        os.chdir(state["folder"])
+        try:
+            os.chdir(state["folder"])
+        except OSError:  # it was removed
+            os.chdir(os.environ["HOME"])
         os.dup2(told, 9)
         os.closerange(3, 9)
         os.closerange(10, 256)

@@ -35,10 +35,11 @@ _PATIENCE = 5.0  # seconds for what a run has left behind to die
 class _Run:
     """A child that runs."""
 
-    def __init__(self, number: int, pid: int, slot: int, started: float, wall: float, stderr: int) -> None:
+    def __init__(self, number: int, pid: int, slot: int, started: float, wall: float, stderr: int, keeps: bool) -> None:
         self.id, self.pid, self.slot, self.stderr = number, pid, slot, stderr
         self.started, self.deadline = started, started + wall
         self.late = False
+        self.keeps = keeps
 
 
 def main(control_fd: int, host_fd: int) -> None:
@@ -70,6 +71,7 @@ class Zygote:
         self._channel, self._containment = channel, containment
         self._runs: dict[int, _Run] = {}  # by process
         self._slots = list(range(SLOTS - 1, -1, -1))
+        self._kept: dict[int, int] = {}  # slots by run, of runs that have ended and whose files are still wanted
         self._board = mmap.mmap(-1, SLOTS)  # a child marks its place once it is contained
         self._own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY) if containment.pid_namespace else -1
         self._poll = select.poll()
@@ -132,6 +134,10 @@ class Zygote:
         if "run" in message:
             self._start(message, fds)
             return
+        if "release" in message:
+            if (slot := self._kept.pop(message["release"], None)) is not None:
+                self._release(slot)
+            return
         for run in self._runs.values():
             if run.id == message.get("kill"):
                 self._kill(run)
@@ -157,7 +163,8 @@ class Zygote:
             if fd != stderr or pid < 0:
                 os.close(fd)
         if pid > 0:
-            self._runs[pid] = _Run(message["run"], pid, slot, started, message["limits"]["wall"], stderr)
+            wall, keeps = message["limits"]["wall"], message["keeps"]
+            self._runs[pid] = _Run(message["run"], pid, slot, started, wall, stderr, keeps)
 
     def _fork(self) -> int:
         if self._own_namespace < 0:
@@ -239,8 +246,6 @@ class Zygote:
         wall = time.monotonic() - run.started
         if not self._containment.pid_namespace:
             self._sweep(run)
-        if self._containment.covered is None:
-            _remove(self._containment.folder(run.slot))
         report: dict[str, Any] = {
             "id": run.id,
             "code": os.waitstatus_to_exitcode(status),
@@ -252,9 +257,17 @@ class Zygote:
         if not self._board[run.slot] and not run.late:
             report["failed"] = _read(run.stderr).decode(errors="replace") or f"it ended with {report['code']}"
         os.close(run.stderr)
-        self._slots.append(run.slot)
+        if run.keeps:
+            self._kept[run.id] = run.slot
+        else:
+            self._release(run.slot)
         if tell:
             self._channel.send(report)
+
+    def _release(self, slot: int) -> None:
+        if self._containment.covered is None:
+            _remove(self._containment.folder(slot))
+        self._slots.append(slot)
 
     def _sweep(self, run: _Run) -> None:
         """End what a run without a process namespace has left: its group, and whoever became a child of the zygote."""
