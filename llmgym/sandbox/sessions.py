@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -117,7 +118,8 @@ class Session:
     async def aclose(self) -> None:
         """End it, with all that it has started."""
         if self._lost is None:
-            await self._ended()
+            with contextlib.suppress(SandboxFailure):  # with the zygote, the session has ended too
+                await self._ended()
         if self._folder >= 0:
             os.close(self._folder)
             self._folder = -1

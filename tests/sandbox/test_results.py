@@ -11,7 +11,15 @@ from llmgym.sandbox import Limits, SandboxFailure
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("wall", 0), ("wall", math.nan), ("cpu", "5"), ("memory", 1.5), ("memory", 100), ("processes", -1), ("files", True)],
+    [
+        ("wall", 0),
+        ("wall", math.nan),
+        ("cpu", "5"),
+        ("memory", 1.5),
+        ("memory", 100),
+        ("processes", -1),
+        ("files", True),
+    ],
 )
 def test_limits_that_make_no_sense(name: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=rf"Limits\({name}=\) must be .* it is {value!r}"):

@@ -146,14 +146,17 @@ async def test_a_shell_leaves_no_process(box: Sandbox) -> None:
     async with box.shell() as shell:
         await shell.run(f"sleep {mark} & (setsid sleep {mark} &)")
     for _ in range(100):
-        alive = [p for p in Path("/proc").glob("[0-9]*/cmdline") if mark in _read(p)]
-        if not alive:
+        if not running(mark):
             return
         await asyncio.sleep(0.05)
-    raise AssertionError(alive)
+    raise AssertionError(running(mark))
 
 
-def _read(path: Path) -> str:
+def running(mark: str) -> list[Path]:
+    return [path for path in Path("/proc").glob("[0-9]*/cmdline") if mark in read(path)]
+
+
+def read(path: Path) -> str:
     try:
         return path.read_text(errors="replace")
     except OSError:

@@ -88,10 +88,9 @@ def test_what_is_no_message_ends_the_channel(said: bytes) -> None:
 def test_a_message_without_an_end_is_not_kept_for_ever() -> None:
     ours, theirs = socket.socketpair()
     channel = Channel(theirs)
+    reads = iter(lambda: (ours.sendall(b"x" * 50_000), channel.receive_data()), None)
     with pytest.raises(Closed, match="too long"):
-        for _ in range(100):
-            ours.sendall(b"x" * 50_000)
-            channel.receive_data()
+        next(n for n, _ in enumerate(reads) if n > 100)
     ours.close()
     channel.close()
 

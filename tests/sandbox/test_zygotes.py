@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -103,11 +104,16 @@ def test_nothing_is_left_when_the_host_ends(box: Sandbox, then: str) -> None:
 @needs_proc
 def test_a_killed_host_with_a_forked_child_of_its_own(box: Sandbox) -> None:
     """The child has inherited the sockets, so that only the host's own end can be what the zygote sees."""
-    then = "import os, ctypes; ctypes.CDLL(None).fork() or os.execvp('sleep', ['sleep', '60']); await asyncio.sleep(60)"
-    host, started = start_host(box.level, then)
+    then = "ctypes.CDLL(None).fork() or os.execvp('sleep', ['sleep', '20']); print('up', flush=True); time.sleep(60)"
+    host, started = start_host(box.level, f"import ctypes, os, time; {then}")
+    assert host.stdout is not None
+    assert host.stdout.readline() == "up\n"
+    (child,) = descendants(host.pid) - started
     host.kill()
     host.wait(20)
     wait_for_end(started)
+    os.kill(child, signal.SIGKILL)
+    host.communicate()
 
 
 def test_every_event_loop_has_its_turn(box: Sandbox) -> None:
@@ -180,8 +186,9 @@ async def test_a_zygote_that_dies_is_no_word_about_the_program(box: Sandbox) -> 
         await asyncio.sleep(0.3)
         (*mine,) = [zygote for zygote in zygotes._stock.zygotes if zygote.loop is asyncio.get_running_loop()]
         for zygote in mine:
-            for pid in descendants(zygote._process.pid) | {zygote._process.pid}:
-                os.kill(pid, signal.SIGKILL)
+            for pid in sorted(descendants(zygote._process.pid) | {zygote._process.pid}):  # its runs are younger
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         with pytest.raises(SandboxFailure, match=f"the sandbox {box.level}: "):
             await task
         with pytest.raises(SandboxFailure):
