@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from llmgym.sandbox.inside.contain import FOLDERS, Containment
+from llmgym.sandbox.inside.contain import FOLDERS, LINUX, Containment
 
 #: What a sandbox is made of, the strongest first.
 Level = Literal["bubblewrap", "namespaces", "landlock", "process"]
@@ -106,7 +106,7 @@ def own_users(level: Level) -> bool:
 
     He must be able to reach Python; behind a wall, where all folders on the way are new, any user can.
     """
-    return os.getuid() == 0 and (level in _APART or all(map(_open_to_all, _interpreter())))
+    return LINUX and os.getuid() == 0 and (level in _APART or all(map(_open_to_all, _interpreter())))
 
 
 def first_uid(pid: int) -> int:

@@ -331,8 +331,11 @@ def _remove(folder: str) -> None:
 
 
 def _children() -> set[int]:
-    with open("/proc/thread-self/children") as file:
-        return {int(pid) for pid in file.read().split()}
+    try:
+        with open("/proc/thread-self/children") as file:
+            return {int(pid) for pid in file.read().split()}
+    except FileNotFoundError:  # not every kernel says
+        return set()
 
 
 def _address_space() -> int:
