@@ -131,18 +131,19 @@ async def run(
 
 
 async def _ended(zygote: Zygote, number: int, future: asyncio.Future[dict[str, Any]], wall: float) -> dict[str, Any]:
+    """The report of a run; one that nobody waits for is killed, and has ended when the cancellation goes on."""
     try:
-        async with asyncio.timeout(wall + _GRACE):
-            return await asyncio.shield(future)
+        await asyncio.wait({future}, timeout=wall + _GRACE)
     except asyncio.CancelledError:
         zygote.tell({"kill": number})
         await asyncio.wait({future}, timeout=_GRACE)  # no longer than a kill takes
         if future.done() and future.exception() is None:
             zygote.tell({"release": number})
         raise
-    except TimeoutError:
+    if not future.done():
         zygote.close()
-        raise SandboxFailure(f"the sandbox {zygote.key[0]}: a run did not end {_GRACE:.0f} s past its limit") from None
+        raise SandboxFailure(f"the sandbox {zygote.key[0]}: a run did not end {_GRACE:.0f} s past its limit")
+    return future.result()
 
 
 def _result(

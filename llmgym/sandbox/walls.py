@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from llmgym.sandbox.inside.contain import FOLDERS, LINUX, Containment
+from llmgym.sandbox.inside.contain import BOX, LINUX, Containment
 
 #: What a sandbox is made of, the strongest first.
 Level = Literal["bubblewrap", "namespaces", "landlock", "process"]
@@ -25,7 +25,7 @@ _MODULES = "/opt/llmgym"
 _DEVICES = tuple(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom"))
 _SYSTEM = ("/usr", "/etc/ld.so.cache", "/etc/alternatives")
 _ROOTS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")  # links into /usr, or folders of their own
-_SCRATCH = "/run"
+_TEMPORARY = ("/tmp", "/dev/shm")  # links to the run's own, unless Python itself lies there
 _CAPABILITIES = ("SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "KILL")
 
 # llmgym's own package is never imported inside: its name stands for the folder of these modules only.
@@ -68,24 +68,23 @@ def build(level: Level, imports: Sequence[str]) -> Wall:
     needed = _apart({*_interpreter(), *packages})
     inner = level in _APART
     root = os.getuid() == 0
-    covered = [name for name in FOLDERS if not any(_beneath(path, f"/{name}") for path in needed)]
     links = [(path, os.readlink(path)) for path in _ROOTS if os.path.islink(path)]
+    links += [(path, f"{BOX}/tmp") for path in _TEMPORARY if not any(_beneath(other, path) for other in needed)]
     roots = [path for path in _ROOTS if os.path.isdir(path) and not os.path.islink(path)]
     binds = [path for path in (*_SYSTEM, *roots, *needed, *_DEVICES) if os.path.exists(path)]
     containment = Containment(
-        pid_namespace=inner,
+        apart=inner,
         user_namespace=inner and not root,
-        covered=covered if inner else None,
         first_uid=None,
         readable=binds if level == "landlock" else None,
         seccomp=level != "process",
-        scratch=_SCRATCH if inner else _scratch_folder(),
+        scratch=BOX if inner else _scratch_folder(),
     )
     folders = sorted({str(parent) for path in (*binds, "/proc/") for parent in Path(path).parents} - {"/"})
     layout = {
         "binds": binds,
         "links": links,
-        "folders": [*folders, "/proc", _SCRATCH, *(f"/{name}" for name in FOLDERS)],
+        "folders": [*folders, "/proc", BOX],
     }
     python = [str(_program()), "-s", "-P", "-S", "-c", _START]
     if level == "bubblewrap":

@@ -47,7 +47,7 @@ class Zygote:
         self._ready: asyncio.Future[None] | None = None
         wall = walls.build(level, imports)
         inner = wall.config["containment"]
-        self._scratch = inner["scratch"] if inner["covered"] is None else None
+        self._scratch = None if inner["apart"] else inner["scratch"]
         self._log = blank()
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_SECONDS, 0))

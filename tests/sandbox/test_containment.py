@@ -105,6 +105,17 @@ async def test_modes_and_times_outside_stay(walled: Sandbox, marker: Path) -> No
     assert (before.st_mode, before.st_mtime, before.st_uid) == (after.st_mode, after.st_mtime, after.st_uid)
 
 
+async def test_no_rights(walled: Sandbox) -> None:
+    program = """
+        for line in open("/proc/self/status"):
+            if line.startswith(("CapPrm", "CapEff", "CapAmb", "NoNewPrivs", "Seccomp:")):
+                print(*line.split()[:2])
+    """
+    said = dict(line.split() for line in await probe(walled, program))
+    assert {int(said[name], 16) for name in ("CapPrm:", "CapEff:", "CapAmb:")} == {0}
+    assert (said["NoNewPrivs:"], said["Seccomp:"]) == ("1", "2")
+
+
 async def test_no_mounts_namespaces_or_tracing(walled: Sandbox) -> None:
     program = """
         import ctypes
@@ -319,7 +330,7 @@ async def test_the_sum_of_files(apart: Sandbox) -> None:
         def fill():
             for folder in (".", "/tmp", "/dev/shm"):
                 for number in range(8):
-                    open(f"{folder}/{number}", "wb").write(bytes(1 << 20))
+                    open(f"{folder}/{number}{folder[-1]}", "wb").write(bytes(1 << 20))
         attempt(fill)
         attempt(lambda: [open(f"i{number}", "w").close() for number in range(20000)])
     """

@@ -12,7 +12,7 @@ from llmgym.sandbox.inside import calls, kernel
 
 LINUX = sys.platform == "linux"
 
-FOLDERS = ("box", "tmp", "dev/shm")  # what a run has of its own in a mount namespace; it starts in the first
+BOX = "/box"  # all that a run may write, in a mount namespace of its own: `work`, where it starts, and `tmp`
 _INODES = 16384
 
 _filters: list[kernel.Filter] = []  # for runs without and with child processes
@@ -22,18 +22,16 @@ class Containment(NamedTuple):
     """What a level does to each run; the host decides it.
 
     Attributes:
-        pid_namespace: Whether a run sees, and takes with it, only its own processes.
+        apart: Whether a run has namespaces of its own: sees, and takes with it, only its own files and processes.
         user_namespace: Whether it gets a user namespace of its own, so that its processes are counted apart.
-        covered: Folders of `FOLDERS` that it gets fresh, in a mount namespace of its own; None for no such namespace.
         first_uid: User of the first slot, the next has the next; None leaves the user as he is.
         readable: What Landlock leaves to be read; None for no Landlock.
         seccomp: Whether calls of the kernel are filtered.
-        scratch: Folder for what runs write: one of each, or where it is mounted.
+        scratch: Folder for what runs write, one of each; where they are apart, it is mounted at `BOX`.
     """
 
-    pid_namespace: bool
+    apart: bool
     user_namespace: bool
-    covered: list[str] | None
     first_uid: int | None
     readable: list[str] | None
     seccomp: bool
@@ -41,26 +39,26 @@ class Containment(NamedTuple):
 
     def folder(self, slot: int) -> str:
         """Where the run in a slot starts."""
-        return f"/{FOLDERS[0]}" if self.covered is not None else os.path.join(self.scratch, str(slot))
+        return f"{BOX}/work" if self.apart else f"{self.scratch}/{slot}"
 
     def variables(self, slot: int) -> dict[str, str]:
         """What the environment of the run in a slot says of its folders."""
-        own = self.covered is not None and FOLDERS[1] in self.covered
-        return {"HOME": self.folder(slot), "TMPDIR": f"/{FOLDERS[1]}" if own else self.folder(slot)}
+        return {"HOME": self.folder(slot), "TMPDIR": f"{BOX}/tmp" if self.apart else self.folder(slot)}
 
     def prepare(self) -> None:
         """Do to the zygote what it can bear itself, and what costs time of every run."""
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if self.first_uid is not None:
+            os.setgroups([])
         if not LINUX:
             return
         kernel.adopt_orphans()
         kernel.gain_nothing()
         if self.seccomp:
             kernel.Filter(calls.never()).install()
-            apart = self.covered is not None
             for processes in (False, True):
                 program = calls.refusing(
-                    processes=processes, local_sockets=apart, metadata=apart or self.first_uid is not None
+                    processes=processes, local_sockets=self.apart, metadata=self.apart or self.first_uid is not None
                 )
                 _filters.append(kernel.Filter(program))
 
@@ -79,49 +77,46 @@ class Containment(NamedTuple):
         uid = None if self.first_uid is None else self.first_uid + slot
         if LINUX:
             kernel.end_with_parent(signal.SIGKILL)
-        if self.covered is not None:
-            self._mount(limits["disk"], uid)
+        if self.apart:
+            _mount(limits["disk"], uid)
         else:
             os.mkdir(self.folder(slot), 0o700)
             if uid is not None:
                 os.chown(self.folder(slot), uid, uid)
-        _limit(limits, own_size, hard_cpu=self.pid_namespace)
+        _limit(limits, own_size, hard_cpu=self.apart)
         if uid is not None:
-            os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
         elif self.user_namespace:
             uid, gid = os.getuid(), os.getgid()
             kernel.unshare(kernel.NEWUSER)
             kernel.map_user(uid, gid)
+        if self.apart:
+            os.mkdir(f"{BOX}/tmp", 0o700)
+            os.mkdir(f"{BOX}/work", 0o700)
         os.chdir(self.folder(slot))
         if self.first_uid is not None or self.user_namespace:  # else it would count all of the user's processes
             resource.setrlimit(resource.RLIMIT_NPROC, (limits["processes"] + limits["threads"],) * 2)
         if LINUX:
             self._give_up(self.folder(slot), limits)
 
-    def _mount(self, disk: int, uid: int | None) -> None:
-        """A small file system in memory for all that a run may write, and its own view of processes."""
-        assert self.covered is not None
-        kernel.unshare(kernel.NEWNS)  # those of IPC and names are the wall's: their calls are refused
-        options = f"size={disk},nr_inodes={_INODES},mode=755"
-        kernel.mount("tmpfs", self.scratch, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
-        for name in self.covered:
-            source = os.path.join(self.scratch, name.replace("/", "-"))
-            os.mkdir(source, 0o700)
-            if uid is not None:
-                os.chown(source, uid, uid)
-            kernel.mount(source, f"/{name}", "", kernel.MS_BIND)
-        kernel.unmount(self.scratch)
-        kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
-
     def _give_up(self, folder: str, limits: dict[str, Any]) -> None:
-        kernel.drop_capabilities()
+        if self.first_uid is None:  # else the change of user has done it
+            kernel.drop_capabilities()
         kernel.dumpable()
         if self.readable is not None:
             kernel.landlock([*self.readable, "/proc/self"], [folder, "/dev/null"])
         if self.seccomp:
             _filters[limits["processes"] > 0].install()
+
+
+def _mount(disk: int, uid: int | None) -> None:
+    """A small file system in memory for all that a run may write, and its own view of processes."""
+    kernel.unshare(kernel.NEWNS)  # those of IPC and names are the wall's: their calls are refused
+    owner = "" if uid is None else f",uid={uid},gid={uid}"
+    options = f"size={disk},nr_inodes={_INODES},mode=755{owner}"
+    kernel.mount("tmpfs", BOX, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
+    kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
 
 
 def _limit(limits: dict[str, Any], own_size: int, *, hard_cpu: bool) -> None:

@@ -9,17 +9,7 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = (
-    1,
-    2,
-    4,
-    8,
-    32,
-    4096,
-    16384,
-    1 << 18,
-)
-MNT_DETACH = 2
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
 
@@ -28,6 +18,7 @@ _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _MOUNT_SETATTR = 442
+_DETACH = 2
 
 _MACHINE = os.uname().machine
 
@@ -88,17 +79,12 @@ def read_only(target: str) -> None:
     _syscall(f"mount_setattr {target}", _MOUNT_SETATTR, at_fdcwd, where, at_recursive, what, 32)
 
 
-def unmount(target: str) -> None:
-    """Take a mount away, now from its path and at last use from memory."""
-    _check(_umount(target.encode(), MNT_DETACH), f"umount {target}")
-
-
 def pivot_root(new: str) -> None:
     """Make a mounted folder the root, and let go of the old one."""
     os.chdir(new)
     here = ctypes.create_string_buffer(b".")
     _syscall("pivot_root", _PIVOT_ROOT[_MACHINE], ctypes.addressof(here), ctypes.addressof(here))
-    _check(_umount(b".", MNT_DETACH), "umount the old root")
+    _check(_umount(b".", _DETACH), "umount the old root")
     os.chdir("/")
 
 

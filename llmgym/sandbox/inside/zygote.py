@@ -59,7 +59,7 @@ def main(control_fd: int, host_fd: int) -> None:
     except Exception as error:  # noqa: BLE001 -- told to the host
         channel.send({"failed": f"{type(error).__name__}: {error}"})
     finally:
-        if containment.covered is None:
+        if not containment.apart:
             _remove(containment.scratch)
 
 
@@ -73,7 +73,7 @@ class Zygote:
         self._slots = list(range(SLOTS - 1, -1, -1))
         self._kept: dict[int, int] = {}  # slots by run, of runs that have ended and whose files are still wanted
         self._board = mmap.mmap(-1, SLOTS)  # a child marks its place once it is contained
-        self._own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY) if containment.pid_namespace else -1
+        self._own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY) if containment.apart else -1
         self._poll = select.poll()
         self._poll.register(channel.fileno(), select.POLLIN)
         self._host_fd = host_fd
@@ -201,7 +201,7 @@ class Zygote:
         link = os.dup2(fds[4], 3, inheritable=False) if len(fds) > 4 else None
         os.closerange(3 if link is None else 4, 4096)
         self._containment.apply(slot, message["limits"], self._size)
-        if self._containment.covered is None:
+        if not self._containment.apart:
             os.environ.update(self._containment.variables(slot))
         program = contents[: message["size"]]
         _write(message["files"], contents, message["size"])
@@ -218,7 +218,7 @@ class Zygote:
 
     def _kill(self, run: _Run) -> None:
         os.kill(run.pid, signal.SIGKILL)  # with it, all of its namespace
-        if not self._containment.pid_namespace:
+        if not self._containment.apart:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(run.pid, signal.SIGKILL)
 
@@ -244,7 +244,7 @@ class Zygote:
         if run is None:  # an orphan
             return
         wall = time.monotonic() - run.started
-        if not self._containment.pid_namespace:
+        if not self._containment.apart:
             self._sweep(run)
         report: dict[str, Any] = {
             "id": run.id,
@@ -265,7 +265,7 @@ class Zygote:
             self._channel.send(report)
 
     def _release(self, slot: int) -> None:
-        if self._containment.covered is None:
+        if not self._containment.apart:
             _remove(self._containment.folder(slot))
         self._slots.append(slot)
 
