@@ -21,6 +21,7 @@ from llmgym.sandbox.zygotes import Zygote
 Kind = Literal["program", "command", "session", "shell"]
 
 _GRACE = 30.0  # seconds past its wall limit after which a run that has not ended is the sandbox's failure
+_LONGEST_WORD = 100_000  # characters of an argument; Linux has 128 kB
 _SLACK = 0.05  # seconds of CPU by which the kernel's count may differ
 
 
@@ -111,8 +112,11 @@ async def run(
         ConfigError: A name or an argument makes no sense, or the files are larger than the limit.
     """
     outputs = [checked_name(name) for name in outputs]
-    if any("\0" in word for word in argv):
-        raise ConfigError(f"an argument of a program cannot hold a NUL character: {list(argv)!r:.200}")
+    if any("\0" in word or len(word) > _LONGEST_WORD for word in argv):
+        what = f"have a NUL character, or more than {_LONGEST_WORD} in all"
+        raise ConfigError(
+            f"an argument of a program cannot {what}: {list(argv)!r:.200}; hand it over as stdin or a file"
+        )
     if sum(map(len, files.values())) > limits.disk:
         raise ConfigError(f"the files of a run are larger than its limit of {limits.disk} bytes; raise Limits(disk=)")
     handover = Handover(program, stdin, files, link=bool(outputs))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from llmgym.sandbox.inside.contain import BOX, LINUX, Containment
+from llmgym.sandbox.inside.contain import BOX, LINUX, SLOTS, Containment
 
 #: What a sandbox is made of, the strongest first.
 Level = Literal["bubblewrap", "namespaces", "landlock", "process"]
@@ -26,7 +26,6 @@ _DEVICES = tuple(f"/dev/{name}" for name in ("null", "zero", "full", "random", "
 _SYSTEM = ("/usr", "/etc/ld.so.cache", "/etc/alternatives")
 _ROOTS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")  # links into /usr, or folders of their own
 _TEMPORARY = ("/tmp", "/dev/shm")  # links to the run's own, unless Python itself lies there
-_CAPABILITIES = ("SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "KILL")
 
 # llmgym's own package is never imported inside: its name stands for the folder of these modules only.
 _START = """
@@ -67,14 +66,14 @@ def build(level: Level, imports: Sequence[str]) -> Wall:
     packages = _packages() if imports else []
     needed = _apart({*_interpreter(), *packages})
     inner = level in _APART
-    root = os.getuid() == 0
+    own = own_users(level)
     links = [(path, os.readlink(path)) for path in _ROOTS if os.path.islink(path)]
     links += [(path, f"{BOX}/tmp") for path in _TEMPORARY if not any(_beneath(other, path) for other in needed)]
     roots = [path for path in _ROOTS if os.path.isdir(path) and not os.path.islink(path)]
     binds = [path for path in (*_SYSTEM, *roots, *needed, *_DEVICES) if os.path.exists(path)]
     containment = Containment(
         apart=inner,
-        user_namespace=inner and not root,
+        user_namespace=inner and not own,
         first_uid=None,
         readable=binds if level == "landlock" else None,
         seccomp=level != "process",
@@ -88,7 +87,9 @@ def build(level: Level, imports: Sequence[str]) -> Wall:
     }
     python = [str(_program()), "-s", "-P", "-S", "-c", _START]
     if level == "bubblewrap":
-        command = [*_bubblewrap(layout, root=root), "--", *python, _MODULES]
+        # To give runs users of their own, or a namespace of users in which root is one.
+        more = ("SETUID", "SETGID", "KILL") if own else ("SETFCAP",) if os.getuid() == 0 else ()
+        command = [*_bubblewrap(layout, ("SYS_ADMIN", *more)), "--", *python, _MODULES]
     else:
         command = [*python, str(_HERE.parent)]
     config = {
@@ -97,36 +98,39 @@ def build(level: Level, imports: Sequence[str]) -> Wall:
         "packages": packages,
         "imports": list(imports),
     }
-    return Wall(tuple(command), config, own_users(level))
+    return Wall(tuple(command), config, own)
 
 
 def own_users(level: Level) -> bool:
     """Whether each run gets a user of its own.
 
-    He must be able to reach Python; behind a wall, where all folders on the way are new, any user can.
+    For that this process must be root, of more than a container with one user, and the run's must be able to reach
+    Python; behind a wall, where all folders on the way are new, any user can.
     """
-    return LINUX and os.getuid() == 0 and (level in _APART or all(map(_open_to_all, _interpreter())))
+    if not LINUX or os.getuid() != 0 or first_uid(0) is None:
+        return False
+    return level in _APART or all(map(_open_to_all, _interpreter()))
 
 
-def first_uid(pid: int) -> int:
+def first_uid(pid: int) -> int | None:
     """Users for the runs of a zygote that no other zygote on the machine has, above all that people or tools give out.
 
-    In a container with a small range of users they are from that range, and may be shared.
+    In a container with a small range of users they are from that range, and may be shared; None where it has too few.
     """
-    wanted = 0x70000000 + pid % (1 << 18) * 1024
     with open("/proc/self/uid_map") as file:
         ranges = [(int(first), int(count)) for first, _, count in (line.split() for line in file)]
-    if any(first <= wanted < first + count - 1024 for first, count in ranges):
-        return wanted
-    return 20000 + pid * 64 % 40000
+    for wanted in (0x70000000 + pid % (1 << 18) * SLOTS, 20000 + pid * 64 % 40000):
+        if any(first <= wanted < first + count - SLOTS for first, count in ranges):
+            return wanted
+    return None
 
 
-def _bubblewrap(layout: dict[str, Any], *, root: bool) -> list[str]:
+def _bubblewrap(layout: dict[str, Any], capabilities: Sequence[str]) -> list[str]:
     args = [shutil.which("bwrap") or "bwrap", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
     args += ["--unshare-cgroup-try", "--new-session", "--clearenv", "--cap-drop", "ALL"]
-    if not root:
+    if os.getuid() != 0:
         args += ["--unshare-user"]
-    for name in _CAPABILITIES if root else _CAPABILITIES[:1]:
+    for name in capabilities:
         args += ["--cap-add", f"CAP_{name}"]
     for path in layout["folders"]:
         args += ["--dir", path]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,3 +137,25 @@ def test_the_probe_can_be_made_in_the_background_loop() -> None:
         return Sandbox().level
 
     assert run_sync(check()) in LEVELS
+
+
+ELSEWHERE = """
+import asyncio, ctypes, os, sys
+sys.platform = "darwin"
+for name in ("memfd_create", "pidfd_open"):
+    if hasattr(os, name):
+        delattr(os, name)
+class Bare:
+    pass
+ctypes.CDLL = lambda *args, **kwargs: Bare()
+from llmgym.sandbox import Sandbox, survey
+box = Sandbox()
+print([found.level for found in survey() if found.available], box.level)
+print(asyncio.run(box.run("print(input())", stdin="x", files={"f": b"y"}, outputs=["f"])))
+"""
+
+
+def test_the_host_s_side_needs_nothing_of_linux() -> None:
+    done = subprocess.run([sys.executable, "-c", ELSEWHERE], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.startswith("['process'] process\nResult(status='ok', exit_code=0, stdout='x\\n'"), done.stderr
+    assert "files={'f': b'y'}" in done.stdout

@@ -133,6 +133,8 @@ async def test_commands(box: Sandbox) -> None:
     assert (result.stdout, result.files) == ("$HOME; *\n", {})
     assert (await box.command(["no-such-program"])).exit_code == 127
     assert (await box.command("echo x > made", outputs=["made"])).files == {"made": b"x\n"}
+    assert (await box.command("python3 -c 'print(1)'")).stdout == "1\n"
+    assert (await box.command(["echo", "\ud800"])).status == "error"
     assert (await box.command("yes", limits=Limits(processes=4, disk=1 << 20))).status == "output"
 
 
@@ -164,6 +166,8 @@ async def test_arguments_that_make_no_sense() -> None:
     box = Sandbox()
     with pytest.raises(ConfigError, match="NUL"):
         await box.command(["echo", "a\0b"])
+    with pytest.raises(ConfigError, match="hand it over as stdin"):
+        await box.command("echo " + "a" * 200_000)
     with pytest.raises(ConfigError, match=r"raise Limits\(disk=\)"):
         await box.run("", files={"big": bytes(1 << 18)}, limits=Limits(disk=1 << 17))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import signal
@@ -13,6 +14,7 @@ from llmgym.sandbox.inside import calls, kernel
 LINUX = sys.platform == "linux"
 
 BOX = "/box"  # all that a run may write, in a mount namespace of its own: `work`, where it starts, and `tmp`
+SLOTS = 1024  # runs and sessions of a zygote
 _INODES = 16384
 
 _filters: list[kernel.Filter] = []  # for runs without and with child processes
@@ -120,7 +122,7 @@ def _mount(disk: int, uid: int | None) -> None:
 
 
 def _limit(limits: dict[str, Any], own_size: int, *, hard_cpu: bool) -> None:
-    seconds, size = int(limits["cpu"]) + 1, own_size + limits["memory"]
+    seconds, size = math.ceil(limits["cpu"]), own_size + limits["memory"]
     # The first process of a namespace is not sent the soft limit's signal.
     _set(resource.RLIMIT_CPU, seconds, seconds if hard_cpu else seconds + 1)
     _set(resource.RLIMIT_FSIZE, *(max(limits["disk"], limits["output"] + 1),) * 2)

@@ -20,10 +20,9 @@ from collections.abc import Callable
 from typing import Any
 
 from llmgym.sandbox.inside import kernel, programs, sessions, walls
-from llmgym.sandbox.inside.contain import LINUX, Containment
+from llmgym.sandbox.inside.contain import LINUX, SLOTS, Containment
 from llmgym.sandbox.wire import Channel, Closed
 
-SLOTS = 1024
 # What programs often import. None that does something at a fork, which costs every run more than it saves one: no
 # `random`, no `threading`.
 _COMMON = (
@@ -92,7 +91,7 @@ class Zygote:
         Raises:
             Closed: The host is gone.
         """
-        os.environ["PATH"] = "/usr/local/bin:/usr/bin:/bin"
+        os.environ["PATH"] = f"{os.path.dirname(sys.executable)}:/usr/local/bin:/usr/bin:/bin"
         os.environ.update(self._containment.variables(0))
         for name in _COMMON:
             importlib.import_module(name)
@@ -147,24 +146,22 @@ class Zygote:
     # --- a run begins ---------------------------------------------------------------------------
 
     def _start(self, message: dict[str, Any], fds: list[int]) -> None:
-        slot = self._slots.pop()
-        self._board[slot] = 0
-        started = time.monotonic()
+        started, stderr = time.monotonic(), os.dup(fds[3])
         try:
+            slot = self._slots[-1]
+            self._board[slot] = 0
             pid = self._fork()
-        except OSError as error:
-            self._slots.append(slot)
-            self._channel.send({"id": message["run"], "failed": f"fork: {error}"})
-            pid = -1
-        if pid == 0:
-            self._child(slot, message, fds)
-        stderr = fds[3]
-        for fd in fds:
-            if fd != stderr or pid < 0:
-                os.close(fd)
-        if pid > 0:
+            if pid == 0:
+                self._child(slot, message, fds)
+            self._slots.pop()
             wall, keeps = message["limits"]["wall"], message["keeps"]
             self._runs[pid] = _Run(message["run"], pid, slot, started, wall, stderr, keeps)
+        except (OSError, IndexError) as error:  # no process, or no place, can be had
+            os.close(stderr)
+            self._channel.send({"id": message["run"], "failed": f"{len(self._runs)} are under way, and {error}"})
+        finally:
+            for fd in fds:
+                os.close(fd)
 
     def _fork(self) -> int:
         if self._own_namespace < 0:
@@ -196,6 +193,7 @@ class Zygote:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         contents = _read(fds[0])
+        program = contents[: message["size"]]
         for place, fd in enumerate(fds[1:4]):
             os.dup2(fd, place)
         link = os.dup2(fds[4], 3, inheritable=False) if len(fds) > 4 else None
@@ -203,7 +201,6 @@ class Zygote:
         self._containment.apply(slot, message["limits"], self._size)
         if not self._containment.apart:
             os.environ.update(self._containment.variables(slot))
-        program = contents[: message["size"]]
         _write(message["files"], contents, message["size"])
         channel = None
         if link is not None:
