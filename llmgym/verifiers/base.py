@@ -1,8 +1,8 @@
 """What a verifier finds: a score and why, or that it could not tell.
 
-A verifier is a pure function, `check(answer, reference, **options) -> Verdict`: it takes any text that a model may write,
-bounds what it reads and how long it takes, keeps nothing, and never raises on an answer. Whoever builds tasks proves
-their references by checking each against itself.
+A verifier is a pure function, `check(answer, reference, **options) -> Verdict`: it takes any text that a model may
+write, bounds what it reads and how long it takes, keeps nothing, and never raises on an answer. Whoever builds tasks
+proves their references by checking each against itself.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Verdict:
 
     @property
     def reward(self) -> Reward:
-        """The same for `ToolEnv.verify`: part `correct`, the metrics, and one named after a reason that is not plain."""
+        """The same for `ToolEnv.verify`: part `correct`, the metrics, and one that names a reason that is not plain."""
         plain = self.reason in ("correct", "partial", "wrong")
         return Reward(correct=self.score, metrics={**self.metrics, **({} if plain else {self.reason: 1.0})})
 

@@ -9,7 +9,7 @@ from llmgym.verifiers.base import correct, graded, unscored, wrong
 def test_a_verdict_is_scored_unless_its_reason_says_otherwise() -> None:
     for reason in UNSCORED:
         assert unscored(reason, "why").reward.value is None
-        with pytest.raises(ValueError, match="cannot have the score 0.0"):
+        with pytest.raises(ValueError, match=r"cannot have the score 0\.0"):
             Verdict(0.0, reason)
     with pytest.raises(ValueError, match="cannot have the score None"):
         Verdict(None, "wrong")
