@@ -16,7 +16,7 @@ import orjson
 
 from llmgym.concurrency import may_suspend
 from llmgym.errors import AuthorError, ToolError
-from llmgym.messages import ToolSchema, scrub
+from llmgym.messages import ToolSchema, explain_json, scrub
 
 F = TypeVar("F", bound=Callable[..., Any])
 Errors = type[Exception] | tuple[type[Exception], ...]
@@ -169,8 +169,8 @@ class Tool:
             found = self.decoder.decode(arguments or "{}")
         except msgspec.ValidationError as error:
             raise ToolError(f"invalid arguments for {self.name}: {error}") from None
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise ToolError(f"arguments of {self.name} are not valid JSON: {error}") from None
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            raise ToolError(f"arguments of {self.name} are not valid JSON: {explain_json(arguments)}") from None
         if isinstance(found, msgspec.Struct):
             return msgspec.structs.asdict(found)
         self._check_names(found)
