@@ -18,7 +18,8 @@ from llmgym.messages.message import (
     user,
 )
 from llmgym.messages.mistakes import explain_call, explain_json
-from llmgym.messages.reasoning import split_reasoning
+from llmgym.messages.reasoning import opens_reasoning, split_reasoning
+from llmgym.messages.replies import read_reply
 
 __all__ = [
     # types
@@ -38,7 +39,9 @@ __all__ = [
     "check_assistant",
     "explain_call",
     "explain_json",
+    "opens_reasoning",
     "parse_tool_calls",
+    "read_reply",
     "scrub",
     "split_reasoning",
     "written_call",

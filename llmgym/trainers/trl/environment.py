@@ -70,15 +70,22 @@ class Play:
             raise ValueError("the episode is over; reply without a tool call")
         return answers[0]["content"]
 
-    def end(self, completion: Sequence[dict[str, Any]]) -> Trajectory:
-        """End the episode with the last message of a completion, unless it is over, and verify it."""
+    def end(self, completion: Sequence[dict[str, Any]], ids: Sequence[int] = ()) -> Trajectory:
+        """End the episode with the last message of a completion, unless it is over, and verify it.
+
+        Args:
+            completion: Messages as TRL has them.
+            ids: Tokens of the completion, where it is a single message that nobody has read yet.
+        """
         driver, last = self._driver, completion[-1] if completion else {}
         assert driver is not None, "reset first"
         turns = sum(message.get("role") == "assistant" for message in completion)
         # Calls in the last message were not run, for want of room or turns: it is no answer.
         answers = last.get("role") == "assistant" and not last.get("tool_calls")
         if not driver.done and answers and turns <= self._instances.sample.max_turns:
-            drive_in_background(driver.step(last["content"] or ""))
+            told = driver.trajectory
+            prompt_ids = self._episodes.prompt_ids(told)
+            drive_in_background(driver.step(self._episodes.read(ids or last["content"] or "", prompt_ids, told.tools)))
         if not driver.done:
             drive_in_background(driver.end("max_turns"))
         return driver.trajectory

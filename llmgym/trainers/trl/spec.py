@@ -41,6 +41,7 @@ class Spec:
         self._max_output_tokens, self._settings = max_output_tokens, settings
         self._episodes = Episodes(**settings)  # for all that needs no tokens
         self._trained: tuple[Any, Episodes] | None = None
+        self._read: tuple[Any, Episodes] | None = None
         self._players: dict[str, Play] = {}
         self._calls = 0
 
@@ -123,6 +124,7 @@ class Spec:
         completions: Sequence[Sequence[dict[str, Any]]],
         *,
         log_metric: Callable[[str, float], None],
+        completion_ids: Sequence[Sequence[int]] | None = None,
         episodes: Sequence[Trajectory] | None = None,
         environments: Sequence[ToolEnvironment] | None = None,
         **_: Any,
@@ -132,7 +134,8 @@ class Spec:
         Args:
             prompts: Of the dataset.
             completions: Messages of each completion.
-            log_metric: Logs a number.
+            log_metric: Logs a number; a method of the trainer, whose tokenizer reads completions that TRL has not.
+            completion_ids: Tokens of each completion.
             episodes: What `rollout_func` ran.
             environments: What TRL's tool loop ran. With neither, each completion is taken for a whole episode.
             **_: Whatever else TRL has to say.
@@ -144,17 +147,30 @@ class Spec:
             ended = zip(environments, completions, strict=True)
             episodes = [environment.play.end(completion) for environment, completion in ended]
         elif episodes is None:
-            episodes = [self._play(prompt, said) for prompt, said in zip(prompts, completions, strict=True)]
+            runs = self._readers(getattr(log_metric, "__self__", None))
+            ids = completion_ids if completion_ids is not None and runs.codec is not None else [()] * len(prompts)
+            episodes = [self._play(runs, *row) for row in zip(prompts, completions, ids, strict=True)]
         for name, value in metrics(episodes).items():
             log_metric(name, value)
         return [episode.reward for episode in episodes]
 
-    def _play(self, prompt: Prompt, completion: Sequence[dict[str, Any]]) -> Trajectory:
+    def _play(
+        self, runs: Episodes, prompt: Prompt, completion: Sequence[dict[str, Any]], ids: Sequence[int]
+    ) -> Trajectory:
         """An episode of one message."""
-        instances = self._episodes.instances(ref_of(prompt).env)
-        play = self._players.setdefault(instances.id, Play(self._episodes, instances))
+        instances = runs.instances(ref_of(prompt).env)
+        play = self._players.setdefault(instances.id, Play(runs, instances))
         play.reset(prompt)
-        return play.end(completion)
+        return play.end(completion, ids)
+
+    def _readers(self, trainer: Any) -> Episodes:
+        """Episodes that read replies as a trainer's tokenizer has them, made once."""
+        if trainer is None:
+            return self._episodes
+        if self._read is None or self._read[0] is not trainer:
+            self._read = trainer, Episodes(sampling.tokenizer_of(trainer), **self._settings)
+            self._players.clear()
+        return self._read[1]
 
     def _episodes_for(self, trainer: Any) -> Episodes:
         """Episodes with a trainer's limits and tokenizer, made once."""
