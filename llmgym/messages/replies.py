@@ -27,8 +27,8 @@ def read_reply(text: str, opened: bool | None = None) -> Message:
     """Read text as models write it: the one reading of replies that come without tokens.
 
     Tokens that end it are no part of it. `<think>...</think>` at its beginning, or all up to a `</think>` that nothing
-    opened, is reasoning. In the rest `<tool_call>` blocks are calls. Reasoning that nothing closes goes to the first call
-    after it, as engines and codecs read it, or to the end: then there is no answer.
+    opened, is reasoning. In the rest `<tool_call>` blocks are calls. Reasoning that nothing closes goes to the first
+    call after it, as engines and codecs read it, or to the end: then there is no answer.
 
     Args:
         text: What the model wrote.
