@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 pytest.importorskip("renderers")
 pytest.importorskip("torch")
 
-from llmgym import Task, TaskSet, ToolEnv, tool
+from llmgym import ToolEnv, tool
 from llmgym.codec import ChatCodec, codec_for
 from llmgym.messages import Message, opens_reasoning
 from llmgym.rollout.config import EnvConfig
+from llmgym.tasks import RowTasks
 from llmgym.trainers import nemo_rl, verl
 from llmgym.trainers.common import TaskRef
 from llmgym.trainers.text import TextEpisodes
@@ -31,10 +32,20 @@ from tests.replies import REPLIES
 HEARD: list[Message] = []
 
 
+class One:
+    """A single task."""
+
+    def rows(self) -> Iterable[tuple[str, dict[str, Any]]]:
+        yield "t", {"id": "t", "prompt": "Where?"}
+
+    def __str__(self) -> str:
+        return "one task"
+
+
 class Ear(ToolEnv):
     """Hears what is said, once."""
 
-    tasks = TaskSet.generated(lambda rng: Task(id="t", prompt="Where?"))
+    tasks = RowTasks(One())
 
     @tool
     def look(self, where: str = "") -> str:
