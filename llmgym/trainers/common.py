@@ -274,19 +274,17 @@ class Episodes:
         opening = trajectory.messages[: trajectory.opening]
         return self.codec.open(opening, trajectory.tools) if self.codec is not None and opening else []
 
-    def read(self, reply: str | Sequence[int], prompt_ids: Sequence[int], tools: Sequence[ToolSchema]) -> Message:
-        """Read a reply that somebody else sampled: as rollouts read it, where the tokenizer is known.
+    def read(self, reply: str, prompt_ids: Sequence[int], tools: Sequence[ToolSchema]) -> Message:
+        """Read a reply that came as text: as rollouts read its tokens, where the tokenizer is known.
 
         Args:
-            reply: Its text with its control tokens, or its tokens.
+            reply: The text, with its control tokens where there are any.
             prompt_ids: The prompt that it follows, or its end.
             tools: What the model was offered.
         """
         if self.codec is None:
-            assert isinstance(reply, str), "give Episodes the tokenizer"
             return read_reply(reply)
-        ids = self._tokenizer.encode(reply, add_special_tokens=False) if isinstance(reply, str) else reply
-        return self.codec.parse(ids, prompt_ids, tools)
+        return self.codec.parse(self._tokenizer.encode(reply, add_special_tokens=False), prompt_ids, tools)
 
     def samples(self, trajectory: Trajectory) -> list[Sample]:
         """All rows of an episode: one for each segment, since a template may have rewritten history between turns.

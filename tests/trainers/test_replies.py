@@ -127,14 +127,14 @@ def verl_reward(said: str, family: str) -> None:
     asyncio.run(verl.compute_score("x", said, "", info, tokenizer=family))
 
 
-def trl(said: str, family: str) -> None:
+def trl(said: str, family: str, **variables: Any) -> None:
     spec = pytest.importorskip("llmgym.trainers.trl").spec([ID])
     tokenizer = families.tokenizer(family)
 
     class Trainer(SimpleNamespace):
         def log_metric(self, name: str, value: float) -> None: ...
 
-    trainer = Trainer(processing_class=tokenizer)
+    trainer = Trainer(processing_class=tokenizer, chat_template=None, chat_template_kwargs=variables)
     ids = tokenizer.encode(said, add_special_tokens=False)
     completion = [{"role": "assistant", "content": tokenizer.decode(ids, skip_special_tokens=True)}]
     prompts = [row["prompt"] for row in spec.train_dataset]
@@ -179,3 +179,9 @@ def test_cut_off_thoughts_are_no_answer(
     HEARD.clear()
     place("Answer: B" if opened else "<think>\nAnswer: B", family)
     assert HEARD == [{"role": "assistant", "content": "", "reasoning_content": "Answer: B"}]
+
+
+def test_the_trainers_own_variables_say_whether_a_prompt_opens_reasoning() -> None:
+    HEARD.clear()
+    trl("Answer: B", XML, enable_thinking=False)
+    assert HEARD == [{"role": "assistant", "content": "Answer: B"}]

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
+from llmgym.codec import ChatCodec, codec_for
 from llmgym.errors import PolicyError
+from llmgym.messages import Message
 from llmgym.rollout.config import EnvConfig
 from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, metrics, task_rows
 from llmgym.trainers.compatibility import check_version
@@ -41,7 +43,7 @@ class Spec:
         self._max_output_tokens, self._settings = max_output_tokens, settings
         self._episodes = Episodes(**settings)  # for all that needs no tokens
         self._trained: tuple[Any, Episodes] | None = None
-        self._read: tuple[Any, Episodes] | None = None
+        self._codec: tuple[Any, ChatCodec] | None = None
         self._players: dict[str, Play] = {}
         self._calls = 0
 
@@ -147,30 +149,38 @@ class Spec:
             ended = zip(environments, completions, strict=True)
             episodes = [environment.play.end(completion) for environment, completion in ended]
         elif episodes is None:
-            runs = self._readers(getattr(log_metric, "__self__", None))
-            ids = completion_ids if completion_ids is not None and runs.codec is not None else [()] * len(prompts)
-            episodes = [self._play(runs, *row) for row in zip(prompts, completions, ids, strict=True)]
+            said = self._read(getattr(log_metric, "__self__", None), prompts, completion_ids)
+            episodes = [self._play(*row) for row in zip(prompts, completions, said, strict=True)]
         for name, value in metrics(episodes).items():
             log_metric(name, value)
         return [episode.reward for episode in episodes]
 
-    def _play(
-        self, runs: Episodes, prompt: Prompt, completion: Sequence[dict[str, Any]], ids: Sequence[int]
-    ) -> Trajectory:
+    def _play(self, prompt: Prompt, completion: Sequence[dict[str, Any]], said: Message | None) -> Trajectory:
         """An episode of one message."""
-        instances = runs.instances(ref_of(prompt).env)
-        play = self._players.setdefault(instances.id, Play(runs, instances))
+        play = self._player(prompt)
         play.reset(prompt)
-        return play.end(completion, ids)
+        return play.end(completion, said)
 
-    def _readers(self, trainer: Any) -> Episodes:
-        """Episodes that read replies as a trainer's tokenizer has them, made once."""
-        if trainer is None:
-            return self._episodes
-        if self._read is None or self._read[0] is not trainer:
-            self._read = trainer, Episodes(sampling.tokenizer_of(trainer), **self._settings)
-            self._players.clear()
-        return self._read[1]
+    def _player(self, prompt: Prompt) -> Play:
+        instances = self._episodes.instances(ref_of(prompt).env)
+        return self._players.setdefault(instances.id, Play(self._episodes, instances))
+
+    def _read(
+        self, trainer: Any, prompts: Sequence[Prompt], completion_ids: Sequence[Sequence[int]] | None
+    ) -> Sequence[Message | None]:
+        """Single messages as their tokens read; None where no trainer says what its tokenizer is."""
+        if trainer is None or completion_ids is None:
+            return [None] * len(prompts)
+        tokenizer = sampling.tokenizer_of(trainer)
+        if self._codec is None or self._codec[0] is not tokenizer:
+            self._codec = tokenizer, codec_for(tokenizer, self._episodes.config.agent.codec)
+        variables = {"chat_template": trainer.chat_template, **(trainer.chat_template_kwargs or {})}
+        said: list[Message | None] = []
+        for prompt, ids in zip(prompts, completion_ids, strict=True):
+            text = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False, **variables)
+            tools = [tool.schema for tool in self._player(prompt).tools]
+            said.append(self._codec[1].parse(ids, tokenizer.encode(text, add_special_tokens=False), tools))
+        return said
 
     def _episodes_for(self, trainer: Any) -> Episodes:
         """Episodes with a trainer's limits and tokenizer, made once."""

@@ -20,7 +20,7 @@ _log = logging.getLogger("llmgym.trainers")
 
 
 @functools.cache
-def episodes(tokenizer: str | None = None) -> Episodes:
+def episodes(tokenizer: str | None) -> Episodes:
     """The environments of this process's tools and reward function."""
     return Episodes(None if tokenizer is None else load_tokenizer(tokenizer, "verl's reward function"))
 
