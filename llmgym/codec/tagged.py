@@ -81,7 +81,7 @@ def tagged_arguments(raw: str, name: str, number: int, tools: Sequence[ToolSchem
     found = next((dict(arguments) for form in _ARGUMENTS if (arguments := list(form.read(raw)))), None)
     if found is None:
         return None
-    parameters = next((tool["function"]["parameters"] for tool in tools if tool["function"]["name"] == name), {})
+    parameters = next((t["function"].get("parameters") for t in tools if t["function"]["name"] == name), None) or {}
     properties = parameters.get("properties", {})
     values = {key: _value(text, _types(properties.get(key), parameters)) for key, text in found.items()}
     return "{" + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {value}" for key, value in values.items()) + "}"
