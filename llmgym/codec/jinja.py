@@ -39,12 +39,11 @@ def compiled(text: str) -> Any:
         def inside(self, caller: Any) -> str:
             return caller()
 
-    environment = sandbox.ImmutableSandboxedEnvironment(
+    environment: Any = sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, ext.loopcontrols]
     )
     environment.filters["tojson"] = _json
-    environment.globals["raise_exception"] = _refuse
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    environment.globals |= {"raise_exception": _refuse, "strftime_now": _now}
     return environment.from_string(text)
 
 
@@ -53,6 +52,10 @@ def _json(
 ) -> str:
     """JSON as models are trained on it: jinja2's own filter escapes what HTML would."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def _now(form: str) -> str:
+    return datetime.now().strftime(form)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -26,6 +26,16 @@ _FILES = (
 _NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 # Settings that transformers follows and this module does not.
 _BEYOND = ("fast_tokenizer_files", "fix_mistral_regex", "init_inputs", "response_template", "split_special_tokens")
+# A BPE model of which nothing is set.
+_BARE = {
+    "dropout": None,
+    "unk_token": None,
+    "continuing_subword_prefix": None,
+    "end_of_word_suffix": None,
+    "fuse_unk": False,
+    "byte_fallback": False,
+    "ignore_merges": False,
+}
 
 
 class NeedsTransformers(Exception):
@@ -125,10 +135,11 @@ def read_tokenizer(source: Path | str) -> LightTokenizer:
     backend: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
     made = None if class_name == PLAIN else CLASSES[class_name](config)
     settings = _Settings(folder, config, backend, made)
-    if made is None:
-        settings.add_missing(backend)
-    else:
-        _make(backend, made, settings)
+    if made is not None:
+        _remake(backend, made, settings)
+    backend.add_tokens(settings.tokens(backend.get_added_tokens_decoder().values()))
+    if made is not None:
+        _number(backend, made, settings)
     if backend.post_processor is None:
         from tokenizers.processors import TemplateProcessing
 
@@ -211,24 +222,17 @@ class _Settings:
             else:
                 given[key] = _added({**token, "special": True}) if isinstance(token, dict) else token
 
-    def add_missing(self, backend: Any) -> None:
-        """Add what the vocabulary does not have."""
-        have = backend.get_added_tokens_decoder().values()
-        known = set(map(repr, have))
-        missing = [token for _, token in sorted(self.numbered.items()) if repr(token) not in known]
-        backend.add_tokens(self._special(missing, {token.content for token in have}))
+    def tokens(self, known: Iterable[Any] = ()) -> list[Any]:
+        """What to add to a vocabulary, in order: all numbered tokens, then the special ones that are new to it.
 
-    def all(self) -> list[Any]:
-        """Every token, in the order in which a class that starts from a bare vocabulary adds them."""
-        return self._special([token for _, token in sorted(self.numbered.items())], set())
-
-    def _special(self, tokens: list[Any], known: set[str]) -> list[Any]:
-        """Tokens to add, with the special ones that are in neither list, and marked as what they are."""
+        Args:
+            known: Tokens that were added to it before.
+        """
         from tokenizers import AddedToken
 
         roles = {str(token) for token in self.named.values()}
-        known = known | {token.content for token in tokens}
-        made = list(tokens)
+        made = [token for _, token in sorted(self.numbered.items())]
+        known = {token.content for token in [*known, *made]}
         for token in [*self.named.values(), *self.extra]:
             if str(token) not in known:
                 made.append(AddedToken(token, special=True) if isinstance(token, str) else token)
@@ -259,48 +263,35 @@ def _rank(key: str) -> int:
     return _NAMES.index(key) if key in _NAMES else len(_NAMES)
 
 
-def _make(backend: Any, made: Made, settings: _Settings) -> None:
+def _remake(backend: Any, made: Made, settings: _Settings) -> None:
     """Bring what the file describes to what a class makes of its vocabulary and merges."""
     from tokenizers.models import BPE
 
     model = backend.model
     if not isinstance(model, BPE) or model.continuing_subword_prefix or model.end_of_word_suffix:
         raise NeedsTransformers("its vocabulary is of another kind than its class")
-    before = backend.normalizer
     for part in ("normalizer", "pre_tokenizer", "decoder"):
         setattr(backend, part, getattr(made, part))
-    bare: dict[str, Any] = {"dropout": None, "unk_token": None, "fuse_unk": False, "byte_fallback": False}
-    bare |= {"continuing_subword_prefix": None, "end_of_word_suffix": None, "ignore_merges": False}
-    for name, value in {**bare, **made.model}.items():
+    for name, value in {**_BARE, **made.model}.items():
         setattr(model, name, value)
     if model.unk_token is not None:
-        model.unk_token = str(settings.named["unk_token"])
-    tokens = settings.all()
-    settings.add_missing(backend)
-    found = {index: repr(token) for index, token in backend.get_added_tokens_decoder().items()}
-    if found != _numbered(backend, tokens):
-        raise NeedsTransformers("its added tokens stand in other places than its class puts them")
-    if _state(before) != _state(made.normalizer) and any(token.normalized for token in tokens):
-        raise NeedsTransformers("its class normalises added tokens in another way")
-    if made.marks_special:
-        special = [*settings.named.values(), *settings.extra]
-        backend.add_tokens([_added({"content": str(token), "special": True}) for token in special])
+        model.unk_token = str(settings.named.get("unk_token"))
 
 
-def _state(part: Any) -> Any:
-    return None if part is None else part.__getstate__()
-
-
-def _numbered(backend: Any, tokens: Iterable[Any]) -> dict[int, str]:
-    """The ids that tokens get one after the other, on a vocabulary that has none of them added."""
-    free = backend.get_vocab_size(with_added_tokens=False)
-    model, ids, made = backend.model, dict[str, int](), dict[int, str]()
-    for token in tokens:
+def _number(backend: Any, made: Made, settings: _Settings) -> None:
+    """See that added tokens have the ids that a class gives them, one after the other behind the bare vocabulary."""
+    model, free = backend.model, backend.get_vocab_size(with_added_tokens=False)
+    numbered, ids = dict[int, str](), dict[str, int]()
+    for token in settings.tokens():
         index = ids.get(token.content, model.token_to_id(token.content))
         index = free if index is None else index
         free = max(free, index + 1)
-        ids[token.content], made[index] = index, repr(token)
-    return made
+        ids[token.content], numbered[index] = index, repr(token)
+    if numbered != {index: repr(token) for index, token in backend.get_added_tokens_decoder().items()}:
+        raise NeedsTransformers("its added tokens stand in other places than its class puts them")
+    if made.marks_special:
+        special = [*settings.named.values(), *settings.extra]
+        backend.add_tokens([_added({"content": str(token), "special": True}) for token in special])
 
 
 def _template(folder: Path, config: Mapping[str, Any]) -> str | dict[str, str] | None:

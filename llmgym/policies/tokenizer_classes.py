@@ -99,7 +99,7 @@ def _gpt2(config: Mapping[str, Any]) -> Made:
     from tokenizers import decoders, pre_tokenizers
 
     words = pre_tokenizers.ByteLevel(add_prefix_space=bool(config.get("add_prefix_space")))
-    tokens = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
+    tokens: dict[str, str] = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
     return Made(None, words, decoders.ByteLevel(), _BYTE_MODEL, tokens)
 
 
@@ -110,7 +110,7 @@ def _qwen(letters: str, others: str, marks_special: bool) -> Callable[[Mapping[s
         split = pre_tokenizers.Split(Regex(_WORDS % (letters, others)), behavior="isolated", invert=False)
         prefix = bool(config.get("add_prefix_space"))
         words = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=prefix, use_regex=False)])
-        tokens = dict.fromkeys(("eos_token", "unk_token", "pad_token"), "<|endoftext|>")
+        tokens: dict[str, str] = dict.fromkeys(("eos_token", "unk_token", "pad_token"), "<|endoftext|>")
         return Made(normalizers.NFC(), words, decoders.ByteLevel(), _BYTE_MODEL, tokens, marks_special)
 
     return make
