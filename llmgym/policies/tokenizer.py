@@ -193,7 +193,7 @@ class _Settings:
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any], backend: Any, made: Made | None) -> None:
-        given: dict[str, Any] = {**config}
+        given: dict[str, Any] = {**(made.tokens if made else {}), **config}
         given["extra_special_tokens"] = given.get("extra_special_tokens") or given.get("additional_special_tokens")
         if "added_tokens_decoder" in config:
             self.numbered = {int(index): _added(token) for index, token in config["added_tokens_decoder"].items()}
@@ -202,7 +202,7 @@ class _Settings:
             self.numbered = backend.get_added_tokens_decoder()
         if backend.padding:
             given.setdefault("pad_token", backend.padding["pad_token"])
-        roles = {**(made.tokens if made else {}), **{key: given[key] for key in given if key.endswith("_token")}}
+        roles = {key: token for key, token in given.items() if key.endswith("_token")}
         roles = {key: token for key, token in roles.items() if token is not None and not isinstance(token, bool)}
         extra = given["extra_special_tokens"] or []
         if isinstance(extra, dict):

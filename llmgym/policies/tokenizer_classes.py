@@ -79,7 +79,7 @@ class Made:
         pre_tokenizer: Its pre-tokenizer.
         decoder: Its decoder.
         model: What it sets of the BPE model; nothing else is set, and an unknown token is the one of `tokens`.
-        tokens: Named tokens that it has where a configuration says nothing of them.
+        tokens: Named tokens that it has, or has not, where a configuration says nothing of them.
         marks_special: Whether it makes all special tokens plain ones, without flags for the space around them.
     """
 
@@ -87,10 +87,11 @@ class Made:
     pre_tokenizer: Any
     decoder: Any
     model: Mapping[str, Any]
-    tokens: Mapping[str, str]
+    tokens: Mapping[str, str | None]
     marks_special: bool = False
 
 
+_END: dict[str, str | None] = {"eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
 _BYTE_MODEL = {"continuing_subword_prefix": "", "end_of_word_suffix": ""}
 _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?%s+|\p{N}| ?[^\s%s\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
@@ -99,7 +100,7 @@ def _gpt2(config: Mapping[str, Any]) -> Made:
     from tokenizers import decoders, pre_tokenizers
 
     words = pre_tokenizers.ByteLevel(add_prefix_space=bool(config.get("add_prefix_space")))
-    tokens: dict[str, str] = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
+    tokens = {**_END, "bos_token": "<|endoftext|>", "pad_token": None}
     return Made(None, words, decoders.ByteLevel(), _BYTE_MODEL, tokens)
 
 
@@ -110,7 +111,7 @@ def _qwen(letters: str, others: str, marks_special: bool) -> Callable[[Mapping[s
         split = pre_tokenizers.Split(Regex(_WORDS % (letters, others)), behavior="isolated", invert=False)
         prefix = bool(config.get("add_prefix_space"))
         words = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=prefix, use_regex=False)])
-        tokens: dict[str, str] = dict.fromkeys(("eos_token", "unk_token", "pad_token"), "<|endoftext|>")
+        tokens = {**_END, "bos_token": None, "pad_token": "<|endoftext|>"}
         return Made(normalizers.NFC(), words, decoders.ByteLevel(), _BYTE_MODEL, tokens, marks_special)
 
     return make

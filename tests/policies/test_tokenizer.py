@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,9 @@ def folders(draw: st.DrawFn) -> dict[str, Any]:
     )  # fmt: skip
     backend["model"] = draw(st.sampled_from([{}, {}, {"continuing_subword_prefix": "", "end_of_word_suffix": ""}]))
     config: dict[str, Any] = draw(st.dictionaries(st.sampled_from(NAMES), st.one_of(st.none(), token()), max_size=5))
-    config |= draw(st.sampled_from([{}, {"add_bos_token": True}, {"add_prefix_space": False}, {"add_prefix_space": True}]))
+    config |= draw(
+        st.sampled_from([{}, {"add_bos_token": True}, {"add_prefix_space": False}, {"add_prefix_space": True}])
+    )
     name = draw(st.sampled_from([None, "PreTrainedTokenizerFast", "GPT2Tokenizer", "Qwen2TokenizerFast",
                                  "Qwen3_5Tokenizer", "GemmaTokenizerFast", "LlamaTokenizerFast"]))  # fmt: skip
     config |= {} if name is None else {"tokenizer_class": name}
@@ -66,12 +69,18 @@ def folders(draw: st.DrawFn) -> dict[str, Any]:
         decoder = {str(start + place): each for place, each in enumerate(added)}
         if draw(st.booleans()):
             decoder[str(start + len(added))] = flags("<|late|>", special=draw(st.booleans()))
+        if draw(st.integers(0, 4)) == 0:
+            del decoder[str(start)]  # then only the file has it
         config["added_tokens_decoder"] = decoder
     elif draw(st.booleans()):
         files["special_tokens_map.json"] = {"eos_token": flags("<|im_end|>"), "unk_token": "<|endoftext|>"}
     extra = draw(st.sampled_from([None, ["<|im_start|>", "<|more|>"], {"audio_token": "<|audio|>"}]))
-    config |= {} if extra is None else {draw(st.sampled_from(["extra_special_tokens", "additional_special_tokens"])): extra}
-    model = draw(st.sampled_from([None, "llama", "qwen2", "qwen3", "qwen3_5", "gemma3_text", "granite", "gpt2", "bert"]))
+    config |= (
+        {} if extra is None else {draw(st.sampled_from(["extra_special_tokens", "additional_special_tokens"])): extra}
+    )
+    model = draw(
+        st.sampled_from([None, "llama", "qwen2", "qwen3", "qwen3_5", "gemma3_text", "granite", "gpt2", "bert"])
+    )
     if model is not None:
         files["config.json"] = {"model_type": model}
     return files
@@ -100,7 +109,7 @@ def assert_same(light: LightTokenizer, heavy: Any, texts: list[str]) -> None:
     for text in texts:
         try:
             heavy.encode(text)
-        except Exception:  # Gemma's unknown token is not there
+        except Exception:  # noqa: BLE001  Gemma's unknown token is not there
             with pytest.raises(Exception, match="not found in the vocabulary"):
                 light.encode(text)
             continue
@@ -108,8 +117,9 @@ def assert_same(light: LightTokenizer, heavy: Any, texts: list[str]) -> None:
             ids = heavy.encode(text, add_special_tokens=special)
             assert light.encode(text, add_special_tokens=special) == ids
         assert light.decode(ids) == heavy.decode(ids)
-        made, wanted = light(text, add_special_tokens=False), heavy(
-            text, add_special_tokens=False, return_offsets_mapping=True
+        made, wanted = (
+            light(text, add_special_tokens=False),
+            heavy(text, add_special_tokens=False, return_offsets_mapping=True),
         )
         assert (made["input_ids"], made["offset_mapping"]) == (wanted["input_ids"], wanted["offset_mapping"])
     backend.no_padding()
@@ -118,9 +128,8 @@ def assert_same(light: LightTokenizer, heavy: Any, texts: list[str]) -> None:
     assert (len(light), light.get_vocab()) == (len(heavy), heavy.get_vocab())
 
 
-TEXTS = st.lists(
-    st.one_of(st.text(max_size=12), st.sampled_from([*ADDED, *UNKNOWN, "  x", "12345", "it's", "a\u0301", " \r\n"])), max_size=8
-).map("".join)  # fmt: skip
+PIECES = st.sampled_from([*ADDED, *UNKNOWN, "  x", "12345", "it's", "a\u0301", " \r\n"])
+TEXTS = st.lists(st.one_of(st.text(max_size=12), PIECES), max_size=8).map("".join)
 
 
 @given(files=folders(), texts=st.lists(TEXTS, min_size=1, max_size=4))
@@ -133,3 +142,86 @@ def test_any_folder_is_read_as_transformers_reads_it_or_left_to_it(files: dict[s
         except NeedsTransformers:
             return
         assert_same(light, theirs(folder), texts)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"tokenizer_config.json": {}}, "no tokenizer.json"),
+        ({"tokenizer_config.json": {"auto_map": {"AutoTokenizer": ["a.B", None]}}}, "code of its own"),
+        ({"tokenizer_config.json": {"response_template": {"a": 1}}}, "its configuration has response_template"),
+        ({"tokenizer_config.json": {"fix_mistral_regex": True}}, "fix_mistral_regex"),
+        ({"tokenizer_config.json": {"backend": "sentencepiece"}}, "its backend is sentencepiece"),
+        ({"tokenizer_config.json": {"tokenizer_class": "LlamaTokenizer"}}, "it is a LlamaTokenizer"),
+        ({"config.json": {"model_type": "newest"}}, "does not know the tokenizers of 'newest' models"),
+        ({"added_tokens.json": {"<|x|>": 1500}}, "an added_tokens.json"),
+        ({"tokenizer_config.json": {"eos_token": {"content": "x"}}}, "has the token {'content': 'x'}"),
+    ],
+)  # fmt: skip
+def test_what_is_left_to_transformers(files: dict[str, Any], said: str, tmp_path: Path) -> None:
+    backend = {} if said == "no tokenizer.json" else {"tokenizer.json": {"model": {}}}
+    with pytest.raises(NeedsTransformers, match=said):
+        read_tokenizer(write({**backend, **files}, tmp_path))
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"tokenizer_config.json": {"chat_template": CHATML}},
+        {"tokenizer_config.json": {"chat_template": "old"}, "chat_template.jinja": CHATML},
+        {"tokenizer_config.json": {"chat_template": [{"name": "default", "template": CHATML},
+                                                     {"name": "tool_use", "template": "x"}]}},
+        {"chat_template.jinja": CHATML, "additional_chat_templates/tool_use.jinja": "x"},
+        {"tokenizer_config.json": {"chat_template": [{"name": "rag", "template": "x"}]}},
+        {},
+    ],
+)  # fmt: skip
+def test_chat_templates_are_found_where_transformers_finds_them(files: dict[str, Any], tmp_path: Path) -> None:
+    folder = write({"tokenizer.json": {"model": {}}, **files}, tmp_path)
+    light, heavy = read_tokenizer(folder), theirs(folder)
+    assert light.chat_template == heavy.chat_template
+    for name in (None, "tool_use", "{{ messages }}"):
+        try:
+            wanted = heavy.get_chat_template(name)
+        except ValueError:
+            with pytest.raises(ValueError, match="there is none called default"):
+                light.get_chat_template(name)
+        else:
+            assert light.get_chat_template(name) == wanted
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_codec_is_the_same_whoever_read_the_tokenizer(family: str, tmp_path: Path) -> None:
+    tokenizer(family).save_pretrained(tmp_path)
+    light, heavy = read_tokenizer(tmp_path), theirs(tmp_path)
+    ours, others = codec_for(light), codec_for(heavy)
+    assert type(ours) is type(others)
+    assert ours.fingerprint == others.fingerprint == codec_for(tokenizer(family)).fingerprint
+    assert describe(ours, light) == describe(others, heavy)
+
+
+def test_a_hub_id_is_read_at_one_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub: Any = pytest.importorskip("huggingface_hub")
+    write({"tokenizer.json": {"model": {}}}, tmp_path)
+    asked: list[Any] = []
+    monkeypatch.setattr(hub, "snapshot_download", lambda name, **kw: asked.append((name, kw)) or str(tmp_path))
+    assert read_tokenizer("org/name").name_or_path == "org/name"
+    [(name, options)] = asked
+    assert name == "org/name"
+    assert "tokenizer.json" in options["allow_patterns"]
+
+
+def test_only_where_nothing_else_will_do_transformers_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write({"tokenizer.json": {"model": {}}}, tmp_path)
+    assert isinstance(load_tokenizer(folder, "test"), LightTokenizer)
+    write({"tokenizer_config.json": {"tokenizer_class": "LlamaTokenizer"}}, folder)
+    assert type(load_tokenizer(folder, "test")).__name__ == "LlamaTokenizer"
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(MissingExtraError, match=r"it is a LlamaTokenizer\) .*'llmgym\[transformers\]'"):
+        load_tokenizer(folder, "test")
+
+
+def test_a_broken_folder_is_told(tmp_path: Path) -> None:
+    write({"tokenizer.json": {"model": {"type": "none"}}}, tmp_path)
+    with pytest.raises(PolicyError, match="cannot load a tokenizer from"):
+        load_tokenizer(tmp_path, "test")
