@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -157,6 +158,7 @@ def test_a_reply_is_read_as_its_tokens_are(
     if place in (action, vector, skyrl) and not said.lstrip().startswith("<think>"):
         said = said.replace("</think>", "")  # they know no prompt, and guess that it opened reasoning which nothing did
     monkeypatch.setattr(reward, "load_tokenizer", lambda name, by: families.tokenizer(name))
+    monkeypatch.setattr(reward, "resolve", str)
     codec, tokenizer, prompt = codec_of(family), families.tokenizer(family), prompt_of(family)
     text = said + tokenizer.decode(codec.stop_token_ids[0]) * ended
     expected = codec.parse(tokenizer.encode(text, add_special_tokens=False), prompt, [Ear.tools["look"].schema])
@@ -175,6 +177,7 @@ def test_cut_off_thoughts_are_no_answer(
     place: Callable[[str, str], None], family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reward, "load_tokenizer", lambda name, by: families.tokenizer(name))
+    monkeypatch.setattr(reward, "resolve", str)
     opened = opens_reasoning(families.tokenizer(family).decode(prompt_of(family), skip_special_tokens=False))
     HEARD.clear()
     place("Answer: B" if opened else "<think>\nAnswer: B", family)
@@ -185,3 +188,10 @@ def test_the_trainers_own_variables_say_whether_a_prompt_opens_reasoning() -> No
     HEARD.clear()
     trl("Answer: B", XML, enable_thinking=False)
     assert HEARD == [{"role": "assistant", "content": "Answer: B"}]
+
+
+def test_verl_names_the_model_by_its_folder(tmp_path: Path) -> None:
+    families.tokenizer(OPENING).save_pretrained(tmp_path)
+    HEARD.clear()
+    verl_reward("Answer: B", str(tmp_path))
+    assert HEARD == [{"role": "assistant", "content": "", "reasoning_content": "Answer: B"}]

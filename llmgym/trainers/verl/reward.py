@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from llmgym.messages import Message
-from llmgym.policies.models import load_tokenizer
+from llmgym.policies.models import load_tokenizer, resolve
 from llmgym.rollout.driver import Driver
 from llmgym.rollout.thresholds import reaches
 from llmgym.trainers.common import Episodes
@@ -22,7 +22,7 @@ _log = logging.getLogger("llmgym.trainers")
 @functools.cache
 def episodes(tokenizer: str | None) -> Episodes:
     """The environments of this process's tools and reward function."""
-    return Episodes(None if tokenizer is None else load_tokenizer(tokenizer, "verl's reward function"))
+    return Episodes(None if tokenizer is None else load_tokenizer(resolve(tokenizer), "verl's reward function"))
 
 
 async def compute_score(
