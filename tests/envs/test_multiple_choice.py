@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.envs.multiple_choice import MultipleChoice
-from llmgym.envs.multiple_choice.extraction import GRADINGS, extract
+from llmgym.verifiers.choices.extraction import GRADINGS, extract
 from llmgym.envs.multiple_choice.facts import CAPITALS, ELEMENTS, KINDS, OPPOSITES
 from llmgym.envs.multiple_choice.questions import SUBJECTS
 from llmgym.envs.multiple_choice.rows import read_row

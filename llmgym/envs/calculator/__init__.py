@@ -8,7 +8,7 @@ from typing import Any
 
 from llmgym.env import Episode, ToolEnv
 from llmgym.envs.calculator.arithmetic import Number, call
-from llmgym.envs.calculator.numbers import final_number
+from llmgym.verifiers.numbers.statements import final_number
 from llmgym.envs.calculator.problems import Problems
 from llmgym.messages import Message, assistant, tool_call
 from llmgym.rewards import Reward

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-from llmgym.envs.calculator.numbers import format_number, parse_number
+from llmgym.verifiers.numbers.statements import format_number, parse_number
 from llmgym.errors import ToolError
 
 MAX_DIGITS = 300

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from llmgym.env import Episode, ToolEnv
-from llmgym.envs.multiple_choice.extraction import GRADINGS, extract, extract_pattern
+from llmgym.verifiers.choices.extraction import GRADINGS, extract, extract_pattern
 from llmgym.envs.multiple_choice.questions import Questions
 from llmgym.envs.multiple_choice.rows import read_row
 from llmgym.envs.multiple_choice.schema import row_schema

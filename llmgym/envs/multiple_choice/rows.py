@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
 from typing import Any, cast
 
-from llmgym.envs.multiple_choice.extraction import BOXED_OR_TEXT, GRADINGS
+from llmgym.verifiers.choices.extraction import BOXED_OR_TEXT, GRADINGS
 from llmgym.messages import Message, read_messages, system
 from llmgym.tasks import Task
 

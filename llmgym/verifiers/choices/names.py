@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from llmgym.envs.text import folded
+from llmgym.verifiers.text import folded
 
 Options = Mapping[str, str]  # letter -> text
 

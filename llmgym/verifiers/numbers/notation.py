@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
-from llmgym.envs.text import folded
+from llmgym.verifiers.text import folded
 
 MAX_DIGITS = 1000  # in one number that is read
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import NamedTuple
 
-from llmgym.envs.calculator.notation import Number, is_listed, numbers_in, plain, whole_number
-from llmgym.envs.text import boxes, without_thoughts
+from llmgym.verifiers.numbers.notation import Number, is_listed, numbers_in, plain, whole_number
+from llmgym.verifiers.text import boxes, without_thoughts
 
 _LONGEST_LINE = 100  # characters of one that is a number alone
 _MAX_PLACES = 30  # decimal places that are shown before a fraction is
@@ -43,7 +44,18 @@ _UNIT = re.compile(r"[\s*_`$\\()\[\]{}.!%°€£¥]*(?:[A-Za-z°²³/^0-9]{1,15}
 
 _OR = re.compile(r"[\s$*_`)\]}]{0,6}(?:,? ?\bor\b)[\s$*_`(\\[{]{0,6}")
 
-_Found = tuple[Fraction | None] | None  # a number, perhaps one that cannot be read; None where there is none
+_NEAR = 60  # characters around a number in which its unit stands
+
+
+class Stated(NamedTuple):
+    """A number that is stated, and what stands around it; None as its value where it is unclear or cannot be read."""
+
+    value: Fraction | None
+    before: str = ""
+    after: str = ""
+
+
+_UNCLEAR = Stated(None)
 
 
 def format_number(value: Fraction | int) -> str:
@@ -81,9 +93,14 @@ def final_number(text: str) -> Fraction | None:
     "15 = 5 + 10" state 15, "13, not 12" states 13, and "3 or 4" none. Numbers in thoughts do not count. A percent sign
     is a unit: "50%" is 50. See `notation` for how numbers may be written.
     """
+    found = stated_number(text)
+    return found.value if found else None
+
+
+def stated_number(text: str) -> Stated | None:
+    """As `final_number`, with what stands around the number; None where there is none."""
     reply = _Reply(plain(without_thoughts(text)))
-    found = reply.stated() or reply.line_alone() or reply.last(0, len(reply.text))
-    return found[0] if found else None
+    return reply.stated() or reply.line_alone() or reply.last(0, len(reply.text))
 
 
 class _Reply:
@@ -96,7 +113,11 @@ class _Reply:
     def _numbers(self, start: int, end: int) -> Iterator[Number]:
         return numbers_in(self.text, start, end, self._listed)
 
-    def stated(self) -> _Found:
+    def _found(self, number: Number) -> Stated:
+        text, (value, start, end) = self.text, number
+        return Stated(value, text[max(0, start - _NEAR) : start], text[end : end + _NEAR])
+
+    def stated(self) -> Stated | None:
         """What the last box or statement says that holds a number, or what corrects it."""
         text, stop = self.text, len(self.text)
         boxed = {start: (end, content) for start, end, content in boxes(text)}
@@ -108,7 +129,7 @@ class _Reply:
                 found = _Reply(content).last(0, len(content))
                 before = forms[place - 1] if place else -1
                 if found and before in boxed and _BOXES_JOINED.fullmatch(text, boxed[before][0], start):
-                    return (None,)
+                    return _UNCLEAR
             else:
                 end = _STATED.match(text, start).end()  # type: ignore[union-attr] -- it matched there before
                 found = self._statement(end, stop)
@@ -121,7 +142,7 @@ class _Reply:
     def _is_statement(self, match: re.Match[str]) -> bool:
         return _NOT_STATED.search(self.text[max(0, match.start() - 20) : match.start()]) is None
 
-    def _statement(self, start: int, stop: int) -> _Found:
+    def _statement(self, start: int, stop: int) -> Stated | None:
         """The number that follows "the answer is" directly, else the result or last number of that sentence."""
         text = self.text
         while start < stop and text[start].isspace():
@@ -134,12 +155,12 @@ class _Reply:
         if len(numbers) > 1:
             between = text[first.end : numbers[1].start]
             if _JOINED.fullmatch(between):
-                return (None,)
+                return _UNCLEAR
             if "=" in between.strip(" $") or _OPERATOR.fullmatch(between):
                 return self._result(numbers, start, end) if "=" in text[start:end] else (None,)
-        return (first.value,)
+        return self._found(first)
 
-    def _result(self, numbers: list[Number], start: int, end: int) -> _Found:
+    def _result(self, numbers: list[Number], start: int, end: int) -> Stated | None:
         """The last number, of equations the last side that is one number: 15 in "5 + 10 = 15" and in "15 = 5 + 10"."""
         if not numbers:
             return None
@@ -150,11 +171,11 @@ class _Reply:
             sides[-1].append(number)
             at = number.end
         if len(numbers) > 1 and _OR.fullmatch(self.text, numbers[-2].end, numbers[-1].start):
-            return (None,)
+            return _UNCLEAR
         single = [side[0] for side in sides if len(side) == 1] if len(sides) > 1 else []
-        return ((single or numbers)[-1].value,)
+        return self._found((single or numbers)[-1])
 
-    def line_alone(self) -> _Found:
+    def line_alone(self) -> Stated | None:
         """The number that is all of the last line, or of the first."""
         text = self.text.rstrip()
         last = text.rfind("\n") + 1
@@ -169,10 +190,10 @@ class _Reply:
                 and _UNIT.fullmatch(text, number.end, end)
                 and next(numbers, None) is None
             ):
-                return (number.value,)
+                return self._found(number)
         return None
 
-    def last(self, start: int, end: int) -> _Found:
+    def last(self, start: int, end: int) -> Stated | None:
         """The result or last number of the last sentence that has one."""
         for mark in reversed(list(_SENTENCE_MARK.finditer(self.text, start, end))):
             if numbers := list(self._numbers(mark.end(), end)):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmgym.envs.calculator.numbers import final_number, format_number, parse_number
+from llmgym.verifiers.numbers.statements import final_number, format_number, parse_number
 
 _MINUS = ("-", "−", "–", "- ", "− ", "minus ", "Minus ", "negative ")
 _SAID = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import deque
 
-from llmgym.envs.multiple_choice.names import NAME, SEVERAL, SURE, letter_of
+from llmgym.verifiers.choices.names import NAME, SEVERAL, SURE, letter_of
 
 _NEAR = 120  # characters before a form in which its sentence may deny it
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections import deque
 
-from llmgym.envs.multiple_choice.forms import claimed, denied, only_named, parts, stated
-from llmgym.envs.multiple_choice.names import Options, choice, clean, marked
-from llmgym.envs.text import boxes, folded, without_thoughts
+from llmgym.verifiers.choices.forms import claimed, denied, only_named, parts, stated
+from llmgym.verifiers.choices.names import Options, choice, clean, marked
+from llmgym.verifiers.text import boxes, folded, without_thoughts
 
 BOXED_OR_TEXT = "boxed or text"  # NeMo Gym's "lenient_boxed", which only rows ask for
 GRADINGS = ("boxed", "answer", "lenient")
