@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from llmgym.envs.calculator.arithmetic import Exact, apply
-from llmgym.verifiers.numbers.statements import format_number
+from llmgym.verifiers.numbers import format_number
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,10 @@ _MORE = re.compile(r"\s{0,3}(?:,|\band\b|, and\b)?\s{0,3}(?P<value>[0-9]+(?:\.[0
 _EARLIER = re.compile(r"(?P<value>[0-9]+(?:\.[0-9]+)?)[ {}]{0,3}(?P<unit>[A-Za-z]{1,10})(?:[ {},]| and\b){1,6}$")
 _THING = re.compile(r"[ ]{0,2}(?P<word>[A-Za-z]{3,20})(?:[ ][A-Za-z]{2,20}){0,3}")
 _CURRENCY = re.compile(r"([$€£¥₹]|\b(?:USD|EUR|GBP))[ ]?[-–]?[ ]?$")
-_REST = re.compile(r"[\s.!$]*")
+_REST = re.compile(r"[\s.$]*")
 _LEAD = re.compile(r"[\s$*+=–-]*(?:\b(?:minus|negative|USD|EUR|GBP)\b|[€£¥₹])?[\s$–-]*", re.IGNORECASE)
 # Words behind a number that make it a part of an expression.
-_OPERATORS = frozenset("times plus minus over and mod log sin cos tan cot sec csc exp sqrt sum choose pi".split())
+_OPERATOR = re.compile("times|plus|minus|over|and|mod|log|sin|cos|tan|cot|sec|csc|exp|sqrt|sum|choose|pi")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def parse_quantity(text: str) -> Quantity | None:
         return None
     after = text[number.end :]
     quantity, rest = _quantity(number.value, text[: number.start], after)
-    if quantity.thing in _OPERATORS or not _REST.fullmatch(rest):
+    if _OPERATOR.fullmatch(quantity.thing) or not _REST.fullmatch(rest):
         return None
     glued = after[:1].isalpha()
     return (
@@ -125,7 +125,7 @@ def agree(
     """Compare a quantity with the one that is right: "" where they agree, else what is wrong with it, for people."""
 
     def near(value: Fraction, right: Fraction) -> bool:
-        return abs(value - right) <= max(Fraction(absolute), Fraction(relative) * abs(right))
+        return value == right or abs(value - right) <= max(Fraction(absolute), Fraction(relative) * abs(right))
 
     if given.percent or wanted.percent:
         allowed = _as_percent(given, wanted) if percent == "either" else [(_share(given), _share(wanted))]
@@ -169,11 +169,9 @@ def read_reference(reference: str | float | Fraction) -> Quantity:
     Raises:
         ValueError: It is no quantity.
     """
-    if isinstance(reference, bool) or not isinstance(reference, str | int | float | Fraction):
-        raise ValueError(f"{reference!r:.100} is no number, nor text of one")
-    if isinstance(reference, int | Fraction):
+    if isinstance(reference, int | Fraction) and not isinstance(reference, bool):
         return Quantity(Fraction(reference))
-    quantity = parse_quantity(reference if isinstance(reference, str) else repr(reference))
+    quantity = parse_quantity(str(reference))  # of a float the shortest text that gives it
     if quantity is None:
         raise ValueError(f'{reference!r:.100} is not one number; write one such as 12, "3/4", "50%" or "5 cm"')
     return quantity

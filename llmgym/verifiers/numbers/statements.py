@@ -32,9 +32,9 @@ _DIRECT = re.compile(
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n|</answer>|;")
 _SENTENCE_MARK = re.compile(r"[.!?](?=[ ])|[\n;]")
 _JOINED = re.compile(r"[\s$*_`)\]}]{0,6}(?:,? ?\bor\b|,? ?\band\b)[\s$*_`(\\\[{]{0,6}")
-_BOXES_JOINED = re.compile(r"[\s$*,]{0,9}(?:\b(?:or|and)\b|[,/&])[\s$*]{0,9}")
+BOXES_JOINED = re.compile(r"[\s$*,]{0,9}(?:\b(?:or|and)\b|[,/&])[\s$*]{0,9}")
 _OPERATOR = re.compile(r"[\s$)\]}]{0,4}(?:[-+*/×÷·^x]|\\times|\\cdot|\\div)[\s$(\[{]{0,4}")
-_TURN = re.compile(
+TURN = re.compile(
     r"(?:^|[.!?\n]\s{0,3}|[—–]\s?)(?:(?:hmm+|oh|oops|sorry|but),? )?"
     r"(?:no|wait|actually|correction|scratch that|oops|hold on)\b",
     re.IGNORECASE,
@@ -103,6 +103,13 @@ def stated_number(text: str) -> Stated | None:
     return reply.stated() or reply.line_alone() or reply.last(0, len(reply.text))
 
 
+def statements(text: str) -> Iterator[tuple[int, int]]:
+    """Where a text says "the answer is", "Answer:" or the like of its own answer, and where what it states begins."""
+    for match in _STATED.finditer(text):
+        if _NOT_STATED.search(text[max(0, match.start() - 20) : match.start()]) is None:
+            yield match.span()
+
+
 class _Reply:
     """A reply in plain notation, and the ways to find the number that it states."""
 
@@ -121,26 +128,24 @@ class _Reply:
         """What the last box or statement says that holds a number, or what corrects it."""
         text, stop = self.text, len(self.text)
         boxed = {start: (end, content) for start, end, content in boxes(text)}
-        forms = sorted([*boxed, *(match.start() for match in _STATED.finditer(text) if self._is_statement(match))])
+        says = dict(statements(text))
+        forms = sorted([*boxed, *says])
         for place in range(len(forms) - 1, -1, -1):
             start = forms[place]
             if start in boxed:
                 end, content = boxed[start]
                 found = _Reply(content).last(0, len(content))
                 before = forms[place - 1] if place else -1
-                if found and before in boxed and _BOXES_JOINED.fullmatch(text, boxed[before][0], start):
+                if found and before in boxed and BOXES_JOINED.fullmatch(text, boxed[before][0], start):
                     return _UNCLEAR
             else:
-                end = _STATED.match(text, start).end()  # type: ignore[union-attr] -- it matched there before
+                end = says[start]
                 found = self._statement(end, stop)
             if found:
-                turn = _TURN.search(text, end)
+                turn = TURN.search(text, end)
                 return (turn and self.last(turn.end(), len(text))) or found
             stop = start
         return None
-
-    def _is_statement(self, match: re.Match[str]) -> bool:
-        return _NOT_STATED.search(self.text[max(0, match.start() - 20) : match.start()]) is None
 
     def _statement(self, start: int, stop: int) -> Stated | None:
         """The number that follows "the answer is" directly, else the result or last number of that sentence."""
