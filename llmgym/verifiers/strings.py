@@ -115,7 +115,7 @@ def _common_length(one: Sequence[str], other: Sequence[str]) -> int:
 def _edit(first: str, second: str) -> float:
     """One less the edits that make one of the other, by the characters of the longer."""
     try:
-        from rapidfuzz.distance import Levenshtein
+        from rapidfuzz.distance import Levenshtein  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError:
         raise MissingExtraError("comparing strings by edits", "verifiers") from None
     return Levenshtein.normalized_similarity(normalised(first), normalised(second))

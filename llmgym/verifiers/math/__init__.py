@@ -10,7 +10,7 @@ import importlib.util
 import re
 from dataclasses import astuple
 from functools import cache
-from typing import Any, get_args
+from typing import get_args
 
 from llmgym.concurrency import PastDeadline, WorkerError, drive_in_background, in_process
 from llmgym.errors import EnvironmentFailure, MissingExtraError, TaskError
@@ -82,18 +82,23 @@ def check(
     return compared if isinstance(compared, Verdict) else drive_in_background(_compare_by_library(*compared))
 
 
-def prove(reference: str | float, **options: Any) -> None:
-    """Prove that a reference can be matched, by itself in a box; the options are those of `check`.
+def prove(reference: str | float, *, kind: Kind | None = None, units: Units = "optional") -> None:
+    """Prove that a reference can be matched, by itself in a box.
 
     Raises:
         TaskError: It cannot.
+        MissingExtraError: That needs math-verify, and it is not there.
     """
-    verdict = check(rf"\boxed{{{reference}}}", reference, **options)
-    if not verdict:
-        kind, why = options.get("kind") or kind_of(str(reference)), verdict.detail or verdict.reason
+    text, options = str(reference).strip(), Options(None, 0.0, units, "either")
+    found = _compare(rf"\boxed{{{text}}}", text, kind, options, last_number=False)
+    if found and _needs_library(text, kind or kind_of(text), options):  # it was enough that both are written alike
+        found = (text, text, kind or kind_of(text), options)
+    if not isinstance(found, Verdict):
+        found = drive_in_background(_compare_by_library(*found))
+    if not found:
+        why = found.detail or found.reason
         raise TaskError(
-            f"the reference {str(reference)[:100]!r} does not match itself as {kind} ({why}); write it in LaTeX, or name "
-            "another kind"
+            f"the reference {text[:100]!r} does not match itself ({why}); write it in LaTeX, or name another kind"
         )
 
 
@@ -124,6 +129,15 @@ def _compare(
         return wrong(fault, "too_long") if fault else (wanted, given, kind, options)
     except RecursionError:
         return wrong("brackets too deep", "too_long")
+
+
+def _needs_library(reference: str, kind: Kind, options: Options) -> bool:
+    """Whether a reference holds more than numbers, words and letters."""
+    try:
+        compare(reference, reference, kind, options.same_numbers)
+    except NeedsLibrary:
+        return True
+    return False
 
 
 def _check_options(kind: str | None, options: Options) -> None:

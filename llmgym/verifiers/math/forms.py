@@ -28,9 +28,10 @@ _LETTER = re.compile(
 )
 _WORDS = re.compile(r"\\(?:text|textbf|textit|mathrm|mbox)\s?\{([^{}]*)\}")
 _NAME = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\([A-Za-z](?:,[A-Za-z])*\))?'?|\\angle\s?[A-Z]+")
-_EQUALS = re.compile(r"(?<![<>!:\\=])=(?!=)|\\equiv(?![a-z])")
+_EQUALS = re.compile(r"(?<![<>!:\\=])=(?!=)")
 _ABOUT = re.compile(r"\\approx(?![a-z])|≈")
 _APART = re.compile(r"\\text\s?\{\s*,?\s*(?:or|and)\s*\}|\\lor(?![a-z])|(?<![A-Za-z])(?:or|and)(?![A-Za-z])|;")
+_EITHER = re.compile(r"\\pm(?![a-z])")
 _IN = re.compile(r"^\s*[A-Za-z]\s*\\in(?![a-z])\s*")
 _END = re.compile(r"\s*(?P<open>[(\[\]])(?P<low>.*),(?P<high>.*)(?P<close>[)\]\[])\s*", re.DOTALL)
 _COMPARED = re.compile(r"(<|>|\\le(?![a-zA-Z])|\\ge(?![a-zA-Z]))")
@@ -80,7 +81,7 @@ def compare(reference: str, answer: str, kind: Kind, same: Same) -> bool:
     if kind == "equation":
         return _same_equation(normalised(reference), normalised(answer), same)
     if kind in ("number", "expression"):
-        return same(normalised(reference), _value(normalised(answer)))
+        return same(normalised(reference), _single(_value(normalised(answer)), normalised(reference)))
     wanted, given = normalised(reference, thousands=False), normalised(answer, thousands=False)
     return {"set": _same_set, "tuple": _same_tuple, "interval": _same_interval}[kind](wanted, given, same)
 
@@ -113,6 +114,14 @@ def _value(answer: str) -> str:
     """The side of an equation that is the value: 5 of "x = 5", "5 = x" and "2 + 3 = 5"; the exact one before "≈"."""
     sides = [side.strip() for side in _EQUALS.split(_ABOUT.split(answer)[0])]
     return sides[0] if len(sides) > 1 and _NAME.fullmatch(sides[-1]) and not _NAME.fullmatch(sides[0]) else sides[-1]
+
+
+def _single(answer: str, reference: str) -> str:
+    """An answer that is one, where the reference is."""
+    several = len(_split(answer)) > 1 and parse_quantity(answer) is None  # "0,5" is one
+    if (several or _APART.search(answer)) and len(_split(reference)) == 1 and not _APART.search(reference):
+        raise Unreadable("several answers")
+    return answer
 
 
 def _same_equation(reference: str, answer: str, same: Same) -> bool:
@@ -165,7 +174,7 @@ def _elements(text: str) -> list[str]:
     if text.strip() in ("", r"\emptyset"):
         return []
     parts = [part for piece in _APART.split(text) for part in _split(piece) if part]
-    signs = [[part.replace(r"\pm", sign) for sign in "+-"] if r"\pm" in part else [part] for part in parts]
+    signs = [[_EITHER.sub(sign, part) for sign in "+-"] if _EITHER.search(part) else [part] for part in parts]
     return [part.lstrip("+ ") for pair in signs for part in pair]
 
 

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import resource
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -60,14 +60,21 @@ class Options:
         )
 
     def same(self, reference: str, answer: str) -> bool:
-        """Compare two formulas without the library.
+        """As `same_numbers`, and formulas that are written alike are the same."""
+        try:
+            return self.same_numbers(reference, answer)
+        except NeedsLibrary:
+            if reference == answer:
+                return True
+            raise
+
+    def same_numbers(self, reference: str, answer: str) -> bool:
+        """Compare two numbers, with their units.
 
         Raises:
-            NeedsLibrary: Without it nothing can be said.
+            NeedsLibrary: One of them is another formula.
             Unreadable: The answer is no formula.
         """
-        if reference == answer:
-            return True
         wanted, given = _quantity(reference), _quantity(answer)
         if wanted and given:
             return self.agree(given, wanted, reference)
@@ -78,7 +85,7 @@ class Options:
     def same_by_library(self, reference: str, answer: str) -> bool:
         """The same, with the library where that is needed."""
         with contextlib.suppress(NeedsLibrary):
-            return self.same(reference, answer)
+            return self.same_numbers(reference, answer)
         (wanted, unit), (given, other) = _apart(reference), _apart(answer)
         if self.units != "ignored" and unit and other and unit.dimension != other.dimension:
             return False
@@ -133,7 +140,7 @@ def prepare() -> None:
 
 
 @contextlib.contextmanager
-def _bounded_memory() -> Iterator[None]:
+def _bounded_memory() -> Generator[None]:
     """Where the system says how much is taken already, which may be much: a worker does other jobs too."""
     try:
         taken = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
@@ -155,22 +162,33 @@ class _BadReference(ValueError):
 
 def _same_values(reference: str, answer: str, scale: Fraction, relative: float, absolute: float) -> bool:
     import sympy
-    from math_verify import verify  # pyright: ignore[reportMissingImports]
 
     try:
         wanted = _parsed(reference)
     except ValueError as error:
         raise _BadReference(str(error)) from None
     given = _parsed(answer)
-    if scale != 1 and isinstance(given, sympy.Expr):
+    if scale != 1 and _is_expression(given):
         given = given * sympy.Rational(scale.numerator, scale.denominator)
-    if isinstance(wanted, sympy.MatrixBase) and isinstance(given, sympy.MatrixBase):
-        pairs = zip(wanted, given, strict=False)
-        return wanted.shape == given.shape and all(_near(*pair, relative, absolute) is not False for pair in pairs)
+    return _equal(wanted, given, relative, absolute)
+
+
+def _equal(wanted: Any, given: Any, relative: float, absolute: float) -> bool:
+    from math_verify import verify  # pyright: ignore[reportMissingImports]
+
+    if hasattr(wanted, "shape") and hasattr(given, "shape"):  # matrices
+        pairs = zip(list(wanted), list(given), strict=False)
+        return wanted.shape == given.shape and all(_equal(*pair, relative, absolute) for pair in pairs)
     near = _near(wanted, given, relative, absolute)
     if near is not None:
         return near
     return verify([wanted], [given], timeout_seconds=None, raise_on_error=True) and _agree_at_points(wanted, given)
+
+
+def _is_expression(value: Any) -> bool:
+    import sympy
+
+    return isinstance(value, sympy.Expr)
 
 
 @lru_cache(maxsize=512)
@@ -198,12 +216,9 @@ def _parsed(formula: str) -> Any:
 
 def _near(wanted: Any, given: Any, relative: float, absolute: float) -> bool | None:
     """Whether two values without variables are as near as they must be; None where they are not both such values."""
-    import sympy
-
-    values = (wanted, given)
-    if not all(isinstance(value, sympy.Expr) and not value.free_symbols for value in values):
+    if not all(_is_expression(value) and not value.free_symbols for value in (wanted, given)):
         return None
-    right, value = (_computed(value) for value in values)
+    right, value = _computed(wanted), _computed(given)
     if right is None or value is None:
         return None
     if right.is_infinite or value.is_infinite:
@@ -230,13 +245,14 @@ def _agree_at_points(wanted: Any, given: Any) -> bool:
     """
     import sympy
 
-    if not (isinstance(wanted, sympy.Expr) and isinstance(given, sympy.Expr)):
+    if not (_is_expression(wanted) and _is_expression(given)):
         return True
-    names = sorted(wanted.free_symbols | given.free_symbols, key=lambda symbol: symbol.name)
+    names = sorted(wanted.free_symbols | given.free_symbols, key=str)
     for start in (2, 3):
         point = {name: sympy.Rational(7 * start + 4 * index, 10 + index) for index, name in enumerate(names)}
-        right, value = (_computed(each.subs(point)) for each in (wanted, given))
-        both = right is not None and value is not None and right.is_finite and value.is_finite
-        if both and not abs(value - right) <= _PROBED * abs(right):
+        right, value = _computed(wanted.subs(point)), _computed(given.subs(point))
+        if right is None or value is None or not (right.is_finite and value.is_finite):
+            continue
+        if not abs(value - right) <= _PROBED * abs(right):
             return False
     return True

@@ -36,8 +36,7 @@ _MIXED = re.compile(
     r"(?:\\frac\{([0-9]{1,9})\}\{([0-9]{1,9})\}|(?<= )([0-9]{1,9})/([0-9]{1,9})(?![\w.]))"
 )
 _POWER = re.compile(r"\^\(([^()]*)\)|\^(-?[0-9]{2,})")
-_ELLIPSIS = re.compile(r"\\[lcdv]?dots|\.\.\.|…")
-_BASE = re.compile(r"[0-9]_")
+_MISREAD = re.compile(r"\\[lcdv]?dots|\.\.\.|…|\\pmod|[0-9]_")  # dots for what is left out, congruences, other bases
 _WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{4,}|(?<![\\a-zA-Z])(?:and|the|not|for|any|all|are|per)(?![a-zA-Z])")
 _COMMAND = re.compile(
     r"\\(?:text|mathrm|mathbf|textbf|mbox|mathbb|mathcal|begin|end|operatorname)\s?\{[^{}]*\}|_\{[^{}]*\}"
@@ -65,7 +64,8 @@ def normalised(text: str, *, thousands: bool = True) -> str:
 
 
 def spelt_out(text: str) -> str:
-    """A normalised formula in which "1 1/2" and "1e6" are a sum and a power, as the library reads them."""
+    """A normalised formula in which "1 1/2" and "1e6" are a sum and a power, and "x'" is no "x", for the library."""
+    text = re.sub(r"(?<=[a-zA-Z])('+)", lambda match: f"_{{prime{len(match[1])}}}", text)
     text = _SCIENTIFIC.sub(r"\1\\cdot 10^{\2}", text)
     return _MIXED.sub(lambda match: rf"({match[1]}+\frac{{{match[2] or match[4]}}}{{{match[3] or match[5]}}})", text)
 
@@ -88,5 +88,5 @@ def excess(text: str) -> str:
 
 
 def is_formula(text: str) -> bool:
-    """Whether text can be mathematics that is told in full: no prose, no dots for what is left out, no other base."""
-    return not (_ELLIPSIS.search(text) or _BASE.search(text) or _WORD.search(_COMMAND.sub("", text)))
+    """Whether text can be mathematics that is read as it is meant, and no prose."""
+    return not (_MISREAD.search(text) or _WORD.search(_COMMAND.sub("", text)))

@@ -79,16 +79,15 @@ def prove(reference: str | float | Fraction, *, units: Units = "optional") -> No
     """Prove that a reference can be matched.
 
     Raises:
-        TaskError: It is no number, or has no unit where one is required.
+        TaskError: It is no number, or its unit does not go with `units`.
     """
     try:
         quantity = read_reference(reference)
     except ValueError as error:
         raise TaskError(f"the reference {error}") from None
-    if units == "required" and not (quantity.unit or quantity.thing):
-        raise TaskError(f"the reference {reference!r} has no unit, and units are required")
-    if units == "none" and (quantity.unit or quantity.thing):
-        raise TaskError(f"the reference {reference!r} has a unit, and none may be named")
+    if agree(quantity, quantity, units=units):
+        has = "a" if units == "none" else "no"
+        raise TaskError(f"the reference {reference!r} has {has} unit, and units={units!r}")
 
 
 def _check_options(absolute: float, relative: float, units: str, percent: str) -> None:

@@ -133,7 +133,7 @@ def agree(
     if units == "none" and (given.unit or given.thing):
         return "it names a unit"
     if units == "required":
-        if wanted.unit is None and given.thing != wanted.thing:
+        if wanted.unit is None and (given.unit or given.thing != wanted.thing or not wanted.thing):
             return "another unit, or none"
         if wanted.unit and given.unit is None:
             return "no unit that is known"

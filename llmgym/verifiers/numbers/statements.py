@@ -162,7 +162,7 @@ class _Reply:
             if _JOINED.fullmatch(between):
                 return _UNCLEAR
             if "=" in between.strip(" $") or _OPERATOR.fullmatch(between):
-                return self._result(numbers, start, end) if "=" in text[start:end] else (None,)
+                return self._result(numbers, start, end) if "=" in text[start:end] else _UNCLEAR
         return self._found(first)
 
     def _result(self, numbers: list[Number], start: int, end: int) -> Stated | None:
