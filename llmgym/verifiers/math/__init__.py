@@ -27,7 +27,8 @@ __all__ = ["Kind", "acheck", "check", "kind_of", "prove"]
 
 _SECONDS = 2.0  # that the library may take
 _FORMULA_IN_WORDS = re.compile(
-    r"[\\^√π=]|[0-9][A-Za-z(]|\b(?:times|plus|minus|over|divided|root|squared|cubed|power|pi|log|ln|sine?|cosine?)\b"
+    r"[\\^√π=]|[0-9][A-Za-z(]|[0-9] over\b"
+    r"|\b(?:times|plus|minus|divided|root|squared|cubed|power|pi|log|ln|sine?|cosine?)\b"
 )
 
 

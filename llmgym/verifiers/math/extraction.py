@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from llmgym.verifiers.numbers.statements import BOXES_JOINED, TURN, statements
+from llmgym.verifiers.numbers.statements import TURN, statements
 from llmgym.verifiers.text import boxes
 
 _MATHS = re.compile(
     r"[\s*_`:]*(?:\$\$(?P<display>[^$]+)\$\$|\$(?P<inline>[^$]+)\$|\\\((?P<round>.+?)\\\)|\\\[(?P<square>.+?)\\\])",
     re.DOTALL,
 )
+_BOXES_JOINED = re.compile(r"[\s$*,]{0,9}(?:\b(?:or|and)\b|[,/&])[\s$*]{0,9}(?:[A-Za-z]\s{0,3}=\s{0,3})?")
 _TAG_END = re.compile(r"</answer>", re.IGNORECASE)
 _END = re.compile(r"\.(?=\s|$)|\n|[.,;:]?\s(?:because|since|as|so|which|where|who)\b")
 _AROUND = " \t\n*_`\"'“”.,;:!"  # "5!" in prose is 5, and a factorial in LaTeX
@@ -44,7 +45,7 @@ def extract(text: str) -> Answer:
     if boxed:
         found = [boxed[-1]]
         for box in reversed(boxed[:-1]):
-            if not BOXES_JOINED.fullmatch(text, box[1], found[0][0]):
+            if not _BOXES_JOINED.fullmatch(text, box[1], found[0][0]):
                 break
             found.insert(0, box)
         turned = TURN.search(text, found[-1][1]) is not None

@@ -118,8 +118,8 @@ def _value(answer: str) -> str:
 
 def _single(answer: str, reference: str) -> str:
     """An answer that is one, where the reference is."""
-    several = len(_split(answer)) > 1 and parse_quantity(answer) is None  # "0,5" is one
-    if (several or _APART.search(answer)) and len(_split(reference)) == 1 and not _APART.search(reference):
+    several = [len(_split(text)) > 1 or _APART.search(text) is not None for text in (answer, reference)]
+    if several == [True, False] and parse_quantity(answer) is None:  # "0,5" is one, and so is "3 hours and 5 minutes"
         raise Unreadable("several answers")
     return answer
 

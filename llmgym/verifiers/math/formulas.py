@@ -26,6 +26,7 @@ from llmgym.verifiers.numbers.units import Unit, leading_unit
 _MEMORY = 2 * 1024**3  # bytes that a comparison may take
 _ROUNDED = Fraction(1, 10**6)  # how far off a reference with a decimal point may be, as a share of it
 _EXACT = 1e-20  # the same for numbers that are computed to 40 places
+_INFINITE = {r"\infty": 1, r"+\infty": 1, r"-\infty": -1}
 _PROBED = 1e-9
 
 
@@ -78,7 +79,10 @@ class Options:
         wanted, given = _quantity(reference), _quantity(answer)
         if wanted and given:
             return self.agree(given, wanted, reference)
-        if not is_formula(answer):
+        signs = _INFINITE.get(reference), _INFINITE.get(answer)
+        if any(signs) and all(sign or number for sign, number in zip(signs, (wanted, given), strict=True)):
+            return signs[0] == signs[1]
+        if not answer or not is_formula(answer):
             raise Unreadable("no formula")
         raise NeedsLibrary
 

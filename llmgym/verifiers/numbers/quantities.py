@@ -17,6 +17,8 @@ Units = Literal["optional", "required", "none", "ignored"]
 #: What a percent sign means: "exact" divides by 100; with "either", 50, 50% and 0.5 all match 50%.
 Percent = Literal["either", "exact"]
 
+_LONGEST, _MOST = 1200, 4  # characters of a quantity; numbers that it is told in
+
 _PERCENT = re.compile(r"\s{0,3}(?:%|per ?cents?\b)", re.IGNORECASE)
 _MORE = re.compile(r"\s{0,3}(?:,|\band\b|, and\b)?\s{0,3}(?P<value>[0-9]+(?:\.[0-9]+)?)(?=[ {A-Za-z'])")
 _EARLIER = re.compile(r"(?P<value>[0-9]+(?:\.[0-9]+)?)[ {}]{0,3}(?P<unit>[A-Za-z]{1,10})(?:[ {},]| and\b){1,6}$")
@@ -65,6 +67,8 @@ def parse_quantity(text: str) -> Quantity | None:
     if (value := parse_number(text)) is not None:
         currency = _CURRENCY.search(text[: re.search(r"[0-9]|$", text).start()])  # type: ignore[union-attr] -- matches
         return Quantity(value, unit=leading_unit(currency[1])[0] if currency else None)
+    if len(text) > _LONGEST:
+        return None
     text = plain(text).strip()
     number = next(numbers_in(text, 0, len(text), listed=False), None)
     if number is None or number.value is None or not _LEAD.fullmatch(text, 0, number.start):
@@ -86,7 +90,7 @@ def _quantity(value: Fraction, before: str, after: str) -> tuple[Quantity, str]:
     unit, rest = leading_unit(after)
     if unit:
         total, parts = value, 1
-        while (more := _MORE.match(rest)) and (found := leading_unit(rest[more.end() :]))[0]:
+        while parts < _MOST and (more := _MORE.match(rest)) and (found := leading_unit(rest[more.end() :]))[0]:
             if not _same_kind(found[0], unit):
                 break
             total += Fraction(more["value"]) * found[0].factor / unit.factor

@@ -32,7 +32,7 @@ _DIRECT = re.compile(
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n|</answer>|;")
 _SENTENCE_MARK = re.compile(r"[.!?](?=[ ])|[\n;]")
 _JOINED = re.compile(r"[\s$*_`)\]}]{0,6}(?:,? ?\bor\b|,? ?\band\b)[\s$*_`(\\\[{]{0,6}")
-BOXES_JOINED = re.compile(r"[\s$*,]{0,9}(?:\b(?:or|and)\b|[,/&])[\s$*]{0,9}")
+_BOXES_JOINED = re.compile(r"[\s$*,]{0,9}(?:\b(?:or|and)\b|[,/&])[\s$*]{0,9}")
 _OPERATOR = re.compile(r"[\s$)\]}]{0,4}(?:[-+*/×÷·^x]|\\times|\\cdot|\\div)[\s$(\[{]{0,4}")
 TURN = re.compile(
     r"(?:^|[.!?\n]\s{0,3}|[—–]\s?)(?:(?:hmm+|oh|oops|sorry|but),? )?"
@@ -136,7 +136,7 @@ class _Reply:
                 end, content = boxed[start]
                 found = _Reply(content).last(0, len(content))
                 before = forms[place - 1] if place else -1
-                if found and before in boxed and BOXES_JOINED.fullmatch(text, boxed[before][0], start):
+                if found and before in boxed and _BOXES_JOINED.fullmatch(text, boxed[before][0], start):
                     return _UNCLEAR
             else:
                 end = says[start]
