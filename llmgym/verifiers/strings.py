@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,17 +17,24 @@ from llmgym.verifiers.text import folded, without_thoughts
 Mode = Literal["exact", "normalised", "f1", "edit", "rouge_l"]
 
 MAX_GRADED = 20_000  # characters that the graded modes read
+# NFKC makes "102" of "10²", and "11/4" of "1¼".
+_KEPT = re.compile("([⁰¹²³⁴-⁹⁺⁻ⁿ₀-₉¼-¾⅐-⅞])")
 _BEFORE = "\"'“”‘’«»`([{*_ "
 _AFTER = _BEFORE + ")]}.,;:!?…"
 
 
 def normalised(text: str) -> str:
-    """A string in NFKC and lower case, without differences of blanks, quotes and marks of the end of a sentence.
+    """A string in plain characters and lower case, without differences of blanks, quotes and marks of a sentence's end.
 
     Articles and signs stay: "Hepatitis A" is not "Hepatitis", nor "C++" "C", nor "-5" "5", nor "3.5" "35".
     """
-    words = unicodedata.normalize("NFKC", folded(text)).casefold().split()
-    return " ".join(" ".join(words).lstrip(_BEFORE).rstrip(_AFTER).replace("“", '"').replace("”", '"').split())
+    words = " ".join(_plain(_plain(text).casefold()).split())
+    return words.lstrip(_BEFORE).rstrip(_AFTER).replace("“", '"').replace("”", '"')
+
+
+def _plain(text: str) -> str:
+    parts = _KEPT.split(text)  # every second one is kept
+    return folded("".join(part if at % 2 else unicodedata.normalize("NFKC", part) for at, part in enumerate(parts)))
 
 
 def words_of(text: str) -> list[str]:

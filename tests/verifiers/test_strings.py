@@ -23,7 +23,8 @@ GRADED = ("f1", "rouge_l", "edit")
         ("Straße", "STRASSE", True),
         ("ﬁne", "fine", True),
         ("it’s", "it's", True),
-        ("x²", "x2", True),
+        ("10²", "102", False),
+        ("1¼", "11/4", False),
         ("Ｐａｒｉｓ", "Paris", True),
         ("Yes, please", "yes please", False),
         # what verl's and SkyRL's exact match takes for equal, since it drops articles and all punctuation
@@ -86,23 +87,19 @@ def test_reasons() -> None:
 
 def common_length(one: list[str], other: list[str]) -> int:
     """As in a textbook."""
-    row = [0] * (len(other) + 1)
+    above = [0] * (len(other) + 1)
     for first in one:
-        row = [0, *(0 for _ in other)] if not row else _next(row, first, other)
-    return row[-1]
+        row = [0]
+        for at, second in enumerate(other):
+            row.append(above[at] + 1 if first == second else max(above[at + 1], row[at]))
+        above = row
+    return above[-1]
 
 
-def _next(row: list[int], first: str, other: list[str]) -> list[int]:
-    new = [0]
-    for at, second in enumerate(other):
-        new.append(row[at] + 1 if first == second else max(row[at + 1], new[at]))
-    return new
+_WORDS = st.lists(st.sampled_from("abcd"), min_size=1, max_size=12)
 
 
-@given(
-    st.lists(st.sampled_from("abcd"), min_size=1, max_size=12),
-    st.lists(st.sampled_from("abcd"), min_size=1, max_size=12),
-)
+@given(_WORDS, _WORDS)
 def test_rouge_l_is_that_of_the_textbook(one: list[str], other: list[str]) -> None:
     share = 2 * common_length(one, other) / (len(one) + len(other))
     assert check(" ".join(one), " ".join(other), mode="rouge_l").score == pytest.approx(share)
