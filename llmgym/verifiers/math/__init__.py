@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib.util
 import re
 from dataclasses import astuple
-from functools import cache
+from fractions import Fraction
+from functools import cache, lru_cache
 from typing import get_args
 
 from llmgym.concurrency import PastDeadline, WorkerError, drive_in_background, in_process
@@ -20,7 +21,7 @@ from llmgym.verifiers.math.forms import Kind, Unreadable, compare, kind_of
 from llmgym.verifiers.math.formulas import NeedsLibrary, Options, compare_in_worker, prepare
 from llmgym.verifiers.math.notation import MAX_LENGTH, excess, is_formula
 from llmgym.verifiers.numbers import Percent, Quantity, Units, parse_quantity
-from llmgym.verifiers.numbers.quantities import stated_quantity
+from llmgym.verifiers.numbers.quantities import check_options, stated_quantity
 from llmgym.verifiers.text import without_thoughts
 
 __all__ = ["Kind", "acheck", "check", "kind_of", "prove"]
@@ -34,7 +35,7 @@ _FORMULA_IN_WORDS = re.compile(
 
 async def acheck(
     answer: str,
-    reference: str | float,
+    reference: str | float | Fraction,
     *,
     kind: Kind | None = None,
     relative: float | None = None,
@@ -69,7 +70,7 @@ async def acheck(
 
 def check(
     answer: str,
-    reference: str | float,
+    reference: str | float | Fraction,
     *,
     kind: Kind | None = None,
     relative: float | None = None,
@@ -83,7 +84,7 @@ def check(
     return compared if isinstance(compared, Verdict) else drive_in_background(_compare_by_library(*compared))
 
 
-def prove(reference: str | float, *, kind: Kind | None = None, units: Units = "optional") -> None:
+def prove(reference: str | float | Fraction, *, kind: Kind | None = None, units: Units = "optional") -> None:
     """Prove that a reference can be matched, by itself in a box.
 
     Raises:
@@ -104,14 +105,16 @@ def prove(reference: str | float, *, kind: Kind | None = None, units: Units = "o
 
 
 def _compare(
-    reply: str, reference: str | float, kind: Kind | None, options: Options, last_number: bool
+    reply: str, reference: str | float | Fraction, kind: Kind | None, options: Options, last_number: bool
 ) -> Verdict | tuple[str, str, Kind, Options]:
     """The verdict, or what the library is to compare."""
-    _check_options(kind, options)
+    if kind not in (None, *get_args(Kind)):
+        raise ValueError(f"unknown kind {kind!r}; there is {', '.join(get_args(Kind))}")
+    check_options(options.absolute, options.relative, options.units, options.percent)
     wanted = str(reference).strip()
     kind = kind or kind_of(wanted)
-    if not wanted or not (kind in ("text", "choice", "base") or is_formula(wanted)):
-        return unscored("invalid_reference", "it is no formula; words have the kind text")
+    if fault := _fault(wanted, kind):
+        return unscored("invalid_reference", fault)
     said = without_thoughts(reply)
     if len(said) > MAX_ANSWER:
         return wrong(f"{len(said):,} characters; {MAX_ANSWER:,} are read", "too_long")
@@ -141,14 +144,16 @@ def _needs_library(reference: str, kind: Kind, options: Options) -> bool:
     return False
 
 
-def _check_options(kind: str | None, options: Options) -> None:
-    for name, value, known in (
-        ("kind", kind, (None, *get_args(Kind))),
-        ("units", options.units, get_args(Units)),
-        ("percent", options.percent, get_args(Percent)),
-    ):
-        if value not in known:
-            raise ValueError(f"unknown {name} {value!r}; there is {', '.join(filter(None, known))}")
+@lru_cache(maxsize=1024)
+def _fault(reference: str, kind: Kind) -> str:
+    """What is wrong with a reference, as far as that shows without the library; "" where nothing is."""
+    if not reference or not (kind in ("text", "choice", "base") or is_formula(reference)):
+        return "it is no formula; words have the kind text"
+    try:
+        compare(reference, reference, kind, lambda *_: True)
+    except Unreadable as error:
+        return str(error)
+    return ""
 
 
 def _given(said: str, kind: Kind, last_number: bool) -> str | Quantity | Verdict:

@@ -39,7 +39,7 @@ def extract(text: str) -> Answer:
     """
     boxed = list(boxes(text))
     stated = list(statements(text))
-    if stated and (not boxed or stated[-1][0] > boxed[-1][0]):
+    if stated and (not boxed or stated[-1][0] >= boxed[-1][1]):
         said, end = _statement(text, stated[-1][1]), stated[-1][1]
         return Answer([said] if said else [], is_turned=TURN.search(text, end) is not None)
     if boxed:

@@ -46,9 +46,9 @@ class Unreadable(ValueError):
 def kind_of(reference: str) -> Kind:
     """The kind that a reference has by its looks; "(1,2)" is taken for a tuple, and a capital letter for a choice."""
     text = reference.strip().strip("$").strip()
-    if _CLOCK.fullmatch(text) or (_WORDS.fullmatch(text) and not _LETTER.fullmatch(text)):
+    if _CLOCK.fullmatch(_WORDS.sub(r"\1", text)) or (_WORDS.fullmatch(text) and not _LETTER.fullmatch(text)):
         return "text"
-    if re.fullmatch(r"[0-9]+,[0-9]{1,2}", text):
+    if re.fullmatch(r"[-−]?[0-9]+,[0-9]{1,2}", text):
         return "set"
     if _BASE.fullmatch(text):
         return "base"
@@ -217,13 +217,22 @@ def _is_interval(text: str) -> bool:
         found = _intervals(text)
     except Unreadable:
         return False
-    sure = "<" in text or ">" in text or r"\le" in text or r"\ge" in text or r"\infty" in text or r"\cup" in text
+    sure = (
+        "<" in text
+        or ">" in text
+        or r"\le" in text
+        or r"\ge" in text
+        or r"\infty" in text
+        or r"\cup" in text
+        or "R" in text
+    )
     return bool(found) and (sure or "[" in text or "]" in text)
 
 
 def _intervals(text: str) -> list[_Interval]:
     r"""The intervals of a union, from "[0,1) \cup (2,3)" or "0 \le x < 1 or 2 < x < 3"."""
-    parts = [part.strip() for part in re.split(r"\\cup(?![a-z])", _IN.sub("", text))]
+    text = _IN.sub("", text)
+    parts = [part.strip() for part in re.split(r"\\cup(?![a-z])", text)]
     if len(parts) == 1:
         parts = [part.strip() for part in _APART.split(text) if part.strip()]
     return [_interval(part) for part in parts]
@@ -232,6 +241,8 @@ def _intervals(text: str) -> list[_Interval]:
 def _interval(text: str) -> _Interval:
     if (match := _END.fullmatch(text)) and len(_split(text.strip()[1:-1])) == 2:
         return _Interval(match["open"] != "[", match["low"].strip(), match["high"].strip(), match["close"] != "]")
+    if text in (r"\mathbb{R}", r"\mathbb R", r"\R"):
+        return _Interval(True, r"-\infty", r"\infty", True)
     pieces = [piece.strip() for piece in _COMPARED.split(text)]
     if len(pieces) == 3:
         left, sign, right = pieces

@@ -186,7 +186,7 @@ def _equal(wanted: Any, given: Any, relative: float, absolute: float) -> bool:
     near = _near(wanted, given, relative, absolute)
     if near is not None:
         return near
-    return verify([wanted], [given], timeout_seconds=None, raise_on_error=True) and _agree_at_points(wanted, given)
+    return _agree_at_points(wanted, given) and verify([wanted], [given], timeout_seconds=None, raise_on_error=True)
 
 
 def _is_expression(value: Any) -> bool:
@@ -243,9 +243,9 @@ def _computed(value: Any) -> Any:
 
 
 def _agree_at_points(wanted: Any, given: Any) -> bool:
-    """Whether two expressions of the same variables have the same values at some points, where they have any.
+    """Whether two expressions have the same values at some points, where they have any.
 
-    The library compares coefficients to six decimal places.
+    The library compares coefficients to six decimal places, and takes longest where expressions differ.
     """
     import sympy
 

@@ -21,7 +21,7 @@ _SYMBOL = re.compile("|".join(rf"{re.escape(symbol)}(?![a-z])" if symbol[-1].isa
 _RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True))
 _SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
 _NOTHING = re.compile(
-    r"\\(?:left|right|displaystyle|textstyle|[bB]ig[lr]?|q?quad|limits)(?![a-zA-Z])|\\[!,;: ]|\{,\}|~"
+    r"\\(?:left|right|displaystyle|textstyle|[bB]ig[lr]?|q?quad|limits)(?![a-zA-Z])|(?<!\\)\\[!,;: ]|\{,\}|~"
 )
 _UPRIGHT = re.compile(r"\\(?:mathrm|text|rm|operatorname)\s?\{\s?(e|i|d|pi|sin|cos|tan|log|ln|exp)\s?\}")
 _FUNCTION = re.compile(r"(?<![\\a-zA-Z])(pi|sin|cos|tan|log|ln|exp|infty)(?![a-zA-Z])")
@@ -37,7 +37,9 @@ _MIXED = re.compile(
 )
 _POWER = re.compile(r"\^\(([^()]*)\)|\^(-?[0-9]{2,})")
 _MISREAD = re.compile(r"\\[lcdv]?dots|\.\.\.|…|\\pmod|[0-9]_")  # dots for what is left out, congruences, other bases
-_WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{4,}|(?<![\\a-zA-Z])(?:and|the|not|for|any|all|are|per)(?![a-zA-Z])")
+_WORD = re.compile(
+    r"(?<![\\a-zA-Z])[a-zA-Z]{4,}|(?<![\\a-zA-Z])(?:and|the|not|for|any|all|are|per|nan|inf)(?![a-zA-Z])"
+)
 _COMMAND = re.compile(
     r"\\(?:text|mathrm|mathbf|textbf|mbox|mathbb|mathcal|begin|end|operatorname)\s?\{[^{}]*\}|_\{[^{}]*\}"
 )

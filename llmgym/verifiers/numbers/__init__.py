@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import get_args
 
 from llmgym.errors import TaskError
 from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, unscored, wrong
@@ -12,6 +11,7 @@ from llmgym.verifiers.numbers.quantities import (
     Quantity,
     Units,
     agree,
+    check_options,
     parse_quantity,
     read_reference,
     stated_quantity,
@@ -58,7 +58,7 @@ def check(
     Raises:
         ValueError: An option is none that there is.
     """
-    _check_options(absolute, relative, units, percent)
+    check_options(absolute, relative, units, percent)
     try:
         wanted = read_reference(reference)
     except ValueError as error:
@@ -88,12 +88,3 @@ def prove(reference: str | float | Fraction, *, units: Units = "optional") -> No
     if agree(quantity, quantity, units=units):
         has = "a" if units == "none" else "no"
         raise TaskError(f"the reference {reference!r} has {has} unit, and units={units!r}")
-
-
-def _check_options(absolute: float, relative: float, units: str, percent: str) -> None:
-    for name, value, known in (("units", units, get_args(Units)), ("percent", percent, get_args(Percent))):
-        if value not in known:
-            raise ValueError(f"unknown {name} {value!r}; there is {', '.join(known)}")
-    for name, value in (("absolute", absolute), ("relative", relative)):
-        if not 0 <= value < float("inf"):
-            raise ValueError(f"{name} is 0 or more, not {value}")

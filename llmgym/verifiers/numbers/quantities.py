@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, get_args
 
 from llmgym.verifiers.numbers.notation import numbers_in, plain
 from llmgym.verifiers.numbers.statements import Stated, parse_number, stated_number
@@ -179,3 +179,17 @@ def read_reference(reference: str | float | Fraction) -> Quantity:
     if quantity is None:
         raise ValueError(f'{reference!r:.100} is not one number; write one such as 12, "3/4", "50%" or "5 cm"')
     return quantity
+
+
+def check_options(absolute: float, relative: float | None, units: str, percent: str) -> None:
+    """Refuse options that there are none of.
+
+    Raises:
+        ValueError: There is such an option.
+    """
+    for name, value, known in (("units", units, get_args(Units)), ("percent", percent, get_args(Percent))):
+        if value not in known:
+            raise ValueError(f"unknown {name} {value!r}; there is {', '.join(known)}")
+    for name, number in (("absolute", absolute), ("relative", relative)):
+        if number is not None and not 0 <= number < float("inf"):
+            raise ValueError(f"{name} is 0 or more, not {number}")

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from fractions import Fraction
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmgym.concurrency import PastDeadline
+from llmgym.concurrency import PastDeadline, WorkerError, in_process
 from llmgym.errors import EnvironmentFailure, MissingExtraError, TaskError
 from llmgym.verifiers import math
-from llmgym.verifiers.math import acheck, check, kind_of, prove
+from llmgym.verifiers.math import acheck, check, formulas, kind_of, prove
 from tests.verifiers.hostile import FORMULAS, PARTS
 
 PAIRS: list[tuple[str, str, bool]] = [
@@ -62,6 +64,7 @@ PAIRS: list[tuple[str, str, bool]] = [
     ("12:30", "12:30", True),
     ("1:30 PM", "01:30 p.m.", True),
     ("1:30 PM", "1:30 AM", False),
+    (r"10:30 \text{ a.m.}", "10:30 AM", True),
     ("12:30", "0.4", False),
     (r"\text{Evelyn}", "Evelyn", True),
     (r"\text{Evelyn}", r"\text{evelyn}.", True),
@@ -104,6 +107,16 @@ PAIRS: list[tuple[str, str, bool]] = [
     (r"(2,\infty)", r"[2,\infty)", False),
     (r"(-\infty,1)\cup(2,\infty)", "x<1 or x>2", True),
     (r"(-\infty,1)\cup(2,\infty)", r"(2,\infty)\cup(-\infty,1)", True),
+    (r"x \in [-2,7]", "[-2,7]", True),
+    (r"\mathbb{R}", r"(-\infty,\infty)", True),
+    ("-2,1", "1, -2", True),
+    (r"10,\!080", "10080", True),
+    (r"\$18.90", "18.9", True),
+    (r"15\mbox{ cm}^2", r"15\text{ cm}^2", True),
+    (r"70 \text{ square inches}", "70", True),
+    (r"70 \text{ square inches}", r"70\text{ in}^2", True),
+    (r"17\frac{1}{2}", "17.5", True),
+    (".35625", "0.35625", True),
     # equations: what a name stands for
     ("x=5", "5", True),
     ("x=5", "5=x", True),
@@ -144,6 +157,11 @@ BY_LIBRARY: list[tuple[str, str, bool]] = [
     (r"\begin{pmatrix}1\\x\end{pmatrix}", r"\begin{bmatrix}1\\x\end{bmatrix}", True),
     (r"\begin{pmatrix}1\\x\end{pmatrix}", r"\begin{pmatrix}1\\y\end{pmatrix}", False),
     (r"\begin{pmatrix}1\\2\end{pmatrix}", "(1,2)", False),
+    (r"\begin{pmatrix} -18 & 96 \\ 6 & 22 \end{pmatrix}", r"\begin{bmatrix}-18&96\\6&22\end{bmatrix}", True),
+    ("3x - 4y + 7 = 0", "4y - 3x = 7", True),
+    ("3x - 4y + 7 = 0", "4y - 3x = 8", False),
+    (r"3 \pm 2\sqrt{2}", r"3-2\sqrt{2}, 3+\sqrt{8}", True),
+    (r"e^{2x}+C", "C+e^{2x}", True),
     (r"10^{-7}x", r"2\cdot 10^{-7}x", False),
     (r"(1, \frac{\pi}{2})", r"(1, \pi/2)", True),
     (r"\{\sqrt{2}, 1\}", r"1, 2^{1/2}", True),
@@ -225,6 +243,9 @@ def test_options(reference: str, answer: str, options: dict[str, Any], right: bo
         (r"<think>\boxed{4}</think>", False),
         (r"<think>\boxed{3}</think>\boxed{4}", True),
         (r"\boxed{\fbox{4}}", True),
+        ("Final Answer: The final answer is $4$. I hope it is correct.", True),
+        ("The answer is $4.", True),
+        (r"\boxed{\text{Answer: }4}", False),
         ("First 2.\nThen 4.", False),
         ("", False),
     ],
@@ -267,6 +288,7 @@ def test_references_are_proven() -> None:
         prove(reference)
     prove("Evelyn", kind="text")
     prove("(1,2)", kind="interval")
+    prove(Fraction(1, 3))
     for reference in (
         "]][[",
         "Evelyn",
@@ -287,9 +309,11 @@ def test_references_are_proven() -> None:
 
 def test_a_reference_that_nobody_can_match_leaves_unscored() -> None:
     pytest.importorskip("math_verify")
-    for reference in ("Evelyn is right", r"1,2,\ldots,n", "", r"\cup\cup"):
+    for reference in ("Evelyn is right", r"1,2,\ldots,n", "", r"\cup\cup", float("nan"), float("inf")):
         verdict = check(boxed("x"), reference)
         assert (verdict.score, verdict.reason) == (None, "invalid_reference"), reference
+    for kind in ("interval", "tuple", "base", "choice", "equation"):
+        assert check(boxed("x"), "17", kind=kind).reason == "invalid_reference", kind  # type: ignore[arg-type]
 
 
 def test_mistakes_of_an_author_are_said() -> None:
@@ -322,6 +346,17 @@ def test_what_befalls_a_worker(error: Exception, reason: str, monkeypatch: pytes
     verdict = asyncio.run(acheck(boxed("x+1"), "1+x"))
     assert verdict.reason == reason
     assert verdict.score == (None if reason == "infrastructure" else 0)
+
+
+def take_memory() -> None:
+    with formulas._bounded_memory():
+        bytearray(4 * 1024**3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not say what a process takes")
+def test_memory_is_bounded() -> None:
+    with pytest.raises(WorkerError, match="MemoryError"):
+        asyncio.run(in_process(take_memory, seconds=60))
 
 
 @pytest.mark.parametrize("reference", ["424242", r"424242\pi"])
