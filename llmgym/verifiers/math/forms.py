@@ -21,7 +21,7 @@ Same = Callable[[str, str], bool]
 
 MAX_ELEMENTS = 32  # of a set: each is compared with each
 
-_CLOCK = re.compile(r"0?([0-9]{1,2}):([0-9]{2})(:[0-9]{2})?\s?(?:([aApP])\.?\s?[mM]\.?)?")
+_CLOCK = re.compile(r"0?([0-9]{1,2}):([0-9]{2})(:[0-9]{2})?\s*(?:([aApP])\.?\s?[mM]\.?)?")
 _BASE = re.compile(r"([0-9A-Za-z]+)_(?:\{?([0-9]{1,2})\}?)")
 _LETTER = re.compile(
     r"[\s(\[]*(?:\\(?:text|textbf|mathrm|mathbf)\s?\{)?[\s(\[]*([A-Za-z])(?:[)\].:}].*|\s*$)", re.DOTALL
@@ -35,6 +35,7 @@ _EITHER = re.compile(r"\\pm(?![a-z])")
 _IN = re.compile(r"^\s*[A-Za-z]\s*\\in(?![a-z])\s*")
 _END = re.compile(r"\s*(?P<open>[(\[\]])(?P<low>.*),(?P<high>.*)(?P<close>[)\]\[])\s*", re.DOTALL)
 _COMPARED = re.compile(r"(<|>|\\le(?![a-zA-Z])|\\ge(?![a-zA-Z]))")
+_SURE = re.compile(r"[<>\[\]]|\\(?:le|ge|infty|cup|mathbb|R)(?![a-z])")  # no tuple has these
 _FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 
 
@@ -217,16 +218,7 @@ def _is_interval(text: str) -> bool:
         found = _intervals(text)
     except Unreadable:
         return False
-    sure = (
-        "<" in text
-        or ">" in text
-        or r"\le" in text
-        or r"\ge" in text
-        or r"\infty" in text
-        or r"\cup" in text
-        or "R" in text
-    )
-    return bool(found) and (sure or "[" in text or "]" in text)
+    return bool(found) and _SURE.search(text) is not None
 
 
 def _intervals(text: str) -> list[_Interval]:
