@@ -40,8 +40,6 @@ from tests.policies.openai.endpoints import (
 )
 from tests.rollouts import letters, trajectories
 
-pytest.importorskip("openai")
-
 
 async def test_a_request_and_its_reply() -> None:
     call = {"id": "c1", "type": "function", "index": 0, "function": {"name": "add", "arguments": '{"a": 1'}}
@@ -172,7 +170,7 @@ async def test_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_without_the_package_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "openai", None)
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
     policy = make_policy("openai:m")
     with pytest.raises(MissingExtraError, match=r"pip install 'llmgym\[openai\]'"):
         await policy.start()  # type: ignore[union-attr]

@@ -14,8 +14,6 @@ from aiohttp import web
 from tests.policies.openai.endpoints import completion, serving, started
 from tests.rollouts import asked, letters, trajectories
 
-pytest.importorskip("openai")
-
 RIGHT, CALLED = ("completed", 1.0), ("completed", 1.25)  # "A" was said; after the tool that pays 0.25
 WRONG = ("completed", 0.0)
 FULL = ("context_length", 0.0)

@@ -223,6 +223,6 @@ def test_the_words_of_a_server_are_shown(body: Any, text: str) -> None:
 
 
 def test_how_long_it_asks_to_wait() -> None:
-    assert Trouble.said("busy", 429, "3600") == Trouble(
-        "HTTP 429: busy; it asks to wait 3600 s", words="busy", passing=True
+    assert Trouble.said("busy", 429, {"Retry-After": "3600"}) == Trouble(
+        "HTTP 429: busy; it asks to wait 3600 s", words="busy", passing=True, limited=True, wait=3600
     )
