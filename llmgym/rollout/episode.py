@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 
+from llmgym.concurrency import watched
 from llmgym.errors import CodecError, EnvironmentFailure, PolicyError
 from llmgym.rollout.config import Limits
 from llmgym.rollout.driver import Driver
@@ -38,10 +38,11 @@ async def run_episode(
         stop: Ends it from outside.
     """
     driver, stop = Driver(instances, task, trajectory), stop or Stop()
-    deadline = asyncio.timeout(limits.episode_timeout)
+    deadline = stop.bound_episode(limits.episode_timeout)
     try:
         async with deadline:
-            await _converse(driver, speaker, limits, on_turn, stop)
+            with watched(stop):
+                await _converse(driver, speaker, limits, on_turn, stop)
     except TimeoutError:
         if not deadline.expired():
             raise

@@ -111,10 +111,13 @@ class Client:
                 self._said = True
                 limits = waits.limits(answer.headers) if isinstance(answer, Answer) else ""
                 _log.warning(
-                    "%s: the server limits the run%s: %s. From here on %d requests at a time are sent, more as "
-                    "it takes them; waiting is no failure", self._name, f" ({limits} a minute)" if limits else "",
-                    self._address.hide(outcome.text), limiter.limit,
-                )  # fmt: skip
+                    "%s: the server limits the run%s: %s. From here on at most %d requests run at a time, and more as "
+                    "it takes them; waiting is no failure",
+                    self._name,
+                    f" ({limits} a minute)" if limits else "",
+                    self._address.hide(outcome.text),
+                    limiter.limit,
+                )
             return again
         if isinstance(answer, Answer) and not (isinstance(outcome, Trouble) and outcome.passing):
             limiter.answered(waits.until_more(answer.headers))

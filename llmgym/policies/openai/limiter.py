@@ -14,7 +14,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from llmgym.concurrency.holds import held
+from llmgym.concurrency import held
 from llmgym.policies.openai.trouble import Trouble
 
 _CUT = 0.5

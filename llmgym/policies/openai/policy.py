@@ -87,9 +87,9 @@ class OpenAIPolicy:
         self.model = model
         self._address = Address(base_url, api_key)
         self._prices = _prices(prices)
-        self._name_of_api, self._api = api, _APIS[api]
+        self.api: Api = api
         self._timeouts, self._max_retries = (timeout, unavailable_timeout), max_retries
-        self._conversations = Conversations(self._api.write)
+        self._conversations = Conversations(_APIS[api].write)
         self._refused: frozenset[str] = frozenset()
         self._answered_as: str | None = None
         self._said_model = False
@@ -98,7 +98,7 @@ class OpenAIPolicy:
     @property
     def options(self) -> dict[str, Any]:
         """What decides the replies beside the model, without secrets; for the identity of a run."""
-        return {"base_url": self._address.identity, "api": self._name_of_api}
+        return {"base_url": self._address.identity, "api": self.api}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model!r}, base_url={self._address.shown!r})"
@@ -168,7 +168,7 @@ class OpenAIPolicy:
     ) -> dict[str, Any]:
         names = frozenset(tool["function"]["name"] for tool in tools)
         parts = self._conversations.parts(session_id, list(messages), names, refused)
-        return self._api.request(self.model, parts, tools, sampling, refused)
+        return _APIS[self.api].request(self.model, parts, tools, sampling, refused)
 
     async def _ask(self, request: dict[str, Any]) -> Completion | Trouble:
         if self._client is None:
@@ -177,16 +177,17 @@ class OpenAIPolicy:
             body = msgspec.json.encode(request)
         except (TypeError, ValueError) as error:
             return Trouble(f"the request is no JSON: {error}")
-        return await self._client.ask(self._api.PATH, body, self._read)
+        return await self._client.ask(_APIS[self.api].PATH, body, self._read)
 
     def _read(self, answer: Answer) -> Completion | Trouble:
         if answer.status >= 300:
             return chat_completions.read_broken_call(answer.data) or answer.read_as_trouble(self._address)
-        outcome = self._api.read(answer.data)
+        read = _APIS[self.api].read
+        outcome = read(answer.data)
         if isinstance(outcome, Completion):
             return outcome
         hidden = self._address.hide(answer.data.decode("utf-8-sig", "replace"))
-        return self._api.read(hidden.encode())
+        return read(hidden.encode())
 
     def _read_models(self, answer: Answer) -> list[str] | Trouble:
         """Names of the models that a server lists, in any of the usual forms; none where it does not list them."""
