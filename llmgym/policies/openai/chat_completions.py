@@ -24,7 +24,7 @@ _ENDS: dict[str, FinishReason] = {
     **dict.fromkeys(("stop", "tool_calls", "function_call"), "stop"),
     **dict.fromkeys(("eos", "eos_token", "end_turn", "stop_sequence", "tool_call", "tool_use", "complete"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
-    "model_context_window_exceeded": "length",
+    **dict.fromkeys(("model_context_window_exceeded", "repetition"), "length"),
 }
 _CALLING = ("tool_calls", "function_call", "tool_call", "tool_use")
 

@@ -164,9 +164,20 @@ def read_call(given: Any) -> dict[str, Any]:
         raise ValueError(f"not an assistant message: a tool is called {name!r}")  # noqa: TRY004
     if not isinstance(arguments, str):  # read already
         arguments = json.dumps(arguments or {}, ensure_ascii=False)
+    elif arguments.startswith('"'):
+        arguments = _encoded_once(arguments)
     call = {"type": "function", "function": {"name": name or "", "arguments": arguments if arguments.strip() else "{}"}}
     name = cast("dict[str, Any]", given).get("id")
     return {"id": str(name), **call} if isinstance(name, str | int) and str(name).strip() else call
+
+
+def _encoded_once(arguments: str) -> str:
+    """The object in a text that is JSON of JSON, which no model writes; any other text as it is."""
+    try:
+        inner = json.loads(arguments)
+    except (ValueError, RecursionError):
+        return arguments
+    return inner if isinstance(inner, str) and inner.lstrip().startswith("{") else arguments
 
 
 def tell_apart(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
