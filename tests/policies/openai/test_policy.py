@@ -25,7 +25,7 @@ from llmgym.errors import (
 from llmgym.messages import Message, assistant, tool_call, user
 from llmgym.policies import make_policy
 from llmgym.policies.openai import OpenAIPolicy
-from tests.policies.openai.endpoints import (
+from tests.endpoints.server import (
     TOOL,
     Answer,
     ask,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from llmgym.messages import as_assistant
 from llmgym.policies.openai.reply import Completion, read_broken_call, read_reply
 from llmgym.policies.openai.trouble import Trouble
-from tests.policies.openai.endpoints import completion
+from tests.endpoints.server import completion
 
 TEXT, ADD = {"type": "text", "text": "3"}, {"name": "add", "arguments": "{}"}
 

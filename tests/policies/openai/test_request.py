@@ -12,7 +12,7 @@ from aiohttp import web
 
 from llmgym.errors import ContextLengthExceeded, PolicyError
 from llmgym.messages import Message, assistant, tool_call, user
-from tests.policies.openai.endpoints import ask, completion, says, serving, started
+from tests.endpoints.server import ask, completion, says, serving, started
 
 pytest.importorskip("openai")
 
