@@ -137,8 +137,7 @@ RESPONSES = [
     row("output null", "proxies of one's own", response() | {"output": None}, LOST),
     row("a refusal", ITEMS, response(text(content=[{"type": "refusal", "refusal": "No."}])), LOST, said="refused: No."),
     row("too long", "OpenAI, error codes", response(called()), FULL, calling("c1"),
-
-               after=reply(error("Your input exceeds the context window of this model. Please adjust your input and try again.",
+        after=reply(error("Your input exceeds the context window of this model. Please adjust your input.",
                           code="context_length_exceeded", param="input"), 400)),
     row("a parameter is refused", "OpenAI, reasoning models", GOOD, refuses=refuses_temperature,
         logged="does not take temperature"),

@@ -1,4 +1,4 @@
-"""How servers say that a conversation is too long, which ends an episode, and that the reply alone is: a wrong setting."""
+"""How servers say that a conversation is too long, and that the reply alone is, which is a wrong setting."""
 
 from __future__ import annotations
 
