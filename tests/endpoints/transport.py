@@ -194,6 +194,8 @@ NAMES = [
             ("M, asked for as models/M", GEMINI, "models/m", {"data": [{"id": "m"}]}, 200),
             ("M, asked for as M:free", "OpenRouter, variants", "m:free", {"data": [{"id": "m"}]}, 200),
             ("in no object", "Together API reference", "m", [{"id": "m"}], 200),
+            ("an empty list", "proxies of one's own", "m", [], 200),
+            ("an empty object", "proxies of one's own", "m", {}, 200),
             ("nothing", "proxies that pass on all names", "m", {"data": []}, 200),
             ("null", "Ollama without models", "m", {"data": None}, 200),
             ("rows without ids", "proxies of one's own", "m", {"data": [{"name": "m"}, None, "m"]}, 200),
