@@ -166,6 +166,19 @@ def slowly(*pieces: Any) -> Answer:
     return answer
 
 
+def endless(piece: str, seconds: float) -> Answer:
+    """An answer that goes on for ever, a piece at a time."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        while True:
+            await response.write(piece.encode())
+            await asyncio.sleep(seconds)
+
+    return answer
+
+
 def compressed(body: Any, how: web.ContentCoding) -> Answer:
     """An answer that is compressed."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,12 +24,13 @@ from tests.endpoints.refusals import REFUSALS
 from tests.endpoints.replies import REPLIES
 from tests.endpoints.responses import RESPONSES
 from tests.endpoints.server import Answer, filled, serving
-from tests.endpoints.shapes import Shape
-from tests.endpoints.transport import TRANSPORT
+from tests.endpoints.shapes import GOOD, Shape
+from tests.endpoints.transport import TRANSPORT, moved
 from tests.endpoints.wordings import WORDINGS
 
 SHAPES: list[Shape] = [*REPLIES, *TRANSPORT, *REFUSALS, *WORDINGS, *RESPONSES]
 KEY = "sk-conformance-4711"
+SECRET = KEY[:12]  # half of a key is a secret too
 ENV: dict[str, Any] = {"id": "llmgym/Calculator-easy-v0", "kwargs": {"word_problems": False}}
 EPISODES = 2
 
@@ -76,22 +78,23 @@ def responses_history(body: dict[str, Any]) -> tuple[list[tuple[str, str]], list
     return made, [item["call_id"] for item in body["input"] if item.get("type") == "function_call_output"]
 
 
-async def play(shape: Shape, answers: Sequence[Answer], output: Path, **settings: Any) -> list[Trajectory]:
-    async with serving(endpoint(shape, answers)) as server:
+async def play(shape: Shape, answer: Answer, output: Path, **settings: Any) -> list[Trajectory]:
+    async with serving(answer) as server:
         server.models = shape.models
         options = {"base_url": server.url, "api_key": KEY, "timeout": 0.5, "max_retries": 0, **shape.policy}
-        collector = Collector([ENV], f"openai:{shape.model}", policy_options=options, num_tasks=EPISODES, output=output,
+        settings = {"num_tasks": EPISODES, "generation_timeout": 3.0, **settings}
+        collector = Collector([ENV], f"openai:{shape.model}", policy_options=options, output=output,
                               responses_create_params=shape.sampling, **settings)  # fmt: skip
         return [trajectory async for group in collector.stream() for trajectory in group.trajectories]
 
 
-def run(shape: Shape, answers: Sequence[Answer], output: Path, **settings: Any) -> list[Trajectory]:
-    found = asyncio.run(play(shape, answers, output, **settings))
-    assert len(found) == EPISODES
+def run(shape: Shape, answer: Answer, output: Path, **settings: Any) -> list[Trajectory]:
+    found = asyncio.run(play(shape, answer, output, **settings))
+    assert len(found) == settings.get("num_tasks", EPISODES)
     for path in output.rglob("*"):
         if path.is_file():
             text = path.read_text(errors="replace")
-            assert KEY not in text, path
+            assert SECRET not in text, path
             assert "Traceback" not in text, path
     return found
 
@@ -120,15 +123,15 @@ def log(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> 
     caplog.set_level(logging.DEBUG, "llmgym")
     yield caplog
     assert not [record for record in caplog.records if record.exc_info]
-    assert KEY not in caplog.text
+    assert SECRET not in caplog.text
     shown = "".join(capfd.readouterr())
     assert "Traceback" not in shown
-    assert KEY not in shown
+    assert SECRET not in shown
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=[shape.name for shape in SHAPES])
 def test_a_shape(shape: Shape, log: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    for found in run(shape, listed(shape.answers), tmp_path, max_attempts=1):
+    for found in run(shape, endpoint(shape, listed(shape.answers)), tmp_path, max_attempts=1):
         judge(shape, found)
     warnings = [record.getMessage() for record in log.records if record.levelno >= logging.WARNING]
     assert len([line for line in warnings if shape.logged and shape.logged in line]) == bool(shape.logged), warnings
@@ -141,8 +144,45 @@ FAILING = [shape for shape in SHAPES if shape.end.reward is None and shape.refus
 @pytest.mark.usefixtures("log")
 def test_a_failure_that_passes_costs_no_episode(shape: Shape, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llmgym.rollout.runner._BACKOFF_S", 0.0)
-    found = run(shape, [*listed(shape.answers), shape.good], tmp_path, max_attempts=2)
+    answer = endpoint(shape, [*listed(shape.answers), shape.good])
+    found = run(shape, answer, tmp_path, max_attempts=2)
     assert [(t.status, t.reward, t.attempts) for t in found] == [("completed", 1.0, 2)] * EPISODES
+
+
+@pytest.mark.usefixtures("log")
+def test_a_server_that_does_all_of_it_by_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In any order and side by side: every episode is scored in the end, as what was right."""
+    monkeypatch.setattr("llmgym.rollout.runner._BACKOFF_S", 0.0)
+    plain = [shape for shape in SHAPES if not (shape.refuses or shape.sampling or shape.policy or shape.after)]
+    harmless = [shape for shape in plain if shape.end.reward in (1.0, None) and "3600" not in shape.said]
+    asked: Counter[str] = Counter()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        problem = filled("$tool $a $b", await request.json())
+        asked[problem] += 1
+        shape = random.Random(f"{problem} {asked[problem]}").choice(harmless)
+        return await endpoint(shape, listed(shape.answers))(request)
+
+    found = run(harmless[0], answer, tmp_path, max_attempts=50, num_tasks=60, num_samples_in_parallel=16)
+    assert {(t.status, t.reward) for t in found} == {("completed", 1.0)}
+    assert sum(t.attempts for t in found) > 1.5 * len(found)
+
+
+def test_a_key_is_not_taken_to_another_server(tmp_path: Path) -> None:
+    keys: list[str | None] = []
+
+    async def elsewhere(request: web.Request) -> web.StreamResponse:
+        keys.append(request.headers.get("Authorization"))
+        return await GOOD(request)
+
+    async def redirected() -> list[Trajectory]:
+        async with serving(elsewhere) as other:
+            return await play(
+                Shape("", "", GOOD), moved(307, f"{other.url}/chat/completions"), tmp_path, max_attempts=1
+            )
+
+    asyncio.run(redirected())
+    assert {*keys} <= {None}
 
 
 def test_the_table_is_whole() -> None:

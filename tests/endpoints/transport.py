@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from email.utils import formatdate
 from typing import Any
 
 from aiohttp import web
 
-from tests.endpoints.server import Answer, compressed, drop, filled, hang, refuses, reply, slowly, torn
+from tests.endpoints.server import Answer, compressed, drop, endless, filled, hang, refuses, reply, slowly, torn
 from tests.endpoints.shapes import ANSWER, AWAY, GOOD, LOST, RIGHT, Shape, body, error
 
 HTTP = "RFC 9110"
@@ -67,13 +68,13 @@ BYTES = [
 ]  # fmt: skip
 
 
-def moved(status: int) -> Answer:
-    """A redirect to the same server."""
+def moved(status: int, to: str = "/v1/chat/completions?moved=1") -> Answer:
+    """A redirect."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if "moved" in request.query:
             return await GOOD(request)
-        return web.Response(status=status, headers={"Location": "/v1/chat/completions?moved=1"})
+        return web.Response(status=status, headers={"Location": to})
 
     return answer
 
@@ -134,6 +135,7 @@ STATUSES = [
     Shape("418, and nothing known", "nobody known", reply({"why": "no"}, 418), LOST, said='HTTP 418: {"why": "no"}'),
     Shape("307", HTTP, moved(307)),
     Shape("308", HTTP, moved(308)),
+    Shape("302 to a page", "a login page, a captive portal", moved(302, "/v1/models"), LOST, said="no choices"),
     Shape("304 for a request", "a cache that is set up wrong", reply("", 304), LOST),
 ]  # fmt: skip
 
@@ -142,6 +144,7 @@ CONNECTIONS = [
     Shape("a connection that drops in the middle", PROXY, torn(DONE, drop), AWAY),
     Shape("a server that hangs", PROXY, hang, AWAY),
     Shape("a server that hangs in the middle", PROXY, torn(DONE, hang), AWAY),
+    Shape("blank lines for ever", "DeepSeek, rate limit: empty lines while a request waits", endless("\n", 0.1), AWAY),
 ]  # fmt: skip
 
 
@@ -164,7 +167,7 @@ def told(status: int) -> Answer:
 
 def replaced() -> Answer:
     """A server behind which the model changes, as the second conversation sees it."""
-    names = iter(("m-2026-01-01", "m-2026-09-09", "m-2026-09-09"))
+    names = itertools.chain(["m-2026-01-01"], itertools.repeat("m-2026-09-09"))
 
     async def answer(request: web.Request) -> web.StreamResponse:
         text = filled(json.dumps({**DONE, "model": next(names)}), await request.json())
