@@ -110,7 +110,7 @@ RESPONSES = [
     row("reasoning in words", "gpt-oss behind vLLM and LM Studio",
         response(thought(content=[{"type": "reasoning_text", "text": "hm"}]), text()), message=thinking()),
     row("reasoning that is encrypted", "OpenAI, reasoning: encrypted_content", response(HIDDEN, text())),
-    row("reasoning that is encrypted, before a call", "OpenAI, reasoning: keeping items in context",
+    row("reasoning that is encrypted, before a call", "OpenAI, reasoning: keeping items in context (rig, issue 751)",
         response(HIDDEN, called()), CALLED, calling("c1"), refuses=keeps_pairs),
     row("an item of a built-in tool", "OpenAI, web search",
         response({"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {}}, text())),

@@ -47,7 +47,7 @@ BODIES = [
     Shape("two replies in one", "nobody known", reply(TEXT + TEXT), LOST, said="not the answer"),
     Shape("JSON that is too deep", "nobody known", reply("[" * 100_000), LOST, said="not the answer"),
     Shape("a byte order mark", ".NET's UTF8Encoding", reply("\ufeff" + TEXT)),
-    Shape("blank lines before the reply", "DeepSeek, rate limit: empty lines while a request waits",
+    Shape("blank lines before the reply", "DeepSeek, rate limit: empty lines keep a request alive",
           slowly("\n", "\n", "\n", DONE)),
     Shape("NaN", "Python's json.dumps", reply(named(score="NaN", best="Infinity"))),
     Shape("numbers without end", "nobody known", reply(named(created="1" + "0" * 400, score="1e999"))),
@@ -144,7 +144,7 @@ CONNECTIONS = [
     Shape("a connection that drops in the middle", PROXY, torn(DONE, drop), AWAY),
     Shape("a server that hangs", PROXY, hang, AWAY),
     Shape("a server that hangs in the middle", PROXY, torn(DONE, hang), AWAY),
-    Shape("blank lines for ever", "DeepSeek, rate limit: empty lines while a request waits", endless("\n", 0.1), AWAY),
+    Shape("blank lines for ever", "DeepSeek, rate limit: empty lines keep a request alive", endless("\n", 0.1), AWAY),
 ]  # fmt: skip
 
 
