@@ -31,9 +31,14 @@ def test_a_measurement_of_this_tree() -> None:
         assert 0 < float(endpoints.output_of(ROOT, str(endpoints.WORKER), "turns", url, "2")) < 1000
 
 
-def test_ratios_are_of_medians() -> None:
-    figures = {"cpu_here": [1.0, 9.0, 2.0], "cpu_other": [10.0], "start_here": [1.0], "start_other": [4.0],
+def test_one_figure_of_all_rounds() -> None:
+    figures = {"cpu_here": [1.0, 9.0, 2.0], "cpu_other": [10.0], "start_here": [3.0, 1.0, 2.0], "start_other": [4.0],
                "memory_here": [100.0], "memory_other": [400.0]}  # fmt: skip
     found = endpoints.report("abc", figures)
-    assert (found["openai_cpu_ms_per_turn"], found["vs_abc"], found["vs_nemo_gym"]) == (2.0, 0.2, None)
+    assert (found["openai_cpu_ms_per_turn"], found["vs_abc"], found["vs_nemo_gym"], found["start_s"]) == (
+        2.0,
+        0.2,
+        None,
+        1.0,
+    )
     assert endpoints.report("abc", {**figures, "cpu_nemo_gym": [40.0]})["vs_nemo_gym"] == 0.05
