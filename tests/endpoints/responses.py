@@ -24,11 +24,10 @@ from tests.endpoints.shapes import (
     error,
     thinking,
 )
-from tests.endpoints.transport import told
+from tests.endpoints.transport import stream, told
 
 API = "OpenAI API reference, response object"
 ITEMS = "OpenAI API reference, output items"
-STREAM = 'event: response.created\ndata: {"type": "response.created"}\n\n'
 
 
 def response(*output: Any, status: Any = "completed", **fields: Any) -> dict[str, Any]:
@@ -112,9 +111,11 @@ RESPONSES = [
     row("reasoning that is encrypted", "OpenAI, reasoning: encrypted_content", response(HIDDEN, text())),
     row("reasoning that is encrypted, before a call", "OpenAI, reasoning: keeping items in context (rig, issue 751)",
         response(HIDDEN, called()), CALLED, calling("c1"), refuses=keeps_pairs),
-    row("an item of a built-in tool", "OpenAI, web search",
-        response({"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {}}, text())),
-    row("an item that nobody knows", "a newer API", response({"type": "meditation", "id": "x"}, text())),
+    row("an item of a tool that nobody offered", "OpenAI, web search",
+        response({"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {}}, text()), LOST,
+        said="web_search_call"),
+    row("an item that nobody knows", "a newer API", response({"type": "meditation", "id": "x"}, text()), LOST,
+        said="meditation"),
     row("usage null", "llama.cpp, proxies", response(text(), usage=None)),
     row("usage missing", "proxies of one's own", {key: value for key,
         value in response(text()).items() if key != "usage"}),
@@ -146,7 +147,11 @@ RESPONSES = [
     row("the server has none", "servers of chat completions alone", {"detail": "Not Found"}, LOST, status=404,
         said="HTTP 404: Not Found"),
     row("a chat completion", "proxies of one's own", body({"content": "$answer"}), LOST),
-    row("a stream that nobody asked for", "proxies that always stream", STREAM, LOST),
+    row("a stream that nobody asked for", "OpenAI API reference, streaming events",
+        stream({"type": "response.created", "response": response(status="in_progress")},
+               {"type": "response.completed", "response": response(text())})),
+    row("a stream that breaks off", "OpenAI API reference, streaming events",
+        stream({"type": "response.created", "response": response(status="in_progress")}), LOST),
     row("a connection that drops", "proxies and load balancers", drop, AWAY),
     row("the key repeated", "proxies in debug mode", told(401), LOST, said="Incorrect"),
 ]  # fmt: skip

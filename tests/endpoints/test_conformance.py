@@ -137,7 +137,8 @@ def test_a_shape(shape: Shape, log: pytest.LogCaptureFixture, tmp_path: Path) ->
     assert len([line for line in warnings if shape.logged and shape.logged in line]) == bool(shape.logged), warnings
 
 
-FAILING = [shape for shape in SHAPES if shape.end.reward is None and shape.refuses is None]
+LASTING = "it asks to wait"  # for an hour: nobody asks again before
+FAILING = [s for s in SHAPES if s.end.reward is None and s.refuses is None and LASTING not in s.said]
 
 
 @pytest.mark.parametrize("shape", FAILING, ids=[shape.name for shape in FAILING])
@@ -154,7 +155,7 @@ def test_a_server_that_does_all_of_it_by_turns(tmp_path: Path, monkeypatch: pyte
     """In any order and side by side: every episode is scored in the end, as what was right."""
     monkeypatch.setattr("llmgym.rollout.runner._BACKOFF_S", 0.0)
     plain = [shape for shape in SHAPES if not (shape.refuses or shape.sampling or shape.policy or shape.after)]
-    harmless = [shape for shape in plain if shape.end.reward in (1.0, None) and "3600" not in shape.said]
+    harmless = [shape for shape in plain if shape.end.reward in (1.0, None)]
     asked: Counter[str] = Counter()
 
     async def answer(request: web.Request) -> web.StreamResponse:

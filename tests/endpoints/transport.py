@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from tests.endpoints.server import Answer, compressed, drop, endless, filled, hang, refuses, reply, slowly, torn
-from tests.endpoints.shapes import ANSWER, AWAY, GOOD, LOST, RIGHT, Shape, body, error
+from tests.endpoints.shapes import ANSWER, AWAY, CALLED, GOOD, LOST, RIGHT, Shape, body, calling, error
 
 HTTP = "RFC 9110"
 PROXY = "proxies and load balancers"
@@ -18,12 +18,6 @@ DONE = body(ANSWER)
 TEXT = json.dumps(DONE)
 GEMINI = "Gemini, OpenAI compatibility"
 TWICE = TEXT.replace('"content": "$answer"', '"content": "0", "content": "$answer"')
-CHUNK: dict[str, Any] = {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": ANSWER}]}
-LAST: dict[str, Any] = {
-    "object": "chat.completion.chunk",
-    "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
-}
-STREAM = "".join(f"data: {data if isinstance(data, str) else json.dumps(data)}\n\n" for data in (CHUNK, LAST, "[DONE]"))
 PAGE = "<html><style>x{}</style><body>Bad <b>gateway</b></body></html>"
 
 
@@ -32,10 +26,39 @@ def named(**numbers: str) -> str:
     return TEXT[:-1] + "".join(f', "{name}": {number}' for name, number in numbers.items()) + "}"
 
 
+def chunk(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
+    """A piece of a stream."""
+    return {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+
+
+def part(**fields: Any) -> dict[str, Any]:
+    """A piece of a call in a stream."""
+    return chunk({"tool_calls": [{"index": 0, **fields}]})
+
+
+def stream(*data: Any, content_type: str = "text/event-stream", before: str = "") -> Answer:
+    """A stream of events."""
+    events = (piece if isinstance(piece, str) else json.dumps(piece) for piece in data)
+    return reply(before + "".join(f"data: {event}\n\n" for event in events), 200, content_type)
+
+
+STREAMING = "proxies that always stream"
+SAYS, ENDS = chunk({"role": "assistant", **ANSWER}), chunk({}, "stop")
+STREAMS = [
+    Shape("a stream that nobody asked for", STREAMING, stream(SAYS, ENDS, "[DONE]")),
+    Shape("a stream under the name of JSON", STREAMING, stream(SAYS, ENDS, "[DONE]", content_type="application/json")),
+    Shape("a stream with comments", "OpenRouter, streaming: comments while a request waits",
+          stream(SAYS, ENDS, "[DONE]", before=": OPENROUTER PROCESSING\n\n")),
+    Shape("a stream of a call", STREAMING,
+          stream(part(id="c1", type="function", function={"name": "$tool", "arguments": ""}),
+                 part(function={"arguments": '{"a": $a, '}), part(function={"arguments": '"b": $b}'}),
+                 chunk({}, "tool_calls"), "[DONE]"), CALLED, calling("c1")),
+    Shape("a stream that breaks off", STREAMING, stream(SAYS), LOST),
+    Shape("a stream with an error", "openrouter.ai/docs/api/errors", stream(SAYS, error("upstream", code=502)), AWAY,
+          said="upstream"),
+]  # fmt: skip
+
 BODIES = [
-    Shape("a stream that nobody asked for", "proxies that always stream", reply(STREAM, 200, "text/event-stream"), LOST,
-          said="not the answer"),
-    Shape("a stream under the name of JSON", "proxies that always stream", reply(STREAM), LOST, said="not the answer"),
     Shape("HTML", "a captive portal, a login page", reply("<html>hello</html>", 200, "text/html"), LOST,
           said="not the answer"),
     Shape("a text", "a health page under the wrong path", reply("OK", 200, "text/plain"), LOST, said="not the answer"),
@@ -63,7 +86,6 @@ BYTES = [
     Shape("deflate", HTTP, compressed(DONE, web.ContentCoding.deflate)),
     Shape("Latin-1, and it says so", HTTP, reply(json.dumps({**DONE, "note": "é"}, ensure_ascii=False),
           encoding="latin-1")),
-    Shape("UTF-16, and it says so", HTTP, reply(TEXT, encoding="utf-16")),
     Shape("in chunks", "RFC 9112", slowly(TEXT[:30], TEXT[30:])),
 ]  # fmt: skip
 
@@ -108,7 +130,7 @@ STATUSES = [
     Shape("429, no money", "OpenAI, error codes: insufficient_quota",
           refuses("You exceeded your current quota, please check your plan", 429, code="insufficient_quota"), AWAY,
           said="exceeded your current quota"),
-    Shape("402", "DeepSeek and OpenRouter, error codes", refuses("Insufficient Balance", 402), LOST,
+    Shape("402", "DeepSeek and OpenRouter, error codes", refuses("Insufficient Balance", 402), AWAY,
           said="HTTP 402: Insufficient Balance"),
     Shape("500", "OpenAI, error codes", refuses("boom", 500), AWAY, said="HTTP 500: boom"),
     Shape("500, empty", PROXY, reply("", 500), AWAY, said="HTTP 500: no words"),
@@ -135,7 +157,7 @@ STATUSES = [
     Shape("418, and nothing known", "nobody known", reply({"why": "no"}, 418), LOST, said='HTTP 418: {"why": "no"}'),
     Shape("307", HTTP, moved(307)),
     Shape("308", HTTP, moved(308)),
-    Shape("302 to a page", "a login page, a captive portal", moved(302, "/v1/models"), LOST, said="no choices"),
+    Shape("302 to a page", "a login page, a captive portal", moved(302, "/v1/models"), LOST),
     Shape("304 for a request", "a cache that is set up wrong", reply("", 304), LOST),
 ]  # fmt: skip
 
@@ -209,4 +231,4 @@ NAMES = [
     ),
 ]  # fmt: skip
 
-TRANSPORT = [*BODIES, *BYTES, *STATUSES, *CONNECTIONS, *KEYS, *NAMES]
+TRANSPORT = [*STREAMS, *BODIES, *BYTES, *STATUSES, *CONNECTIONS, *KEYS, *NAMES]
