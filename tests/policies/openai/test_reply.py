@@ -13,7 +13,7 @@ from llmgym.policies.openai.chat_completions import read as read_reply
 from llmgym.policies.openai.chat_completions import read_broken_call
 from llmgym.policies.openai.reply import Completion
 from llmgym.policies.openai.trouble import Trouble
-from tests.policies.openai.endpoints import completion
+from tests.endpoints.server import completion
 
 TEXT, ADD = {"type": "text", "text": "3"}, {"name": "add", "arguments": "{}"}
 

@@ -1,9 +1,14 @@
-"""A small real chat endpoint that answers as it is told, and policies that talk to it."""
+"""A small real endpoint that answers as it is told, and policies that talk to it.
+
+Where a request asks a problem of Calculator, "$answer" in an answer is its answer, and "$tool", "$a" and "$b" are the
+call that finds it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -32,7 +37,7 @@ class Server:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return await answer(request)
 
-    async def list(self, request: web.Request) -> web.StreamResponse:
+    async def model_list(self, request: web.Request) -> web.StreamResponse:
         return await self.models(request)
 
     @property
@@ -51,7 +56,8 @@ async def serving(*answers: Answer) -> AsyncIterator[Server]:
     server.answers = list(answers)
     app = web.Application()
     app.router.add_post("/v1/chat/completions", server.chat)
-    app.router.add_get("/v1/models", server.list)
+    app.router.add_post("/v1/responses", server.chat)
+    app.router.add_get("/v1/models", server.model_list)
     runner = web.AppRunner(app, shutdown_timeout=0.01)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -77,11 +83,31 @@ async def ask(policy: OpenAIPolicy, tools: Any = (TOOL,), messages: Any = (), **
     return await policy.chat(messages, tools, Sampling(**sampling), request_id="r", session_id="s")
 
 
-def reply(body: Any, status: int = 200, content_type: str = "application/json", **headers: str) -> Answer:
+def filled(text: str, asked: Any) -> str:
+    """The text with what is asked for in it; `asked` is anything that holds the prompt."""
+    problem = re.search(r"(\d+) ([-−+]) (\d+)", json.dumps(asked, ensure_ascii=False))
+    if problem is None:
+        return text
+    a, sign, b = int(problem[1]), problem[2], int(problem[3])
+    found = {"answer": a + b if sign == "+" else a - b, "tool": "add" if sign == "+" else "subtract", "a": a, "b": b}
+    return re.sub(r"\$(answer|tool|a|b)\b", lambda name: str(found[name[1]]), text)
+
+
+async def heard(request: web.Request) -> Any:
+    """What a request asks for."""
+    return await request.json() if request.method == "POST" else None
+
+
+def reply(
+    body: Any, status: int = 200, content_type: str = "application/json", encoding: str = "utf-8", **headers: str
+) -> Answer:
+    """Answers with JSON, or with a text as it stands."""
+
     async def answer(request: web.Request) -> web.StreamResponse:
-        text = body if isinstance(body, str) else json.dumps(body)
+        text = filled(body if isinstance(body, str) else json.dumps(body), await heard(request))
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return web.Response(text=text, status=status, content_type=content_type, headers=named)
+        given = f"{content_type}; charset={encoding}"
+        return web.Response(body=text.encode(encoding), status=status, headers={"Content-Type": given, **named})
 
     return answer
 
@@ -109,3 +135,56 @@ async def drop(request: web.Request) -> web.StreamResponse:
     assert request.transport is not None
     request.transport.close()
     return web.Response()
+
+
+def torn(body: Any, then: Answer) -> Answer:
+    """Half of an answer, and then it drops or hangs."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        data = filled(json.dumps(body), await request.json()).encode()
+        response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(data))})
+        await response.prepare(request)
+        await response.write(data[: len(data) // 2])
+        await then(request)
+        return response
+
+    return answer
+
+
+def slowly(*pieces: Any) -> Answer:
+    """An answer in pieces of which nobody knows how many there are."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        for piece in pieces:
+            text = filled(piece if isinstance(piece, str) else json.dumps(piece), await request.json())
+            await response.write(text.encode())
+        return response
+
+    return answer
+
+
+def endless(piece: str, seconds: float) -> Answer:
+    """An answer that goes on for ever, a piece at a time."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        while True:
+            await response.write(piece.encode())
+            await asyncio.sleep(seconds)
+
+    return answer
+
+
+def compressed(body: Any, how: web.ContentCoding) -> Answer:
+    """An answer that is compressed."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.Response(text=filled(json.dumps(body), await request.json()), content_type="application/json")
+        response.enable_compression(how)
+        return response
+
+    return answer
