@@ -39,11 +39,9 @@ class Answer(NamedTuple):
 async def connect(address: Address) -> AsyncGenerator[Connection]:
     """Give a connection that is closed with this generator: at the latest with the event loop, which ends those."""
     keep_alive = _KEEP_ALIVE_S[address.shown.partition(":")[0]]
-    own = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "llmgym"}
-    session = open_session("OpenAIPolicy", "openai", keep_alive, own)
+    session = open_session("OpenAIPolicy", "openai", keep_alive, None)
     try:
-        session.headers.update(address.headers())
-        yield Connection(session, proxy_options(address.shown))
+        yield Connection(session, address)
     finally:
         await session.close()
 
@@ -51,11 +49,18 @@ async def connect(address: Address) -> AsyncGenerator[Connection]:
 class Connection:
     """An aiohttp session, as far as it is used."""
 
-    __slots__ = ("_proxy", "_session")
+    __slots__ = ("_headers", "_proxy", "_session")
 
-    def __init__(self, session: Any, proxy: Mapping[str, Any]) -> None:
-        """Send through a session, and a proxy."""
-        self._session, self._proxy = session, proxy
+    def __init__(self, session: Any, address: Address) -> None:
+        """Send through a session, and through the proxy for an address.
+
+        Raises:
+            PolicyError: There is no key for the address, or it can be none.
+        """
+        self._session, self._proxy = session, proxy_options(address.shown)
+        # Not the session's own headers: aiohttp gives those to the proxy too.
+        self._headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "llmgym"}
+        self._headers |= address.headers()
 
     async def exchange(self, method: str, url: str, body: bytes | None, seconds: float) -> Answer | Trouble:
         """Send a request; leaving early, by cancellation, closes the connection."""
@@ -66,7 +71,7 @@ class Connection:
             for _ in range(_HOPS):
                 data = body if body is None or len(body) <= _AT_ONCE else io.BytesIO(body)
                 async with self._session.request(
-                    method, url, data=data, timeout=timeout, allow_redirects=False, **self._proxy
+                    method, url, data=data, headers=self._headers, timeout=timeout, allow_redirects=False, **self._proxy
                 ) as response:
                     if response.status not in _REDIRECTS:
                         return Answer(await _read(response), response.status, response.headers)

@@ -30,6 +30,7 @@ from tests.endpoints.server import (
     ask,
     completion,
     hang,
+    refuses,
     reply,
     says,
     serving,
