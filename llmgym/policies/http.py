@@ -48,22 +48,17 @@ def _raise_open_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def proxy_options(url: str) -> dict[str, Any]:
-    """The proxy for an address, by `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, as arguments of a request.
+def proxy_for(url: str) -> str | None:
+    """The proxy for an address, by `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`; it may hold a password.
 
     aiohttp can look it up by itself, and would do so anew for each request.
     """
     parts = urllib.parse.urlsplit(url)
     proxies = urllib.request.getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
-        return {}
-    found = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    userinfo, _, host = found.netloc.rpartition("@")
-    options: dict[str, Any] = {"proxy": found._replace(netloc=host).geturl()}
-    if userinfo:
-        options["proxy_headers"] = {"Proxy-Authorization": basic(urllib.parse.unquote(userinfo))}
-    return options
+    if not proxy or urllib.request.proxy_bypass(parts.netloc):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def basic(userinfo: str) -> str:

@@ -6,7 +6,7 @@ import io
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, NamedTuple
 
-from llmgym.policies.http import open_session, proxy_options
+from llmgym.policies.http import open_session, proxy_for
 from llmgym.policies.openai.address import Address
 from llmgym.policies.openai.trouble import Trouble
 
@@ -57,7 +57,7 @@ class Connection:
         Raises:
             PolicyError: There is no key for the address, or it can be none.
         """
-        self._session, self._proxy = session, proxy_options(address.shown)
+        self._session, self._proxy = session, proxy_for(address.shown)
         # Not the session's own headers: aiohttp gives those to the proxy too.
         self._headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "llmgym"}
         self._headers |= address.headers()
@@ -71,7 +71,13 @@ class Connection:
             for _ in range(_HOPS):
                 data = body if body is None or len(body) <= _AT_ONCE else io.BytesIO(body)
                 async with self._session.request(
-                    method, url, data=data, headers=self._headers, timeout=timeout, allow_redirects=False, **self._proxy
+                    method,
+                    url,
+                    data=data,
+                    headers=self._headers,
+                    timeout=timeout,
+                    allow_redirects=False,
+                    proxy=self._proxy,
                 ) as response:
                     if response.status not in _REDIRECTS:
                         return Answer(await _read(response), response.status, response.headers)
