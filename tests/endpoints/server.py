@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import web
@@ -172,9 +172,11 @@ def endless(piece: str, seconds: float) -> Answer:
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        while True:
-            await response.write(piece.encode())
-            await asyncio.sleep(seconds)
+        with suppress(ConnectionError):
+            while True:
+                await response.write(piece.encode())
+                await asyncio.sleep(seconds)
+        return response
 
     return answer
 

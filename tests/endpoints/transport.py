@@ -75,17 +75,17 @@ BODIES = [
     Shape("NaN", "Python's json.dumps", reply(named(score="NaN", best="Infinity"))),
     Shape("numbers without end", "nobody known", reply(named(created="1" + "0" * 400, score="1e999"))),
     Shape("a key twice", "RFC 8259, section 4", reply(TWICE)),
-    Shape("escapes of half characters", "JavaScript's JSON.stringify before 2019",
+    Shape("escapes of half characters", "JavaScript's JSON.stringify since ES2019",
           reply(TEXT[:-1] + r', "note": "\ud83d"}')),
 ]  # fmt: skip
 
 BYTES = [
-    Shape("the wrong content type", "python -m http.server; proxies", reply(DONE, 200, "text/plain")),
+    Shape("the wrong content type", PROXY, reply(DONE, 200, "text/plain")),
     Shape("no content type that anybody knows", PROXY, reply(DONE, 200, "application/octet-stream")),
     Shape("gzip", HTTP, compressed(DONE, web.ContentCoding.gzip)),
     Shape("deflate", HTTP, compressed(DONE, web.ContentCoding.deflate)),
-    Shape("Latin-1, and it says so", HTTP, reply(json.dumps({**DONE, "note": "é"}, ensure_ascii=False),
-          encoding="latin-1")),
+    Shape("Latin-1, and it says so", HTTP,
+          reply(json.dumps({**DONE, "note": "é"}, ensure_ascii=False), encoding="latin-1")),
     Shape("in chunks", "RFC 9112", slowly(TEXT[:30], TEXT[30:])),
 ]  # fmt: skip
 
@@ -167,14 +167,16 @@ CONNECTIONS = [
     Shape("a server that hangs", PROXY, hang, AWAY),
     Shape("a server that hangs in the middle", PROXY, torn(DONE, hang), AWAY),
     Shape("blank lines for ever", "DeepSeek, rate limit: empty lines keep a request alive", endless("\n", 0.1), AWAY),
+    Shape("a body without end", "a file in place of an answer", endless(" " * (1 << 20), 0), LOST, said="64 MiB",
+          policy={"timeout": 30.0}),
+    Shape("a small body that unpacks to a large one", "CWE-409", compressed(" " * (1 << 27), web.ContentCoding.gzip),
+          LOST, said="64 MiB", policy={"timeout": 30.0}),
 ]  # fmt: skip
 
 
 async def echo(request: web.Request) -> web.StreamResponse:
     """An error that repeats the headers of the request, so long that it is cut somewhere in the key."""
-    return web.json_response(
-        error(f"{'x' * 470} {dict(request.headers)}"), status=int(request.query.get("status", 401))
-    )
+    return web.json_response(error(f"{'x' * 470} {dict(request.headers)}"), status=401)
 
 
 def told(status: int) -> Answer:
@@ -206,8 +208,8 @@ KEYS = [
 ]  # fmt: skip
 
 NAMES = [
-    Shape("the model is called otherwise in replies", "OpenAI, aliases: gpt-4o", reply({**DONE,
-          "model": "m-2026-01-01"})),
+    Shape("the model is called otherwise in replies", "OpenAI, aliases: gpt-4o",
+          reply({**DONE, "model": "m-2026-01-01"})),
     Shape("no model in replies", "proxies of one's own", reply({"choices": DONE["choices"]})),
     Shape("the model changes", "OpenRouter, fallbacks; a server started anew", replaced(), logged="m-2026-09-09"),
     *(
