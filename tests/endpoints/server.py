@@ -7,6 +7,8 @@ call that finds it.
 from __future__ import annotations
 
 import asyncio
+import functools
+import gzip
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -177,6 +179,16 @@ def endless(piece: str, seconds: float) -> Answer:
                 await response.write(piece.encode())
                 await asyncio.sleep(seconds)
         return response
+
+    return answer
+
+
+def swelling(size: int) -> Answer:
+    """A small answer that unpacks to so many bytes."""
+    packed = functools.cache(lambda: gzip.compress(bytes(size), 1))
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=packed(), headers={"Content-Type": "application/json", "Content-Encoding": "gzip"})
 
     return answer
 

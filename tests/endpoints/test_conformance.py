@@ -82,7 +82,7 @@ async def play(shape: Shape, answer: Answer, output: Path, **settings: Any) -> l
     async with serving(answer) as server:
         server.models = shape.models
         options = {"base_url": server.url, "api_key": KEY, "timeout": 0.5, "max_retries": 0, **shape.policy}
-        settings = {"num_tasks": EPISODES, "generation_timeout": 3.0, **settings}
+        settings = {"num_tasks": EPISODES, "generation_timeout": 10.0, **settings}
         collector = Collector([ENV], f"openai:{shape.model}", policy_options=options, output=output,
                               responses_create_params=shape.sampling, **settings)  # fmt: skip
         return [trajectory async for group in collector.stream() for trajectory in group.trajectories]

@@ -9,7 +9,19 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.endpoints.server import Answer, compressed, drop, endless, filled, hang, refuses, reply, slowly, torn
+from tests.endpoints.server import (
+    Answer,
+    compressed,
+    drop,
+    endless,
+    filled,
+    hang,
+    refuses,
+    reply,
+    slowly,
+    swelling,
+    torn,
+)
 from tests.endpoints.shapes import ANSWER, AWAY, CALLED, GOOD, LOST, RIGHT, Shape, body, calling, error
 
 HTTP = "RFC 9110"
@@ -169,8 +181,8 @@ CONNECTIONS = [
     Shape("blank lines for ever", "DeepSeek, rate limit: empty lines keep a request alive", endless("\n", 0.1), AWAY),
     Shape("a body without end", "a file in place of an answer", endless(" " * (1 << 20), 0), LOST, said="64 MiB",
           policy={"timeout": 30.0}),
-    Shape("a small body that unpacks to a large one", "CWE-409", compressed(" " * (1 << 27), web.ContentCoding.gzip),
-          LOST, said="64 MiB", policy={"timeout": 30.0}),
+    Shape("a small body that unpacks to a large one", "CWE-409", swelling(1 << 27), LOST, said="64 MiB",
+          policy={"timeout": 30.0}),
 ]  # fmt: skip
 
 
