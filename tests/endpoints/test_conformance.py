@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -116,6 +117,11 @@ def judge(shape: Shape, found: Trajectory) -> None:
     said = next(message for message in found.messages if message["role"] == "assistant")
     asked = next(message for message in found.messages if message["role"] == "user")
     assert said == json.loads(filled(json.dumps(shape.message), asked))
+
+
+@pytest.fixture(autouse=True)
+def _unhurried_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # most of the time that a short run takes
 
 
 @pytest.fixture
