@@ -31,7 +31,7 @@ from tests.endpoints.wordings import WORDINGS
 
 SHAPES: list[Shape] = [*REPLIES, *TRANSPORT, *REFUSALS, *WORDINGS, *RESPONSES]
 KEY = "sk-conformance-4711"
-SECRET = KEY[:12]  # half of a key is a secret too
+SECRET = KEY[:8]  # half of a key is a secret too
 ENV: dict[str, Any] = {"id": "llmgym/Calculator-easy-v0", "kwargs": {"word_problems": False}}
 EPISODES = 2
 

@@ -187,8 +187,8 @@ CONNECTIONS = [
 
 
 async def echo(request: web.Request) -> web.StreamResponse:
-    """An error that repeats the headers of the request, so long that it is cut somewhere in the key."""
-    return web.json_response(error(f"{'x' * 470} {dict(request.headers)}"), status=401)
+    """An error that repeats a header, so long that it is cut in the middle of the key."""
+    return web.json_response(error(f"{'x' * 483} {request.headers['Authorization']}"), status=401)
 
 
 def told(status: int) -> Answer:
@@ -216,7 +216,7 @@ KEYS = [
     Shape("the key repeated in a 401", "OpenAI (which masks most of it), LiteLLM", told(401), LOST, said="Incorrect"),
     Shape("the key repeated in a 500", "proxies in debug mode", told(500), AWAY, said="Incorrect"),
     Shape("the key repeated in a 200", "proxies in debug mode", told(200), LOST, said="Incorrect"),
-    Shape("the headers repeated", "proxies in debug mode", echo, LOST, said="HTTP 401"),
+    Shape("the key repeated where a message is cut", "proxies in debug mode", echo, LOST, said="xxx Bearer"),
 ]  # fmt: skip
 
 NAMES = [
