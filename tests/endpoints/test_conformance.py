@@ -184,9 +184,8 @@ def test_a_key_is_not_taken_to_another_server(tmp_path: Path) -> None:
 
     async def redirected() -> list[Trajectory]:
         async with serving(elsewhere) as other:
-            return await play(
-                Shape("", "", GOOD), moved(307, f"{other.url}/chat/completions"), tmp_path, max_attempts=1
-            )
+            to = f"{other.url}/chat/completions"
+            return await play(Shape("", "", GOOD), moved(307, to), tmp_path, max_attempts=1)
 
     asyncio.run(redirected())
     assert {*keys} <= {None}

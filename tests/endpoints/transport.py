@@ -186,17 +186,12 @@ CONNECTIONS = [
 ]  # fmt: skip
 
 
-async def echo(request: web.Request) -> web.StreamResponse:
-    """An error that repeats a header, so long that it is cut in the middle of the key."""
-    return web.json_response(error(f"{'x' * 483} {request.headers['Authorization']}"), status=401)
-
-
-def told(status: int) -> Answer:
-    """An error that repeats the key in words."""
+def told(status: int, before: str = "Incorrect API key provided: ") -> Answer:
+    """An error that repeats the key."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         key = request.headers["Authorization"].removeprefix("Bearer ")
-        return web.json_response(error(f"Incorrect API key provided: {key}."), status=status)
+        return web.json_response(error(f"{before}{key}."), status=status)
 
     return answer
 
@@ -216,7 +211,7 @@ KEYS = [
     Shape("the key repeated in a 401", "OpenAI (which masks most of it), LiteLLM", told(401), LOST, said="Incorrect"),
     Shape("the key repeated in a 500", "proxies in debug mode", told(500), AWAY, said="Incorrect"),
     Shape("the key repeated in a 200", "proxies in debug mode", told(200), LOST, said="Incorrect"),
-    Shape("the key repeated where a message is cut", "proxies in debug mode", echo, LOST, said="xxx Bearer"),
+    Shape("the key repeated where a message is cut", "proxies in debug mode", told(401, "x" * 490), LOST, said="xxx"),
 ]  # fmt: skip
 
 NAMES = [
