@@ -39,9 +39,9 @@ PARAMETERS = [
     Shape("one parameter after the other is refused", OPENAI, GOOD, refuses=one_by_one, logged="does not take top_p"),
     Shape("a value out of range", "Gemini, Zhipu", reply(error("temperature must be between 0 and 0.2"), 400), LOST,
           said="HTTP 400: temperature must be between"),
-    Shape("tools are not supported", "Ollama: registry.ollama.ai/library/m does not support tools", GOOD, LOST,
-          said="does not support tools", refuses=unless("tools",
-          "registry.ollama.ai/library/m does not support tools")),
+    Shape("tools are not supported", "Ollama, models without tools in their template", GOOD, LOST,
+          said="does not support tools",
+          refuses=unless("tools", "registry.ollama.ai/library/m does not support tools")),
     Shape("tools need a flag", "vLLM without --enable-auto-tool-choice", GOOD, LOST, said="--enable-auto-tool-choice",
           refuses=unless("tools", '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be '
                                   "set")),
@@ -76,10 +76,8 @@ def is_manifold(message: Any) -> bool:
 
 def history(name: str, source: str, wrong: Any, words: str) -> Shape:
     """A server that takes an earlier call in one form alone."""
-    refused = messages_with(wrong, words)
-    return Shape(
-        f"{name}: {words[:30]}", source, CALL, CALLED, calling("c1"), refuses=refused, logged="in another form"
-    )
+    return Shape(f"{name}: {words[:30]}", source, CALL, CALLED, calling("c1"), logged="in another form",
+                 refuses=messages_with(wrong, words))  # fmt: skip
 
 
 BOTH = [call(), call(id="c2")]
@@ -95,9 +93,8 @@ HISTORIES = [
     Shape("one call at a time", "Llama 3.1's chat template, under vLLM", calls(*BOTH), TWICE,
           {**calling(), "tool_calls": BOTH}, logged="in another form",
           refuses=messages_with(is_manifold, "This model only supports single tool-calls at once!")),
-    Shape("no system message", "Gemma's chat template, under vLLM", reply(error("System role not supported"), 400),
-          LOST,
-          said="System role not supported"),
+    Shape("no system message", "Gemma's chat template, under vLLM",
+          reply(error("System role not supported"), 400), LOST, said="System role not supported"),
 ]  # fmt: skip
 
 CONTENTS = [

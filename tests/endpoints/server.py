@@ -7,10 +7,12 @@ call that finds it.
 from __future__ import annotations
 
 import asyncio
+import functools
+import gzip
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import web
@@ -172,9 +174,21 @@ def endless(piece: str, seconds: float) -> Answer:
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        while True:
-            await response.write(piece.encode())
-            await asyncio.sleep(seconds)
+        with suppress(ConnectionError):
+            while True:
+                await response.write(piece.encode())
+                await asyncio.sleep(seconds)
+        return response
+
+    return answer
+
+
+def swelling(size: int) -> Answer:
+    """A small answer that unpacks to so many bytes."""
+    packed = functools.cache(lambda: gzip.compress(bytes(size), 1))
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=packed(), headers={"Content-Type": "application/json", "Content-Encoding": "gzip"})
 
     return answer
 

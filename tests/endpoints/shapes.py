@@ -79,7 +79,7 @@ class Shape:
 
     Attributes:
         name: What is odd about it.
-        source: Who answers so, and where that is written.
+        source: Who is known to answer so and where that is written, or who can be expected to.
         answers: To the requests of a conversation, one after the other; the last one for ever.
         end: Of the episode.
         message: The first assistant message as it is read, of an episode that is scored.

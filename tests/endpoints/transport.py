@@ -9,7 +9,19 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.endpoints.server import Answer, compressed, drop, endless, filled, hang, refuses, reply, slowly, torn
+from tests.endpoints.server import (
+    Answer,
+    compressed,
+    drop,
+    endless,
+    filled,
+    hang,
+    refuses,
+    reply,
+    slowly,
+    swelling,
+    torn,
+)
 from tests.endpoints.shapes import ANSWER, AWAY, CALLED, GOOD, LOST, RIGHT, Shape, body, calling, error
 
 HTTP = "RFC 9110"
@@ -75,17 +87,17 @@ BODIES = [
     Shape("NaN", "Python's json.dumps", reply(named(score="NaN", best="Infinity"))),
     Shape("numbers without end", "nobody known", reply(named(created="1" + "0" * 400, score="1e999"))),
     Shape("a key twice", "RFC 8259, section 4", reply(TWICE)),
-    Shape("escapes of half characters", "JavaScript's JSON.stringify before 2019",
+    Shape("escapes of half characters", "JavaScript's JSON.stringify since ES2019",
           reply(TEXT[:-1] + r', "note": "\ud83d"}')),
 ]  # fmt: skip
 
 BYTES = [
-    Shape("the wrong content type", "python -m http.server; proxies", reply(DONE, 200, "text/plain")),
+    Shape("the wrong content type", PROXY, reply(DONE, 200, "text/plain")),
     Shape("no content type that anybody knows", PROXY, reply(DONE, 200, "application/octet-stream")),
     Shape("gzip", HTTP, compressed(DONE, web.ContentCoding.gzip)),
     Shape("deflate", HTTP, compressed(DONE, web.ContentCoding.deflate)),
-    Shape("Latin-1, and it says so", HTTP, reply(json.dumps({**DONE, "note": "é"}, ensure_ascii=False),
-          encoding="latin-1")),
+    Shape("Latin-1, and it says so", HTTP,
+          reply(json.dumps({**DONE, "note": "é"}, ensure_ascii=False), encoding="latin-1")),
     Shape("in chunks", "RFC 9112", slowly(TEXT[:30], TEXT[30:])),
 ]  # fmt: skip
 
@@ -167,22 +179,19 @@ CONNECTIONS = [
     Shape("a server that hangs", PROXY, hang, AWAY),
     Shape("a server that hangs in the middle", PROXY, torn(DONE, hang), AWAY),
     Shape("blank lines for ever", "DeepSeek, rate limit: empty lines keep a request alive", endless("\n", 0.1), AWAY),
+    Shape("a body without end", "a file in place of an answer", endless(" " * (1 << 20), 0), LOST, said="64 MiB",
+          policy={"timeout": 30.0}),
+    Shape("a small body that unpacks to a large one", "CWE-409", swelling(1 << 27), LOST, said="64 MiB",
+          policy={"timeout": 30.0}),
 ]  # fmt: skip
 
 
-async def echo(request: web.Request) -> web.StreamResponse:
-    """An error that repeats the headers of the request, so long that it is cut somewhere in the key."""
-    return web.json_response(
-        error(f"{'x' * 470} {dict(request.headers)}"), status=int(request.query.get("status", 401))
-    )
-
-
-def told(status: int) -> Answer:
-    """An error that repeats the key in words."""
+def told(status: int, before: str = "Incorrect API key provided: ") -> Answer:
+    """An error that repeats the key."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         key = request.headers["Authorization"].removeprefix("Bearer ")
-        return web.json_response(error(f"Incorrect API key provided: {key}."), status=status)
+        return web.json_response(error(f"{before}{key}."), status=status)
 
     return answer
 
@@ -202,12 +211,12 @@ KEYS = [
     Shape("the key repeated in a 401", "OpenAI (which masks most of it), LiteLLM", told(401), LOST, said="Incorrect"),
     Shape("the key repeated in a 500", "proxies in debug mode", told(500), AWAY, said="Incorrect"),
     Shape("the key repeated in a 200", "proxies in debug mode", told(200), LOST, said="Incorrect"),
-    Shape("the headers repeated", "proxies in debug mode", echo, LOST, said="HTTP 401"),
+    Shape("the key repeated where a message is cut", "proxies in debug mode", told(401, "x" * 490), LOST, said="xxx"),
 ]  # fmt: skip
 
 NAMES = [
-    Shape("the model is called otherwise in replies", "OpenAI, aliases: gpt-4o", reply({**DONE,
-          "model": "m-2026-01-01"})),
+    Shape("the model is called otherwise in replies", "OpenAI, aliases: gpt-4o",
+          reply({**DONE, "model": "m-2026-01-01"})),
     Shape("no model in replies", "proxies of one's own", reply({"choices": DONE["choices"]})),
     Shape("the model changes", "OpenRouter, fallbacks; a server started anew", replaced(), logged="m-2026-09-09"),
     *(
