@@ -83,6 +83,7 @@ class Turn:
         end: Where they end.
         cached_tokens: Prompt tokens served from a prefix cache.
         versions: Weights that sampled each span of the reply, counted from `start`.
+        model: Who answered, as the server calls it, where that is not the model that was asked for.
     """
 
     reward: float | None
@@ -94,6 +95,7 @@ class Turn:
     end: int = 0
     cached_tokens: int = 0
     versions: tuple[VersionSpan, ...] = ()
+    model: str = ""
 
 
 class SegmentBuilder:

@@ -77,7 +77,7 @@ async def _converse(
             except LimitReached as limit:
                 await driver.end(limit.status, verify=stop.verify or not stop.requested)
                 return
-            turn = Turn(0.0, reply.finish_reason, time.perf_counter() - asked, 0.0, **reply.tokens)
+            turn = Turn(0.0, reply.finish_reason, time.perf_counter() - asked, 0.0, **reply.origin)
             cut = reply.finish_reason == "length"
             new = await driver.step(reply.message, turn, cut=cut)
             if trajectory.failure is None:

@@ -32,13 +32,13 @@ class Reply:
         message: What the policy said.
         finish_reason: Why it stopped.
         bound: Status of the episode if the reply was cut off.
-        tokens: Where its tokens are, as fields of `Turn`.
+        origin: Where its tokens are, or who answered, as fields of `Turn`.
     """
 
     message: Message
     finish_reason: FinishReason
     bound: Status
-    tokens: dict[str, Any]
+    origin: dict[str, Any]
 
 
 class PolicyTimeout(PolicyError):
@@ -337,7 +337,9 @@ class ChatSpeaker:
         self.usage += generation.usage
         if generation.finish_reason == "abort":
             raise PolicyError("the reply was aborted")
-        return Reply(as_assistant(generation.message), generation.finish_reason, "max_tokens", {})
+        return Reply(
+            as_assistant(generation.message), generation.finish_reason, "max_tokens", {"model": generation.model}
+        )
 
     def hear(self, new: list[Message], messages: list[Message]) -> None:
         """Nothing to do: the whole transcript is sent each time."""

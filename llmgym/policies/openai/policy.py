@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import math
+import re
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, Literal, cast
@@ -149,14 +150,16 @@ class OpenAIPolicy:
                 raise self._error(outcome, sampling)
             request = again
         self._learn(refused)
-        self._note_model(outcome.model)
+        model = "" if outcome.model == self.model else outcome.model
+        if outcome.model:
+            self._note_model(outcome.model)
         if outcome.kept:
             self._conversations.keep(session_id, len(messages), Kept(outcome.message, outcome.kept))
         cost = outcome.cost
         if cost is None and self._prices is not None and outcome.tokens is not None:
             cost = self._prices.cost(outcome.tokens)
         usage = Usage(*(outcome.tokens or (0, 0)), cost=cost, calls=1)
-        return ChatGeneration(outcome.message, outcome.finish_reason, usage)
+        return ChatGeneration(outcome.message, outcome.finish_reason, usage, model)
 
     def _request(
         self,
@@ -204,17 +207,16 @@ class OpenAIPolicy:
             return trouble
         rows = cast("dict[str, Any]", body).get("data") if isinstance(body, dict) else body
         models = cast("list[Any]", rows) if isinstance(rows, list) else []
-        names = [cast("dict[str, Any]", model).get("id") for model in models if isinstance(model, dict)]
+        cards = [cast("dict[str, Any]", model) for model in models if isinstance(model, dict)]
+        names = [name for card in cards for name in (card.get("id"), *_aliases(card))]
         return [name for name in names if isinstance(name, str)]
 
-    def _note_model(self, model: str | None) -> None:
+    def _note_model(self, model: str) -> None:
         """Say once that another model answers than did before, as of a router, or of a server that was started anew."""
-        if model is None or model == self._answered_as:
-            return
-        if self._answered_as is not None and not self._said_model:
+        before, self._answered_as = self._answered_as or model, model
+        if model != before and not self._said_model:
             self._said_model = True
-            _log.warning("%s: %s answers now, and %s did before", self.name, model, self._answered_as)
-        self._answered_as = model
+            _log.warning("%s: %s answers now, and %s did before; turns say who answered", self.name, model, before)
 
     def _learn(self, refused: frozenset[str]) -> None:
         """Keep what a server refused, now that it took the request without."""
@@ -232,13 +234,22 @@ class OpenAIPolicy:
         return PolicyUnavailable(said) if trouble.passing else PolicyError(said)
 
 
+def _aliases(card: dict[str, Any]) -> list[Any]:
+    """Other names of a model (Mistral, llama.cpp)."""
+    aliases = card.get("aliases")
+    return cast("list[Any]", aliases) if isinstance(aliases, list) else []
+
+
 def _offers(offered: list[str], model: str) -> bool:
-    """Whether a model is among them: Gemini lists "models/M", Ollama "M:latest", OpenRouter "M" for "M:free"."""
+    """Whether a model is among them.
+
+    Gemini lists "models/M", Ollama "M:latest", OpenRouter "M" for "M:free", LM Studio "M" for "M@q8_0".
+    """
 
     def plain(name: str) -> str:
         return name.removeprefix("models/").removesuffix(":latest")
 
-    return plain(model) in map(plain, offered) or model.rpartition(":")[0] in offered
+    return plain(model) in map(plain, offered) or re.sub("[:@][^:@]*$", "", model) in offered
 
 
 def _prices(given: Mapping[str, float] | None) -> Prices | None:

@@ -14,10 +14,12 @@ from typing import Any, cast
 import msgspec
 
 from llmgym.chat import FinishReason
-from llmgym.messages import Message, as_assistant
+from llmgym.messages import Message, as_assistant, scrub
 from llmgym.messages.reasoning import split_reasoning
 from llmgym.policies.openai.stream import joined
 from llmgym.policies.openai.trouble import Trouble
+
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Completion:
         finish_reason: "stop" or "length".
         tokens: Of prompt and reply; None where the server does not count.
         cost: Dollars, where the server says.
-        model: Who answered, as the server calls it; None where it does not say.
+        model: Who answered, as the server calls it; "" where it does not say.
         kept: What the server wants back with the message, as `history.Kept` has it; empty for nothing.
     """
 
@@ -37,7 +39,7 @@ class Completion:
     finish_reason: FinishReason
     tokens: tuple[int, int] | None = None
     cost: float | None = None
-    model: str | None = None
+    model: str = ""
     kept: dict[str, Any] = field(default_factory=dict)
 
 
@@ -77,8 +79,9 @@ def completion(
     if calls:
         message["tool_calls"] = calls
     tokens, cost = _usage(body.get("usage"))
-    model = body.get("model")
-    return Completion(as_assistant(message), finish, tokens, cost, model if isinstance(model, str) else None, kept)
+    named = body.get("model")
+    model = scrub(named)[:_LONGEST_NAME] if isinstance(named, str) else ""
+    return Completion(as_assistant(message), finish, tokens, cost, model, kept)
 
 
 class Parts:

@@ -8,6 +8,7 @@ import gc
 import threading
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from aiohttp import web
 from llmgym.errors import PolicyError, PolicyUnavailable
 from llmgym.messages import assistant, user
 from llmgym.policies.openai import OpenAIPolicy, connection
+from llmgym.rollout import read_rollouts
 from tests.endpoints.server import Server, ask, hang, refuses, reply, says, serving, started
 from tests.rollouts import letters, trajectories
 
@@ -252,6 +254,14 @@ async def test_another_model_that_answers_is_said_once(caplog: pytest.LogCapture
     answers = [reply({"model": name, "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]})
                for name in ("m-1", "m-1", "m-2", "m-1", "m-2")]  # fmt: skip
     async with serving(*answers) as server, started(server.policy()) as policy:
-        for _ in answers:
-            await ask(policy)
-    assert caplog.messages == ["openai:m: m-2 answers now, and m-1 did before"]
+        found = [(await ask(policy)).model for _ in answers]
+    assert found == ["m-1", "m-1", "m-2", "m-1", "m-2"]
+    assert caplog.messages == ["openai:m: m-2 answers now, and m-1 did before; turns say who answered"]
+
+
+async def test_who_answered_is_recorded_with_the_turns_where_it_is_another(tmp_path: Path) -> None:
+    answer = reply({"model": "m-2026\ud800", "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]})
+    async with serving(answer, HELLO) as server, started(server.policy()) as policy:
+        await trajectories(letters(num_tasks=2, num_samples_in_parallel=1)(policy=policy, output=tmp_path / "run"))
+    named = [turn.model for trajectory in read_rollouts(tmp_path / "run") for turn in trajectory.turns]
+    assert named == ["m-2026\ufffd", ""]
