@@ -10,7 +10,8 @@ from llmgym.errors import CodecError, EnvironmentFailure, PolicyError
 from llmgym.rollout.config import Limits
 from llmgym.rollout.driver import Driver
 from llmgym.rollout.instances import Instances
-from llmgym.rollout.speakers import LimitReached, PolicyInvalid, PolicyTimeout, Speaker, Stop
+from llmgym.rollout.speakers import PolicyInvalid, Speaker
+from llmgym.rollout.stop import LimitReached, PolicyTimeout, Stop
 from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory, Turn
 

@@ -16,7 +16,8 @@ from llmgym.policies.base import TokenPolicy
 from llmgym.rollout.config import Limits, ResponsesCreateParams
 from llmgym.rollout.episode import run_episode
 from llmgym.rollout.instances import Instances
-from llmgym.rollout.speakers import ChatSpeaker, OracleSpeaker, Speaker, Stop, TokenSpeaker
+from llmgym.rollout.speakers import ChatSpeaker, OracleSpeaker, Speaker, TokenSpeaker
+from llmgym.rollout.stop import Stop
 from llmgym.tasks import Task, stable_hash
 from llmgym.trajectory import Trajectory, Turn
 

@@ -41,10 +41,10 @@ class Conversation:
 
     def extend(self, messages: list[Message]) -> None:
         """Write what is new in these messages, of which it is the beginning."""
-        for mended in self._mender.mend(messages[len(self._seen) :]):
-            for part in map(_encode, self._write(mended)):
-                self.parts.append(msgspec.Raw(part))
-                self.size += len(part)
+        mended = self._mender.mend(messages[len(self._seen) :])
+        parts = [_encode(part) for message in mended for part in self._write(message)]
+        self.parts += map(msgspec.Raw, parts)
+        self.size += sum(map(len, parts))
         self._seen = messages
 
     def begins(self, messages: list[Message], names: frozenset[str], refused: frozenset[str]) -> bool:
@@ -63,7 +63,7 @@ class Conversations:
     def __init__(self, write: Write) -> None:
         """Remember none."""
         self._write = write
-        self._known: OrderedDict[str, tuple[Conversation, int]] = OrderedDict()
+        self._known: OrderedDict[str, Conversation] = OrderedDict()
         self._size = 0
 
     def parts(
@@ -77,7 +77,7 @@ class Conversations:
             names: Tools that are offered.
             refused: What the server has refused.
         """
-        known, _ = self._known.get(session_id, (None, 0))
+        known = self._forget(session_id)  # unless it can be extended
         if known is None or not known.begins(messages, names, refused):
             known = Conversation(self._write, names, refused, known.kept if known else {})
         known.extend(messages)
@@ -95,11 +95,16 @@ class Conversations:
         """
         if session_id not in self._known:
             self._remember(session_id, Conversation(self._write, frozenset(), frozenset(), {}))
-        self._known[session_id][0].kept[place] = kept
+        self._known[session_id].kept[place] = kept
 
     def _remember(self, session_id: str, conversation: Conversation) -> None:
         """Keep one for its next turn; those that nobody has asked for the longest are forgotten."""
-        self._size += conversation.size - self._known.pop(session_id, (None, 0))[1]
-        self._known[session_id] = (conversation, conversation.size)
+        self._known[session_id] = conversation
+        self._size += conversation.size
         while self._size > _ROOM:
-            self._size -= self._known.popitem(last=False)[1][1]
+            self._size -= self._known.popitem(last=False)[1].size
+
+    def _forget(self, session_id: str) -> Conversation | None:
+        conversation = self._known.pop(session_id, None)
+        self._size -= conversation.size if conversation else 0
+        return conversation

@@ -80,8 +80,10 @@ class OpenAIPolicy:
                 costs.
 
         Raises:
-            ConfigError: `base_url` is no address, there is no such `api`, or `prices` are not such.
+            ConfigError: `base_url` is no address, there is no such `api`, or a number makes no sense.
         """
+        if not (0 < timeout < math.inf and 0 <= unavailable_timeout < math.inf and max_retries >= 0):
+            raise ConfigError(f"{timeout=} must be above 0, {unavailable_timeout=} and {max_retries=} at least 0")
         if api not in _APIS:
             raise ConfigError(f"api={api!r} must be one of {', '.join(_APIS)}")
         self.name = f"openai:{model}"
@@ -196,15 +198,14 @@ class OpenAIPolicy:
         """Names of the models that a server lists, in any of the usual forms; none where it does not list them."""
         if answer.status in _LISTS_NOTHING:
             return []
-        trouble = answer.read_as_trouble(self._address)
         if answer.status >= 300:
-            return trouble
+            return answer.read_as_trouble(self._address)
         try:
             body = json.loads(answer.data)
         except (ValueError, RecursionError) as error:
             return Trouble(f"not a list of models: {error}; got {answer.data[:200].decode(errors='replace')!r}")
         if isinstance(body, dict) and cast("dict[str, Any]", body).get("error"):
-            return trouble
+            return answer.read_as_trouble(self._address)
         rows = cast("dict[str, Any]", body).get("data") if isinstance(body, dict) else body
         models = cast("list[Any]", rows) if isinstance(rows, list) else []
         cards = [cast("dict[str, Any]", model) for model in models if isinstance(model, dict)]

@@ -282,3 +282,11 @@ def test_a_wrong_address(url: str) -> None:
     with pytest.raises(ConfigError, match="no address of a server") as error:
         make_policy("openai:m", base_url=url)
     assert isinstance(error.value, LLMGymError)
+
+
+@pytest.mark.parametrize(
+    "options", [{"timeout": 0}, {"timeout": float("inf")}, {"unavailable_timeout": -1}, {"max_retries": -1}]
+)
+def test_numbers_that_make_no_sense(options: Any) -> None:
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        make_policy("openai:m", **options)
