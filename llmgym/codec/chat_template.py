@@ -12,7 +12,7 @@ from llmgym.codec.formats import HERMES, ToolFormat
 from llmgym.codec.jinja import compiled
 from llmgym.codec.tokenizer import FastTokenizer
 from llmgym.errors import CodecError
-from llmgym.messages import Message, ToolSchema
+from llmgym.messages import Message, ToolSchema, opens_reasoning
 
 _SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")
 
@@ -48,7 +48,7 @@ class ChatTemplate:
         self.tool_format: ToolFormat = HERMES
         self.native_tools = self.folds_system = self.short_ids = False
         self.call_marks = 0
-        self.opens_reasoning = self.render(probes.history("none"), ()).rstrip().endswith("<think>")
+        self.opens_reasoning = opens_reasoning(self.render(probes.history("none"), ()))
         text = self.attempt([probes.message("system"), *probes.history("none")], ())
         self.folds_system = text is None or probes.RESULT not in text
         self._learn_tools()
@@ -57,7 +57,7 @@ class ChatTemplate:
         """Whether a prompt, by default the template's usual one, ends in an open `<think>`."""
         if len(prompt_ids) == 0:
             return self.opens_reasoning
-        return self.tokenizer.decode(prompt_ids[-8:]).rstrip().endswith("<think>")
+        return opens_reasoning(self.tokenizer.decode(prompt_ids[-8:]))
 
     def prepare(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Chat:
         """Bring messages into the form that the template takes."""
