@@ -93,6 +93,8 @@ class Client:
                 line.limiter.leave()
             if not isinstance(outcome, Trouble):
                 return outcome
+            if self._closed:
+                break
             if outcome.limited:
                 if not (again and tries):
                     return outcome

@@ -153,6 +153,25 @@ async def test_the_proxy_of_the_environment(bypass: bool, monkeypatch: pytest.Mo
     assert seen == ([] if bypass else [("http://gpu.invalid/v1/chat/completions", "Basic dXM6aHVudGVyMjI=")])
 
 
+async def test_a_proxy_in_front_of_tls_does_not_see_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    monkeypatch.setenv("https_proxy", f"us:hunter22@127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    policy = OpenAIPolicy("m", base_url="https://gpu.invalid/v1", api_key="sk-secret")
+    async with server:
+        with pytest.raises(PolicyUnavailable, match="Connection error") as error:
+            await policy.start()
+    assert seen[0].startswith(b"CONNECT gpu.invalid:443")
+    assert b"Basic dXM6aHVudGVyMjI=" in seen[0]
+    assert b"sk-secret" not in b"".join(seen)
+    assert "hunter22" not in str(error.value)
+
+
 async def test_addresses_of_azure() -> None:
     asked: list[tuple[str, str | None, str | None]] = []
 
