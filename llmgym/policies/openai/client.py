@@ -116,7 +116,7 @@ class Client:
                     "%s: the server limits the run%s: %s. From here on at most %d requests run at a time, and more as "
                     "it takes them; waiting is no failure",
                     self._name,
-                    f" ({limits} a minute)" if limits else "",
+                    f" ({limits})" if limits else "",
                     self._address.hide(outcome.text),
                     limiter.limit,
                 )

@@ -58,9 +58,8 @@ class Mender:
         """
         self._names, self._refused, self.kept = names, refused, kept
         self._index = 0
-        self._waiting: list[
-            tuple[str | None, str, str]
-        ] = []  # calls without a result: their id, the one sent, their name
+        # Calls without a result: their id, the one sent, their name.
+        self._waiting: list[tuple[str | None, str, str]] = []
 
     def mend(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         """Copies of the messages that follow, mended; results come with the calls that they are of."""

@@ -224,7 +224,7 @@ async def test_a_limit_slows_a_run_down_and_costs_no_try(caplog: pytest.LogCaptu
     assert {(t.status, t.reward, t.attempts) for t in found.values()} == {("completed", 1.0, 1)}
     assert crowded.refused > 10
     (said,) = caplog.messages
-    assert said.startswith("openai:m: the server limits the run (500 requests a minute): HTTP 429: Rate limit reached")
+    assert said.startswith("openai:m: the server limits the run (500 requests): HTTP 429: Rate limit reached")
     assert "at most 13 requests run at a time" in said
 
 

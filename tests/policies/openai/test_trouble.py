@@ -88,3 +88,31 @@ def test_how_long_it_asks_to_wait() -> None:
     assert Trouble.said("busy", 429, {"Retry-After": "3600"}) == Trouble(
         "HTTP 429: busy; it asks to wait 3600 s", words="busy", passing=True, limited=True, wait=3600
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "headers", "expected"),
+    [
+        (429, {"message": "slow down"}, {}, (True, True, False, None)),
+        (429, {"message": "slow down, try again in 20ms"}, {}, (True, True, False, 0.02)),
+        (429, {"message": "m", "status": "RESOURCE_EXHAUSTED", "details": [{"retryDelay": "37s"}]}, {},
+         (True, True, False, 37)),
+        (429, {"message": "You exceeded your current quota, please check your plan"}, {}, (True, True, False, None)),
+        (429, {"message": "You exceeded your current quota", "code": "insufficient_quota"}, {"Retry-After": "1"},
+         (True, False, True, 1)),
+        (402, {"message": "Insufficient Balance"}, {}, (True, False, True, None)),
+        (400, {"message": "Your credit balance is too low to access the API."}, {}, (True, False, True, None)),
+        (429, {"message": "Request too large for m on tokens per min (TPM): Limit 3, Requested 4."}, {},
+         (False, False, False, None)),
+        (529, {"type": "overloaded_error", "message": "Overloaded"}, {}, (True, True, False, None)),
+        (503, {"message": "busy"}, {}, (True, False, False, None)),
+        (503, {"message": "busy, try again in 5s"}, {}, (True, False, False, None)),
+        (503, {"message": "busy"}, {"Retry-After": "5"}, (True, True, False, 5)),
+        (200, {"message": "slow", "code": 429}, {}, (True, True, False, None)),
+        (200, {"message": "slow", "code": "rate_limit_exceeded"}, {}, (True, True, False, None)),
+        (400, {"message": "rate limits are described in the docs"}, {}, (False, False, False, None)),
+    ],
+)  # fmt: skip
+def test_what_a_server_that_has_enough_says(status: int, error: Any, headers: Any, expected: Any) -> None:
+    found = Trouble.said(json.dumps({"error": error}), status, headers)
+    assert (found.passing, found.limited, found.spent, found.wait) == expected
