@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from llmgym.policies import make_policy
+from llmgym.policies.models import resolve
 from llmgym.rollout import Collector, read_rollouts
 from llmgym.trajectory import Segment, Trajectory
 from tests.exactness import Recording, prove
 from tests.judging import check_judge_away, check_judge_of_itself
+from tests.rollout.test_context import STRATEGIES, prove_long_episode
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -51,12 +53,36 @@ def test_logprobs_are_those_of_a_plain_forward_pass(run: Any) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from llmgym.policies.models import resolve
-
     found, *_ = run
     model = AutoModelForCausalLM.from_pretrained(resolve("smollm2"), dtype=torch.float32)
     longest = max((segment for trajectory in found for segment in trajectory.segments), key=lambda s: len(s.ids))
     assert np.allclose(recomputed(model, longest, 0.8, 0.9), longest.logprobs[longest.sampled], atol=2e-3)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_three_hundred_turns_in_a_small_context(strategy: str, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    asyncio.run(prove_long_episode(AutoTokenizer.from_pretrained(resolve("smollm2")), tmp_path / "run", strategy))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_model_whose_context_is_managed(strategy: str) -> None:
+    policy = Recording(make_policy("smollm2"))
+
+    async def collect() -> tuple[list[Trajectory], Any]:
+        collector = Collector(
+            ["test/Talk-v0"], policy, num_tasks=4, max_turns=4, responses_create_params={"temperature": 0.3},
+            context_management={"strategy": strategy, "trigger": 100, "keep": 1},
+        )  # fmt: skip
+        found = [trajectory async for group in collector.stream() for trajectory in group.trajectories]
+        await policy.close()
+        return found, collector._codec
+
+    found, codec = asyncio.run(collect())
+    assert sum(len(trajectory.compactions) for trajectory in found)
+    for trajectory in found:
+        prove(trajectory, policy.requests[trajectory.id], codec)
 
 
 def test_a_model_that_judges_itself() -> None:

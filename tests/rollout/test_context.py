@@ -26,6 +26,7 @@ from llmgym.tools import tool
 from llmgym.trajectory import Trajectory
 from tests.codec import families
 from tests.exactness import FuzzPolicy, Recording, prove
+from tests.rollouts import llmgym
 
 STRATEGIES = ["clear_tool_results", "summarize"]
 PAGES = 300
@@ -108,7 +109,7 @@ async def read_book(
     for one in (trajectory, *read_rollouts(output)):
         prove(one, policy.requests[one.id], codec)
     assert collector.summary is not None
-    assert collector.summary["compactions"] == len(trajectory.compactions)
+    assert collector.summary["compactions"] == len(trajectory.compactions) == trajectory.metrics["num_compactions"]
     return trajectory, policy, codec
 
 
@@ -273,6 +274,16 @@ async def test_a_chat_policy_is_shown_less_too(strategy: str, trigger: int | Non
     assert trajectory.usage["agent"].calls == len(policy.asked)
     replies = [m for m in policy.asked if m[-1]["role"] == "tool" or len(m) == trajectory.opening]
     assert [trajectory.shown(turn) for turn in range(PAGES + 1)] == replies
+
+
+async def test_show_says_where_the_context_was_compacted(tmp_path: Path) -> None:
+    collector = Collector(
+        ["test/Book-v0"], Endpoint(12_000), output=tmp_path / "run", context_management={"strategy": "summarize"}
+    )
+    await collector.collect()
+    shown = llmgym("show", tmp_path / "run").stdout
+    assert shown.count("[context] [") == shown.count("Much was read.") == collector.summary["compactions"]  # type: ignore[index]
+    assert f"; {collector.summary['compactions']} compactions" in llmgym("summary", tmp_path / "run").stdout  # type: ignore[index]
 
 
 async def test_an_endpoint_that_takes_nothing_ends_the_episode() -> None:
