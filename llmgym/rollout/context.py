@@ -123,7 +123,8 @@ class Context:
         if self._summary:
             note += f"\n\nYour summary of the conversation so far:\n{self._summary}"
         if self.compactions and self.compactions[-1].turn == turn:
-            summary = summary or self.compactions.pop().summary
+            before = self.compactions.pop()
+            summary = summary or before.summary
         self.compactions.append(Compaction(turn, start, cleared, note, summary))
 
 

@@ -62,6 +62,7 @@ async def run_episode(
     }
     if limits.context_management is not None:
         trajectory.metrics["num_compactions"] = len(trajectory.compactions)
+        trajectory.timings["engine_s"] = sum(reply.engine_s for reply in trajectory.replies)
 
 
 async def _converse(

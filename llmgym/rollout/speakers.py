@@ -290,15 +290,17 @@ class ChatSpeaker:
         if not context.wants_summary(messages):
             context.shrink(messages)
             return
-        said: Message | None = None
-        while said is None:
+        began = time.perf_counter()
+        generation: ChatGeneration | None = None
+        while generation is None:
             shown, asked = context.question(messages, as_user=True)
             try:
-                said = as_assistant((await self._ask([*shown, *asked], "/summary")).message)
+                generation = await self._ask([*shown, *asked], "/summary")
             except ContextLengthExceeded as error:
                 if not context.shrink(messages):
                     raise LimitReached("context_length") from error
-        context.summarize(messages, said["content"])
+        turn = Turn(0.0, generation.finish_reason, time.perf_counter() - began, 0.0)
+        context.summarize(messages, as_assistant(generation.message)["content"], turn)
 
     async def reply(self, messages: list[Message]) -> Reply:
         """Ask for the next message; where it has no room, again with less of the transcript."""

@@ -23,7 +23,7 @@ from llmgym.rollout.config import ContextManagement
 from llmgym.rollout.context import Context
 from llmgym.tasks import RowTasks, Task
 from llmgym.tools import tool
-from llmgym.trajectory import Trajectory
+from llmgym.trajectory import Trajectory, Turn
 from tests.codec import families
 from tests.exactness import FuzzPolicy, Recording, prove
 from tests.rollouts import llmgym
@@ -191,6 +191,20 @@ async def test_a_trigger_and_what_is_kept(strategy: str, tmp_path: Path) -> None
         assert shown[-1] == trajectory.messages[trajectory.messages.index(shown[-1])]
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_what_trainers_bound_counts_as_the_context(strategy: str) -> None:
+    tokenizer = families.tokenizer("smollm2")
+    codec = TemplateCodec(tokenizer)
+    collector = Collector(
+        ["test/Book-v0"], Reader(tokenizer, codec, 100_000, "Some pages."), codec=codec, max_completion_length=1500,
+        context_management={"strategy": strategy},
+    )  # fmt: skip
+    [group] = [group async for group in collector.stream()]
+    batch = TokenBatch.of(group.trajectories)
+    assert (group.trajectories[0].reward, len(batch) > 3) == (1.0, True)
+    assert batch.completion_ids.shape[1] <= 1500
+
+
 async def test_a_summary_counts_as_sampled_tokens(tmp_path: Path) -> None:
     tokenizer = families.tokenizer("smollm2")
     codec = TemplateCodec(tokenizer)
@@ -270,7 +284,9 @@ async def test_a_chat_policy_is_shown_less_too(strategy: str, trigger: int | Non
     assert (trajectory.status, trajectory.reward) == ("completed", 1.0)
     assert trajectory.compactions
     assert (policy.refused > 0) == (trigger is None)
+    assert policy.summaries == sum(made.summary is not None for made in trajectory.compactions)
     assert (policy.summaries > 0) == (strategy == "summarize")
+    assert trajectory.timings["engine_s"] == sum(reply.engine_s for reply in trajectory.replies)
     assert trajectory.usage["agent"].calls == len(policy.asked)
     replies = [m for m in policy.asked if m[-1]["role"] == "tool" or len(m) == trajectory.opening]
     assert [trajectory.shown(turn) for turn in range(PAGES + 1)] == replies
@@ -317,7 +333,7 @@ def test_the_newest_turns_stay(turns: list[list[str]], keep: int, opening: int, 
             could = context.can_shrink(messages)
             assert context.shrink(messages) == could
         elif move == "summarize" and context.can_shrink(messages):
-            context.summarize(messages, "what was")
+            context.summarize(messages, "what was", Turn(0.0, "stop", 0.0, 0.0))
             assert "what was" in context.shown(messages)[0 if opening < 2 else 1]["content"]
         shown = context.shown(messages)
         newest = max((at for at, m in enumerate(messages) if m["role"] == "assistant"), default=0)
