@@ -150,7 +150,7 @@ async def logprobs(model: Any, tokenizer: Any, sessions: int, max_tokens: int) -
 def _errors(model: Any, prompt: list[int], reply: Generation, temperature: float, top_p: float) -> Any:
     """How far a reply's log-probabilities are from those of a plain forward pass, which may cut the nucleus elsewhere.
 
-    In a type of few bits a token at its edge can lie outside of it there; such a one is left out.
+    A token at its edge that is in it on one side only is as far as its probability; sampled itself, it is left out.
     """
     import torch
 

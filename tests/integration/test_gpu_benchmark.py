@@ -38,7 +38,8 @@ def test_a_dry_run_gives_all_figures(tmp_path: Path) -> None:
     assert figures["exactness"] == {"episodes": 2, "turns": 8, "exact_share": 1.0}
     exact, rough = figures["logprobs"]
     assert (exact["dtype"], rough["dtype"]) == ("float32", "bfloat16")
-    assert exact["max_error"] < 1e-4
+    assert exact["mean_error"] < 1e-5
+    assert exact["max_error"] < 2e-3  # where a token at the edge of the nucleus is in it on one side only
     assert exact["cached_tokens"] > 0
     assert rough["mean_error"] < 0.05
     assert [load["concurrency"] for load in figures["loads"]] == [2, 4]
