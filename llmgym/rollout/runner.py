@@ -76,7 +76,7 @@ class EpisodeRunner:
         if isinstance(self._policy, OraclePolicy):
             return OracleSpeaker()
         if self._codec is None:
-            return ChatSpeaker(cast("ChatPolicy", self._policy), self._sampling, name)
+            return ChatSpeaker(cast("ChatPolicy", self._policy), self._sampling, self._limits, name)
         policy = cast("TokenPolicy", self._policy)  # only these have a codec
         return TokenSpeaker(policy, self._codec, self._sampling, self._limits, name)
 
