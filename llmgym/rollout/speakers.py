@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +16,8 @@ from llmgym.env.reading import copies
 from llmgym.errors import CodecError, ContextLengthExceeded, PolicyError
 from llmgym.messages import Message, ToolSchema, as_assistant
 from llmgym.policies import oracle_replies
-from llmgym.policies.base import Generation, TokenPolicy
+from llmgym.policies.base import Generation, TokenPolicy, wrong_logprob
+from llmgym.policies.stop_strings import before_stop
 from llmgym.rollout.config import Limits
 from llmgym.trajectory import Segment, SegmentBuilder, Status
 from llmgym.wrappers import AnyToolEnv
@@ -181,7 +181,8 @@ class TokenSpeaker:
         _check(generation, sampling)
         if len(segment.ids) != start:
             raise PolicyInvalid("the policy changed the prompt that it was given")
-        message = self._codec.parse(generation.token_ids, segment.ids, self._tools)
+        read = before_stop(self._policy.tokenizer, generation, sampling)
+        message = self._codec.parse(read, segment.ids, self._tools)
         self._pending = generation
         self._turn += 1
         self.usage += Usage(start, sampled, calls=1)
@@ -245,8 +246,8 @@ def _check(generation: Generation, sampling: Sampling) -> None:
         raise PolicyInvalid(f"{sampled} tokens came with {len(logprobs)} log-probabilities")
     if sampled > sampling.max_tokens:
         raise PolicyInvalid(f"{sampled} tokens came where {sampling.max_tokens} were asked for")
-    if sampled and not (math.isfinite(sum(logprobs)) and max(logprobs) <= _MOST_LOGPROB):
-        raise PolicyInvalid("a log-probability is not finite, or above 0")
+    if wrong := wrong_logprob(logprobs):
+        raise PolicyInvalid(f"the reply has {wrong}")
     if sampled and not (min(generation.token_ids) >= 0 and max(generation.token_ids) < _MOST_ID):
         raise PolicyInvalid("a token is no id")
     if generation.finish_reason == "abort":
@@ -255,7 +256,6 @@ def _check(generation: Generation, sampling: Sampling) -> None:
         raise PolicyInvalid(f"the reply ended with {generation.finish_reason!r}; there is 'stop', 'length', 'abort'")
 
 
-_MOST_LOGPROB = 1e-3  # of a certain token, as rounding may leave it
 _MOST_ID = 1 << 31
 
 

@@ -31,8 +31,9 @@ class TransformersPolicy:
     same opening, are not computed again. With a seed, a request gives the same tokens whatever runs beside it, as far
     as floating point allows: sums in another order may tip a close choice.
 
-    Log-probabilities are "processed": those of the distribution that was sampled, after temperature and after top-p
-    renormalisation. At temperature 0 nothing is sampled, and they are the model's own (temperature 1, no top-p).
+    Log-probabilities are "processed": those of the distribution that was sampled, after penalties, temperature, min-p,
+    top-k and top-p, in vLLM's order. At temperature 0 nothing is sampled, and they are the model's own, but for
+    penalties.
 
     A policy serves any number of event loops, at once or in turn. It computes with as many threads as
     `torch.set_num_threads` allows when it is started. One that is never closed ends with the interpreter.
@@ -153,6 +154,7 @@ class TransformersPolicy:
             loop=loop,
             future=loop.create_future(),
             random=random.Random(sampling.seed),
+            watch=Watch(self.tokenizer, sampling.stop) if sampling.stop else None,
         )
 
     def _start(self) -> None:
