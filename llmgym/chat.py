@@ -64,7 +64,7 @@ class Sampling:
         stop: Strings that end the reply where its text has come to hold one; their tokens are part of it.
         top_k: Of how many likeliest tokens to take one; 0 for all.
         min_p: Least probability of a token that may be taken, as a share of the likeliest one's.
-        repetition_penalty: Divides positive logits, and multiplies others, of tokens that prompt or reply has; 1 is off.
+        repetition_penalty: Divides positive logits of tokens that prompt or reply has, and multiplies others; 1 is off.
         presence_penalty: Taken from the logits of tokens that the reply has; 0 is off.
         frequency_penalty: The same for each time that it has them.
     """

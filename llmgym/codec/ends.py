@@ -1,8 +1,8 @@
 """Tokens that end a reply beside those that a chat template writes: what models are made to stop at.
 
-A model also ends its replies with tokens that its template never shows, or shows elsewhere. The checkpoint lists them in
-`generation_config.json`, from where other engines take them. Here they belong to the codec, so that every policy stops
-at the same tokens and whatever ended a reply is read as its end.
+A model also ends its replies with tokens that its template never shows, or shows elsewhere. Its checkpoint lists them
+in `generation_config.json`, from where other engines take them. Here they belong to the codec, so that every policy
+stops at the same tokens and whatever ended a reply is read as its end.
 """
 
 from __future__ import annotations

@@ -124,9 +124,9 @@ def wrong_logprob(logprobs: Sequence[float | None]) -> str | None:
             "Serve with --logprobs-mode raw_logprobs or processed_logprobs"
         )
     return (
-        f"a log-probability of {value}, which stands for minus infinity or for none: no token that was sampled has such "
-        "a one. The engine reports another distribution than it samples from (logits processors, speculative decoding), "
-        "or computes NaN (try another dtype)"
+        f"a log-probability of {value}, which stands for minus infinity or for none: no token that was sampled has "
+        "that. The engine reports another distribution than it samples from (logits processors, speculative "
+        "decoding), or computes NaN (try another dtype)"
     )
 
 

@@ -1,7 +1,7 @@
 """Stop strings: where the text of a reply has come to hold one, sampling ends.
 
-Its tokens stay as they were sampled, those of the string among them, in the trajectory and in the loss mask. The message
-ends before the string.
+Its tokens stay as they were sampled, those of the string among them, in the trajectory and in the loss mask. The
+message ends before the string.
 """
 
 from __future__ import annotations

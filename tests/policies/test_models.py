@@ -181,7 +181,7 @@ class Hub(BaseHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(body)
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815  as the server calls it
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""

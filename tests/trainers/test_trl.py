@@ -338,9 +338,7 @@ def test_no_room_for_a_reply(tokenizer: Any, tmp_path: Path, monkeypatch: pytest
     assert all(row.completion_ids for row in seen.rows(group=2))
 
 
-def test_rollouts_sample_as_the_config_says(
-    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rollouts_sample_as_the_config_says(tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recording = sample_with(FuzzPolicy(tokenizer, codec_for(tokenizer).stop_token_ids, seed=8), monkeypatch)
     config = {"temperature": 0.7, "top_p": 0.9, "top_k": 5, "min_p": 0.1, "repetition_penalty": 1.2}
     seen = trainer_of(spec([LETTERS], num_tasks=4), tokenizer, tmp_path, **config)
@@ -692,7 +690,8 @@ def test_a_vllm_with_another_vocabulary_is_refused(tokenizer: Any, tmp_path: Pat
 
 def async_config(**config: Any) -> Any:
     fields = {
-        "temperature": 1.0, "top_p": 1.0, "max_completion_length": 120, "num_generations": 4, "queue_maxsize": 64,
+        "temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0,
+        "max_completion_length": 120, "num_generations": 4, "queue_maxsize": 64,
         "max_inflight_tasks": 8, "vllm_server_base_url": "http://localhost:1",
     }  # fmt: skip
     return SimpleNamespace(**fields | config)

@@ -14,6 +14,7 @@ import numpy as np
 from llmgym.chat import Sampling
 from llmgym.errors import ConfigError, PolicyError
 from llmgym.policies.base import Generation, LogprobsMode, room_for_reply
+from llmgym.policies.stop_strings import Watch
 from llmgym.policies.transformers.loading import Dtype, check_loaded, context_of, load, prove
 from llmgym.policies.transformers.request import Request
 from llmgym.policies.transformers.runner import Runner

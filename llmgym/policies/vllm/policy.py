@@ -29,10 +29,10 @@ class VLLMPolicy:
     Prompt tokens that earlier turns or other episodes computed come from vLLM's prefix cache. Weights can be replaced
     while episodes run; each reply says which version sampled which of its tokens, starting with version 0.
 
-    Only `Sampling.stop_token_ids` and `Sampling.stop` end a reply: the end-of-sequence token of the model does not unless
-    it is among them. Log-probabilities are "processed", those of the distribution that was sampled, after penalties,
-    temperature, min-p, top-k and top-p, or "raw", those of the model; at temperature 0 both are the model's, but for
-    penalties.
+    Only `Sampling.stop_token_ids` and `Sampling.stop` end a reply: the end-of-sequence token of the model does not
+    unless it is among them. Log-probabilities are "processed", those of the distribution that was sampled, after
+    penalties, temperature, min-p, top-k and top-p, or "raw", those of the model; at temperature 0 both are the model's,
+    but for penalties.
 
     A policy serves any number of event loops, at once or in turn. Where it is never closed, its engine ends with the
     interpreter, also when that is killed.
