@@ -80,7 +80,7 @@ async def test_stop_strings_leave_trajectories_exact(family: str, tmp_path: Path
     ends = codec.stop_token_ids
     stopped = 0
     for trajectory in found:
-        assert trajectory.sampling["stop"] == stop
+        assert (trajectory.sampling["stop"], trajectory.sampling["logprobs_mode"]) == (stop, "processed")
         for message in trajectory.messages[trajectory.opening :]:
             assert message["role"] != "assistant" or not any(string in message["content"] for string in stop)
         for turn, after in pairwise(trajectory.turns):
