@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from llmgym.codec import formats, probes
 from llmgym.codec.ends import known_ends
 from llmgym.codec.formats import HERMES, ToolFormat
+from llmgym.codec.jinja import compiled
 from llmgym.codec.tokenizer import FastTokenizer
 from llmgym.errors import CodecError
-from llmgym.messages import Message, ToolSchema
+from llmgym.messages import Message, ToolSchema, opens_reasoning
 
 _SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")
 
@@ -42,17 +42,14 @@ class ChatTemplate:
         variables: Mapping[str, Any] | None = None,
         stop_tokens: Sequence[str] = (),
     ) -> None:
-        from transformers.utils.chat_template_utils import render_jinja_template
-
         self.tokenizer = FastTokenizer(source)
         self.text = _text_of(source, template)
         self.variables = {**source.special_tokens_map, **(variables or {})}
-        self._jinja = partial(render_jinja_template, chat_template=self.text, **self.variables)
         self.ends = {**_ids_of(self.tokenizer, stop_tokens), **known_ends(self.tokenizer)}
         self.tool_format: ToolFormat = HERMES
         self.native_tools = self.folds_system = self.short_ids = False
         self.call_marks = 0
-        self.opens_reasoning = self.render(probes.history("none"), ()).rstrip().endswith("<think>")
+        self.opens_reasoning = opens_reasoning(self.render(probes.history("none"), ()))
         text = self.attempt([probes.message("system"), *probes.history("none")], ())
         self.folds_system = text is None or probes.RESULT not in text
         self._learn_tools()
@@ -61,7 +58,7 @@ class ChatTemplate:
         """Whether a prompt, by default the template's usual one, ends in an open `<think>`."""
         if len(prompt_ids) == 0:
             return self.opens_reasoning
-        return self.tokenizer.decode(prompt_ids[-8:]).rstrip().endswith("<think>")
+        return opens_reasoning(self.tokenizer.decode(prompt_ids[-8:]))
 
     def prepare(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Chat:
         """Bring messages into the form that the template takes."""
@@ -141,7 +138,9 @@ class ChatTemplate:
 
     def _call(self, chat: Chat, tools: Sequence[ToolSchema], ask: bool) -> str:
         schemas = list(tools) if tools and self.native_tools else None
-        return self._jinja([chat], tools=schemas, add_generation_prompt=ask)[0][0]
+        return compiled(self.text).render(
+            messages=chat, tools=schemas, documents=None, add_generation_prompt=ask, **self.variables
+        )
 
     def _learn_tools(self) -> None:
         """Find out whether the template writes tools, calls and results itself, and which ids of calls it takes."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Protocol
 
 from llmgym.codec import probes
 from llmgym.codec.chat_template import ChatTemplate
 from llmgym.codec.formats import FORMATS, ToolFormat, arguments_of
 from llmgym.codec.matching import likeness, renderers_for
+from llmgym.codec.tagged import tagged_arguments
 from llmgym.messages import Message, ToolCall, ToolSchema, scrub, split_reasoning, tool_call, written_call
 
 _MOST_MARKS = 4  # control tokens between the arguments of a last call and the token that ends the turn
@@ -70,11 +72,13 @@ class RendererReader:
         """See `Reader.read`.
 
         Families that write calls in XML (Qwen3.5, GLM, MiniMax and others) put no quotes around strings: only with
-        `tools` is a parameter declared a string read as one where it looks like a number, `true` or `null`.
+        `tools` is a parameter declared a string read as one where it looks like a number, `true` or `null`; see
+        `tagged_arguments`.
         """
         try:
             parsed = self._parse(ids, prompt_ids, tools)
-            calls = [_parsed_call(call, tools) for call in parsed.tool_calls]
+            blocks = groupby(parsed.tool_calls, key=lambda call: call.token_span)
+            calls = [_parsed_call(call, at, tools) for _, block in blocks for at, call in enumerate(block)]
         except Exception:  # noqa: BLE001  a parser may trip over what a model samples; the text is still the message
             return {"role": "assistant", "content": self._tokenizer.decode(ids)}
         return message_of(parsed.content, (parsed.reasoning_content or "").strip(), calls)
@@ -145,8 +149,8 @@ def _spoken_call(function: dict[str, Any]) -> ToolCall:
     return tool_call(scrub(function["name"]), scrub(text))
 
 
-def _parsed_call(parsed: Any, tools: Sequence[ToolSchema]) -> ToolCall:
-    """Take over a call as parsed, in the model's own text where that is JSON.
+def _parsed_call(parsed: Any, number: int, tools: Sequence[ToolSchema]) -> ToolCall:
+    """Take over a call as parsed, the `number`-th of its block, in the model's own text where that is JSON.
 
     One that is not valid keeps its text, and any name that was read.
     """
@@ -158,23 +162,10 @@ def _parsed_call(parsed: Any, tools: Sequence[ToolSchema]) -> ToolCall:
     written = written_call(raw, bare=False)
     if written and written["function"]["name"] == parsed.name:
         return tool_call(parsed.name, written["function"]["arguments"], parsed.id)
-    if isinstance(arguments, dict):
-        arguments = _with_booleans(parsed.name, arguments, tools)
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    text = tagged_arguments(raw, parsed.name, number, tools)
+    if text is None:
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
     return tool_call(parsed.name, scrub(text), parsed.id)
-
-
-_BOOLEANS = {"True": True, "False": False}
-
-
-def _with_booleans(name: str, arguments: dict[str, Any], tools: Sequence[ToolSchema]) -> dict[str, Any]:
-    """Arguments with booleans as the templates of Qwen3.5 and Nemotron show them to their models: in Python's words."""
-    schema = next((tool["function"]["parameters"] for tool in tools if tool["function"]["name"] == name), {})
-    kinds = {key: kind.get("type") for key, kind in schema.get("properties", {}).items() if isinstance(kind, dict)}
-    return {
-        key: _BOOLEANS.get(value, value) if isinstance(value, str) and kinds.get(key) == "boolean" else value
-        for key, value in arguments.items()
-    }
 
 
 # ---- finding one

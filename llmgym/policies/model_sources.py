@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,19 @@ class HubSource:
         for name, path in found:
             shutil.copyfile(path, target / name)
             _expect_hash(target / name, self.files[name])
+        _take_tokenizer_as_written(target)
+
+
+def _take_tokenizer_as_written(folder: Path) -> None:
+    """Have transformers take a tokenizer as its file has it.
+
+    For the class that SmolLM2's configuration names, GPT2Tokenizer, transformers 5 puts a pre-tokenizer of its own in
+    the place of the file's, which cuts spaces before digits in another way than the model was trained with.
+    """
+    path = folder / "tokenizer_config.json"
+    if path.exists():
+        config = {**json.loads(path.read_text("utf-8")), "tokenizer_class": "PreTrainedTokenizerFast"}
+        path.write_text(json.dumps(config, indent=2, ensure_ascii=False), "utf-8")
 
 
 def on_hub(name: str) -> Path | str:

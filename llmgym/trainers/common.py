@@ -27,7 +27,7 @@ from llmgym.codec import codec_for
 from llmgym.codec.base import ChatCodec
 from llmgym.concurrency import drive_in_background
 from llmgym.errors import ConfigError, EnvironmentFailure
-from llmgym.messages import Message, ToolSchema
+from llmgym.messages import Message, ToolSchema, read_reply
 from llmgym.policies.base import Generation, LogprobsMode, TokenPolicy
 from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfig, SessionSettings, parse_config
 from llmgym.rollout.driver import Driver
@@ -183,6 +183,7 @@ class Episodes:
                 f"models: {own[0]} is {OWN!r}, which is the trainer's here and plays no role; name a model, such as "
                 "openai:MODEL or http://HOST:PORT"
             )
+        self._tokenizer = tokenizer
         self.codec: ChatCodec | None = None if tokenizer is None else codec_for(tokenizer, self.config.agent.codec)
         self._instances: dict[bytes, Instances] = {}
 
@@ -268,6 +269,23 @@ class Episodes:
             _log.warning("%s: %s: %s", trajectory.id, trajectory.status, trajectory.error)
         return trajectory
 
+    def prompt_ids(self, trajectory: Trajectory) -> list[int]:
+        """The opening of an episode, rendered; nothing without a tokenizer, or where the setup failed."""
+        opening = trajectory.messages[: trajectory.opening]
+        return self.codec.open(opening, trajectory.tools) if self.codec is not None and opening else []
+
+    def read(self, reply: str, prompt_ids: Sequence[int], tools: Sequence[ToolSchema]) -> Message:
+        """Read a reply that came as text: as rollouts read its tokens, where the tokenizer is known.
+
+        Args:
+            reply: The text, with its control tokens where there are any.
+            prompt_ids: The prompt that it follows, or its end.
+            tools: What the model was offered.
+        """
+        if self.codec is None:
+            return read_reply(reply)
+        return self.codec.parse(self._tokenizer.encode(reply, add_special_tokens=False), prompt_ids, tools)
+
     def samples(self, trajectory: Trajectory) -> list[Sample]:
         """All rows of an episode: one for each segment, since a template may have rewritten history between turns.
 
@@ -291,9 +309,7 @@ class Episodes:
         """A row for an episode without tokens, for trainers that must have one."""
         assert self.codec is not None
         token = self.codec.stop_token_ids[0]
-        opening = trajectory.messages[: trajectory.opening]
-        prompt = self.codec.open(opening, trajectory.tools) if opening else [token]
-        return Sample(prompt, [token], [0], [0.0], [0.0], trajectory.reward, trajectory)
+        return Sample(self.prompt_ids(trajectory) or [token], [token], [0], [0.0], [0.0], trajectory.reward, trajectory)
 
     def close(self) -> None:
         """Close the environments."""

@@ -298,6 +298,29 @@ def test_hub_files_are_checked_against_their_pins(monkeypatch: pytest.MonkeyPatc
     assert (fetch("small") / "config.json").read_text() == "{}"
 
 
+def test_a_tokenizer_from_the_hub_is_what_its_file_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    hf: Any = pytest.importorskip("transformers")
+    from tokenizers import pre_tokenizers
+
+    from tests.codec.families import tokenizer
+
+    tokenizer("smollm2").save_pretrained(tmp_path)
+    written = json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))
+    written["pre_tokenizer"] = {"type": "Digits", "individual_digits": True}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(written), "utf-8")
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}', "utf-8")
+    pins = {
+        name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+        for name in ("tokenizer.json", "tokenizer_config.json")
+    }
+    monkeypatch.setattr(hub, "hf_hub_download", lambda repo, name, **_: str(tmp_path / name))
+    info = models.ModelInfo("small", "", "MIT", "", (HubSource("org/m", "abc", pins),))
+    monkeypatch.setitem(models.MODELS, "small", info)
+    loaded = hf.AutoTokenizer.from_pretrained(fetch("small"))
+    assert isinstance(loaded.backend_tokenizer.pre_tokenizer, pre_tokenizers.Digits)
+
+
 @pytest.mark.integration
 def test_smollm2_is_the_real_model() -> None:
     hf: Any = pytest.importorskip("transformers")

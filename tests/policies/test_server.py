@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -825,14 +826,36 @@ async def test_a_tokenizer_that_is_not_there() -> None:
             raise AssertionError
 
 
-@pytest.mark.parametrize(("package", "extra"), [("aiohttp", "server"), ("transformers", "transformers")])
-async def test_without_a_package_the_message_says_how_to_get_it(
-    package: str, extra: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("package", ["aiohttp", "tokenizers"])
+async def test_without_a_package_the_message_says_how_to_get_it(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(Server()) as (server,):
         monkeypatch.setitem(sys.modules, package, None)
-        with pytest.raises(MissingExtraError, match=rf"pip install 'llmgym\[{extra}\]'"):
+        with pytest.raises(MissingExtraError, match=r"pip install 'llmgym\[server\]'"):
             await policy_of(server, tokenizer=None).start()
+
+
+@pytest.mark.parametrize("family", ["smollm2", "qwen3"])  # a template's codec, and a renderer's
+async def test_a_rollout_needs_neither_torch_nor_transformers(family: str, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    from tests.codec.families import tokenizer
+
+    server = Server(length=4096)
+    server.root = str(tmp_path)
+    tokenizer(family).save_pretrained(tmp_path)
+    async with serving(server):
+        code = (
+            "import sys; sys.modules.update(torch=None, transformers=None)\n"
+            "from llmgym.cli import main\n"
+            f"sys.argv = ['llmgym', 'rollout', '--env', 'llmgym/Calculator-v0', '--policy', {server.address!r}, "
+            "'--num-tasks', '2', '--json']\n"
+            "main()"
+        )
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        out, said = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    assert orjson.loads(out)["finished"] == 2
 
 
 # --- forms --------------------------------------------------------------------------------------

@@ -410,30 +410,6 @@ async def test_the_reward_function_scores_single_replies(tokenizer: Any) -> None
     assert scored["rewards"].tolist() == [1.0, 1.0, 0.0]
 
 
-@pytest.mark.parametrize(
-    "end",
-    [
-        "", "\n", "<|im_end|>", "<|im_end|>\n<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|END_OF_TURN_TOKEN|>",
-        "<|return|>", "<｜end▁of▁sentence｜>", "<｜hy_eos:opensource｜>", "[|endofturn|]", "<turn|>", "<|turn>",
-        "<end_of_turn>", "<end_of_utterance>", "<seed:eos>", "</s>", "<eos>", "<EOT>", "<im_end>", "<extra_id_1>",
-        "<SPECIAL_12>", "[e~[", "[PAD]", "</assistant>", "<eos>" + "<pad>" * 10_000, "</s> <pad> <pad>\n",
-    ],
-)  # fmt: skip
-def test_tokens_that_end_a_reply_are_no_part_of_it(end: str) -> None:
-    assert adapter._reply(f"<|im_start|>p<think>A</think>\nAnswer: B{end}", "<|im_start|>p").strip() == (
-        "<think>A</think>\nAnswer: B"
-    )
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "<b>x</b>", "x</answer>", '<tool_call>{"name": "f"}</tool_call>', "a < b > c", "a |> b", "[A]", "[1|2]",
-     "<div>", "x</think>", "</strings>", "<send>", "[", ">"],
-)  # fmt: skip
-def test_what_a_model_writes_itself_stays(text: str) -> None:
-    assert adapter._reply(f"p{text}", "p") == text
-
-
 def test_the_dataset_is_one_that_openrlhf_reads(tokenizer: Any, tmp_path: Path) -> None:
     from openrlhf.datasets.prompts_dataset import PromptDataset
 

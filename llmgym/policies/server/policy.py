@@ -116,7 +116,7 @@ class ServerPolicy:
         Servers that cannot be reached are put aside, as long as there is one that can.
 
         Raises:
-            MissingExtraError: aiohttp, or transformers for the tokenizer, is not installed.
+            MissingExtraError: aiohttp is not installed, or what the tokenizer needs.
             PolicyUnavailable: No server can be reached.
             PolicyError: A server offers another model than asked or than its siblings, or lacks something that llmgym
                 needs; or the tokenizer cannot be loaded.
