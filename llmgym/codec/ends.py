@@ -38,6 +38,8 @@ def known_ends(tokenizer: Any) -> dict[str, int]:
     """
     added: dict[str, int] = getattr(tokenizer, "added", None) or getattr(tokenizer, "added_tokens_encoder", {})
     texts = {index: text for text, index in added.items()}
+    if tokenizer.eos_token_id is not None:
+        texts.setdefault(tokenizer.eos_token_id, tokenizer.eos_token)
     listed = _listed(tokenizer.name_or_path)
     if strange := [index for index in listed if index not in texts]:
         _log.warning(

@@ -343,7 +343,7 @@ def test_several_registries_may_be_named(registry: Path, tmp_path: Path) -> None
 def test_all_that_is_wrong_is_said_at_once() -> None:
     done = llmgym(
         "rollout", "--env", "llmgym/Calculater-v0", "--policy", "gpt-4", "--num-tasks", 0, "--temperature", -1,
-        "--set", "sed=1", "--set", "codec", "--set", "responses_create_params.top_k=3",
+        "--set", "sed=1", "--set", "codec", "--set", "responses_create_params.top_q=3",
     )  # fmt: skip
     assert done.returncode == 2
     lines = done.stderr.splitlines()
@@ -351,7 +351,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     for said in (
         "there is no environment 'llmgym/Calculater-v0'; did you mean llmgym/Calculator-v0", "unknown policy 'gpt-4'",
         "num_tasks: Expected `int` >= 1; it is 0", "temperature: Expected `float`", "unknown setting 'sed'; did you",
-        "--set takes NAME=VALUE", "top_k",
+        "--set takes NAME=VALUE", "top_q",
     ):  # fmt: skip
         assert sum(said in line for line in lines) == 1, said
     assert len(lines) == 7

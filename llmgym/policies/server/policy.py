@@ -302,10 +302,8 @@ class ServerPolicy:
 def _load_tokenizer(given: Any, root: str) -> Any:
     if given is not None and not isinstance(given, (str, Path)):
         return given
-    if given is None and root.startswith("/"):  # on the server's machine, and perhaps on this one
-        source: Path | str = root
-    else:
-        source = resolve(root if given is None else str(given))
+    name = root if given is None else str(given)
+    source = root if given is None and root.startswith("/") else resolve(name)  # a folder of the server's is not ours
     hint = "" if given is not None else ", from which the server loaded its model; give `tokenizer`"
     return load_tokenizer(source, "the tokenizer of ServerPolicy", hint)
 
