@@ -122,9 +122,10 @@ bench-saturation-short: $(VLLM_STAMP) ## The same, shorter: less than ten minute
 bench-prefix-cache: $(VLLM_STAMP) ## Measure what vLLM's prefix cache serves of episodes, on the CPU
 	$(BIN)/python benchmarks/prefix_cache.py $(BENCH_ARGS)
 
-# Not in .venv, whose vLLM is for the CPU: PYTHON names one with `pip install 'llmgym[vllm]'`.
-bench-gpu: ## Measure a collector against raw vLLM on a CUDA GPU, with PYTHON's packages, into docs/benchmarks.md
-	$(PYTHON) benchmarks/gpu.py $(BENCH_ARGS)
+# Not in .venv, whose torch may be for the CPU: PYTHON names one with torch, transformers and, if it is to be measured,
+# `pip install 'llmgym[vllm]'`. The package itself is taken from here.
+bench-gpu: ## Measure on a CUDA GPU, with PYTHON's transformers, and its vLLM if there is one, into docs/benchmarks.md
+	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py --write $(BENCH_ARGS)
 
 clean: ## Remove the virtual environment, caches and builds; keep runs/
 	rm -rf $(VENV) $(VERL_VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -33,6 +33,7 @@ class Counts(msgspec.Struct, frozen=True, gc=False):
     turns: Annotated[int, Meta(description="Assistant messages.")]
     sampled_tokens: Annotated[int, Meta(description="Tokens that the policy sampled; 0 where it gives no tokens.")]
     context_tokens: Annotated[int, Meta(description="All other tokens of the segments.")]
+    compactions: Annotated[int, Meta(description="How often the policy was shown less of the transcript.")] = 0
 
 
 class Timings(msgspec.Struct, frozen=True, gc=False):
@@ -180,6 +181,18 @@ class SegmentRow(msgspec.Struct, frozen=True, omit_defaults=True):
     ] = None
 
 
+class CompactionRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """From a turn on, the policy is shown less of the transcript: the opening, a note, and what follows a message."""
+
+    turn: Annotated[int, Meta(description="The first turn that was asked for so, counted from 0.")]
+    start: Annotated[int, Meta(description="Message of the transcript; those between the opening and it are left out.")]
+    cleared: Annotated[int, Meta(description="Results of tools before this message are shown as a note.")]
+    note: Annotated[str, Meta(description="What the opening ends with in place of what is left out.")] = ""
+    summary: Annotated[
+        TurnRow | None, Meta(description="The policy's reply with the summary, which the environment never saw.")
+    ] = None
+
+
 class ModelCallRow(msgspec.Struct, frozen=True):
     """One call of a model that the environment uses, such as a judge."""
 
@@ -229,6 +242,9 @@ class Row(msgspec.Struct, frozen=True):
     metrics: Annotated[dict[str, Number], Meta(description="Numbers that do not count, by name.")]
     turns: list[TurnRow]
     segments: Annotated[list[SegmentRow], Meta(description="Exact tokens; none with a policy that gives none.")]
+    compactions: Annotated[
+        list[CompactionRow], Meta(description="Where the policy was shown less of the transcript from then on.")
+    ] = []
     model_calls: Annotated[list[ModelCallRow], Meta(description="Calls of the environment's model roles.")] = []
     failure: Annotated[Failure | None, Meta(description="What went wrong, in words that can be grouped.")] = None
     error: Annotated[str | None, Meta(description="The same for a person.")] = None

@@ -158,6 +158,29 @@ class AgentSettings(_Part, frozen=True):
     responses_create_params: ResponsesCreateParams = ResponsesCreateParams()
 
 
+class ContextManagement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the policy is shown less of an episode that outgrows its context.
+
+    Attributes:
+        strategy: "clear_tool_results" replaces the results of old turns by a note, and leaves the oldest turns out
+            where that is not enough; "summarize" asks the policy for a summary, which takes the place of old turns.
+        trigger: Tokens of a prompt from which that is done. None is as late as can be: where there is no room for
+            another reply of `max_output_tokens`, or of a quarter of the context if that is less; with a chat policy,
+            where its endpoint refuses the prompt.
+        keep: Newest turns that stay as they are, as long as the context holds them; the last one always does.
+        instructions: What the policy is asked for a summary with.
+    """
+
+    strategy: Literal["clear_tool_results", "summarize"]
+    trigger: _Positive | None = None
+    keep: _Positive = 3
+    instructions: str = (
+        "Your context is nearly full: most of this conversation will be left out of it. Write a summary for yourself "
+        "with all that you need to finish the task: what was asked, what you have done and found out, and what is left "
+        "to do. Call no tools now."
+    )
+
+
 class Limits(_Part, frozen=True):
     """What ends an episode besides its environment and its policy.
 
@@ -165,6 +188,7 @@ class Limits(_Part, frozen=True):
         max_turns: Assistant messages; None takes the environment's.
         max_episode_tokens: Tokens that an episode may sample; None for no limit besides the context.
         max_completion_length: Tokens of a segment after its first prompt, sampled or not, as trainers bound them.
+        context_management: What is done before the context ends an episode; None for nothing.
         generation_timeout: Seconds for one reply.
         episode_timeout: Seconds for one episode.
         max_attempts: Tries of an episode whose policy or environment failed.
@@ -173,6 +197,7 @@ class Limits(_Part, frozen=True):
     max_turns: _Positive | None = None
     max_episode_tokens: _Positive | None = None
     max_completion_length: _Positive | None = None
+    context_management: ContextManagement | None = None
     generation_timeout: _Seconds = 600.0
     episode_timeout: _Seconds = 3600.0
     max_attempts: _Positive = 3

@@ -387,6 +387,7 @@ def metrics(trajectories: Iterable[Trajectory]) -> dict[str, float]:
         "turns": sum(len(episode.turns) for episode in episodes),
         "sampled_tokens": sum(episode.sampled_tokens for episode in episodes),
         "segments": sum(len(episode.segments) for episode in episodes),
+        "compactions": sum(len(episode.compactions) for episode in episodes),
         **{f"status/{status}": statuses[status] for status in get_args(Status)},
     }
     return {f"llmgym/{name}": total / len(episodes) for name, total in counted.items()}

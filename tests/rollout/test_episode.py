@@ -249,7 +249,7 @@ async def test_cancellation_is_raised() -> None:
 
 async def chat(script: Any, env: Letters | None = None) -> Trajectory:
     trajectory = Trajectory("x/Y-v0", "a", 0, 1)
-    speaker = ChatSpeaker(Script(script), Sampling(), "name")
+    speaker = ChatSpeaker(Script(script), Sampling(), Limits(), "name")
     await run_episode(Only(env or Letters()), LETTER, speaker, trajectory, Limits(generation_timeout=5))
     return trajectory
 
@@ -297,6 +297,6 @@ async def test_a_chat_policy_that_says_no_message_fails(given: Any, said: str) -
             return given
 
     trajectory = Trajectory("x/Y-v0", "a", 0, 1)
-    await run_episode(Only(Letters()), LETTER, ChatSpeaker(Odd(), Sampling(), "n"), trajectory, Limits())  # type: ignore[arg-type]
+    await run_episode(Only(Letters()), LETTER, ChatSpeaker(Odd(), Sampling(), Limits(), "n"), trajectory, Limits())  # type: ignore[arg-type]
     assert trajectory.status == "policy_error"
     assert said in str(trajectory.error)

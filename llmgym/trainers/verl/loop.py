@@ -113,7 +113,7 @@ class LLMGymAgentLoop(AgentLoopBase):  # pyright: ignore[reportUntypedBaseClass]
 
     def _weights(self, trajectory: Trajectory, server: _Server, step: Any) -> tuple[int | None, int | None]:
         """Oldest and newest weights that sampled an episode; where none did, those that would have."""
-        used = [span.version for turn in trajectory.turns for span in turn.versions]
+        used = [span.version for reply in trajectory.replies for span in reply.versions]
         used = used or server.weights  # the trajectory has no turn for a step that failed
         if used:
             LLMGymAgentLoop.newest = max(used)
