@@ -52,6 +52,13 @@ def request(
         "top_p": sampling.top_p,
         limit: sampling.max_tokens,
         "seed": sampling.seed,
+        # What is off is not sent: not every server knows the names.
+        "stop": sampling.stop or None,
+        "presence_penalty": sampling.presence_penalty or None,
+        "frequency_penalty": sampling.frequency_penalty or None,
+        "top_k": sampling.top_k or None,
+        "min_p": sampling.min_p or None,
+        "repetition_penalty": None if sampling.repetition_penalty == 1 else sampling.repetition_penalty,
     }
     made = {name: value for name, value in asked.items() if value is not None and name not in refused}
     return {"model": model, "messages": parts, **({"tools": tools} if tools else {}), **made}

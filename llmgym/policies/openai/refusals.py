@@ -16,7 +16,10 @@ from llmgym.policies.openai.trouble import Trouble, too_long
 #: Names of the limit of a reply, the newer first; older servers know the second.
 LIMITS = ("max_completion_tokens", "max_tokens")
 # Models that take only one of the first two keep the other.
-_DROPPED = ("top_p", "temperature", "seed", "include", "store")
+_DROPPED = (
+    "top_p", "temperature", "seed", "include", "store", "stop", "top_k", "min_p", "repetition_penalty",
+    "presence_penalty", "frequency_penalty",
+)  # fmt: skip
 
 # `NAME` is the parameter, perhaps in quotes; between it and the verdict stand a few words of one sentence.
 _BEFORE = r"(?<![\w.-])(?:unsupported|unrecognized|unknown|unexpected|extra|additional|deprecated|not supported)"

@@ -12,6 +12,7 @@ from typing import Any, cast
 import msgspec
 
 from llmgym.chat import FinishReason, Sampling
+from llmgym.errors import PolicyError
 from llmgym.messages import Message, ToolSchema
 from llmgym.policies.openai.reply import Completion, Parts, completion, read_body, read_call, tell_apart, text_of
 from llmgym.policies.openai.trouble import Trouble
@@ -21,6 +22,10 @@ PATH = "/responses"
 
 _CUT = ("max_output_tokens", "max_tokens", "length")
 _SENT = ("role", "content", "tool_calls", "tool_call_id")  # of a message; an item of a result has no name
+
+# Ways to sample that the API has no names for.
+_MISSING = ("stop", "top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")
+_USUAL = Sampling()
 
 
 def write(message: dict[str, Any]) -> list[dict[str, Any]]:
@@ -39,7 +44,13 @@ def write(message: dict[str, Any]) -> list[dict[str, Any]]:
 def request(
     model: str, parts: list[msgspec.Raw], tools: Sequence[ToolSchema], sampling: Sampling, refused: Collection[str]
 ) -> dict[str, Any]:
-    """The body of a request; see `chat_completions.request`."""
+    """The body of a request; see `chat_completions.request`.
+
+    Raises:
+        PolicyError: The API has no such way to sample.
+    """
+    if missing := [name for name in _MISSING if getattr(sampling, name) != getattr(_USUAL, name)]:
+        raise PolicyError(f"the Responses API knows no {', '.join(missing)}; leave it out, or take api: chat")
     asked: dict[str, Any] = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,

@@ -57,6 +57,16 @@ async def test_a_request_and_its_reply() -> None:
     ]  # fmt: skip
 
 
+async def test_ways_to_sample_are_sent_where_they_are_set() -> None:
+    ways: dict[str, Any] = {"top_k": 20, "min_p": 0.1, "repetition_penalty": 1.1, "presence_penalty": -1.0,
+                            "frequency_penalty": 0.5}  # fmt: skip
+    async with serving(says({"content": "x"})) as server, started(server.policy()) as policy:
+        await ask(policy)
+        await ask(policy, stop=("\n\n", "END"), **ways)
+    assert server.requests[0].keys().isdisjoint({"stop", *ways})
+    assert {name: server.requests[1][name] for name in ("stop", *ways)} == {"stop": ["\n\n", "END"], **ways}
+
+
 async def test_without_tools_none_are_sent() -> None:
     async with serving(says({"content": "x"})) as server, started(server.policy()) as policy:
         await ask(policy, tools=())

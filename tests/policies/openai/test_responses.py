@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from llmgym.chat import Usage
-from llmgym.errors import ConfigError
+from llmgym.errors import ConfigError, PolicyError
 from llmgym.messages import Message, assistant, system, tool_call, user
 from llmgym.policies.openai.reply import Completion
 from llmgym.policies.openai.responses import read, write
@@ -182,3 +182,11 @@ async def test_there_is_no_other_api() -> None:
     async with serving() as server:
         with pytest.raises(ConfigError, match="api='chats' must be one of chat, responses"):
             server.policy(api="chats")
+
+
+async def test_what_the_api_has_no_name_for_is_refused() -> None:
+    async with serving(web.json_response(response(text("x")))) as server:
+        async with started(server.policy(api="responses")) as policy:
+            with pytest.raises(PolicyError, match="the Responses API knows no stop, top_k; leave it out"):
+                await ask(policy, stop=("END",), top_k=5)
+        assert server.requests == []
