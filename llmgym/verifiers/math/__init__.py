@@ -92,9 +92,10 @@ def prove(reference: str | float | Fraction, *, kind: Kind | None = None, units:
         MissingExtraError: That needs math-verify, and it is not there.
     """
     text, options = str(reference).strip(), Options(None, 0.0, units, "either")
+    kind = kind or kind_of(text)
     found = _compare(rf"\boxed{{{text}}}", text, kind, options, last_number=False)
-    if found and _needs_library(text, kind or kind_of(text), options):  # it was enough that both are written alike
-        found = (text, text, kind or kind_of(text), options)
+    if found and _needs_library(text, kind, options):  # so far it was enough that both are written alike
+        found = (text, text, kind, options)
     if not isinstance(found, Verdict):
         found = drive_in_background(_compare_by_library(*found))
     if not found:
@@ -131,8 +132,6 @@ def _compare(
     except NeedsLibrary:
         fault = excess(given)
         return wrong(fault, "too_long") if fault else (wanted, given, kind, options)
-    except RecursionError:
-        return wrong("brackets too deep", "too_long")
 
 
 def _needs_library(reference: str, kind: Kind, options: Options) -> bool:

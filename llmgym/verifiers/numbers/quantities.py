@@ -24,6 +24,7 @@ _MORE = re.compile(r"\s{0,3}(?:,|\band\b|, and\b)?\s{0,3}(?P<value>[0-9]+(?:\.[0
 _EARLIER = re.compile(r"(?P<value>[0-9]+(?:\.[0-9]+)?)[ {}]{0,3}(?P<unit>[A-Za-z]{1,10})(?:[ {},]| and\b){1,6}$")
 _THING = re.compile(r"[ ]{0,2}(?P<word>[A-Za-z]{3,20})(?:[ ][A-Za-z]{2,20}){0,3}")
 _CURRENCY = re.compile(r"([$€£¥₹]|\b(?:USD|EUR|GBP))[ ]?[-–]?[ ]?$")
+_CLOSING = re.compile(r"\$+(?! ?[0-9])")
 _REST = re.compile(r"[\s.$]*")
 _LEAD = re.compile(r"[\s$*+=–-]*(?:\b(?:minus|negative|USD|EUR|GBP)\b|[€£¥₹])?[\s$–-]*", re.IGNORECASE)
 # Words behind a number that make it a part of an expression.
@@ -77,10 +78,9 @@ def parse_quantity(text: str) -> Quantity | None:
     quantity, rest = _quantity(number.value, text[: number.start], after)
     if _OPERATOR.fullmatch(quantity.thing) or not _REST.fullmatch(rest):
         return None
-    glued = after[:1].isalpha()
-    return (
-        None if glued and (quantity.unit is None or not after[1:2].isalpha()) else quantity
-    )  # "2x", "5m" may be products
+    if after[:1].isalpha() and (quantity.unit is None or not after[1:2].isalpha()):
+        return None  # "2x" and "5m" may be products
+    return quantity
 
 
 def _quantity(value: Fraction, before: str, after: str) -> tuple[Quantity, str]:
@@ -95,22 +95,20 @@ def _quantity(value: Fraction, before: str, after: str) -> tuple[Quantity, str]:
                 break
             total += Fraction(more["value"]) * found[0].factor / unit.factor
             parts, rest = parts + 1, found[1]
-        if parts > 1 or not _is_dollar_sign(before, after):
+        if not (after.lstrip().startswith("$") and _is_in_maths(before, after)):
             return Quantity(total, unit=unit, parts=parts), rest
-    if (currency := _CURRENCY.search(before)) and not (currency[1] == "$" and _closes_maths(before, after)):
+    if (currency := _CURRENCY.search(before)) and not (currency[1] == "$" and _is_in_maths(before, after)):
         return Quantity(value, unit=leading_unit(currency[1])[0]), after
     if thing := _THING.match(rest := spelt(after)):
         return Quantity(value, thing=thing["word"].casefold().rstrip("s")), rest[thing.end() :]
     return Quantity(value), after
 
 
-def _is_dollar_sign(before: str, after: str) -> bool:
-    """Whether the sign behind a number ends LaTeX, and is no currency."""
-    return after.lstrip().startswith("$") and before.rstrip(" -–").endswith("$")
-
-
-def _closes_maths(before: str, after: str) -> bool:
-    return after.lstrip().startswith("$") and not before.rstrip(" -–").endswith("$$")
+def _is_in_maths(before: str, after: str) -> bool:
+    r"""Whether the dollar signs around a number are those of LaTeX: in "$5$" and "$$5$$", not in "$\$5$" and "$5"."""
+    before = before.rstrip(" -–")
+    closing = _CLOSING.search(after)
+    return closing is not None and 0 < len(before) - len(before.rstrip("$")) <= len(closing[0])
 
 
 def _same_kind(first: Unit, second: Unit) -> bool:
