@@ -36,14 +36,16 @@ LANGUAGES = {
     "hi": "रेलगाड़ी सुबह जल्दी निकलती है। हमने रोटी, पनीर और थोड़ी शराब खरीदी। पूरे दिन बारिश होती रही।",
 }
 SPICE = (
-    "Dr. Smith met Mr. Jones at 5 p.m. on Jan. 5.", "The U.S. economy grew 3.5% in Q4.", "Use tools, e.g. a hammer, etc.",
-    "Wait... what happened?", '"Go away!" she said.', "He said \"No.\" Then he left.", "I'M NOT SURE IT'S OK.", "A.B. Yehoshua",
-    "NASA and the FBI agreed AND/OR disagreed.", "See Fig. 2 (p. 12).", "Plan B. The end", "COVID-19 is HERE!", "What?! Really.",
-    "Visit example.com. It is free.", "DON'T STOP", "etc. Then", "vs. them", "(It works.) Good.", "1. First\n2. Second", "Hm… yes",
-    "It cost $3.50, i.e. less.", "- item", "* item", "***", "******", "**bold**", "*it*", "[name]", "[]", "P.S. bye", "P.P.S. bye",
-    "<<title>>", "<<>>", "My answer is yes.", "My answer is no", "Section 1", "SECTION 2", "word", "categorical", "cat", "$5", "C++",
-    "---", "-5 degrees", "don't", "3.5", "", " ", "\n", "\n\n", "{\"a\": 1}", "[1, 2]", "NaN", "```json", "```", '"', "“", ",", "，",
-    "Any other questions?", "Hello", "hello,", "'hello'", "#", "42", "!", "2 * 3 * 4", "x << y >> z", "app.s.", "***\n\n***", "A", "I",
+    "Dr. Smith met Mr. Jones at 5 p.m. on Jan. 5.", "The U.S. economy grew 3.5% in Q4.",
+    "Use tools, e.g. a hammer, etc.", "Wait... what happened?", '"Go away!" she said.', 'He said "No." Then he left.',
+    "I'M NOT SURE IT'S OK.", "A.B. Yehoshua", "NASA and the FBI agreed AND/OR disagreed.", "See Fig. 2 (p. 12).",
+    "Plan B. The end", "COVID-19 is HERE!", "What?! Really.", "Visit example.com. It is free.", "DON'T STOP",
+    "etc. Then", "vs. them", "(It works.) Good.", "1. First\n2. Second", "Hm… yes", "It cost $3.50, i.e. less.",
+    "- item", "* item", "***", "******", "**bold**", "*it*", "[name]", "[]", "P.S. bye", "P.P.S. bye", "<<title>>",
+    "<<>>", "My answer is yes.", "My answer is no", "Section 1", "SECTION 2", "word", "categorical", "cat", "$5",
+    "C++", "---", "-5 degrees", "don't", "3.5", "", " ", "\n", "\n\n", '{"a": 1}', "[1, 2]", "NaN", "```json", "```",
+    '"', "“", ",", "，", "Any other questions?", "Hello", "hello,", "'hello'", "#", "42", "!", "2 * 3 * 4",
+    "x << y >> z", "app.s.", "***\n\n***", "A", "I",
 )  # fmt: skip
 WORDS = ("cat", "train", "the", "item", "value", "C++", "U.S.", "python", "a.b", "$5", "class")
 RELATION = ("less than", "at least")
@@ -88,8 +90,12 @@ def cased(rng: random.Random) -> str:
 
 
 def jsons(rng: random.Random) -> str:
-    text = rng.choice(('{"a": 1}', "[1, 2]", "3", "NaN", '"x"', "{'a': 1}", '{"a": 1,}', "{}", '{"a": {"b": [1, null]}}', ""))
-    return rng.choice(("{}", "```json\n{}\n```", "```\n{}\n```", "Here: {}", " {} ", "```JSON\n{}```", "```python\n{}\n```")).replace("{}", text)
+    text = rng.choice(
+        ('{"a": 1}', "[1, 2]", "3", "NaN", '"x"', "{'a': 1}", '{"a": 1,}', "{}", '{"a": {"b": [1, null]}}', "")
+    )
+    return rng.choice(
+        ("{}", "```json\n{}\n```", "```\n{}\n```", "Here: {}", " {} ", "```JSON\n{}```", "```python\n{}\n```")
+    ).replace("{}", text)
 
 
 def quoted(rng: random.Random) -> str:
@@ -104,7 +110,9 @@ def arguments(name: str, rng: random.Random) -> dict[str, object]:
         "keywords:existence": {"keywords": rng.sample(WORDS, rng.randint(1, 2))},
         "keywords:frequency": {"keyword": rng.choice(WORDS), "frequency": rng.randint(1, 4), "relation": relation},
         "keywords:forbidden_words": {"forbidden_words": rng.sample(WORDS, rng.randint(1, 3))},
-        "keywords:letter_frequency": {"letter": rng.choice("aeQz"), "let_frequency": number * 3, "let_relation": relation},
+        "keywords:letter_frequency": {
+            "letter": rng.choice("aeQz"), "let_frequency": number * 3, "let_relation": relation,
+        },
         "language:response_language": {"language": rng.choice(list(LANGUAGES))},
         "length_constraints:number_sentences": {"num_sentences": rng.randint(1, 8), "relation": relation},
         "length_constraints:number_paragraphs": {"num_paragraphs": rng.randint(1, 4)},
@@ -129,7 +137,7 @@ def arguments(name: str, rng: random.Random) -> dict[str, object]:
 def paragraphs(rng: random.Random) -> str:
     return rng.choice(("\n\n", "\n\n", "\n \n", "\n\n\n")).join(
         rng.choice(("Hello", "'hello'", "hello, world", "The end", '"A b"', "**the** end", "", "a"))
-        for _ in range(rng.randint(2, 4))
+        for _ in range(rng.choice((2, 3, 3, 3, 4)))
     )
 
 
@@ -142,9 +150,32 @@ TEXTS = {
     "detectable_format:json_format": (jsons, mixed),
     "startend:quotation": (quoted,),
     "startend:end_checker": (quoted, mixed),
-    "combination:two_responses": (lambda rng: "******".join(rng.choice(("a", "b", " ", "", "a b")) for _ in range(3)), mixed),
+    "combination:two_responses": (
+        lambda rng: "******".join(rng.choice(("a", "b", " ", "", "a b")) for _ in range(3)),
+        mixed,
+    ),
     "punctuation:no_comma": (mixed, lambda rng: rng.choice(SPICE)),
 }
+
+
+def obedient(name: str, given: dict[str, object], text: str, rng: random.Random) -> str:
+    """A text that follows its instruction, or nearly."""
+    middle = {
+        "keywords:existence": " ".join(map(str, given.get("keywords", ()))).upper(),
+        "detectable_content:postscript": f"\n{given.get('postscript_marker')} bye",
+        "detectable_format:constrained_response": "My answer is maybe.",
+        "detectable_format:number_highlighted_sections": "*one* **two** *three\n*four* ** ** *",
+        "detectable_format:multiple_sections": "".join(
+            f"\n{given.get('section_spliter')} {number}\ntext" for number in range(rng.randint(1, 4))
+        ),
+        "detectable_format:title": "<<A title>>",
+    }.get(name)
+    if middle is not None:
+        return f"{text} {middle}"
+    first, last = given.get("prompt_to_repeat"), given.get("end_phrase")
+    if first or last:
+        return f"{first or ''} {text} {last or ''}".upper() + rng.choice(("", ".", '"', " "))
+    return text
 
 
 def original():
@@ -179,6 +210,24 @@ def verdicts(registry, name: str, text: str, given: dict[str, object]) -> tuple[
     return (results[0].strict_pass, results[0].loose_pass) if results else (False, False)
 
 
+def counts(cases: int, seed: int) -> dict[str, float]:
+    """How often sentences and words in capitals are counted exactly as NLTK does."""
+    from if_verifiable.ifeval import instructions_util
+
+    from llmgym.verifiers.instructions.text import count_capital_words, count_sentences
+
+    rng = random.Random(seed)
+    made = [(rng.choice((prose, sentences, mixed)))(rng).strip() for _ in range(cases)]
+    capitals = [
+        (sum(map(str.isupper, instructions_util.nltk.word_tokenize(text))), count_capital_words(text)) for text in made
+    ]
+    ends = [(instructions_util.count_sentences(text), count_sentences(text)) for text in made]
+    return {
+        name: round(sum(their == own for their, own in pairs) / cases, 4)
+        for name, pairs in (("sentences", ends), ("capital words", capitals))
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=400, help="replies for each family")
@@ -193,6 +242,8 @@ def main() -> None:
         for _ in range(options.cases):
             text = rng.choice(TEXTS.get(name, (mixed, mixed, prose)))(rng).strip()
             given = arguments(name, rng)
+            if rng.random() < 0.5:
+                text = obedient(name, given, text, rng)
             theirs = verdicts(registry, name, text, given)
             reference = {"instruction_id_list": [name], "kwargs": [given]}
             for mode, their in zip(("strict", "loose"), theirs, strict=True):
@@ -203,7 +254,17 @@ def main() -> None:
                     print(name, mode, given, "theirs", their, "ours", own, repr(text[:300]))
         table[name] = {key: round(agree[key] / options.cases, 4) for key in ("strict", "loose", "strict followed")}
     sums = {mode: round(sum(row[mode] for row in table.values()) / len(table), 4) for mode in ("strict", "loose")}
-    print(json.dumps({"cases_each": options.cases, "seed": options.seed, "families": table, "mean": sums}))
+    print(
+        json.dumps(
+            {
+                "cases_each": options.cases,
+                "seed": options.seed,
+                "families": table,
+                "mean": sums,
+                "exact_counts": counts(10 * options.cases, options.seed),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -92,8 +92,6 @@ def _read(reference: Mapping[str, Any], rules: Rules) -> list[tuple[str, dict[st
 def _arguments(name: Any, given: Any, rules: Rules) -> dict[str, Any]:
     if name not in FAMILIES:
         raise ValueError(f"{name!r} is no instruction; there is {', '.join(FAMILIES)}")
-    if not isinstance(given, Mapping):
-        raise ValueError(f"{name} has {given!r:.100} for its arguments, which must be a mapping")
     family = FAMILIES[name]
     try:
         found = read(given, family.arguments)

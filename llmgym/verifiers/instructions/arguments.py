@@ -56,12 +56,14 @@ def language(value: Any) -> str:
     return value
 
 
-def read(given: Mapping[str, Any], wanted: Mapping[str, Reader]) -> dict[str, Any]:
+def read(given: Any, wanted: Mapping[str, Reader]) -> dict[str, Any]:
     """Read the arguments of an instruction; None is none, as data sets with one column for each have it.
 
     Raises:
         ValueError: One is missing, unknown or of another kind; says which, and what it must be.
     """
+    if not isinstance(given, Mapping):
+        raise ValueError(f"has {given!r:.100} for its arguments, which must be a mapping")  # noqa: TRY004
     given = {name: value for name, value in given.items() if value is not None}
     if unknown := given.keys() - wanted.keys():
         raise ValueError(f"has the unknown argument {min(unknown)!r}; it takes {', '.join(wanted) or 'none'}")

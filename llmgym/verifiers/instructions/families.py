@@ -169,9 +169,7 @@ def _number_highlighted_sections(text: str, faithful: bool, *, num_highlights: i
     return len(re.findall(r"\*{1,3}(?=[^\s*])[^\n*]*+(?<=\S)\*{1,3}", text)) >= num_highlights
 
 
-@_family(
-    "detectable_format:multiple_sections", "section_spliter", section_spliter=read.text, num_sections=read.count
-)
+@_family("detectable_format:multiple_sections", "section_spliter", section_spliter=read.text, num_sections=read.count)
 def _multiple_sections(text: str, faithful: bool, *, section_spliter: str, num_sections: int) -> bool:
     if faithful:
         return occurrences(rf"\s?{section_spliter}\s?\d+\s?", text, case=True) >= num_sections

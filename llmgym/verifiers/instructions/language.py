@@ -11,12 +11,13 @@ from llmgym.errors import MissingExtraError
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
+_CODES = (
+    "af ar bg bn ca cs cy da de el en es et fa fi fr gu he hi hr hu id it ja kn ko lt lv mk ml mr ne nl no pa pl pt ro "
+    "ru sk sl so sq sv sw ta te th tl tr uk ur vi zh"
+)
 #: Codes of the languages that are told apart: those that the original's detector knows. Of more, short texts are
 #: often taken for one that nobody asks for.
-LANGUAGES = frozenset(
-    "af ar bg bn ca cs cy da de el en es et fa fi fr gu he hi hr hu id it ja kn ko lt lv mk ml mr ne nl no pa pl pt ro "
-    "ru sk sl so sq sv sw ta te th tl tr uk ur vi zh".split()
-)
+LANGUAGES = frozenset(_CODES.split())
 
 _READ = 20_000  # characters: more tell nothing new
 _lock = threading.Lock()

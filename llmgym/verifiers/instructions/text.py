@@ -9,26 +9,33 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-_INITIALS_PAUSE = frozenset("cdefghjklmnprstvw")  # letters that Punkt knows as abbreviations, "Vitamin C. The" or not
-_ABBREVIATIONS = frozenset(
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_LETTERS = frozenset("cdefghjklmnprstvw")  # as Punkt has it, even in "Vitamin C. The"
+_ABBREVIATIONS = _words(
     "mr mrs ms dr st jr sr prof gen sen rep reps gov capt sgt lt maj col messrs bros co corp inc ltd vs va ave ft "
     "jan feb aug sep sept oct nov dec mon tues wed thurs fri sat calif colo conn fla ga ill kan ky mass mich minn "
-    "nev okla ore pa tenn tex wash wis yr ph.d".split()
+    "nev okla ore pa tenn tex wash wis yr ok ph.d a.d a.m p.m d.c l.a n.c n.j n.y "
+    "s.c u.k u.n u.s u.s.a"
 )
-_NEVER_ENDS = frozenset(("e.g", "i.e", "cf", "viz", "etc", "al", "fig", "approx", "dept", "est"))
-_STARTERS = frozenset(
+_UNKNOWN = _words("e.g i.e cf viz etc al fig approx dept est")  # to Punkt, which ends sentences behind them
+
+_STARTERS = _words(
     "a about according after all also although among an and another any are as at because before but by can despite "
     "did do does during each even every few first for from had has have he her here his how however i if in indeed "
-    "instead is it its last later many may meanwhile more moreover most my nevertheless next no nonetheless nor not now "
-    "of on once one only or other our over perhaps several she should since so some such than that the their them then "
+    "instead is it its last later many may meanwhile more moreover most my nevertheless next no nonetheless nor not "
+    "now of on once one only or other our over perhaps several she should since so some such than that the their them then "
     "there therefore these they this those though through thus to under until was we were what when where whether "
-    "which while who why will with would yes yet you your".split()
+    "which while who why will with would yes yet you your"
 )
 
 _CHUNK = re.compile(r"\S+")
 _AFTER_END = "()\";}]*:@'{[?!‘’“”«»"  # what may follow the full stop of a sentence without a blank
 _WORD_BREAKS = re.compile(r"""[^\s()"'`{}\[\]:;?!*@#&‘’“”«»]*\Z""")
-_CLOSERS = re.compile(r"""(?:["')\]}‘’“”«»]+)(?:\s|(?=--)|$)\s*""", re.MULTILINE)
+_CLOSERS = re.compile(r"""\s*+["')\]}‘’“”«»]++(?:\s++|(?=--)|$)""", re.MULTILINE)
 _ITEM = re.compile(r"\W*\d+\W*")
 
 
@@ -40,25 +47,22 @@ def count_sentences(text: str, *, faithful: bool = True) -> int:
         faithful: Count as the original does: "e.g. one" are two, and so are the "1." of a list and what follows, and
             stars behind the last full stop are one.
     """
-    chunks = [*_CHUNK.finditer(text)]
+    chunks = [(chunk.start(), chunk[0]) for chunk in _CHUNK.finditer(text)]
     sentences: list[str] = []
-    start = chunks[0].start() if chunks else 0
-    for chunk, following in pairwise([*chunks, None]):
-        assert chunk is not None  # noqa: S101
-        end = _end(chunk[0], last=following is None)
+    start = 0
+    for (at, chunk), (_, following) in pairwise([*chunks, (len(text), "")]):
+        end = _end(chunk, last=not following)
         if end is None:
             continue
-        behind = chunk[0][end : end + 1] or (following[0] if following else "")
-        if _breaks(chunk[0][:end], behind, faithful):
-            sentences.append(text[start : chunk.start() + end])
-            rest = _CLOSERS.match(text, chunk.start() + end)
-            start = rest.end() if rest else chunk.start() + end
+        behind = chunk[end : end + 1] or following
+        if _breaks(chunk[:end], behind, faithful):
+            sentences.append(text[start : at + end])
+            rest = _CLOSERS.match(text, at + end)
+            start = rest.end() if rest else at + end
     sentences.append(text[start:])
     if faithful:
         return sum(not sentence.isspace() and sentence != "" for sentence in sentences)
-    return sum(
-        any(map(str.isalnum, sentence)) and not _ITEM.fullmatch(sentence) for sentence in sentences
-    )
+    return sum(any(map(str.isalnum, sentence)) and not _ITEM.fullmatch(sentence) for sentence in sentences)
 
 
 def _end(chunk: str, last: bool) -> int | None:
@@ -84,19 +88,18 @@ def _breaks(before: str, behind: str, faithful: bool) -> bool:
     if word.endswith("."):  # an ellipsis
         return starts
     if len(word) == 1 and word.isalpha():
-        return starts and word not in _INITIALS_PAUSE
+        return starts and word not in _LETTERS
     if _abbreviates(word, faithful):
         return starts
-    if word.replace(",", "").replace(".", "").replace("-", "").isdigit():
-        return bool(first) and not behind[0].islower()
-    return True
+    numeric = word.replace(",", "").replace(".", "").replace("-", "").isdigit()
+    return not (numeric and (behind[0].islower() or behind[0] in ";:,.!?"))
 
 
 def _abbreviates(word: str, faithful: bool) -> bool:
     last = word.rpartition("-")[2]
-    if last in _NEVER_ENDS:
-        return not faithful
-    return last in _ABBREVIATIONS or re.fullmatch(r"(?:[a-z]\.)+[a-z]", last) is not None
+    if last in _ABBREVIATIONS:
+        return True
+    return not faithful and (last in _UNKNOWN or re.fullmatch(r"(?:[a-z]\.)+[a-z]", last) is not None)
 
 
 _SPLITS = re.compile(r"""\s+|[«»“”‘’„`"*?!;@\#$%&()\[\]{}<>‒–—―]|--|\.{2,}|[:,](?!\d)|(?<!\w)'""")
