@@ -18,8 +18,7 @@ _LETTERS = frozenset("cdefghjklmnprstvw")  # as Punkt has it, even in "Vitamin C
 _ABBREVIATIONS = _words(
     "mr mrs ms dr st jr sr prof gen sen rep reps gov capt sgt lt maj col messrs bros co corp inc ltd vs va ave ft "
     "jan feb aug sep sept oct nov dec mon tues wed thurs fri sat calif colo conn fla ga ill kan ky mass mich minn "
-    "nev okla ore pa tenn tex wash wis yr ok ph.d a.d a.m p.m d.c l.a n.c n.j n.y "
-    "s.c u.k u.n u.s u.s.a"
+    "nev okla ore pa tenn tex wash wis yr ok ph.d a.d a.m p.m d.c l.a n.c n.j n.y s.c u.k u.n u.s u.s.a"
 )
 _UNKNOWN = _words("e.g i.e cf viz etc al fig approx dept est")  # to Punkt, which ends sentences behind them
 
@@ -27,14 +26,14 @@ _STARTERS = _words(
     "a about according after all also although among an and another any are as at because before but by can despite "
     "did do does during each even every few first for from had has have he her here his how however i if in indeed "
     "instead is it its last later many may meanwhile more moreover most my nevertheless next no nonetheless nor not "
-    "now of on once one only or other our over perhaps several she should since so some such than that the their them then "
-    "there therefore these they this those though through thus to under until was we were what when where whether "
+    "now of on once one only or other our over perhaps several she should since so some such than that the their them "
+    "then there therefore these they this those though through thus to under until was we were what when where whether "
     "which while who why will with would yes yet you your"
 )
 
 _CHUNK = re.compile(r"\S+")
 _AFTER_END = "()\";}]*:@'{[?!‘’“”«»"  # what may follow the full stop of a sentence without a blank
-_WORD_BREAKS = re.compile(r"""[^\s()"'`{}\[\]:;?!*@#&‘’“”«»]*\Z""")
+_WORD_BREAK = re.compile(r"""[\s()"'`{}\[\]:;?!*@#&‘’“”«»]""")
 _CLOSERS = re.compile(r"""\s*+["')\]}‘’“”«»]++(?:\s++|(?=--)|$)""", re.MULTILINE)
 _ITEM = re.compile(r"\W*\d+\W*")
 
@@ -80,8 +79,7 @@ def _breaks(before: str, behind: str, faithful: bool) -> bool:
     inner = before[:-1]
     if any(mark in inner for mark in "?!"):
         return True
-    found = _WORD_BREAKS.search(inner)
-    word = (found[0] if found else "").lower()
+    word = _WORD_BREAK.split(inner)[-1].lower()
     first = re.match(r"\w[\w'-]*", behind)
     follows = first[0].lower() if first else ""
     starts = bool(first) and behind[0].isupper() and follows in _STARTERS
