@@ -200,7 +200,7 @@ def _simplest(wanted: Any) -> Any:
 
 def _read(reference: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
     if isinstance(reference, str) or not isinstance(reference, Sequence):
-        raise ValueError(f"right calls are a list, not {reference!r:.100}")
+        raise ValueError(f"right calls are a list, not {reference!r:.100}")  # noqa: TRY004
     return [_read_call(call) for call in reference]
 
 

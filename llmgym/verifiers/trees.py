@@ -105,10 +105,9 @@ def agree(value: Any, expected: Any, *, tolerance: float = 0.0, ordered: bool = 
     if isinstance(expected, dict) and isinstance(value, dict) and (expected or value):
         pairs = [(value.get(key, _ABSENT), expected.get(key, _ABSENT)) for key in expected | value]
     elif isinstance(expected, list) and isinstance(value, list) and (expected or value):
-        if ordered:
-            pairs = list(zip_longest(value, expected, fillvalue=_ABSENT))
-        else:
-            pairs = _paired(value, expected, tolerance)
+        if not ordered:
+            return _agree_unordered(value, expected, tolerance)
+        pairs = list(zip_longest(value, expected, fillvalue=_ABSENT))
     elif expected is _ABSENT or value is _ABSENT:
         return Agreement(0, count_leaves(value if expected is _ABSENT else expected))
     else:
@@ -117,19 +116,20 @@ def agree(value: Any, expected: Any, *, tolerance: float = 0.0, ordered: bool = 
     return Agreement(sum(one.alike for one in found), sum(one.leaves for one in found))
 
 
-def _paired(value: list[Any], expected: list[Any], tolerance: float) -> list[tuple[Any, Any]]:
-    """Elements beside those that they equal, as many as possible; then the rest beside one another."""
-    near = value if len(value) <= 2 * len(expected) + 1 else []  # a list that is all there is would take long
-    fits = [
-        [at for at, one in enumerate(near) if agree(one, other, tolerance=tolerance, ordered=False).full]
-        for other in expected
-    ]
-    partners = match(fits)
-    taken = {at for at in partners if at is not None}
-    rest = [one for at, one in enumerate(value) if at not in taken]
-    alone = [other for other, at in zip(expected, partners, strict=True) if at is None]
-    pairs = [(value[at], other) for at, other in zip(partners, expected, strict=True) if at is not None]
-    return pairs + list(zip_longest(rest, alone, fillvalue=_ABSENT))
+def _agree_unordered(value: list[Any], expected: list[Any], tolerance: float) -> Agreement:
+    """Compare lists whose elements stand beside those that they equal, as many as can be, and the rest as they come."""
+    near = value if len(value) <= 2 * len(expected) + 1 else []  # to compare a list that is all there is takes long
+    table = [[agree(one, other, tolerance=tolerance, ordered=False) for one in near] for other in expected]
+    partners = match([[at for at, one in enumerate(row) if one.full] for row in table])
+    found = [row[at] for row, at in zip(table, partners, strict=True) if at is not None]
+    taken = set(partners)
+    rest = iter([at for at in range(len(value)) if at not in taken])
+    for row, other, partner in zip(table, expected, partners, strict=True):
+        if partner is None:
+            at = next(rest, None)
+            found.append(row[at] if near and at is not None else Agreement(0, count_leaves(other)))
+    found += [Agreement(0, count_leaves(value[at])) for at in rest]
+    return Agreement(sum(one.alike for one in found), sum(one.leaves for one in found))
 
 
 def count_leaves(value: Any) -> int:

@@ -90,7 +90,7 @@ def _read(reference: Mapping[str, Any], rules: Rules) -> list[tuple[str, dict[st
 
 
 def _arguments(name: Any, given: Any, rules: Rules) -> dict[str, Any]:
-    if name not in FAMILIES:
+    if not isinstance(name, str) or name not in FAMILIES:
         raise ValueError(f"{name!r} is no instruction; there is {', '.join(FAMILIES)}")
     family = FAMILIES[name]
     try:

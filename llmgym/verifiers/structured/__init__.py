@@ -78,9 +78,9 @@ def check(
         metrics["leaves"] = alike / leaves
         right = agreement.full
     if right and not faults:
-        return correct(**metrics)
+        return correct("", **metrics)
     told = [f"{path}: {fault}" for fault, path in faults[:_SHOWN]]
-    return wrong("; ".join(told if right else [*told, "values differ"]), **metrics)
+    return wrong("; ".join(told if right else [*told, "values differ"]), "wrong", **metrics)
 
 
 def prove(reference: Mapping[str, Any], *, strict: bool = False) -> None:
@@ -97,8 +97,8 @@ def prove(reference: Mapping[str, Any], *, strict: bool = False) -> None:
 
 def _read(reference: Mapping[str, Any], strict: bool) -> tuple[Any, Any]:
     """The schema or None, and the value or `_NONE`."""
-    if not isinstance(reference, Mapping) or not reference or (unknown := reference.keys() - {"schema", "value"}):
-        raise ValueError(f"a reference has `schema`, `value` or both, not {unknown if reference else 'nothing'}")
+    if not isinstance(reference, Mapping) or not reference or not reference.keys() <= {"schema", "value"}:
+        raise ValueError(f"a reference has `schema`, `value` or both, and nothing else; this is {reference!r:.100}")
     schema = reference.get("schema")
     if isinstance(schema, dict | bool):
         schema = close_schema(schema) if strict else schema
@@ -107,7 +107,7 @@ def _read(reference: Mapping[str, Any], strict: bool) -> tuple[Any, Any]:
         raise ValueError(f"a schema is an object, not {schema!r:.100}")
     value = check_tree(reference["value"]) if "value" in reference else _NONE
     if schema is None and value is _NONE:
-        raise ValueError("a reference has `schema`, `value` or both")
+        raise ValueError("neither `schema` nor `value` is there")
     if schema is not None and value is not _NONE and (faults := find_faults(value, schema)):
         raise ValueError(f"the value does not fit the schema: {faults[0][1]}: {faults[0][0]}")
     return schema, value

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from datetime import date, time
 from typing import Any, Literal
 
+import yaml
+
 from llmgym.errors import MissingExtraError
 from llmgym.verifiers.structured.schemas import Hint
 from llmgym.verifiers.trees import MAX_DEPTH, check_tree, read_json
@@ -54,8 +56,6 @@ def _read_json(text: str, hint: Hint) -> Any:
 
 
 def _read_yaml(text: str, hint: Hint) -> Any:
-    import yaml
-
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         depth = 0
@@ -75,8 +75,6 @@ def _read_yaml(text: str, hint: Hint) -> Any:
 
 def _build_yaml(node: Any, loader: Any) -> Any:
     """The value of a node, by YAML 1.1 as PyYAML reads it: `no` is false, and 1:30 is 90. Dates stay text."""
-    import yaml
-
     if isinstance(node, yaml.CollectionNode) and node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
         raise ValueError("tags are not read")
     if isinstance(node, yaml.MappingNode):
