@@ -250,9 +250,18 @@ def main() -> None:
                 own = bool(instructions.check(text, reference, rules="google", mode=mode))
                 agree[mode] += own == their
                 agree[f"{mode} followed"] += their
+                if mode == "strict" and sum(map(str.isalpha, text)) >= 20:
+                    agree["long"] += 1
+                    agree["strict long"] += own == their
                 if options.show and own != their:
                     print(name, mode, given, "theirs", their, "ours", own, repr(text[:300]))
-        table[name] = {key: round(agree[key] / options.cases, 4) for key in ("strict", "loose", "strict followed")}
+        table[name] = {
+            "strict": agree["strict"] / options.cases,
+            "strict_20_letters": agree["strict long"] / max(agree["long"], 1),
+            "loose": agree["loose"] / options.cases,
+            "followed": agree["strict followed"] / options.cases,
+        }
+        table[name] = {key: round(value, 4) for key, value in table[name].items()}
     sums = {mode: round(sum(row[mode] for row in table.values()) / len(table), 4) for mode in ("strict", "loose")}
     print(
         json.dumps(

@@ -250,7 +250,8 @@ def _from_bfcl(parameters: Any) -> dict[str, Any]:
         raise ValueError(f"parameters of BFCL each have a list of accepted values, not {parameters!r:.100}")
     found: dict[str, Any] = {}
     for name, accepted in parameters.items():
-        any_of = {"$any": [_from_bfcl_value(one) for one in accepted]}
+        text = all(isinstance(one, str) for one in accepted)  # and so is the "" of an optional one
+        any_of = {"$any": [_from_bfcl_value(one) for one in accepted if text or one != ""]}
         found[name] = {"$optional": any_of} if "" in accepted else any_of
     return found
 

@@ -159,6 +159,12 @@ def test_references_of_bfcl() -> None:
         assert check(assistant("", tool_call("f", json.dumps(arguments))), reference, strings="bfcl")
     for arguments in ({"city": "Paris"}, {"city": "Rome", "at": {"x": 1}}, {"city": "Paris", "at": {"x": 1, "z": 1}}):
         assert not check(assistant("", tool_call("f", json.dumps(arguments))), reference, strings="bfcl")
+    number = from_bfcl([{"f": {"n": [1, ""]}}])
+    assert [bool(check(assistant("", tool_call("f", text)), number)) for text in ("{}", '{"n": 1}', '{"n": ""}')] == [
+        1,
+        1,
+        0,
+    ]
     for wrong in ([{"f": {"a": 1}}], [{"f": {"a": [1]}, "g": {}}], [{"f": {"a": []}}], ["f"]):
         with pytest.raises(ValueError, match="BFCL"):
             from_bfcl(wrong)  # type: ignore[list-item]

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmgym.errors import TaskError
+from llmgym.errors import MissingExtraError, TaskError
 from llmgym.verifiers import Verdict
 from llmgym.verifiers.instructions import FAMILIES, Mode, Rules, check, prove
+from llmgym.verifiers.instructions.language import _identifier
+from llmgym.verifiers.instructions.patterns import compile_pattern
 from tests.verifiers.instructions.cases import CASES
 
 pytest.importorskip("py3langid")
@@ -131,6 +134,23 @@ def test_a_pattern_that_takes_too_long_is_no_way_out() -> None:
 def test_options_that_there_are_not() -> None:
     with pytest.raises(ValueError, match="'ifeval' is none of google, llmgym"):
         judge("punctuation:no_comma", {}, "a", "ifeval")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "given"),
+    [
+        ("py3langid", "language:response_language", {"language": "fr"}),
+        ("regex", "keywords:existence", {"keywords": ["colou?rs?"]}),
+    ],
+)
+def test_a_package_that_is_missing_is_no_score(
+    package: str, name: str, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    _identifier.cache_clear()
+    compile_pattern.cache_clear()
+    with pytest.raises(MissingExtraError, match=r"llmgym\[verifiers\]"):
+        judge(name, given, "Some text.", "google")
 
 
 EVERY = {"instruction_id_list": list(CASES), "kwargs": [cases[0][0] for cases in CASES.values()]}

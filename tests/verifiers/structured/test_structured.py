@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmgym.errors import TaskError
+from llmgym.errors import MissingExtraError, TaskError
 from llmgym.verifiers.structured import FAULTS, Syntax, check, prove
+from llmgym.verifiers.structured.schemas import _compile
 from tests.verifiers.test_trees import trees
 
 pytest.importorskip("jsonschema_rs")
@@ -268,6 +270,15 @@ def test_references_that_cannot_be_matched_are_found(reference: dict[str, Any], 
         prove(reference)
     verdict = check("{}", reference)
     assert (verdict.score, verdict.reason) == (None, "invalid_reference")
+
+
+@pytest.mark.parametrize("package", ["jsonschema_rs", "defusedxml"])
+def test_a_package_that_is_missing_is_no_score(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    _compile.cache_clear()
+    reference = REFERENCE if package == "jsonschema_rs" else {"value": VALUE}
+    with pytest.raises(MissingExtraError, match=r"llmgym\[verifiers\]"):
+        check(WRITTEN["xml"], reference, syntax="xml")
 
 
 def test_details_tell_no_right_value() -> None:
