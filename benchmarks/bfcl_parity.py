@@ -7,8 +7,8 @@ environment of its own:
     parity/bin/pip install --no-deps bfcl-eval==2026.3.23
     parity/bin/python benchmarks/bfcl_parity.py --cases 20000
 
-Cases are of one and of two calls of a function in Python, half of them right or nearly. Prints, as its last line, JSON of
-how many agree, and of why the others do not.
+Cases are of one and of two calls of a function in Python, half of them right or nearly. Prints, as its last line, JSON
+of how many agree, and of why the others do not.
 """
 
 from __future__ import annotations

@@ -80,6 +80,8 @@ def prove(reference: Mapping[str, Any], *, rules: Rules = "llmgym") -> None:
 
 
 def _read(reference: Mapping[str, Any], rules: Rules) -> list[tuple[str, dict[str, Any]]]:
+    if not isinstance(reference, Mapping):
+        raise ValueError(f"a reference is a mapping, not {reference!r:.100}")  # noqa: TRY004
     names, given = reference.get("instruction_id_list"), reference.get("kwargs")
     if not isinstance(names, list | tuple) or not names:
         raise ValueError("`instruction_id_list` must be a list of ids that is not empty")

@@ -14,7 +14,7 @@ from typing import Any
 
 from llmgym.verifiers.instructions import arguments as read
 from llmgym.verifiers.instructions.language import detect
-from llmgym.verifiers.instructions.patterns import occurrences, word
+from llmgym.verifiers.instructions.patterns import count_matches, count_word
 from llmgym.verifiers.instructions.text import count_capital_words, count_sentences
 
 
@@ -57,17 +57,21 @@ def _compares(number: int, relation: str, threshold: int) -> bool:
 
 @_family("keywords:existence", "keywords", keywords=read.texts)
 def _existence(text: str, faithful: bool, *, keywords: tuple[str, ...]) -> bool:
-    return all(occurrences(keyword if faithful else word(keyword), text) for keyword in keywords)
+    count = count_matches if faithful else count_word
+    return all(count(keyword, text) for keyword in keywords)
 
 
 @_family("keywords:frequency", "keyword", keyword=read.text, frequency=read.count, relation=read.relation)
 def _frequency(text: str, faithful: bool, *, keyword: str, frequency: int, relation: str) -> bool:
-    return _compares(occurrences(keyword if faithful else word(keyword), text), relation, frequency)
+    count = count_matches if faithful else count_word
+    return _compares(count(keyword, text), relation, frequency)
 
 
 @_family("keywords:forbidden_words", "forbidden_words", forbidden_words=read.texts)
 def _forbidden_words(text: str, faithful: bool, *, forbidden_words: tuple[str, ...]) -> bool:
-    return not any(occurrences(rf"\b{one}\b" if faithful else word(one), text) for one in forbidden_words)
+    if faithful:
+        return not any(count_matches(rf"\b{one}\b", text) for one in forbidden_words)
+    return not any(count_word(one, text) for one in forbidden_words)
 
 
 @_family("keywords:letter_frequency", letter=read.letter, let_frequency=read.count, let_relation=read.relation)
@@ -144,7 +148,7 @@ def _bracketed(line: str) -> int:
 def _postscript(text: str, faithful: bool, *, postscript_marker: str) -> bool:
     known = {"P.S.": r"p\.\s?s\.", "P.P.S": r"p\.\s?p\.\s?s"}.get(postscript_marker)
     if faithful:
-        return occurrences(known or postscript_marker.lower(), text.lower(), case=True) > 0
+        return count_matches(known or postscript_marker.lower(), text.lower(), case=True) > 0
     return re.search(rf"(?<!\w)(?:{known or re.escape(postscript_marker)})", text, re.IGNORECASE) is not None
 
 
@@ -172,7 +176,7 @@ def _number_highlighted_sections(text: str, faithful: bool, *, num_highlights: i
 @_family("detectable_format:multiple_sections", "section_spliter", section_spliter=read.text, num_sections=read.count)
 def _multiple_sections(text: str, faithful: bool, *, section_spliter: str, num_sections: int) -> bool:
     if faithful:
-        return occurrences(rf"\s?{section_spliter}\s?\d+\s?", text, case=True) >= num_sections
+        return count_matches(rf"\s?{section_spliter}\s?\d+\s?", text, case=True) >= num_sections
     heading = rf"^[^\w\n]*+{re.escape(section_spliter)}\s?\d"
     return len(re.findall(heading, text, re.MULTILINE)) >= num_sections
 

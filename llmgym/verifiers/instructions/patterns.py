@@ -1,4 +1,4 @@
-"""Words and markers of tasks as regular expressions, which is how the original reads them; no text makes them slow."""
+"""Words and markers of tasks: as they are written, or as regular expressions, which is how the original reads them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def compile_pattern(source: str, *, case: bool = False) -> re.Pattern[str] | reg
         raise ValueError(f"{source!r} is no regular expression: {error}") from None
 
 
-def occurrences(source: str, text: str, *, case: bool = False) -> int:
+def count_matches(source: str, text: str, *, case: bool = False) -> int:
     """How often a pattern matches, from left to right.
 
     Raises:
@@ -53,6 +53,6 @@ def occurrences(source: str, text: str, *, case: bool = False) -> int:
     return sum(1 for _ in found)
 
 
-def word(text: str) -> str:
-    """The pattern of a word or phrase as it is written, and not within another word."""
-    return rf"(?<!\w){re.escape(text)}(?!\w)"
+def count_word(word: str, text: str) -> int:
+    """How often a word or phrase stands in a text as it is written, in any case, and not within another word."""
+    return len(re.findall(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE))

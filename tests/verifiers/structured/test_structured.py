@@ -163,6 +163,8 @@ def test_one_block_or_the_whole_text(text: str, strict: bool, lenient: bool) -> 
         ("yaml", "a: .inf"),
         ("yaml", "a: !!python/name:os.system"),
         ("yaml", "!!set {a, b}"),
+        ("yaml", '!!int ""'),
+        ("yaml", "!!bool x"),
         ("yaml", "--- 1\n--- 2"),
         ("yaml", "- " * 30_000),
         ("yaml", "9" * 60_000),
