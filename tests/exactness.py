@@ -14,9 +14,10 @@ from llmgym.codec import ChatCodec
 from llmgym.env import Episode, ToolEnv
 from llmgym.messages import Message, as_assistant
 from llmgym.policies import Generation, Sampling, VersionSpan
+from llmgym.policies.stop_strings import before_stop
 from llmgym.tasks import Task, TaskSet
 from llmgym.tools import tool
-from llmgym.trajectory import Trajectory
+from llmgym.trajectory import Trajectory, Turn
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,9 @@ class FuzzPolicy:
         ids = self._reply()
         stop = next((i for i, token in enumerate(ids) if token in sampling.stop_token_ids), None)
         ids = ids if stop is None else ids[: stop + 1]
-        cut = len(ids) > sampling.max_tokens or stop is None
+        said = next((i for i in range(1, len(ids) + 1) if self._says(ids[:i], sampling)), None)
+        ids = ids[:said]
+        cut = len(ids) > sampling.max_tokens or (stop is None and said is None)
         ids = ids[: sampling.max_tokens]
         split = len(ids) // 2
         return Generation(
@@ -76,6 +79,10 @@ class FuzzPolicy:
             "length" if cut else "stop",
             (VersionSpan(1, 0, split), VersionSpan(2, split, len(ids))),
         )
+
+    def _says(self, ids: list[int], sampling: Sampling) -> bool:
+        text = self.tokenizer.decode(ids) if ids[-1] not in sampling.stop_token_ids else ""
+        return any(string in text for string in sampling.stop)
 
     def _reply(self) -> list[int]:
         rng, stop = self.rng, self.rng.choice(self.stops)
@@ -125,13 +132,21 @@ class Talk(ToolEnv):
 gymnasium.register("test/Talk-v0", entry_point="tests.exactness:Talk")
 
 
-def prove(trajectory: Trajectory, requests: Sequence[Request], codec: ChatCodec) -> None:
-    """Check one trajectory against the engine's record of its requests."""
+def prove(trajectory: Trajectory, requests: Sequence[Request], codec: ChatCodec, tokenizer: Any = None) -> None:
+    """Check one trajectory against the engine's record of its requests, those for summaries included.
+
+    With stop strings it takes the tokenizer.
+    """
     assert trajectory.attempts == 1, trajectory.error
-    assert len(trajectory.turns) == len(requests)
     said = [message for message in trajectory.messages[trajectory.opening :] if message["role"] == "assistant"]
+    summaries = {made.turn: made.summary for made in trajectory.compactions if made.summary is not None}
+    replies: list[tuple[Turn, Message | None]] = []
+    for number, (turn, message) in enumerate(zip(trajectory.turns, said, strict=True)):
+        replies += [(summaries[number], None)] if number in summaries else []
+        replies.append((turn, message))
+    replies += [(summary, None) for number, summary in summaries.items() if number == len(said)]
     marked = [np.zeros(len(segment.ids), dtype=bool) for segment in trajectory.segments]
-    for turn, request, message in zip(trajectory.turns, requests, said, strict=True):
+    for (turn, message), request in zip(replies, requests, strict=True):
         segment, generation = trajectory.segments[turn.segment], request.generation
         assert segment.ids[: turn.start].tolist() == list(request.prompt_ids)
         assert segment.ids[turn.start : turn.end].tolist() == list(generation.token_ids)
@@ -140,8 +155,10 @@ def prove(trajectory: Trajectory, requests: Sequence[Request], codec: ChatCodec)
         assert tuple(turn.versions) == tuple(generation.versions)
         assert not marked[turn.segment][turn.start : turn.end].any()
         marked[turn.segment][turn.start : turn.end] = True
-        parsed = as_assistant(codec.parse(generation.token_ids, request.prompt_ids, trajectory.tools))
-        assert _without_ids(parsed) == _without_ids(message)
+        if message is not None:
+            read = before_stop(tokenizer, generation, request.sampling)
+            parsed = as_assistant(codec.parse(read, request.prompt_ids, trajectory.tools))
+            assert _without_ids(parsed) == _without_ids(message)
     for segment, mask in zip(trajectory.segments, marked, strict=True):
         assert np.array_equal(segment.sampled, mask)
         assert not segment.logprobs[~mask].any()
