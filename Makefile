@@ -105,11 +105,13 @@ format: $(DEV_STAMP) ## Format the code and apply the safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Those that need vLLM, or a GPU, have targets of their own; versus.py has to be told a commit.
+# Those that need vLLM, or a GPU, have targets of their own; versus.py has to be told a commit, and scripts of
+# parity need the packages that they compare with, in virtual environments of their own.
 VLLM_BENCHES := $(addprefix benchmarks/, gpu.py prefix_cache.py saturation.py servers.py)
 
 bench: $(DEV_STAMP) ## Run the scripts of benchmarks/ that need no vLLM
-	@set -e; for script in $(filter-out benchmarks/_% benchmarks/versus.py $(VLLM_BENCHES), $(wildcard benchmarks/*.py)); do \
+	@set -e; for script in $(filter-out benchmarks/_% benchmarks/%_parity.py benchmarks/versus.py $(VLLM_BENCHES), \
+	    $(wildcard benchmarks/*.py)); do \
 	    echo "== $$script"; $(BIN)/python $$script; \
 	done
 
