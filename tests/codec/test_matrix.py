@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from llmgym.codec import ChatCodec, codec_for
 from llmgym.errors import CodecError
 from llmgym.messages import Message, ToolSchema, assistant, tool_call, user
-from tests.codec import families
+from tests.codec import conversations, families
 from tests.codec.conversations import values_of
 
 pytest.importorskip("renderers")
@@ -66,24 +66,9 @@ def codec(family: str) -> ChatCodec:
 
 def written(family: str, said: Message) -> tuple[str, str, str]:
     """The prompt, the turn and what follows it, as the template writes them by itself."""
-    tokenizer = families.tokenizer(family)
-    before = [{"role": "user", "content": "Where?"}]
-    calls = [
-        {**call, "function": {**call["function"], "arguments": json.loads(call["function"]["arguments"])}}
-        for call in said.get("tool_calls", ())
-    ]
-    results = [{"role": "tool", "content": "qzresultqz", "name": "look", "tool_call_id": c["id"]} for c in calls]
-
-    def render(chat: list[Any], ask: bool) -> str:
-        return tokenizer.apply_chat_template(chat, tools=list(TOOLS), tokenize=False, add_generation_prompt=ask)
-
-    prompt, whole = render(before, True), render([*before, {**said, "tool_calls": calls}, *results], True)
-    start = prompt if whole.startswith(prompt) else render(before, False)
-    assert whole.startswith(start)
-    stops = [text for index in codec(family).stop_token_ids if (text := tokenizer.convert_ids_to_tokens(index))]
-    rest = whole[len(start) :]
-    end = min(rest.index(stop) for stop in stops if stop in rest)
-    return prompt, rest[:end], rest[end:]
+    found = conversations.written(families.tokenizer(family), codec(family).stop_token_ids, TOOLS, said)
+    assert found is not None
+    return found
 
 
 def encode(family: str, text: str) -> list[int]:
