@@ -204,7 +204,8 @@ class Trajectory:
         messages: Whole transcript, the terminal observation included; `shown` says what of it the policy saw.
         opening: How many of the messages were there before the first turn.
         tools: Schemas that the policy was offered; one list for all episodes with the same.
-        sampling: How replies were sampled, under the names of `responses_create_params`.
+        sampling: How replies were sampled, under the names of `responses_create_params`, and `logprobs_mode`: what the
+            log-probabilities are of.
         turns: One per assistant message.
         segments: Exact tokens; more than one where the template rewrote history or the context was compacted; none
             with a policy that gives no tokens.

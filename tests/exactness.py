@@ -14,6 +14,7 @@ from llmgym.codec import ChatCodec
 from llmgym.env import Episode, ToolEnv
 from llmgym.messages import Message, as_assistant
 from llmgym.policies import Generation, Sampling, VersionSpan
+from llmgym.policies.stop_strings import before_stop
 from llmgym.tasks import Task, TaskSet
 from llmgym.tools import tool
 from llmgym.trajectory import Trajectory, Turn
@@ -79,7 +80,9 @@ class FuzzPolicy:
         ids = self._reply()
         stop = next((i for i, token in enumerate(ids) if token in sampling.stop_token_ids), None)
         ids = ids if stop is None else ids[: stop + 1]
-        cut = len(ids) > sampling.max_tokens or stop is None
+        said = next((i for i in range(1, len(ids) + 1) if self._says(ids[:i], sampling)), None)
+        ids = ids[:said]
+        cut = len(ids) > sampling.max_tokens or (stop is None and said is None)
         ids = ids[: sampling.max_tokens]
         split = len(ids) // 2
         return Generation(
@@ -88,6 +91,10 @@ class FuzzPolicy:
             "length" if cut else "stop",
             (VersionSpan(1, 0, split), VersionSpan(2, split, len(ids))),
         )
+
+    def _says(self, ids: list[int], sampling: Sampling) -> bool:
+        text = self.tokenizer.decode(ids) if ids[-1] not in sampling.stop_token_ids else ""
+        return any(string in text for string in sampling.stop)
 
     def _reply(self) -> list[int]:
         rng, stop = self.rng, self.rng.choice(self.stops)
@@ -145,8 +152,11 @@ class Talk(ToolEnv):
 gymnasium.register("test/Talk-v0", entry_point="tests.exactness:Talk")
 
 
-def prove(trajectory: Trajectory, requests: Sequence[Request], codec: ChatCodec) -> None:
-    """Check one trajectory against the engine's record of its requests, those for summaries included."""
+def prove(trajectory: Trajectory, requests: Sequence[Request], codec: ChatCodec, tokenizer: Any = None) -> None:
+    """Check one trajectory against the engine's record of its requests, those for summaries included.
+
+    With stop strings it takes the tokenizer.
+    """
     assert trajectory.attempts == 1, trajectory.error
     said = [message for message in trajectory.messages[trajectory.opening :] if message["role"] == "assistant"]
     summaries = {made.turn: made.summary for made in trajectory.compactions if made.summary is not None}
@@ -166,7 +176,8 @@ def prove(trajectory: Trajectory, requests: Sequence[Request], codec: ChatCodec)
         assert not marked[turn.segment][turn.start : turn.end].any()
         marked[turn.segment][turn.start : turn.end] = True
         if message is not None:
-            parsed = as_assistant(codec.parse(generation.token_ids, request.prompt_ids, trajectory.tools))
+            read = before_stop(tokenizer, generation, request.sampling)
+            parsed = as_assistant(codec.parse(read, request.prompt_ids, trajectory.tools))
             assert _without_ids(parsed) == _without_ids(message)
     for segment, mask in zip(trajectory.segments, marked, strict=True):
         assert np.array_equal(segment.sampled, mask)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmgym.codec import formats, probes
+from llmgym.codec.ends import known_ends
 from llmgym.codec.formats import HERMES, ToolFormat
 from llmgym.codec.jinja import compiled
 from llmgym.codec.tokenizer import FastTokenizer
@@ -24,7 +25,7 @@ class ChatTemplate:
 
     Attributes:
         tokenizer: The tokenizer that the text is for.
-        ends: Text and id of tokens known to end a turn: those given, and the end of text.
+        ends: Text and id of tokens known to end a turn: those given, and those that models are made to stop at.
         tool_format: How calls are written where the template does not do that itself.
         native_tools: Whether the template renders tools, calls and results itself.
         folds_system: Whether a system message has to go into the first user message.
@@ -44,7 +45,7 @@ class ChatTemplate:
         self.tokenizer = FastTokenizer(source)
         self.text = _text_of(source, template)
         self.variables = {**source.special_tokens_map, **(variables or {})}
-        self.ends = _known_ends(self.tokenizer, stop_tokens)
+        self.ends = {**_ids_of(self.tokenizer, stop_tokens), **known_ends(self.tokenizer)}
         self.tool_format: ToolFormat = HERMES
         self.native_tools = self.folds_system = self.short_ids = False
         self.call_marks = 0
@@ -160,16 +161,13 @@ def _text_of(source: Any, template: str | None) -> str:
         raise CodecError(f"{source.name_or_path!r} has no chat template; pass `template=`: {error}") from None
 
 
-def _known_ends(tokenizer: FastTokenizer, stop_tokens: Sequence[str]) -> dict[str, int]:
-    ends: dict[str, int] = {}
-    for text in (*stop_tokens, tokenizer.eos_token):
-        index = None if text is None else tokenizer.convert_tokens_to_ids(text)
-        if text in stop_tokens and (index is None or index == tokenizer.unk_token_id):
+def _ids_of(tokenizer: FastTokenizer, stop_tokens: Sequence[str]) -> dict[str, int]:
+    ends = {text: tokenizer.convert_tokens_to_ids(text) for text in stop_tokens}
+    for text, index in ends.items():
+        if index is None or index == tokenizer.unk_token_id:
             raise CodecError(
                 f"stop token {text!r} is not in the vocabulary of {tokenizer.name_or_path!r}; spell it out"
             )
-        if text is not None and index is not None:
-            ends[text] = index
     return ends
 
 

@@ -43,10 +43,11 @@ class TemplateCodec:
         template: Jinja text, or the name of one of the tokenizer's templates; its default if None. One that was
             learned already is taken with its own variables and stop tokens.
         template_kwargs: Variables for the template, such as `enable_thinking`.
-        stop_tokens: Further tokens that end a turn, such as those of a generation config.
+        stop_tokens: Further tokens that end a turn.
 
     Attributes:
-        stop_token_ids: Tokens that end an assistant turn: those that the template writes come first.
+        stop_token_ids: Tokens that end an assistant turn: those that the template writes come first, then those that
+            the model is made to stop at (`llmgym.codec.ends`).
         fingerprint: Hash of tokenizer, template and settings.
         native_tools: Whether the template renders tools, calls and results itself.
         call_form: Name of the form of calls: one of our own, or who reads it.
@@ -75,6 +76,7 @@ class TemplateCodec:
         self._deltas: dict[str, Deltas] = {}
         learned = [turns.learn(self._template, (role,)) for role in ("user", "tool")]
         written = [turn.terminator_id for turn in learned if turn]
+        self._openers = frozenset(written) if len({*written}) > 1 else frozenset[int]()
         self.stop_token_ids: tuple[int, ...] = tuple(dict.fromkeys([*written, *ends, *self._template.ends.values()]))
         self._stops = frozenset(self.stop_token_ids)
         self.fingerprint: str = fingerprint(
@@ -108,18 +110,21 @@ class TemplateCodec:
     ) -> list[int] | None:
         """Ids to append after `prompt_ids + completion_ids`; see `ChatCodec.extend`.
 
-        A turn that was cut short is closed the way the template closes one.
+        A turn that was cut short is closed the way the template closes one. Where it ended with a
+        stop token other than the template's, that one stands in its place; the template's own
+        follows all the same where it says whose message is next.
 
         Returns:
             The ids; None where the template rewrites history before such messages, where the turn
-            ended with a token with which the template does not end it, where a stop token lies
-            inside it, and where it was cut in the middle of its reasoning.
+            ended with a token that begins another's message, where a stop token lies inside it, and
+            where it was cut in the middle of its reasoning.
         """
         turn = self._turn((message["role"] for message in new_messages), bool(tools))
         if turn is None or not self._stops.isdisjoint(completion_ids[:-1]):
             return None
         ended = len(completion_ids) > 0 and completion_ids[-1] in self._stops
-        if ended and completion_ids[-1] != turn.terminator_id:
+        foreign = ended and completion_ids[-1] != turn.terminator_id
+        if foreign and completion_ids[-1] in self._openers:
             return None
         if not ended and self._reader.is_thinking(turn_of(completion_ids, self._stops), prompt_ids):
             return None
@@ -131,7 +136,7 @@ class TemplateCodec:
             return None
         # A sampled end token is encoded along and then dropped: some tokens swallow the space that follows them.
         ids = self._tokenizer.encode((turn.terminator if ended else turn.close) + delta, add_special_tokens=False)
-        return ids[1:] if ended else ids
+        return ids[1:] if ended and not (foreign and self._openers) else ids
 
     def parse(
         self, completion_ids: Sequence[int], prompt_ids: Sequence[int] = (), tools: Sequence[ToolSchema] = ()

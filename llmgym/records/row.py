@@ -232,7 +232,10 @@ class Row(msgspec.Struct, frozen=True):
     task: TaskRow
     responses_create_params: Annotated[
         dict[str, Any],
-        Meta(description="`input` (opening, as Responses items), `tools` (in the Responses form), and the sampling."),
+        Meta(
+            description="`input` (opening, as Responses items), `tools` (in the Responses form), the sampling, and "
+            "`logprobs_mode`, where there are tokens: what their log-probabilities are of."
+        ),
     ]
     output: Annotated[list[dict[str, Any]], Meta(description="All that came after the opening, as Responses items.")]
     reward_parts: Annotated[dict[str, PartRow], Meta(description="What the verifier gave: the sum of weight * value.")]

@@ -58,21 +58,34 @@ class EnvConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ResponsesCreateParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How replies are sampled, under OpenAI's names.
+    """How replies are sampled, under OpenAI's names and, where it has none, vLLM's; see `Sampling`.
 
     Attributes:
         temperature: Softmax temperature; 0 takes the likeliest token.
         top_p: Nucleus mass in (0, 1].
         max_output_tokens: Most tokens of one reply.
+        stop: Strings that end a reply. The message ends before the string; the tokens stay as they were sampled.
+        top_k: Of how many likeliest tokens to take one; 0 for all.
+        min_p: Least probability of a token that may be taken, as a share of the likeliest one's.
+        repetition_penalty: For tokens that prompt or reply has; 1 is off.
+        presence_penalty: For tokens that the reply has.
+        frequency_penalty: For each time that it has them.
     """
 
     temperature: Annotated[float, Meta(ge=0)] = 1.0
     top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
     max_output_tokens: _Positive = 256
+    stop: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
+    top_k: _Natural = 0
+    min_p: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    repetition_penalty: Annotated[float, Meta(gt=0)] = 1.0
+    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] = 0.0
+    frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] = 0.0
 
     def sampling(self, stop_token_ids: tuple[int, ...]) -> Sampling:
         """The same for a policy."""
-        return Sampling(self.temperature, self.top_p, self.max_output_tokens, stop_token_ids)
+        given = msgspec.structs.asdict(self)
+        return Sampling(max_tokens=given.pop("max_output_tokens"), stop_token_ids=stop_token_ids, **given)
 
 
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -47,6 +47,8 @@ class EpisodeRunner:
         """
         self._policy, self._codec, self._limits, self._on_turn = policy, codec, limits, on_turn
         self._params = msgspec.to_builtins(params)
+        if codec is not None:
+            self._params["logprobs_mode"] = cast("TokenPolicy", policy).logprobs_mode
         self._sampling = params.sampling(codec.stop_token_ids if codec else ())
 
     async def run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -16,7 +15,8 @@ from llmgym.env.reading import copies
 from llmgym.errors import ContextLengthExceeded, PolicyError
 from llmgym.messages import Message, ToolSchema, as_assistant, user
 from llmgym.policies import oracle_replies
-from llmgym.policies.base import Generation, TokenPolicy
+from llmgym.policies.base import Generation, TokenPolicy, wrong_logprob
+from llmgym.policies.stop_strings import before_stop
 from llmgym.rollout.config import ContextManagement, Limits
 from llmgym.rollout.context import Context
 from llmgym.rollout.stop import LimitReached
@@ -143,7 +143,7 @@ class TokenSpeaker:
                 raise
             self.context.summarize(messages, "")
             return
-        said = self._codec.parse(generation.token_ids, segment.ids, self._tools)
+        said = self._read(generation)
         segment.add_sampled(generation)
         turn = Turn(0.0, generation.finish_reason, time.perf_counter() - began, 0.0, **tokens)
         self.context.summarize(messages, said["content"], turn)
@@ -151,7 +151,7 @@ class TokenSpeaker:
     async def reply(self, messages: list[Message]) -> Reply:
         """Sample the next message."""
         generation, bound, tokens = await self._sample(f"{self._name}/{self._turn}")
-        message = self._codec.parse(generation.token_ids, self._segments[-1].ids, self._tools)
+        message = self._read(generation)
         self._pending = generation
         self._turn += 1
         return Reply(message, generation.finish_reason, bound, tokens)
@@ -187,6 +187,11 @@ class TokenSpeaker:
             "versions": generation.versions,
         }
         return generation, bound, tokens
+
+    def _read(self, generation: Generation) -> Message:
+        """The message that was sampled behind the segment so far."""
+        read = before_stop(self._policy.tokenizer, generation, self._sampling)
+        return self._codec.parse(read, self._segments[-1].ids, self._tools)
 
     def _room(self, prompt: int) -> tuple[Sampling, Status]:
         """How the next reply is sampled, and which limit ends the episode if it is cut off."""
@@ -237,8 +242,8 @@ def _check(generation: Generation, sampling: Sampling) -> None:
         raise PolicyInvalid(f"{sampled} tokens came with {len(logprobs)} log-probabilities")
     if sampled > sampling.max_tokens:
         raise PolicyInvalid(f"{sampled} tokens came where {sampling.max_tokens} were asked for")
-    if sampled and not (math.isfinite(sum(logprobs)) and max(logprobs) <= _MOST_LOGPROB):
-        raise PolicyInvalid("a log-probability is not finite, or above 0")
+    if wrong := wrong_logprob(logprobs):
+        raise PolicyInvalid(f"the reply has {wrong}")
     if sampled and not (min(generation.token_ids) >= 0 and max(generation.token_ids) < _MOST_ID):
         raise PolicyInvalid("a token is no id")
     if generation.finish_reason == "abort":
@@ -247,7 +252,6 @@ def _check(generation: Generation, sampling: Sampling) -> None:
         raise PolicyInvalid(f"the reply ended with {generation.finish_reason!r}; there is 'stop', 'length', 'abort'")
 
 
-_MOST_LOGPROB = 1e-3  # of a certain token, as rounding may leave it
 _MOST_ID = 1 << 31
 
 

@@ -53,7 +53,7 @@ def decode(family: str, ids: list[int]) -> str:
         ("qwen3-training", True, "hermes", ["<|im_end|>"], True, True),
         ("qwen3-instruct", True, "hermes", ["<|im_end|>"], True, True),
         ("qwen3.5-think", True, "renderers:qwen3.5", ["<|im_end|>"], False, True),
-        ("llama3.1", True, "llama", ["<|eot_id|>"], True, True),
+        ("llama3.1", True, "llama", ["<|eot_id|>", "<|eom_id|>"], True, True),
         ("mistral", True, "mistral", ["</s>"], False, True),  # the tools move to the last user message
         ("gemma", False, "hermes", ["<end_of_turn>"], True, True),
         ("phi3", False, "hermes", ["<|end|>"], True, True),
@@ -201,10 +201,11 @@ def test_no_continuation_that_is_not_proven() -> None:
     assert not follows("<think>\nso"), "cut inside the reasoning, which no template ends there"
     assert not follows("yes<|im_end|>more<|im_end|>"), "a stop token inside"
     other = TemplateCodec(families.tokenizer("qwen3-training"), stop_tokens=["<|endoftext|>"])
-    assert other.extend(prompt, encode("qwen3-training", "yes<|endoftext|>"), new, TOOLS) is None, (
-        "the wrong stop token"
+    ended = other.extend(prompt, encode("qwen3-training", "yes<|im_end|>"), new, TOOLS)
+    assert ended is not None
+    assert other.extend(prompt, encode("qwen3-training", "yes<|endoftext|>"), new, TOOLS) == ended, (
+        "another stop token stands in the template's place"
     )
-    assert other.extend(prompt, encode("qwen3-training", "yes<|im_end|>"), new, TOOLS) is not None
     assert learned.extend(prompt, encode("qwen3-training", "yes<|im_end|>"), [], TOOLS) is None
     assert learned.extend(prompt, encode("qwen3-training", "yes<|im_end|>"), [assistant("no")], TOOLS) is None
 
@@ -214,12 +215,13 @@ def test_glm_turns_end_with_the_role_that_follows() -> None:
     prompt = learned.open([user("Hi")], TOOLS)
     call = "<tool_call>look\n<arg_key>where</arg_key>\n<arg_value>x</arg_value>\n</tool_call>"
 
-    def follows(end: str) -> bool:
-        return learned.extend(prompt, encode("glm4moe", call + end), results(1, "r"), TOOLS) is not None
+    def after(end: str) -> list[int] | None:
+        return learned.extend(prompt, encode("glm4moe", call + end), results(1, "r"), TOOLS)
 
-    assert follows("<|observation|>")
-    assert not follows("<|user|>")
-    assert not follows("<|endoftext|>")
+    ended = after("<|observation|>")
+    assert ended is not None
+    assert after("<|user|>") is None, "it has begun a message of the user"
+    assert after("<|endoftext|>") == [*encode("glm4moe", "<|observation|>"), *ended], "which says whose turn is next"
 
 
 def test_a_template_that_looks_up_the_call_has_no_proof() -> None:

@@ -60,6 +60,29 @@ def test_logprobs_are_those_of_a_plain_forward_pass(run: Any) -> None:
     assert np.allclose(recomputed(model, longest, 0.8, 0.9), longest.logprobs[longest.sampled], atol=2e-3)
 
 
+def test_episodes_with_stop_strings_are_exact(tmp_path: Path) -> None:
+    policy, stop = Recording(make_policy("smollm2")), ("the", "\n", "1")
+    params = {"max_output_tokens": 40, "stop": list(stop), "top_k": 40, "min_p": 0.01, "repetition_penalty": 1.1}
+    collector = Collector(
+        ENVS, policy, output=tmp_path / "run", num_tasks=2, max_turns=3, responses_create_params=params
+    )
+
+    async def collect() -> Any:
+        found = [trajectory async for group in collector.stream() for trajectory in group.trajectories]
+        await policy.close()
+        return found
+
+    stopped = 0
+    for trajectory in [*asyncio.run(collect()), *read_rollouts(tmp_path / "run")]:
+        prove(trajectory, policy.requests[trajectory.id], collector._codec, policy.tokenizer)
+        for message in trajectory.messages[trajectory.opening :]:
+            assert message["role"] != "assistant" or not any(string in message["content"] for string in stop)
+        for turn in trajectory.turns:
+            ids = trajectory.segments[turn.segment].ids[turn.start : turn.end]
+            stopped += any(string in policy.tokenizer.decode(ids) for string in stop)
+    assert stopped > 5
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_three_hundred_turns_in_a_small_context(strategy: str, tmp_path: Path) -> None:
     from transformers import AutoTokenizer

@@ -178,8 +178,11 @@ def raises(error: BaseException) -> Any:
         (raises(TimeoutError("socket")), "PolicyError: TimeoutError: socket"),
         (raises(asyncio.InvalidStateError("odd")), "PolicyError: InvalidStateError: odd"),
         (lambda _: Generation([1, 2], [-1.0], "stop"), "2 tokens came with 1 log-probabilities"),
-        (lambda _: Generation([1], [math.nan], "stop"), "a log-probability is not finite"),
-        (lambda _: Generation([1], [-math.inf], "stop"), "a log-probability is not finite"),
+        (lambda _: Generation([1], [math.nan], "stop"), "a log-probability of nan: the engine computes none"),
+        (lambda _: Generation([1], [-math.inf], "stop"), "a log-probability of -inf, which stands for"),
+        (lambda _: Generation([1, 2], [-1.0, -9999.0], "stop"), "a log-probability of -9999.0, which stands for"),
+        (lambda _: Generation([1], [-3.4e38], "stop"), "a log-probability of -3.4e+38, which stands for"),
+        (lambda _: Generation([1], [0.1], "stop"), "a log-probability of 0.1, above 0: are these logits?"),
         (lambda _: Generation([1], [-1.0], "abort"), "the engine aborted the request"),
     ],
 )

@@ -8,6 +8,7 @@ import math
 import os
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -295,13 +296,14 @@ class ServerPolicy:
         room = room_for_reply(self, prompt_ids, request_id, "serve with a longer --max-model-len")
         if sampling.max_tokens <= room:
             return sampling
-        return Sampling(sampling.temperature, sampling.top_p, room, sampling.stop_token_ids, sampling.seed)
+        return replace(sampling, max_tokens=room)
 
 
 def _load_tokenizer(given: Any, root: str) -> Any:
     if given is not None and not isinstance(given, (str, Path)):
         return given
-    source = resolve(str(given)) if given is not None else root
+    name = root if given is None else str(given)
+    source = root if given is None and root.startswith("/") else resolve(name)  # a folder of the server's is not ours
     hint = "" if given is not None else ", from which the server loaded its model; give `tokenizer`"
     return load_tokenizer(source, "the tokenizer of ServerPolicy", hint)
 
