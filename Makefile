@@ -105,11 +105,11 @@ format: $(DEV_STAMP) ## Format the code and apply the safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Those that need vLLM, or a GPU, have targets of their own.
+# Those that need vLLM, or a GPU, have targets of their own; versus.py has to be told a commit.
 VLLM_BENCHES := $(addprefix benchmarks/, gpu.py prefix_cache.py saturation.py servers.py)
 
 bench: $(DEV_STAMP) ## Run the scripts of benchmarks/ that need no vLLM
-	@set -e; for script in $(filter-out benchmarks/_% $(VLLM_BENCHES), $(wildcard benchmarks/*.py)); do \
+	@set -e; for script in $(filter-out benchmarks/_% benchmarks/versus.py $(VLLM_BENCHES), $(wildcard benchmarks/*.py)); do \
 	    echo "== $$script"; $(BIN)/python $$script; \
 	done
 

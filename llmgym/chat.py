@@ -109,11 +109,19 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class ChatGeneration:
-    """One reply of a chat policy: a message and what it took, no tokens."""
+    """One reply of a chat policy: a message and what it took, no tokens.
+
+    Attributes:
+        message: The reply.
+        finish_reason: Why it ended.
+        usage: What it took.
+        model: Who answered, as the server calls it, where that is not the model that was asked for.
+    """
 
     message: Message
     finish_reason: FinishReason
     usage: Usage = _NO_USAGE
+    model: str = ""
 
 
 @runtime_checkable

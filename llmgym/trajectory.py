@@ -84,6 +84,7 @@ class Turn:
         end: Where they end.
         cached_tokens: Prompt tokens served from a prefix cache.
         versions: Weights that sampled each span of the reply, counted from `start`.
+        model: Who answered, as the server calls it, where that is not the model that was asked for.
     """
 
     reward: float | None
@@ -95,6 +96,7 @@ class Turn:
     end: int = 0
     cached_tokens: int = 0
     versions: tuple[VersionSpan, ...] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

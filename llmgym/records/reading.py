@@ -185,7 +185,7 @@ def _task(row: TaskRow, opening: list[Message]) -> Task | None:
 def _turn(row: TurnRow) -> Turn:
     return Turn(
         row.reward, row.finish_reason, row.engine_s, row.env_s, row.segment, row.start, row.end, row.cached_tokens,
-        tuple(VersionSpan(span.version, span.start, span.end) for span in row.versions),
+        tuple(VersionSpan(span.version, span.start, span.end) for span in row.versions), row.model,
     )  # fmt: skip
 
 

@@ -162,6 +162,7 @@ class TurnRow(msgspec.Struct, frozen=True, omit_defaults=True):
     versions: Annotated[
         list[SpanRow], Meta(description="[version, start, end): weights that sampled each span, counted from `start`.")
     ] = []
+    model: Annotated[str, Meta(description="Who answered, where that is not the model that was asked for.")] = ""
 
 
 class SegmentRow(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -175,6 +175,8 @@ def _turn(turn: Turn) -> dict[str, Any]:
         row["cached_tokens"] = turn.cached_tokens
     if turn.versions:
         row["versions"] = [(span.version, span.start, span.end) for span in turn.versions]
+    if turn.model:
+        row["model"] = turn.model
     return row
 
 

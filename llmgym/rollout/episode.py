@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 
+from llmgym.concurrency import watched
 from llmgym.errors import CodecError, EnvironmentFailure, PolicyError
 from llmgym.messages import Message
 from llmgym.rollout.config import Limits
@@ -40,10 +40,11 @@ async def run_episode(
         stop: Ends it from outside.
     """
     driver, stop = Driver(instances, task, trajectory), stop or Stop()
-    deadline = asyncio.timeout(limits.episode_timeout)
+    deadline = stop.bound_episode(limits.episode_timeout)
     try:
         async with deadline:
-            await _converse(driver, speaker, limits, on_turn, stop)
+            with watched(stop):
+                await _converse(driver, speaker, limits, on_turn, stop)
     except TimeoutError:
         if not deadline.expired():
             raise
@@ -77,7 +78,7 @@ async def _converse(
         while not driver.done:
             asked = time.perf_counter()
             reply = await stop.bounded(lambda: speaker.reply(trajectory.messages), limits.generation_timeout)
-            turn = Turn(0.0, reply.finish_reason, time.perf_counter() - asked, 0.0, **reply.tokens)
+            turn = Turn(0.0, reply.finish_reason, time.perf_counter() - asked, 0.0, **reply.origin)
             cut = reply.finish_reason == "length"
             new = await driver.step(reply.message, turn, cut=cut)
             if trajectory.failure is None:

@@ -32,13 +32,13 @@ class Reply:
         message: What the policy said.
         finish_reason: Why it stopped.
         bound: Status of the episode if the reply was cut off.
-        tokens: Where its tokens are, as fields of `Turn`.
+        origin: Where its tokens are, or who answered, as fields of `Turn`.
     """
 
     message: Message
     finish_reason: FinishReason
     bound: Status
-    tokens: dict[str, Any]
+    origin: dict[str, Any]
 
 
 class PolicyInvalid(PolicyError):
@@ -318,7 +318,9 @@ class ChatSpeaker:
                 await self.make_room(messages)
         self._turn += 1
         self._used = generation.usage.input_tokens + generation.usage.output_tokens
-        return Reply(as_assistant(generation.message), generation.finish_reason, "max_tokens", {})
+        return Reply(
+            as_assistant(generation.message), generation.finish_reason, "max_tokens", {"model": generation.model}
+        )
 
     async def _ask(self, messages: list[Message], what: str = "") -> ChatGeneration:
         generation = await self._policy.chat(

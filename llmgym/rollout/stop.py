@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from llmgym.concurrency import is_outside
@@ -29,7 +30,8 @@ class Stop:
     """Ends an episode from outside, or the reply that is being sampled at its deadline; no other is asked for then.
 
     One timer serves all replies of an episode: most end long before it does, and to arm one for each costs more than
-    all else that is done here.
+    all else that is done here. As a `Watch` it stands still while a policy holds a request back, and so does the
+    deadline of the episode.
     """
 
     def __init__(self, *, verify: bool = True) -> None:
@@ -39,12 +41,52 @@ class Stop:
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._ended = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._deadline: asyncio.Timeout | None = None  # of the episode
+        self._deadline_due: float | None = None
+        self._holds = 0
+        self._held_at = 0.0
 
     def request(self) -> None:
         """End the episode; a step that the environment is taking is waited for."""
         if not self.requested:
             self.requested = True
             self._end_reply()
+
+    def bound_episode(self, seconds: float) -> asyncio.Timeout:
+        """The deadline of the whole episode."""
+        self._loop = asyncio.get_running_loop()
+        self._deadline = asyncio.timeout(seconds)
+        return self._deadline
+
+    def hold(self) -> None:
+        """Stand still; of no effect in another event loop, which timers must not be touched from."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            return
+        self._holds += 1
+        if self._holds == 1 and self._deadline is not None:
+            self._held_at, self._deadline_due = loop.time(), self._deadline.when()
+            self._set_deadline(None)
+
+    def release(self) -> None:
+        """Go on, unless something else holds it."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            return
+        self._holds -= 1
+        if not self._holds:
+            held = loop.time() - self._held_at
+            self._due += held
+            if self._deadline_due is not None:
+                self._set_deadline(self._deadline_due + held)
+            if self._timer is None and self._task is not None:
+                self._timer = loop.call_at(self._due, self._ring)
+
+    def _set_deadline(self, due: float | None) -> None:
+        with suppress(RuntimeError):  # it has passed, or the episode is over, and this was left of it
+            assert self._deadline is not None
+            self._deadline.reschedule(due)
 
     def close(self) -> None:
         """Stop the timer."""
@@ -92,7 +134,7 @@ class Stop:
 
     def _ring(self) -> None:
         self._timer = None
-        if self._task is None:  # the next reply sets it anew
+        if self._task is None or self._holds:  # the next reply sets it anew, or whoever holds it
             return
         loop = asyncio.get_running_loop()
         if loop.time() < self._due:

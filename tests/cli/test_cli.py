@@ -232,7 +232,7 @@ def test_a_model_that_cannot_be_reached() -> None:
 
 
 def test_a_missing_extra_says_what_to_install(tmp_path: Path) -> None:
-    code = "import sys; sys.modules['openai'] = None; sys.argv[0] = 'llmgym'; from llmgym.cli import main; main()"
+    code = "import sys; sys.modules['aiohttp'] = None; sys.argv[0] = 'llmgym'; from llmgym.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "rollout", "--env", PLAIN, "--policy", "openai:m"],
         env=environ(), capture_output=True, text=True, timeout=60, check=False,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from llmgym.chat import ChatGeneration, Sampling
+from llmgym.concurrency import held
 from llmgym.errors import CodecError, ContextLengthExceeded, PolicyError, PolicyUnavailable
 from llmgym.messages import user
 from llmgym.policies.base import Generation, VersionSpan
@@ -197,6 +198,35 @@ async def test_a_policy_that_hangs_runs_into_its_deadline() -> None:
     trajectory, _ = await run(lambda _: asyncio.sleep(3600), generation_timeout=0.02)
     assert trajectory.status == "policy_error"
     assert trajectory.error == "PolicyTimeout: no reply within 0.02 s"
+
+
+async def test_waiting_for_a_turn_counts_against_no_deadline() -> None:
+    async def wait(seconds: float) -> None:
+        with held():
+            await asyncio.sleep(seconds)
+
+    async def patient(prompt: str) -> str:
+        await asyncio.gather(wait(0.1), wait(0.2))
+        return say(prompt)
+
+    trajectory, _ = await run(patient, generation_timeout=0.1, episode_timeout=0.15)
+    assert (trajectory.status, trajectory.reward) == ("completed", 1.0), trajectory.error
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [({"generation_timeout": 0.05}, "no reply within 0.05 s"), ({"episode_timeout": 0.05}, "ran past 0.05 s")],
+)
+async def test_deadlines_go_on_after_a_wait(limits: dict[str, float], said: str) -> None:
+    async def slow(prompt: str) -> str:
+        with held():
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(3600)
+        return say(prompt)
+
+    trajectory, _ = await run(slow, **limits)
+    assert trajectory.error is not None
+    assert said in trajectory.error
 
 
 async def test_an_episode_that_hangs_runs_into_its_deadline() -> None:

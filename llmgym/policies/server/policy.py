@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import os
 import random
@@ -13,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from llmgym.chat import Sampling
-from llmgym.errors import ConfigError, MissingExtraError, PolicyError, PolicyUnavailable
+from llmgym.errors import ConfigError, PolicyError, PolicyUnavailable
 from llmgym.policies.base import EngineLoad, Generation, LogprobsMode, room_for_reply
+from llmgym.policies.http import open_session
 from llmgym.policies.models import load_tokenizer, resolve
 from llmgym.policies.server.endpoint import Endpoint, Fault, Offer, Timeouts, parse_addresses
 from llmgym.policies.server.pool import Pool
@@ -22,7 +22,6 @@ from llmgym.policies.server.wire import Call
 
 _BACKOFF_S, _MAX_BACKOFF_S = 0.1, 5.0
 _KEEP_ALIVE_S = 4.0  # shorter than the 5 s of vLLM's server, which else closes a connection as it is taken up again
-_OPEN_FILES = 65_536
 
 
 class ServerPolicy:
@@ -142,17 +141,9 @@ class ServerPolicy:
             self._pool.put_aside(endpoint, why)
 
     def _session(self) -> Any:
-        try:
-            import aiohttp
-        except ImportError:
-            raise MissingExtraError("ServerPolicy", "server") from None
-        _raise_open_files()
         key = self._api_key or os.environ.get("VLLM_API_KEY")
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, keepalive_timeout=_KEEP_ALIVE_S),
-            headers={"Authorization": f"Bearer {key}"} if key else None,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        headers = {"Authorization": f"Bearer {key}"} if key else None
+        return open_session("ServerPolicy", "server", _KEEP_ALIVE_S, headers)
 
     async def _probe_all(self, endpoints: list[Endpoint]) -> dict[Endpoint, str]:
         """Take up what the servers offer; give those that cannot be reached, and why."""
@@ -306,13 +297,3 @@ def _load_tokenizer(given: Any, root: str) -> Any:
     source = root if given is None and root.startswith("/") else resolve(name)  # a folder of the server's is not ours
     hint = "" if given is not None else ", from which the server loaded its model; give `tokenizer`"
     return load_tokenizer(source, "the tokenizer of ServerPolicy", hint)
-
-
-def _raise_open_files() -> None:
-    with contextlib.suppress(ImportError, OSError, ValueError):  # not on Windows; not always allowed
-        import resource
-
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
-        if soft != resource.RLIM_INFINITY and soft < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

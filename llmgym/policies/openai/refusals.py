@@ -1,23 +1,25 @@
-"""What is asked for, in the words that the server takes.
+"""What servers refuse of a request: they say so in words, and are asked otherwise from then on.
 
-Servers differ in the parameters that they know and in the histories that they accept, and say so in a refusal. What one
-has refused is left out or put otherwise from then on; `otherwise` reads it, `make_request` obeys it.
+Servers differ in the parameters that they know and in the histories that they accept. `otherwise` reads a refusal; what
+makes requests and what mends histories obeys it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from llmgym.chat import Sampling
-from llmgym.messages import Message, ToolSchema
 from llmgym.policies.openai import history
-from llmgym.policies.openai.history import as_sent
 from llmgym.policies.openai.trouble import Trouble, too_long
 
-_LIMITS = ("max_completion_tokens", "max_tokens")  # the newer name first; older servers know the second
-_DROPPED = ("top_p", "temperature", "seed")  # top_p first: models that take only one of the two keep the other
+#: Names of the limit of a reply, the newer first; older servers know the second.
+LIMITS = ("max_completion_tokens", "max_tokens")
+# Models that take only one of the first two keep the other.
+_DROPPED = (
+    "top_p", "temperature", "seed", "include", "store", "stop", "top_k", "min_p", "repetition_penalty",
+    "presence_penalty", "frequency_penalty",
+)  # fmt: skip
 
 # `NAME` is the parameter, perhaps in quotes; between it and the verdict stand a few words of one sentence.
 _BEFORE = r"(?<![\w.-])(?:unsupported|unrecognized|unknown|unexpected|extra|additional|deprecated|not supported)"
@@ -27,9 +29,11 @@ _VERDICT = (
     r"|not recognized|unexpected|cannot both be|cannot be specified|cannot be used)"
 )
 _PARAMETER = rf"{_BEFORE}{_GAP}NAME(?![\w.-])|(?<![\w.-])NAME(?:[^\w.;{{}}\n]+[a-z_]+){{0,4}}?[^\w.;{{}}\n]+{_VERDICT}"
+_OTHER_WORDS = {"include": r"|encrypted content is not (?:supported|available)"}
 _FORBIDDEN = r"|extra_forbidden[^\]}]{0,60}(?<![\w.-])NAME(?![\w.-])"
 _REFUSES = {
-    name: re.compile((_PARAMETER + _FORBIDDEN).replace("NAME", name), re.IGNORECASE) for name in (*_LIMITS, *_DROPPED)
+    name: re.compile((_PARAMETER + _FORBIDDEN).replace("NAME", name) + _OTHER_WORDS.get(name, ""), re.IGNORECASE)
+    for name in (*LIMITS, *_DROPPED)
 }
 _CODES = re.compile(r"^(?:unsupported_parameter|unsupported_value|unknown_parameter)$", re.MULTILINE)
 
@@ -53,35 +57,6 @@ _HISTORY = {
         history.SEVERAL_CALLS: [r"only supports? single tool.?calls?"],
     }.items()
 }
-
-
-def make_request(
-    model: str, messages: Sequence[Message], tools: Sequence[ToolSchema], sampling: Sampling, refused: Collection[str]
-) -> dict[str, Any]:
-    """The body of a request.
-
-    Args:
-        model: Model, as the server calls it.
-        messages: The conversation, which stays as it is.
-        tools: What may be called.
-        sampling: How to sample.
-        refused: What the server has refused.
-    """
-    limit = _LIMITS[1] if _LIMITS[0] in refused else _LIMITS[0]
-    asked: dict[str, Any] = {
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        limit: sampling.max_tokens,
-        "seed": sampling.seed,
-    }
-    request: dict[str, Any] = {
-        "model": model,
-        "messages": as_sent(messages, {tool["function"]["name"] for tool in tools}, refused),
-        **{name: value for name, value in asked.items() if value is not None and name not in refused},
-    }
-    if tools:
-        request["tools"] = list(tools)
-    return request
 
 
 def otherwise(
@@ -109,9 +84,9 @@ def otherwise(
 
 def _refusal(trouble: Trouble, request: dict[str, Any], refused: frozenset[str]) -> str | None:
     by_code = trouble.param if _CODES.search(trouble.words) else None
-    for name in (*_LIMITS, *_DROPPED):
+    for name in (*LIMITS, *_DROPPED):
         if name in request and (by_code == name or (by_code is None and _REFUSES[name].search(trouble.words))):
-            return None if name == _LIMITS[1] else name  # no third name for the limit, and none is no answer
+            return None if name == LIMITS[1] else name  # no third name for the limit, and none is no answer
     found = next((name for name, said in _HISTORY.items() if name not in refused and said.search(trouble.words)), None)
     if found is None and history.NULL_CONTENT not in refused and _HISTORY[history.EMPTY_CONTENT].search(trouble.words):
         return history.NULL_CONTENT  # Bedrock takes neither beside calls
@@ -120,8 +95,8 @@ def _refusal(trouble: Trouble, request: dict[str, Any], refused: frozenset[str])
 
 def consequence(refusal: str, model: str) -> str:
     """A line for the log: what is done about a refusal."""
-    if refusal == _LIMITS[0]:
-        return f"{model} knows no {refusal}: the limit of a reply is sent as {_LIMITS[1]}"
+    if refusal == LIMITS[0]:
+        return f"{model} knows no {refusal}: the limit of a reply is sent as {LIMITS[1]}"
     if refusal in _DROPPED:
         return f"{model} does not take {refusal}: it is left out, and the server's own default holds"
     return f"{model} does not take {refusal}: earlier messages are sent in another form"

@@ -12,9 +12,7 @@ from aiohttp import web
 
 from llmgym.errors import ContextLengthExceeded, PolicyError
 from llmgym.messages import Message, assistant, tool_call, user
-from tests.policies.openai.endpoints import ask, completion, says, serving, started
-
-pytest.importorskip("openai")
+from tests.endpoints.server import ask, completion, says, serving, started
 
 ASKED = {"temperature": 0.3, "top_p": 0.9, "seed": 5, "max_tokens": 7}
 PARAMETERS = {"temperature", "top_p", "seed", "max_completion_tokens"}
