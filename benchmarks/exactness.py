@@ -107,6 +107,9 @@ def rendered(family: str, trajectory: Trajectory, requests: list[Request]) -> li
     for at, request in zip(places, requests, strict=True):
         try:
             chat = as_chat(trajectory.messages[:at])
+            for message in chat:  # whatever the template calls it
+                if thought := message.get("reasoning_content"):
+                    message |= {"reasoning": thought, "thinking": thought}
             text = tokenizer.apply_chat_template(
                 chat, tools=trajectory.tools or None, tokenize=False, add_generation_prompt=True
             )

@@ -76,8 +76,10 @@ class TemplateCodec:
         self._deltas: dict[str, Deltas] = {}
         learned = [turns.learn(self._template, (role,)) for role in ("user", "tool")]
         written = [turn.terminator_id for turn in learned if turn]
-        self._openers = frozenset(written) if len({*written}) > 1 else frozenset[int]()
-        self.stop_token_ids: tuple[int, ...] = tuple(dict.fromkeys([*written, *ends, *self._template.ends.values()]))
+        inner = self._reader.inner_ends
+        self._openers = frozenset(written) if len({*written}) > 1 and not inner else frozenset[int]()
+        stops = dict.fromkeys([*written, *ends, *self._template.ends.values()])
+        self.stop_token_ids: tuple[int, ...] = tuple(stop for stop in stops if stop not in inner)
         self._stops = frozenset(self.stop_token_ids)
         self.fingerprint: str = fingerprint(
             "TemplateCodec 1",
@@ -130,6 +132,8 @@ class TemplateCodec:
             return None
         if not turn.keeps_reasoning and self._reasons(prompt_ids, completion_ids):
             return None
+        if not turn.keeps_content and self._read(completion_ids, prompt_ids)["content"]:
+            return None
         disarmed = [self._tokenizer.disarm(message) for message in new_messages]
         delta = self._deltas_of(turn).of(disarmed)
         if delta is None:
@@ -165,7 +169,10 @@ class TemplateCodec:
         start = self._tokenizer.decode(completion_ids[:16]).lstrip()
         if start.startswith("<think>") or self._template.opens(prompt_ids):
             return True
-        return "reasoning_content" in self._reader.read(turn_of(completion_ids, self._stops), prompt_ids, ())
+        return "reasoning_content" in self._read(completion_ids, prompt_ids)
+
+    def _read(self, completion_ids: Sequence[int], prompt_ids: Sequence[int]) -> Message:
+        return self._reader.read(turn_of(completion_ids, self._stops), prompt_ids, ())
 
 
 def _reader_of(template: ChatTemplate) -> tuple[Reader, list[int]]:
