@@ -1,4 +1,4 @@
-"""Harmony, in which gpt-oss speaks: a turn is several messages, each with a channel, and a call is one with a recipient.
+"""Harmony, which gpt-oss speaks: a turn is several messages, each with a channel, and a call is one with a recipient.
 
 The format is OpenAI's (https://cookbook.openai.com/articles/openai-harmony). Models write the recipient behind the
 channel, chat templates before it; both are read. It is read from tokens, so that none is forged by text.

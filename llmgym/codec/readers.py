@@ -178,6 +178,24 @@ def _parsed_call(parsed: Any, number: int, tools: Sequence[ToolSchema]) -> ToolC
 
 # ---- finding one
 
+#: Forms of calls that are read by name: our own formats, and harmony.
+FORMS = (*(form.name for form in FORMATS), HarmonyReader.name)
+
+
+def reader_of(template: ChatTemplate, form: str) -> Reader:
+    """The reader of a form in `FORMS`.
+
+    Raises:
+        CodecError: There is no such form, or the tokenizer lacks its tokens.
+    """
+    if form == HarmonyReader.name and HarmonyReader.speaks(template.tokenizer):
+        return HarmonyReader(template.tokenizer)
+    for known in FORMATS:
+        if known.name == form:
+            return FormatReader(template, known)
+    why = "has not the tokens of" if form in FORMS else f"cannot be read by the form; there is {', '.join(FORMS)}, not"
+    raise CodecError(f"{template.tokenizer.name_or_path!r} {why} {form!r}")
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

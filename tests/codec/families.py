@@ -233,19 +233,21 @@ def _harmony() -> tuple[dict[bytes, int], dict[str, int], str]:
     return ranks, special, rf"{words}|\p{{N}}{{1,3}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
-def _tekken() -> tuple[dict[bytes, int], dict[str, int], str]:
+def tekken() -> Path:
+    """The file of the vocabulary that `mistral_common` carries."""
     import mistral_common
 
-    file = json.loads((Path(mistral_common.__file__).parent / "data" / "tekken_240911.json").read_text("utf-8"))
+    return Path(mistral_common.__file__).parent / "data" / "tekken_240911.json"
+
+
+def _tekken() -> tuple[dict[bytes, int], dict[str, int], str]:
+    file = json.loads(tekken().read_text("utf-8"))
     config = file["config"]
     reserved = config["default_num_special_tokens"]
     words = file["vocab"][: config["default_vocab_size"] - reserved]
     ranks = {base64.b64decode(word["token_bytes"]): word["rank"] + reserved for word in words}
-    known = [token["token_str"] for token in file.get("special_tokens") or ()]
-    names = known or ["<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]",
-                      "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CALLS]"]  # fmt: skip
-    names += [name for name in TOKENS_MISTRAL if name not in names]
-    return ranks, {name: index for index, name in enumerate(names)}, config["pattern"]
+    # The file has ranks alone; the template's own tokens take the first of the reserved places.
+    return ranks, {name: index for index, name in enumerate(TOKENS_MISTRAL)}, config["pattern"]
 
 
 def _byte_pairs(ranks: dict[bytes, int], special: dict[str, int], pattern: str) -> Any:
