@@ -49,7 +49,7 @@ def models() -> str:
     from tests.codec import families
 
     lines = [
-        "| chat template | tools | calls are read by | behind results | behind the user | reasoning | a reply ends at |",
+        "| chat template | tools | calls are read by | behind results | behind users | reasoning | a reply ends at |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in families.MATRIX:

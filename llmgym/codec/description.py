@@ -6,7 +6,7 @@ from typing import Any
 
 from llmgym.codec.base import ChatCodec
 from llmgym.errors import CodecError
-from llmgym.messages import Message, ToolSchema, assistant, system, tool_call, user
+from llmgym.messages import Message, ToolCall, ToolSchema, assistant, system, tool_call, user
 
 _TOOLS: tuple[ToolSchema, ...] = (
     {
@@ -54,7 +54,8 @@ def _goes_on(codec: ChatCodec, role: str) -> str:
 
 def _kept(codec: ChatCodec, tokenizer: Any) -> str:
     """Where the reasoning of earlier turns is shown."""
-    thought, call = "qzthoughtqz", {"id": _ID, **tool_call("add", a=2, b=3)}
+    thought = "qzthoughtqz"
+    call: ToolCall = {"id": _ID, **tool_call("add", a=2, b=3)}
     result: Message = {"role": "tool", "tool_call_id": _ID, "name": "add", "content": "5"}
     turns: dict[str, list[Message]] = {
         "tool results": [{**assistant("", call), "reasoning_content": thought}, result],

@@ -96,7 +96,7 @@ def answers(*call_ids: str, text: str = RESULT) -> list[Message]:
 
 def asked(results: Sequence[Message]) -> Message:
     """Make the turn of calls that results answer, each with the argument `SAID`."""
-    calls = [
+    calls: list[ToolCall] = [
         {"id": result.get("tool_call_id", ""), **tool_call(result.get("name", TOOL), n=7, x=SAID)} for result in results
     ]
     return _turn("none", "", "", calls)

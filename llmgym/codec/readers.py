@@ -14,6 +14,7 @@ from llmgym.codec.formats import FORMATS, ToolFormat, arguments_of
 from llmgym.codec.harmony import HarmonyReader
 from llmgym.codec.matching import likeness, renderers_for
 from llmgym.codec.tagged import tagged_arguments
+from llmgym.errors import CodecError
 from llmgym.messages import Message, ToolCall, ToolSchema, scrub, split_reasoning, tool_call, written_call
 
 _MOST_MARKS = 4  # control tokens between the arguments of a last call and the token that ends the turn

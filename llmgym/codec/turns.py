@@ -91,7 +91,8 @@ def _proven(template: ChatTemplate, turn: Turn, roles: Sequence[str], tools: boo
     shown: set[str] = set()
     keeps_content = True
     for style in probes.STYLES:
-        kept = {_holds(template, turn, trial, schemas) for trial in probes.trials(roles, style)} - {None}
+        found = (_holds(template, turn, trial, schemas) for trial in probes.trials(roles, style))
+        kept = {each for each in found if each is not None}
         if style == "text" and roles[0] == "tool":
             keeps_content = "moved" not in kept
             kept.discard("moved")

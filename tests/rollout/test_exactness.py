@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from itertools import pairwise
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tests.exactness import FuzzPolicy, Recording, prove
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script that is run from there
 
-import exactness  # noqa: E402
+import exactness
 
 TEMPLATES = ["smollm2", "qwen2.5", "qwen3", "qwen3-training", "llama3.1", "mistral", "gemma", "phi3", "deepseek-r1"]
 
