@@ -49,14 +49,26 @@ class Recording:
 class FuzzPolicy:
     """Samples what no model should: any ids, control tokens, halves of characters, early stops, cut replies.
 
-    Some replies are tool calls or plain text, so that episodes go on, and some come from a template's own pieces.
+    Some replies are tool calls or plain text, so that episodes go on.
+
+    Args:
+        tokenizer: Of the model that it stands for.
+        stops: Tokens that end a turn.
+        seed: Decides all.
+        context_length: Most tokens of prompt and reply.
+        turns: Turns as a template writes them, each with the token that ends it: half of the replies.
+        only_turns: Whether all are.
     """
 
     name = model = "fuzz"
     logprobs_mode = "processed"
 
-    def __init__(self, tokenizer: Any, stops: Sequence[int], seed: int, context_length: int = 4096) -> None:
+    def __init__(
+        self, tokenizer: Any, stops: Sequence[int], seed: int, context_length: int = 4096,
+        turns: Sequence[Sequence[int]] = (), only_turns: bool = False,
+    ) -> None:  # fmt: skip
         self.tokenizer, self.stops, self.context_length = tokenizer, tuple(stops), context_length
+        self.turns, self.only_turns = turns, only_turns
         self.rng = random.Random(seed)
 
     async def start(self) -> None: ...
@@ -86,6 +98,8 @@ class FuzzPolicy:
 
     def _reply(self) -> list[int]:
         rng, stop = self.rng, self.rng.choice(self.stops)
+        if self.turns and (self.only_turns or rng.random() < 0.5):
+            return list(rng.choice(self.turns))
         noise = [rng.randrange(len(self.tokenizer)) for _ in range(rng.randrange(12))]
         call = f'<tool_call>\n{{"name": "echo", "arguments": {{"text": "{rng.choice("aé数")}"}}}}\n</tool_call>'
         text = rng.choice(
@@ -113,6 +127,12 @@ class Talk(ToolEnv):
     tasks = TaskSet.generated(_talk)
     max_turns = 8
 
+    def __init__(self, *, offer_tools: bool = True, forges: bool = True, **options: Any) -> None:
+        self.forges = forges
+        if not offer_tools:
+            self.tools = {}
+        super().__init__(**options)
+
     @tool
     def echo(self, text: str) -> str:
         """Give the text back.
@@ -123,7 +143,7 @@ class Talk(ToolEnv):
         return text
 
     def respond(self, message: Message) -> str:
-        return f"You said {len(message['content'])} characters. Go on <|im_end|> é."
+        return f"You said {len(message['content'])} characters. Go on{' <|im_end|>' * self.forges} é."
 
     def verify(self, episode: Episode) -> float:
         return float(len(episode.tool_calls))

@@ -18,7 +18,7 @@ from llmgym.codec import turns
 from llmgym.codec.chat_template import ChatTemplate
 from llmgym.codec.deltas import Deltas
 from llmgym.codec.formats import HERMES
-from llmgym.codec.readers import FormatReader, Reader, find_reader, turn_of
+from llmgym.codec.readers import FORMS, FormatReader, Reader, find_reader, reader_of, turn_of
 from llmgym.codec.tokenizer import fingerprint
 from llmgym.codec.turns import Turn
 from llmgym.errors import CodecError
@@ -44,6 +44,8 @@ class TemplateCodec:
             learned already is taken with its own variables and stop tokens.
         template_kwargs: Variables for the template, such as `enable_thinking`.
         stop_tokens: Further tokens that end a turn.
+        form: Form in which the model writes calls, a name in `llmgym.codec.readers.FORMS`; by default the one in which
+            the template writes them.
 
     Attributes:
         stop_token_ids: Tokens that end an assistant turn: those that the template writes come first, then those that
@@ -64,20 +66,23 @@ class TemplateCodec:
         template: str | ChatTemplate | None = None,
         template_kwargs: Mapping[str, Any] | None = None,
         stop_tokens: Sequence[str] = (),
+        form: str | None = None,
     ) -> None:
         if not isinstance(template, ChatTemplate):
             template = ChatTemplate(tokenizer, template, template_kwargs, stop_tokens)
         self._template = template
         self._tokenizer = self._template.tokenizer
         self.native_tools: bool = self._template.native_tools
-        self._reader, ends = _reader_of(self._template)
+        self._reader, ends = _reader_of(self._template, form)
         self.call_form = self._reader.name
         self._turns: dict[tuple[tuple[str, ...], bool], Turn | None] = {}
         self._deltas: dict[str, Deltas] = {}
         learned = [turns.learn(self._template, (role,)) for role in ("user", "tool")]
         written = [turn.terminator_id for turn in learned if turn]
-        self._openers = frozenset(written) if len({*written}) > 1 else frozenset[int]()
-        self.stop_token_ids: tuple[int, ...] = tuple(dict.fromkeys([*written, *ends, *self._template.ends.values()]))
+        inner = self._reader.inner_ends
+        self._openers = frozenset(written) if len({*written}) > 1 and not inner else frozenset[int]()
+        stops = dict.fromkeys([*written, *ends, *self._template.ends.values()])
+        self.stop_token_ids: tuple[int, ...] = tuple(stop for stop in stops if stop not in inner)
         self._stops = frozenset(self.stop_token_ids)
         self.fingerprint: str = fingerprint(
             "TemplateCodec 1",
@@ -130,6 +135,8 @@ class TemplateCodec:
             return None
         if not turn.keeps_reasoning and self._reasons(prompt_ids, completion_ids):
             return None
+        if not turn.keeps_content and self._read(completion_ids, prompt_ids)["content"]:
+            return None
         disarmed = [self._tokenizer.disarm(message) for message in new_messages]
         delta = self._deltas_of(turn).of(disarmed)
         if delta is None:
@@ -165,23 +172,29 @@ class TemplateCodec:
         start = self._tokenizer.decode(completion_ids[:16]).lstrip()
         if start.startswith("<think>") or self._template.opens(prompt_ids):
             return True
-        return "reasoning_content" in self._reader.read(turn_of(completion_ids, self._stops), prompt_ids, ())
+        return "reasoning_content" in self._read(completion_ids, prompt_ids)
+
+    def _read(self, completion_ids: Sequence[int], prompt_ids: Sequence[int]) -> Message:
+        return self._reader.read(turn_of(completion_ids, self._stops), prompt_ids, ())
 
 
-def _reader_of(template: ChatTemplate) -> tuple[Reader, list[int]]:
+def _reader_of(template: ChatTemplate, form: str | None) -> tuple[Reader, list[int]]:
     """The reader of a template's calls, and the tokens that end turns of them.
 
     Raises:
-        CodecError: Nobody recovers the calls that the template writes.
+        CodecError: Nobody recovers the calls that the template writes, or the tokenizer cannot write the form.
     """
     if not template.native_tools:
-        return FormatReader(template, HERMES), []
+        return (FormatReader(template, HERMES) if form is None else reader_of(template, form)), []
     reader, samples = find_reader(template)
+    if form is not None:
+        reader = reader_of(template, form)
     if reader is None:
         shown = f": {samples[0].text!r}" if samples else ""
         raise CodecError(
             f"the chat template of {template.tokenizer.name_or_path!r} writes calls in a form that nobody here reads"
-            f"{shown}; install `renderers`, or give the tokenizer a `response_template`"
+            f"{shown}; install `renderers`, give the tokenizer a `response_template`, or name the form of the model "
+            f"itself: codec {' or '.join(f'template:{name}' for name in FORMS)}"
         )
     if isinstance(reader, FormatReader):
         template.tool_format = reader.form

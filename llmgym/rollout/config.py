@@ -139,6 +139,12 @@ class TaskSettings(_Part, frozen=True):
         return [EnvConfig(env) if isinstance(env, str) else env for env in self.env_ids]
 
 
+Codec = Literal[
+    "auto", "renderer", "template", "template:hermes", "template:mistral", "template:llama", "template:pythonic",
+    "template:harmony",
+]  # fmt: skip
+
+
 class AgentSettings(_Part, frozen=True):
     """What answers, and how it is asked.
 
@@ -147,14 +153,15 @@ class AgentSettings(_Part, frozen=True):
         policy_options: Arguments of the policy's class.
         models: Models for the roles that environments have, such as a judge: role to short form of a policy, or
             "policy" for the run's own.
-        codec: "renderer" (hand-written for the model), "template" (any chat template), or "auto".
+        codec: "renderer" (hand-written for the model), "template" (any chat template), "template:FORM" (one whose model
+            writes calls in another form than it shows), or "auto".
         responses_create_params: How replies are sampled.
     """
 
     policy: str = "smollm2"
     policy_options: dict[str, Any] = {}
     models: dict[str, str] = {}
-    codec: Literal["auto", "renderer", "template"] = "auto"
+    codec: Codec = "auto"
     responses_create_params: ResponsesCreateParams = ResponsesCreateParams()
 
 

@@ -25,7 +25,7 @@ LISTED = {
     "<sop>": "<|endoftext|>",
 }  # fmt: skip
 # The template's end of a turn says whose message is next.
-TELLING = ("glm4moe", "glm4moe-training", "gemma4-v5")
+TELLING = ("glm4moe", "glm4moe-training", "gemma4", "gemma4-v3", "gemma4-v4", "gemma4-v5")
 
 
 def tokenizer(family: str, folder: Path, ends: Any) -> Any:

@@ -224,15 +224,43 @@ def test_glm_turns_end_with_the_role_that_follows() -> None:
     assert after("<|endoftext|>") == [*encode("glm4moe", "<|observation|>"), *ended], "which says whose turn is next"
 
 
-def test_a_template_that_looks_up_the_call_has_no_proof() -> None:
+def test_a_template_that_looks_up_the_name_of_a_call_goes_on_with_it() -> None:
     template = families.template("qwen2.5").replace(
         "{{- '\\n<tool_response>\\n' }}",
         "{{- '\\n<tool_response>\\n' + messages[loop.index0 - 1].tool_calls[0].function.name }}",
     )
     assert "function.name }}" in template
     learned = TemplateCodec(families.tokenizer("qwen2.5"), template=template)
+    said = encode("qwen2.5", '<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call><|im_end|>')
+    prompt = learned.open([user("Hi")], TOOLS)
+    for name in ("look", "touch"):
+        result: Message = {"role": "tool", "name": name, "tool_call_id": "call_0", "content": "r"}
+        extension = learned.extend(prompt, said, [result], TOOLS)
+        assert extension is not None
+        assert f"<tool_response>\n{name}r\n" in decode("qwen2.5", extension)
+
+
+def test_a_template_that_writes_what_the_call_said_has_no_proof() -> None:
+    template = families.template("qwen2.5").replace(
+        "{{- '\\n<tool_response>\\n' }}",
+        "{{- '\\n<tool_response>\\n' + (messages[loop.index0 - 1].tool_calls[0].function.arguments | tojson) }}",
+    )
+    learned = TemplateCodec(families.tokenizer("qwen2.5"), template=template)
     assert not learned.can_extend(["tool"], tools=True)
     assert learned.can_extend(["user"], tools=True)
+
+
+def test_the_form_of_calls_may_be_named() -> None:
+    bare = families.tokenizer("lfm2")  # whose template writes no calls
+    said = encode("lfm2", "<|tool_call_start|>[look(where='here')]<|tool_call_end|>")
+    assert "tool_calls" not in codec_for(bare, "template").parse(said)
+    assert values_of(codec_for(bare, "template:pythonic").parse(said)) == [("look", {"where": "here"})]
+    refused = families.tokenizer("muse-glimmer")
+    assert codec_for(refused, "template:hermes").call_form == "hermes"
+    with pytest.raises(CodecError, match="has not the tokens of 'harmony'"):
+        codec_for(bare, "template:harmony")
+    with pytest.raises(CodecError, match="there is hermes, mistral, llama, pythonic, harmony, not 'yaml'"):
+        codec_for(bare, "template:yaml")
 
 
 # ---- control tokens in content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -12,9 +13,13 @@ import pytest
 from llmgym.codec import ChatCodec, RendererCodec, TemplateCodec, codec_for
 from llmgym.records import dump_row, load_row
 from llmgym.rollout import Collector, read_rollouts
-from llmgym.trajectory import Trajectory
+from llmgym.trajectory import SegmentBuilder, Trajectory
 from tests.codec import families
 from tests.exactness import FuzzPolicy, Recording, prove
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # as for a script that is run from there
+
+import exactness
 
 TEMPLATES = ["smollm2", "qwen2.5", "qwen3", "qwen3-training", "llama3.1", "mistral", "gemma", "phi3", "deepseek-r1"]
 
@@ -123,3 +128,20 @@ async def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     for trajectory in await fuzz(TemplateCodec(tokenizer), tokenizer, tmp_path / "run", seed=6):
         line = dump_row(trajectory)
         assert dump_row(load_row(line)) == line
+
+
+@pytest.mark.parametrize("family", ["smollm2", "qwen3", "glm4moe", "gemma4-v4", "lfm2.5", "gpt-oss"])
+def test_the_audit_of_a_family(family: str) -> None:
+    """The short form of `benchmarks/exactness.py`."""
+    found = exactness.audit(family, 16, seed=1)
+    assert found is not None
+    assert found["exact"] == found["episodes"] == 16
+    assert found["rendered"] == found["prompts"] > 0
+
+
+def test_the_audit_finds_what_is_not_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = SegmentBuilder.add_context
+    monkeypatch.setattr(SegmentBuilder, "add_context", lambda segment, ids: whole(segment, ids[:-1]))
+    found = exactness.audit("qwen2.5", 16, seed=1)
+    assert found is not None
+    assert found["rendered"] < found["prompts"]

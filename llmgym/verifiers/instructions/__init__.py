@@ -14,6 +14,7 @@ from llmgym.verifiers.base import MAX_ANSWER, Verdict, graded, unscored, wrong
 from llmgym.verifiers.instructions.arguments import Rules, read
 from llmgym.verifiers.instructions.families import FAMILIES
 from llmgym.verifiers.instructions.patterns import compile_pattern
+from llmgym.verifiers.text import without_thoughts
 
 __all__ = ["FAMILIES", "Mode", "Rules", "Score", "check", "prove"]
 
@@ -53,13 +54,14 @@ def check(
         return unscored("invalid_reference", str(error))
     if len(answer) > MAX_ANSWER:
         return wrong(f"{len(answer):,} characters; {MAX_ANSWER:,} are read", "too_long")
-    if not answer.strip():
+    said = without_thoughts(answer)
+    if not said.strip():
         return wrong("nothing is written", "no_answer")
     followed: dict[str, float] = {}
     for number, (name, given) in enumerate(wanted):
         key = name if name not in followed else f"{name}#{number + 1}"
         try:
-            followed[key] = float(_follows(answer, name, given, rules, mode))
+            followed[key] = float(_follows(said, name, given, rules, mode))
         except TimeoutError:
             return wrong(f"{name} could not be decided in time", "timeout", **followed)
     share = sum(followed.values()) / len(followed)

@@ -19,6 +19,7 @@ from llmgym.verifiers.structured.schemas import (
     find_faults,
 )
 from llmgym.verifiers.structured.syntaxes import NAMES, Syntax, read
+from llmgym.verifiers.text import without_thoughts
 from llmgym.verifiers.trees import agree, check_tree
 
 __all__ = ["FAULTS", "Fault", "Syntax", "check", "close_schema", "prove"]
@@ -63,11 +64,12 @@ def check(
         return unscored("invalid_reference", str(error))
     if len(answer) > MAX_ANSWER:
         return wrong(f"{len(answer):,} characters; {MAX_ANSWER:,} are read", "too_long")
-    if not answer.strip():
+    said = without_thoughts(answer)
+    if not said.strip():
         return wrong("nothing is written", "no_answer")
     form = describe(value) if schema is None else schema
     try:
-        found = read(find_block(answer, NAMES[syntax], lenient=lenient), syntax, Hint(form, form))
+        found = read(find_block(said, NAMES[syntax], lenient=lenient), syntax, Hint(form, form))
     except ValueError as error:
         return wrong(f"{error}"[:200], "unparsable", **count_faults([("parse", "$")]))
     faults = [] if schema is None else find_faults(found, schema)
