@@ -139,8 +139,8 @@ def audit(family: str, episodes: int, seed: int) -> dict[str, Any] | None:
         codec = codec_for(tokenizer)
     except CodecError:
         return None
-    fuzzed = asyncio.run(collect(family, codec, episodes - episodes // 4, seed, written_only=False))
     canonical = asyncio.run(collect(family, codec, episodes // 4, seed, written_only=True))
+    fuzzed = asyncio.run(collect(family, codec, episodes - len(canonical), seed, written_only=False))
     exact = [is_exact(*found, codec) for found in (*fuzzed, *canonical)]
     same = [each for found in canonical for each in rendered(family, *found)]
     segments = [len(trajectory.segments) for trajectory, _ in (*fuzzed, *canonical)]

@@ -210,7 +210,7 @@ def _parsed(formula: str) -> Any:
         f"${spelt_out(formula)}$",
         extraction_config=[LatexExtractionConfig()],
         fallback_mode="no_fallback",
-        parsing_timeout=None,
+        parsing_timeout=None,  # pyright: ignore[reportArgumentType]  # it takes None, for none
         raise_on_error=True,
     )
     if not found:
