@@ -14,9 +14,10 @@ from typing import Annotated, Any, TypeVar, overload
 import msgspec
 import orjson
 
+from llmgym.arguments import ArgumentDecoder
 from llmgym.concurrency import may_suspend
 from llmgym.errors import AuthorError, ToolError
-from llmgym.messages import ToolSchema, scrub
+from llmgym.messages import ToolSchema, explain_json, scrub
 
 F = TypeVar("F", bound=Callable[..., Any])
 Errors = type[Exception] | tuple[type[Exception], ...]
@@ -123,7 +124,7 @@ class Tool:
 
     schema: ToolSchema
     function: Callable[..., Any]
-    decoder: msgspec.json.Decoder[Any]
+    decoder: ArgumentDecoder | msgspec.json.Decoder[Any]
     options: ToolOptions = ToolOptions()
 
     @classmethod
@@ -169,11 +170,10 @@ class Tool:
             found = self.decoder.decode(arguments or "{}")
         except msgspec.ValidationError as error:
             raise ToolError(f"invalid arguments for {self.name}: {error}") from None
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise ToolError(f"arguments of {self.name} are not valid JSON: {error}") from None
-        if isinstance(found, msgspec.Struct):
-            return msgspec.structs.asdict(found)
-        self._check_names(found)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            raise ToolError(f"arguments of {self.name} are not valid JSON: {explain_json(arguments)}") from None
+        if self.decoder is _ANY_OBJECT:
+            self._check_names(found)
         return found
 
     def _check_names(self, arguments: dict[str, Any]) -> None:
@@ -217,16 +217,14 @@ def _build(name: str, function: Callable[..., Any]) -> Tool:
     summary, notes = parse_docstring(inspect.getdoc(function) or "")
     try:
         fields = _fields(name, function, notes)
-        arguments = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
-        parameters = _parameters(arguments)
-        decoder = msgspec.json.Decoder(arguments)
+        decoder = ArgumentDecoder(name, fields)
     except AuthorError:
         raise
     except Exception as error:  # whatever the annotations bring about
         raise AuthorError(f"tool {name}: its signature cannot be described in JSON: {error}") from error
     schema: ToolSchema = {
         "type": "function",
-        "function": {"name": name, "description": summary, "parameters": parameters},
+        "function": {"name": name, "description": summary, "parameters": decoder.schema},
     }
     return Tool(schema, function, decoder, options)
 
@@ -254,14 +252,6 @@ def _fields(name: str, function: Callable[..., Any], notes: dict[str, str]) -> l
         else:
             fields.append((parameter.name, hint, parameter.default))
     return fields
-
-
-def _parameters(arguments: type[msgspec.Struct]) -> dict[str, Any]:
-    """JSON schema of the arguments; the outermost object inline, types that it refers to in `$defs`."""
-    (reference,), components = msgspec.json.schema_components([arguments], ref_template="#/$defs/{name}")
-    outer = components.pop(reference["$ref"].rpartition("/")[2])
-    schema = {"type": "object", "properties": outer["properties"], "required": outer["required"]}
-    return schema | {"additionalProperties": False} | ({"$defs": components} if components else {})
 
 
 def parse_docstring(text: str) -> tuple[str, dict[str, str]]:

@@ -16,10 +16,19 @@ from llmgym.messages import Message, ToolSchema
 
 _GENERIC = frozenset({"auto", "custom", "default"})
 _OWN_VOCABULARY = {"gpt-oss": "<|constrain|>"}  # renderers that load theirs, for a second, and a token that it has
+# Each renderer insists on one of these. For a tokenizer without any there is none, and `renderers` takes a third of a
+# second to import.
+_MARKS = (
+    "</think>", "<think:opensource>", "<|turn>", "<|constrain|>", "<|message_user|>", "<|im_middle|>", "<|eom_id|>",
+    "<｜User｜>",
+)  # fmt: skip
 
 
 def renderers_for(template: ChatTemplate) -> Iterator[Any]:
     """The renderers that a template's tokenizer has the tokens for, that of its name first; none if not installed."""
+    tokenizer = template.tokenizer
+    if all(tokenizer.convert_tokens_to_ids(mark) in (None, tokenizer.unk_token_id) for mark in _MARKS):
+        return
     try:
         import renderers
         from renderers.base import MODEL_RENDERER_MAP
@@ -28,13 +37,13 @@ def renderers_for(template: ChatTemplate) -> Iterator[Any]:
         return
     classes = typing.get_args(typing.get_args(renderers.RendererConfig)[0])
     names = [cls.model_fields["name"].default for cls in classes]
-    named = MODEL_RENDERER_MAP.get(template.tokenizer.name_or_path)
+    named = MODEL_RENDERER_MAP.get(tokenizer.name_or_path)
     for name in sorted(names, key=lambda name: name != named):
         own = _OWN_VOCABULARY.get(name)
-        if name not in _GENERIC and (own is None or own in template.tokenizer.special):
+        if name not in _GENERIC and (own is None or own in tokenizer.special):
             try:
                 config: Any = config_from_name(name)
-                yield renderers.create_renderer(template.tokenizer, config)
+                yield renderers.create_renderer(tokenizer, config)
             except Exception:  # noqa: BLE001 -- a renderer of other tokens says so with any
                 continue
 

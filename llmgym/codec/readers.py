@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Protocol
 
 from llmgym.codec import probes
 from llmgym.codec.chat_template import ChatTemplate
 from llmgym.codec.formats import FORMATS, ToolFormat, arguments_of
+from llmgym.codec.harmony import HarmonyReader
 from llmgym.codec.matching import likeness, renderers_for
+from llmgym.codec.tagged import tagged_arguments
+from llmgym.errors import CodecError
 from llmgym.messages import Message, ToolCall, ToolSchema, scrub, split_reasoning, tool_call, written_call
 
 _MOST_MARKS = 4  # control tokens between the arguments of a last call and the token that ends the turn
@@ -22,9 +26,11 @@ class Reader(Protocol):
 
     Attributes:
         name: Of the form of calls.
+        inner_ends: Tokens that end a part of a turn, and no turn, although a template may end turns with them.
     """
 
     name: str
+    inner_ends: frozenset[int]
 
     def read(self, ids: list[int], prompt_ids: Sequence[int], tools: Sequence[ToolSchema]) -> Message:
         """Read ids without the token that ends the turn; never raises on what a model may sample."""
@@ -37,6 +43,8 @@ class Reader(Protocol):
 
 class FormatReader:
     """Reads one of our own formats of calls, and reasoning in `<think>` tags."""
+
+    inner_ends = frozenset[int]()
 
     def __init__(self, template: ChatTemplate, form: ToolFormat) -> None:
         """Read for a template."""
@@ -61,6 +69,8 @@ class FormatReader:
 class RendererReader:
     """Reads with the parser of one of the `renderers`."""
 
+    inner_ends = frozenset[int]()
+
     def __init__(self, tokenizer: Any, renderer: Any) -> None:
         """Read for a tokenizer."""
         self.name = f"renderers:{renderer.config.name}"
@@ -70,11 +80,13 @@ class RendererReader:
         """See `Reader.read`.
 
         Families that write calls in XML (Qwen3.5, GLM, MiniMax and others) put no quotes around strings: only with
-        `tools` is a parameter declared a string read as one where it looks like a number, `true` or `null`.
+        `tools` is a parameter declared a string read as one where it looks like a number, `true` or `null`; see
+        `tagged_arguments`.
         """
         try:
             parsed = self._parse(ids, prompt_ids, tools)
-            calls = [_parsed_call(call, tools) for call in parsed.tool_calls]
+            blocks = groupby(parsed.tool_calls, key=lambda call: call.token_span)
+            calls = [_parsed_call(call, at, tools) for _, block in blocks for at, call in enumerate(block)]
         except Exception:  # noqa: BLE001  a parser may trip over what a model samples; the text is still the message
             return {"role": "assistant", "content": self._tokenizer.decode(ids)}
         return message_of(parsed.content, (parsed.reasoning_content or "").strip(), calls)
@@ -98,6 +110,7 @@ class ResponseReader:
     """Reads by the response template that a tokenizer carries (transformers 5.13 and later)."""
 
     name = "response_template"
+    inner_ends = frozenset[int]()
 
     def __init__(self, tokenizer: Any) -> None:
         """Read for a tokenizer."""
@@ -145,8 +158,8 @@ def _spoken_call(function: dict[str, Any]) -> ToolCall:
     return tool_call(scrub(function["name"]), scrub(text))
 
 
-def _parsed_call(parsed: Any, tools: Sequence[ToolSchema]) -> ToolCall:
-    """Take over a call as parsed, in the model's own text where that is JSON.
+def _parsed_call(parsed: Any, number: int, tools: Sequence[ToolSchema]) -> ToolCall:
+    """Take over a call as parsed, the `number`-th of its block, in the model's own text where that is JSON.
 
     One that is not valid keeps its text, and any name that was read.
     """
@@ -158,26 +171,31 @@ def _parsed_call(parsed: Any, tools: Sequence[ToolSchema]) -> ToolCall:
     written = written_call(raw, bare=False)
     if written and written["function"]["name"] == parsed.name:
         return tool_call(parsed.name, written["function"]["arguments"], parsed.id)
-    if isinstance(arguments, dict):
-        arguments = _with_booleans(parsed.name, arguments, tools)
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    text = tagged_arguments(raw, parsed.name, number, tools)
+    if text is None:
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
     return tool_call(parsed.name, scrub(text), parsed.id)
 
 
-_BOOLEANS = {"True": True, "False": False}
-
-
-def _with_booleans(name: str, arguments: dict[str, Any], tools: Sequence[ToolSchema]) -> dict[str, Any]:
-    """Arguments with booleans as the templates of Qwen3.5 and Nemotron show them to their models: in Python's words."""
-    schema = next((tool["function"]["parameters"] for tool in tools if tool["function"]["name"] == name), {})
-    kinds = {key: kind.get("type") for key, kind in schema.get("properties", {}).items() if isinstance(kind, dict)}
-    return {
-        key: _BOOLEANS.get(value, value) if isinstance(value, str) and kinds.get(key) == "boolean" else value
-        for key, value in arguments.items()
-    }
-
-
 # ---- finding one
+
+#: Forms of calls that are read by name: our own formats, and harmony.
+FORMS = (*(form.name for form in FORMATS), HarmonyReader.name)
+
+
+def reader_of(template: ChatTemplate, form: str) -> Reader:
+    """The reader of a form in `FORMS`.
+
+    Raises:
+        CodecError: There is no such form, or the tokenizer lacks its tokens.
+    """
+    if form == HarmonyReader.name and HarmonyReader.speaks(template.tokenizer):
+        return HarmonyReader(template.tokenizer)
+    for known in FORMATS:
+        if known.name == form:
+            return FormatReader(template, known)
+    why = "has not the tokens of" if form in FORMS else f"cannot be read by the form; there is {', '.join(FORMS)}, not"
+    raise CodecError(f"{template.tokenizer.name_or_path!r} {why} {form!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,12 +231,14 @@ def find_reader(template: ChatTemplate) -> tuple[Reader | None, list[Sample]]:
 
 def _likeness(template: ChatTemplate, reader: Reader) -> int:
     """Tells readers apart that recover the same: ours first, then the renderer that writes most like the template."""
-    if isinstance(reader, FormatReader):
+    if isinstance(reader, FormatReader | HarmonyReader):
         return 1 << 10
     return likeness(template, reader.renderer) if isinstance(reader, RendererReader) else 0
 
 
 def _others(template: ChatTemplate) -> Iterator[Reader]:
+    if HarmonyReader.speaks(template.tokenizer):
+        yield HarmonyReader(template.tokenizer)
     for renderer in renderers_for(template):
         yield RendererReader(template.tokenizer, renderer)
     if getattr(template.tokenizer, "response_template", None):

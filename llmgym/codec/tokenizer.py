@@ -7,6 +7,7 @@ and padding settings are shared mutable state; a private copy of the backend has
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -36,7 +37,7 @@ class FastTokenizer:
     """
 
     def __init__(self, tokenizer: Any) -> None:
-        """Copy the backend of `tokenizer`.
+        """Copy the backend of `tokenizer`, or share one that is `constant`.
 
         Raises:
             CodecError: The tokenizer has no `tokenizers` backend.
@@ -50,7 +51,9 @@ class FastTokenizer:
                 "load the fast tokenizer (a repository with a tokenizer.json)"
             )
         self._source = tokenizer
-        self._backend: Any = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._backend: Any = tokenizer.backend_tokenizer
+        if not getattr(tokenizer, "constant", False):
+            self._backend = Tokenizer.from_str(self._backend.to_str())
         self._backend.no_padding()
         self._backend.no_truncation()
         self._backend.encode_special_tokens = False
@@ -111,7 +114,8 @@ class FastTokenizer:
         token swallows space around it or the start of the whole text is marked.
         """
         plain = all(not (t.lstrip or t.rstrip or t.single_word or t.normalized) for t in tokens if t.special)
-        return plain and self._control is not None and '"prepend_scheme":"first"' not in self.serialise()
+        cutter = self._backend.pre_tokenizer
+        return plain and self._control is not None and b'"prepend_scheme":"first"' not in pickle.dumps(cutter)
 
     def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False, **_: Any) -> str:
         """Turn ids back into text, with no clean-up of spaces."""

@@ -1,7 +1,7 @@
 """Chat messages in the OpenAI chat format, as plain dicts: their types, how models write them, how people keep them."""
 
 from llmgym.messages.actions import as_assistant, check_assistant
-from llmgym.messages.calls import explain_call, parse_tool_calls, written_call
+from llmgym.messages.calls import parse_tool_calls, written_call
 from llmgym.messages.history import read_message, read_messages
 from llmgym.messages.message import (
     FunctionCall,
@@ -17,7 +17,9 @@ from llmgym.messages.message import (
     tool_call,
     user,
 )
-from llmgym.messages.reasoning import split_reasoning
+from llmgym.messages.mistakes import explain_call, explain_json
+from llmgym.messages.reasoning import opens_reasoning, split_reasoning
+from llmgym.messages.replies import read_reply
 
 __all__ = [
     # types
@@ -36,7 +38,10 @@ __all__ = [
     "as_assistant",
     "check_assistant",
     "explain_call",
+    "explain_json",
+    "opens_reasoning",
     "parse_tool_calls",
+    "read_reply",
     "scrub",
     "split_reasoning",
     "written_call",

@@ -7,9 +7,8 @@ from typing import Any, Literal, NotRequired, TypedDict
 import msgspec
 
 from llmgym.errors import MessageError
-from llmgym.messages.calls import parse_tool_calls
 from llmgym.messages.message import Message, ToolCall, assistant, scrub
-from llmgym.messages.reasoning import split_reasoning
+from llmgym.messages.replies import read_reply
 
 
 class _AssistantMessage(TypedDict):
@@ -36,8 +35,7 @@ def check_assistant(action: str | Message | dict[str, Any]) -> _AssistantMessage
 def as_assistant(action: str | Message | dict[str, Any]) -> Message:
     """Read an action as an assistant message, in a fresh dict.
 
-    Text is read as models write it: `<think>...</think>` at its beginning, or all up to a `</think>` that nothing
-    opened, is reasoning, also where it was cut off and is never closed; in the rest `<tool_call>` blocks are calls.
+    Text is read as models write it; see `read_reply`.
 
     Args:
         action: Plain text, or an assistant message.
@@ -50,12 +48,7 @@ def as_assistant(action: str | Message | dict[str, Any]) -> Message:
     """
     given = check_assistant(action)
     if isinstance(given, str):
-        reasoning, text, _ = split_reasoning(scrub(given))
-        content, calls = parse_tool_calls(text)
-        message = assistant(content, *calls)
-        if reasoning:
-            message["reasoning_content"] = reasoning
-        return message
+        return read_reply(given)
     message = assistant(scrub(given.get("content") or ""))
     if reasoning := given.get("reasoning_content"):
         message["reasoning_content"] = scrub(reasoning)

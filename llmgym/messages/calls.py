@@ -20,7 +20,7 @@ from llmgym.messages.message import ToolCall, tool_call
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 _TAG = re.compile(f"{OPEN}|{CLOSE}")
 _BROKEN = (msgspec.DecodeError, UnicodeError, RecursionError)
-_FIRST = re.compile(r"\s*+(?=[{\[])")
+_FIRST = re.compile(r"\s*+(?:```\w*+\s*+)?+(?=[{\[])")
 _NEXT = re.compile(r"\s*+(?:,\s*+)?+(?=[{\[])")
 
 
@@ -34,7 +34,8 @@ class _WrittenCall(msgspec.Struct):
     id: msgspec.Raw = msgspec.Raw()
 
 
-_decode_call = msgspec.json.Decoder(_WrittenCall).decode
+#: Reads JSON text as an object that may be a call, or raises.
+read_object = msgspec.json.Decoder(_WrittenCall).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
@@ -111,7 +112,7 @@ def _blocks(text: str) -> Iterator[_Block]:
         while tags[at][0] < end:
             at += 1
         tag, after, closed = tags[at]
-        rest = text[end:tag].strip().lstrip(", \t\r\n")
+        rest = text[end:tag].strip().removesuffix("```").lstrip(", \t\r\n")
         done = after if closed else tag
         if found and (not rest or rest.startswith(("{", "["))):  # a good call stays one where the next is broken
             yield _Block(start, done, found, rest or None)
@@ -127,8 +128,9 @@ def parse_tool_calls(text: str) -> tuple[str, list[ToolCall]]:
 
     Each `<tool_call>{"name": ..., "arguments": {...}}</tool_call>` block becomes a call, or several where it holds
     several objects or a list of them. `parameters` counts as `arguments`, which may be null, missing, or a text of
-    JSON. A block need not be closed. What is no such JSON keeps its text as `arguments` with an empty name, so that
-    the environment can answer what is wrong with it; see `explain_call`.
+    JSON. A block need not be closed, and a Markdown fence around the JSON is none of it. What is no such JSON keeps its
+    text as `arguments` with an empty name, so that the environment can answer what is wrong with it; see
+    `explain_call`.
 
     Args:
         text: What the model wrote.
@@ -188,9 +190,9 @@ def written_call(text: str, *, bare: bool = True) -> ToolCall | None:
         bare: Whether a name without either is a call.
     """
     try:
-        call = _decode_call(text)
+        call = read_object(text)
         if call.name is msgspec.UNSET and call.function:  # OpenAI's chat format
-            call = _decode_call(call.function)
+            call = read_object(call.function)
         if call.name is msgspec.UNSET or not (bare or call.arguments or call.parameters):
             return None
         arguments = _arguments(call.arguments) or _arguments(call.parameters) or "{}"
@@ -206,34 +208,3 @@ def _arguments(raw: msgspec.Raw) -> str:
     if text.startswith('"'):
         text = _decode_text(text)
     return "" if text.strip() in ("", "null") else text
-
-
-def explain_call(text: str) -> str:
-    """Say to a model what is wrong with a text that is no call: the `arguments` of one with an empty name."""
-    form = 'not a tool call; write {"name": <tool>, "arguments": {<arguments>}}'
-    if not text.strip():
-        return f"{form}: this one is empty"
-    try:
-        _decode_call(text)
-        reason = 'this one has no "name"'
-    except msgspec.ValidationError as error:
-        reason = str(error)
-    except (UnicodeError, RecursionError):
-        reason = "this one is nested too deeply, or is no text"
-    except msgspec.DecodeError as error:
-        reason = _reason(text, str(error))
-    return f"{form}: {reason}"
-
-
-def _reason(text: str, error: str) -> str:
-    if "trailing characters" in error:
-        return "something follows the JSON object"
-    if "truncated" in error:
-        return "the JSON ends too early: a bracket or quote is missing"
-    place = re.search(r"\(byte (\d+)\)", error)
-    at = text.encode(errors="replace")[int(place[1]) :][:1] if place else b""
-    if at == b"'":
-        return f"JSON takes double quotes, not single ones {place and place[0]}"
-    if at and at < b" ":
-        return rf"JSON writes a line break in a string as \n, a tab as \t {place and place[0]}"
-    return error

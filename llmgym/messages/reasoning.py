@@ -7,6 +7,11 @@ from llmgym.messages.calls import find_outside
 _OPEN, _CLOSE = "<think>", "</think>"
 
 
+def opens_reasoning(prompt: str) -> bool:
+    """Whether a prompt, or its end, opens reasoning that the reply goes on with."""
+    return prompt.rstrip().endswith(_OPEN)
+
+
 def split_reasoning(text: str, opened: bool | None = None, marker: str | None = None) -> tuple[str, str, bool]:
     """Split text into reasoning and the rest, so that no call or answer in a thought counts.
 

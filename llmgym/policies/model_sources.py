@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 
 from llmgym.errors import ConfigError, MissingExtraError, ModelCacheError, PolicyUnavailable
 
+_GENERATION_CONFIG = "generation_config.json"
 _HUB_TIMEOUT = 5.0
 _PIP_TIMEOUT = 1800.0
 
@@ -77,10 +79,25 @@ class HubSource:
         for name, path in found:
             shutil.copyfile(path, target / name)
             _expect_hash(target / name, self.files[name])
+        _take_tokenizer_as_written(target)
+
+
+def _take_tokenizer_as_written(folder: Path) -> None:
+    """Have transformers take a tokenizer as its file has it.
+
+    For the class that SmolLM2's configuration names, GPT2Tokenizer, transformers 5 puts a pre-tokenizer of its own in
+    the place of the file's, which cuts spaces before digits in another way than the model was trained with.
+    """
+    path = folder / "tokenizer_config.json"
+    if path.exists():
+        config = {**json.loads(path.read_text("utf-8")), "tokenizer_class": "PreTrainedTokenizerFast"}
+        path.write_text(json.dumps(config, indent=2, ensure_ascii=False), "utf-8")
 
 
 def on_hub(name: str) -> Path | str:
     """See that a model of the Hub can be had, with one question; libraries that load models ask for minutes.
+
+    Its generation config, which says what ends its replies, is fetched at once: who loads but a tokenizer leaves it.
 
     Args:
         name: Hub id.
@@ -98,7 +115,9 @@ def on_hub(name: str) -> Path | str:
         return name  # what loads it says which extra is missing
     hub: Any = huggingface_hub  # partly typed
     try:
-        hub.HfApi().model_info(name, timeout=_HUB_TIMEOUT)
+        files = hub.HfApi().model_info(name, timeout=_HUB_TIMEOUT).siblings or ()
+        if any(file.rfilename == _GENERATION_CONFIG for file in files):
+            hub.hf_hub_download(name, _GENERATION_CONFIG)
     except hub.errors.HFValidationError as error:
         raise ConfigError(f"{name!r} is neither a folder nor an id of the Hub: {error}") from None
     except Exception as error:  # noqa: BLE001 -- libraries of its network raise what they like

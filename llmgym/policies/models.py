@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from llmgym.errors import ConfigError, MissingExtraError, ModelCacheError, PolicyError, PolicyUnavailable
 from llmgym.policies.model_sources import HubSource, Progress, Source, WheelSource, first_line, hash_of, on_hub
+from llmgym.policies.tokenizer import NeedsTransformers, read_tokenizer
 
 MANIFEST = "llmgym-manifest.json"
 
@@ -122,24 +123,32 @@ def resolve(name: str) -> Path | str:
 
 
 def load_tokenizer(source: Path | str, needed_by: str, hint: str = "") -> Any:
-    """Load a tokenizer of transformers.
+    """Load a tokenizer, by transformers only where nothing else will do.
 
     Args:
         source: What `resolve` gave.
-        needed_by: Who cannot do without, for the error where transformers is not installed.
+        needed_by: Who cannot do without, for the error where a package is not installed.
         hint: What to say of the source where it has none.
 
     Raises:
-        MissingExtraError: transformers is not installed.
+        MissingExtraError: `tokenizers` is not installed, or transformers, which this tokenizer needs.
         PolicyError: It cannot be loaded.
     """
     try:
+        return read_tokenizer(source)
+    except NeedsTransformers as why:
+        reason = str(why)
+    except ImportError as error:
+        raise MissingExtraError(needed_by, "server") from error
+    except Exception as error:  # a wrong name, no network, a broken file
+        raise PolicyError(f"cannot load a tokenizer from {str(source)!r}{hint}: {error}") from error
+    try:
         import transformers
     except ImportError as error:
-        raise MissingExtraError(needed_by, "transformers") from error
+        raise MissingExtraError(f"{needed_by} ({source}: {reason})", "transformers") from error
     try:
         return transformers.AutoTokenizer.from_pretrained(source)  # pyright: ignore[reportUnknownMemberType]
-    except Exception as error:  # a wrong name, no network, a broken file
+    except Exception as error:
         raise PolicyError(f"cannot load a tokenizer from {str(source)!r}{hint}: {error}") from error
 
 

@@ -136,7 +136,7 @@ def _shown(value: Any) -> str:
 
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for package in ("llmgym", "gymnasium", "torch", "transformers", "renderers", "vllm"):
+    for package in ("llmgym", "gymnasium", "torch", "transformers", "tokenizers", "renderers", "vllm"):
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     if levels := taken():

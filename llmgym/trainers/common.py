@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, get_args
 
@@ -27,7 +27,7 @@ from llmgym.codec import codec_for
 from llmgym.codec.base import ChatCodec
 from llmgym.concurrency import drive_in_background
 from llmgym.errors import ConfigError, EnvironmentFailure
-from llmgym.messages import Message, ToolSchema
+from llmgym.messages import Message, ToolSchema, read_reply
 from llmgym.policies.base import Generation, LogprobsMode, TokenPolicy
 from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfig, SessionSettings, parse_config
 from llmgym.rollout.driver import Driver
@@ -183,6 +183,7 @@ class Episodes:
                 f"models: {own[0]} is {OWN!r}, which is the trainer's here and plays no role; name a model, such as "
                 "openai:MODEL or http://HOST:PORT"
             )
+        self._tokenizer = tokenizer
         self.codec: ChatCodec | None = None if tokenizer is None else codec_for(tokenizer, self.config.agent.codec)
         self._instances: dict[bytes, Instances] = {}
 
@@ -268,6 +269,23 @@ class Episodes:
             _log.warning("%s: %s: %s", trajectory.id, trajectory.status, trajectory.error)
         return trajectory
 
+    def prompt_ids(self, trajectory: Trajectory) -> list[int]:
+        """The opening of an episode, rendered; nothing without a tokenizer, or where the setup failed."""
+        opening = trajectory.messages[: trajectory.opening]
+        return self.codec.open(opening, trajectory.tools) if self.codec is not None and opening else []
+
+    def read(self, reply: str, prompt_ids: Sequence[int], tools: Sequence[ToolSchema]) -> Message:
+        """Read a reply that came as text: as rollouts read its tokens, where the tokenizer is known.
+
+        Args:
+            reply: The text, with its control tokens where there are any.
+            prompt_ids: The prompt that it follows, or its end.
+            tools: What the model was offered.
+        """
+        if self.codec is None:
+            return read_reply(reply)
+        return self.codec.parse(self._tokenizer.encode(reply, add_special_tokens=False), prompt_ids, tools)
+
     def samples(self, trajectory: Trajectory) -> list[Sample]:
         """All rows of an episode: one for each segment, since a template may have rewritten history between turns.
 
@@ -291,9 +309,7 @@ class Episodes:
         """A row for an episode without tokens, for trainers that must have one."""
         assert self.codec is not None
         token = self.codec.stop_token_ids[0]
-        opening = trajectory.messages[: trajectory.opening]
-        prompt = self.codec.open(opening, trajectory.tools) if opening else [token]
-        return Sample(prompt, [token], [0], [0.0], [0.0], trajectory.reward, trajectory)
+        return Sample(self.prompt_ids(trajectory) or [token], [token], [0], [0.0], [0.0], trajectory.reward, trajectory)
 
     def close(self) -> None:
         """Close the environments."""
@@ -318,6 +334,26 @@ def _sample(trajectory: Trajectory, segment: Segment, token_rewards: NDArray[np.
         trajectory=trajectory,
         spans=[(first - start, last - start) for first, last in spans],
     )
+
+
+def asked_of(given: Mapping[str, Any], max_output_tokens: int) -> ResponsesCreateParams:
+    """How a trainer has replies sampled, for the record of its episodes and for where their messages end.
+
+    Args:
+        given: The trainer's settings, under vLLM's names; others among them are left aside.
+        max_output_tokens: Most tokens of one reply.
+
+    Raises:
+        ConfigError: One makes no sense.
+    """
+    known = {name: given[name] for name in ResponsesCreateParams.__struct_fields__ if given.get(name) is not None}
+    known |= {"max_output_tokens": max_output_tokens, "top_k": max(known.get("top_k", 0), 0)}  # -1 is also all
+    if isinstance(stop := known.get("stop"), str):
+        known["stop"] = [stop]
+    try:
+        return msgspec.convert(known, ResponsesCreateParams)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"the trainer's sampling: {error}") from None
 
 
 def task_rows(**settings: Any) -> list[TaskRow]:
@@ -351,6 +387,7 @@ def metrics(trajectories: Iterable[Trajectory]) -> dict[str, float]:
         "turns": sum(len(episode.turns) for episode in episodes),
         "sampled_tokens": sum(episode.sampled_tokens for episode in episodes),
         "segments": sum(len(episode.segments) for episode in episodes),
+        "compactions": sum(len(episode.compactions) for episode in episodes),
         **{f"status/{status}": statuses[status] for status in get_args(Status)},
     }
     return {f"llmgym/{name}": total / len(episodes) for name, total in counted.items()}

@@ -100,7 +100,7 @@ class LLMGymEnvironment:
             self._live[name] = await self._episodes.open(TaskRef.loads(metadata["task"]))
         episode = self._live[name]
         self._touched[name] = now
-        step = await episode.step(episode.parse(said))
+        step = await episode.step(said)
         reward = step.reward
         glue = None if step.done else episode.glue(said, step.messages)
         if glue is not None:

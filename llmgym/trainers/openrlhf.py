@@ -15,7 +15,6 @@ from __future__ import annotations
 import functools
 import importlib
 import itertools
-import re
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -27,9 +26,10 @@ from llmgym.chat import FinishReason, Sampling
 from llmgym.concurrency import drive_in_background
 from llmgym.errors import PolicyError
 from llmgym.files import writing
-from llmgym.policies.base import Generation
+from llmgym.messages import Message, opens_reasoning, read_reply
+from llmgym.policies.base import Generation, LogprobsMode
 from llmgym.rollout.config import ResponsesCreateParams
-from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, metrics, task_rows
+from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, asked_of, metrics, task_rows
 from llmgym.trainers.compatibility import check_version
 from llmgym.trainers.siblings import Siblings
 from llmgym.trainers.text import TextEpisode, TextEpisodes
@@ -39,19 +39,6 @@ check_version("openrlhf")
 _agent: Any = importlib.import_module("openrlhf.utils.agent")
 
 _CUT: frozenset[Status] = frozenset({"max_tokens", "context_length"})
-# How tokenizers spell the tokens that end a turn or fill a batch. Tags of answers and calls, `</answer>`, are none.
-_CONTROL = re.compile(
-    r"""<[|｜][^<>]*>                                          # <|im_end|>, <｜end▁of▁sentence｜>, <|turn>
-      | <[^<>|｜/\s]*[|｜]>                                    # <turn|>
-      | \[\|[^\[\]|]*\|\]                                     # [|endofturn|]
-      | </?(?:longcat_)?s> | </assistant>                     # </s>
-      | <(?:\w+[:_])?(?:eo[a-z]|pad|bos|unk)>                 # <eos>, <seed:eos>, <pad>
-      | <end[_-]?of[_-]?\w+> | <end_\w+> | <\w+_end>          # <end_of_turn>, <end_of_utterance>, <im_end>
-      | <(?:special|reserved|unused|extra_id)_?(?:token_)?\d+> # <SPECIAL_12>, <extra_id_1>
-      | \[(?:pad|eos|bos|sep|cls|unk)\] | \[e~\[              # [PAD]
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
 
 
 def agent_func_path() -> str:
@@ -133,7 +120,9 @@ class AgentExecutor(_agent.AgentExecutorBase):
         episodes, ref = self._episodes, TaskRef.loads(label)
         params = _params(sampling_params, episodes.config.agent.responses_create_params)
         generate = functools.partial(_generate, llm_engine, sampling_params)
-        policy = TrainerPolicy("openrlhf", generate, hf_tokenizer, max_length)
+        # Those of what was sampled where it asks for them, else those that vLLM gives by itself.
+        mode: LogprobsMode = "raw" if sampling_params.logprobs is None else "processed"
+        policy = TrainerPolicy("openrlhf", generate, hf_tokenizer, max_length, mode)
         run = episodes.run(ref, policy, repeat=next(self._repeat), params=params)
         trajectory, reward = await self._siblings.reward(ref, run)
         sample = episodes.sample(trajectory)
@@ -156,7 +145,8 @@ class AgentExecutor(_agent.AgentExecutorBase):
 
 def _params(given: Any, configured: ResponsesCreateParams) -> ResponsesCreateParams:
     """How replies are sampled, in our words."""
-    return ResponsesCreateParams(given.temperature, given.top_p, given.max_tokens or configured.max_output_tokens)
+    asked = {name: getattr(given, name, None) for name in ResponsesCreateParams.__struct_fields__}
+    return asked_of(asked, given.max_tokens or configured.max_output_tokens)
 
 
 async def _generate(
@@ -209,8 +199,7 @@ class AgentInstance(_agent.AgentInstanceBase):
 
         episode, said = self._episode, state_dict["action_text"]
         assert episode is not None
-        message = episode.parse(said)
-        step = await episode.step(message)
+        step = await episode.step(said)
         reward = step.reward
         glue = "" if step.done else episode.glue(said, step.messages)
         if glue is None:  # the template rewrites history, which a loop of text cannot follow
@@ -279,8 +268,13 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
     """
     import torch
 
-    said = [_reply(query, prompt) for query, prompt in zip(queries, prompts, strict=True)]
-    scored = [drive_in_background(_score(text, TaskRef.loads(label))) for text, label in zip(said, labels, strict=True)]
+    said = [
+        read_reply(query.removeprefix(prompt), opens_reasoning(prompt))
+        for query, prompt in zip(queries, prompts, strict=True)
+    ]
+    scored = [
+        drive_in_background(_score(reply, TaskRef.loads(label))) for reply, label in zip(said, labels, strict=True)
+    ]
     rewards = torch.tensor([episode.reward for episode in scored])
     logs = [episode.metrics() for episode in scored]
     return {
@@ -290,21 +284,8 @@ def reward_func(queries: Sequence[str], prompts: Sequence[str], labels: Sequence
     }
 
 
-async def _score(text: str, ref: TaskRef) -> TextEpisode:
+async def _score(reply: Message, ref: TaskRef) -> TextEpisode:
     episode = await _scorer().open(ref)
-    if not (await episode.step(text)).done:
+    if not (await episode.step(reply)).done:
         await episode.finish()
     return episode
-
-
-def _reply(query: str, prompt: str) -> str:
-    """What follows the prompt, without the control tokens that end it, which may be thousands of padding."""
-    text = query.removeprefix(prompt)
-    end = last = len(text)
-    while True:
-        while last and text[last - 1].isspace():
-            last -= 1
-        start = text.rfind("<" if text.endswith(">", 0, last) else "[", 0, max(last - 1, 0))
-        if start < 0 or not _CONTROL.fullmatch(text, start, last):
-            return text[:end]
-        end = last = start

@@ -118,15 +118,16 @@ class TextEpisode:
         for _ in range(self._all.episodes.config.limits.max_attempts):
             self._driver = self._all.episodes.driver(self._ref)
             if await self._driver.open():
-                if (codec := self._all.episodes.codec) is not None:
-                    self.prompt_ids = codec.open(self.messages, self.tools)
+                self.prompt_ids = self._all.episodes.prompt_ids(self.trajectory)
                 return
 
     async def step(self, action: str | Message) -> TextStep:
-        """Take what the policy said."""
+        """Take what the policy said; text is read as `Episodes.read` does."""
         self.turns += 1
         if self._driver.done:
             return await self._unscored()
+        if isinstance(action, str):
+            action = self._all.episodes.read(action, self.prompt_ids, self.tools)
         return await self._told(await self._driver.step(action))
 
     async def finish(self) -> TextStep:
@@ -153,13 +154,6 @@ class TextEpisode:
         await self._driver.close()
         return TextStep([], missing, True)
 
-    def parse(self, text: str) -> Message:
-        """Read what the policy said in the format of its chat template."""
-        codec, tokenizer = self._all.episodes.codec, self._all.tokenizer
-        assert codec is not None, "give TextEpisodes the tokenizer"
-        ids = tokenizer.encode(text, add_special_tokens=False)
-        return codec.parse(ids, self.prompt_ids, self.tools)
-
     def glue(self, text: str, new: list[Message]) -> str | None:
         """The text that leads from what the policy said to its next turn; None where the template has none.
 
@@ -168,10 +162,10 @@ class TextEpisode:
         codec, tokenizer = self._all.episodes.codec, self._all.tokenizer
         assert codec is not None, "give TextEpisodes the tokenizer"
         said = tokenizer.encode(text, add_special_tokens=False)
-        for stop in codec.stop_token_ids:
-            if (ids := codec.extend(self.prompt_ids, [*said, stop], new, self.tools)) is not None:
-                return tokenizer.decode(ids, skip_special_tokens=False)
-        return None
+        found = [codec.extend(self.prompt_ids, [*said, stop], new, self.tools) for stop in codec.stop_token_ids]
+        # Behind another token than the template ends such a turn with, its own may have to follow.
+        shortest = min((ids for ids in found if ids is not None), key=len, default=None)
+        return None if shortest is None else tokenizer.decode(shortest, skip_special_tokens=False)
 
     def metrics(self) -> dict[str, float]:
         """What a trainer should log, with the same names for every episode."""

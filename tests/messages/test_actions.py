@@ -41,7 +41,8 @@ def test_a_message_with_any_text_can_be_stored(content: str, name: str, argument
     [
         (f"<think>maybe {CALL}</think>\nyes", {**assistant("yes"), "reasoning_content": f"maybe {CALL}"}),
         (f"maybe {CALL}</think>{CALL}", {**assistant("", tool_call("f")), "reasoning_content": f"maybe {CALL}"}),
-        (f"<think>The answer is 7. {CALL}", {**assistant(""), "reasoning_content": f"The answer is 7. {CALL}"}),
+        ("<think>The answer is 7.", {**assistant(""), "reasoning_content": "The answer is 7."}),
+        (f"<think>The answer is 7. {CALL}", {**assistant("", tool_call("f")), "reasoning_content": "The answer is 7."}),
         ("<think>\n\n</think>\n\nyes", assistant("yes")),
         (f"yes {CALL}", assistant("yes", tool_call("f"))),
     ],

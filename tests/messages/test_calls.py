@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.messages import calls as module
-from llmgym.messages import explain_call, parse_tool_calls, scrub, tool_call
+from llmgym.messages import parse_tool_calls, scrub, tool_call
 from llmgym.messages.calls import find_outside, marks, read_calls, values, written_call
 
 TAGS = st.sampled_from(["<tool_call>", "</tool_call>", "<tool_call>{", '"', "\\", "{}[],", "</think>"])
@@ -110,6 +110,7 @@ def test_arguments_in_all_their_forms(written: Any, arguments: str) -> None:
         "", "{", "[]", "[1, 2]", "7", '"f"', '{"name": 1}', '{"arguments": {}}', "null", '{"name": "f"} x',
         "[" * 10_000, "{'name': 'f'}", '{"name": "f", "arguments": {"a": 1,}}', '{"name": "f", "arguments": {"a": 1}',
         '{"name": "f", "arguments": {"a": "x\ny"}}', '{"name": "f", "arguments": {"a": "open}}', '{"name": "f"}}',
+        '```{"name": "f"}``` x', "```", '{"name": "f", "arguments": {"ok": True}}', '{“name”: “f”}', '{name: "f"}',
         '{"name": "f", "arguments": {"text": "a </tool_call> b",}}', '{"name": "f", "arguments": {"a": NaN}}',
     ],
 )  # fmt: skip
@@ -130,6 +131,8 @@ def test_a_broken_block_keeps_its_text_under_an_empty_name(broken: str) -> None:
         ("<tool_call>{oops <tool_call>{'x</tool_call>", ("", [("", "{oops"), ("", "{'x")])),
         ("no call </tool_call>", ("no call </tool_call>", [])),
         (" untouched \n", (" untouched \n", [])),
+        ('<tool_call>\n```json\n{"name": "a"}\n```\n</tool_call>x', ("x", [("a", "{}")])),
+        ('<tool_call>```\n{"name": "a"}\n{"name": "b"}```', ("", [("a", "{}"), ("b", "{}")])),
     ],
 )
 def test_blocks_end_where_they_should(text: str, expected: Any) -> None:
@@ -138,7 +141,7 @@ def test_blocks_end_where_they_should(text: str, expected: Any) -> None:
 
 PIECES = [
     "<tool_call>", "</tool_call>", "<", "{", "[", "}", "]", '"', "\\", '\\"', '"a":', '"":"', "1", ",", " ", "é",
-    "\ud800", '{"name":"f"}', "</think>", "<think>",
+    "\ud800", '{"name":"f"}', "</think>", "<think>", "```", "```json\n",
 ]  # fmt: skip
 
 
@@ -199,30 +202,3 @@ def test_one_object_is_read_with_its_id() -> None:
     assert written_call('{"name": "f", "arguments": null}', bare=False) == tool_call("f")
     assert written_call("[]") is written_call("f") is None
     assert read_calls('[{"name": "f", "id": "c"}]') == [tool_call("f", "{}", "c")]
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("", "this one is empty"),
-        ("{'name': 'f'}", r"JSON takes double quotes, not single ones \(byte 1\)"),
-        ('{"name": "f", "arguments": {"a": \'x\'}}', "JSON takes double quotes, not single ones"),
-        ('{"name": "f", "arguments": {"a": 1,}}', "trailing comma in object"),
-        ('{"name": "f", "arguments": {"a": "x\ny"}}', r"JSON writes a line break in a string as \\n"),
-        ('{"name": "f", "arguments": {"a": 1}', "the JSON ends too early: a bracket or quote is missing"),
-        ('{"name": "f"}}', "something follows the JSON object"),
-        ('{"arguments": {}}', 'this one has no "name"'),
-        ('{"name": 1}', "Expected `str`, got `int`"),
-        ("7", "Expected `object`, got `int`"),
-        ("é\ud800", "this one is nested too deeply, or is no text"),
-    ],
-)
-def test_a_model_is_told_what_is_wrong_with_its_call(text: str, says: str) -> None:
-    answer = explain_call(text)
-    assert answer.startswith('not a tool call; write {"name": <tool>, "arguments": {<arguments>}}: ')
-    assert re.search(says, answer)
-
-
-@given(st.text() | st.lists(st.sampled_from(PIECES)).map("".join))
-def test_every_text_can_be_explained(text: str) -> None:
-    assert explain_call(text).startswith("not a tool call; write ")

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -302,9 +303,47 @@ async def test_weight_versions() -> None:
                 await ask(policy)
 
 
+@pytest.mark.parametrize("usual", [True, False])
+async def test_all_of_the_sampling_is_said(api: str, usual: bool) -> None:
+    """What is not said, a server fills in from the model's `generation_config.json`."""
+    others = {"min_p": 0.1, "repetition_penalty": 1.2, "presence_penalty": 0.5, "frequency_penalty": -0.5}
+    given: dict[str, Any] = {} if usual else {"top_k": 20, **others}
+    server = Server(api=api)
+    async with running(server) as policy:
+        await ask(policy, **given)
+    params = server.requests[0].get("sampling_params", server.requests[0])
+    said = {name: params[name] for name in ("top_k", *others)}
+    assert said == (given or {"top_k": -1, "min_p": 0, "repetition_penalty": 1, **dict.fromkeys([*others][2:], 0)})
+    assert "stop" not in params
+
+
+async def test_stop_strings(api: str) -> None:
+    server = Server(api=api)
+    async with running(server) as policy:
+        server.edit = lambda reply: reply["choices"][0].update(finish_reason="stop", stop_reason="x")
+        whole = (await ask(policy, stop=("x", "y"), stop_token_ids=())).token_ids
+        assert len(whole) == 9
+        for reason in ("z", None, 7):
+            server.edit = lambda reply, reason=reason: reply["choices"][0].update(
+                finish_reason="stop", stop_reason=reason
+            )
+            with pytest.raises(PolicyError, match="is not among the stop tokens"):
+                await ask(policy, stop=("x", "y"), stop_token_ids=())
+    params = server.requests[0].get("sampling_params", server.requests[0])
+    assert params["stop"] == ["x", "y"]
+    assert params["skip_special_tokens"] is False
+    if api == "generate":
+        assert params["detokenize"] is True
+
+
 @pytest.mark.parametrize(
-    "sampling", [{"temperature": -1.0}, {"temperature": float("nan")}, {"top_p": 0.0}, {"max_tokens": 0}]
-)
+    "sampling",
+    [
+        {"temperature": -1.0}, {"temperature": float("nan")}, {"top_p": 0.0}, {"max_tokens": 0}, {"stop": ("",)},
+        {"top_k": -1}, {"min_p": 1.1}, {"repetition_penalty": 0.0}, {"presence_penalty": 3.0},
+        {"frequency_penalty": float("nan")},
+    ],
+)  # fmt: skip
 async def test_senseless_requests_are_not_sent(sampling: dict[str, Any]) -> None:
     server = Server()
     async with running(server) as policy:
@@ -341,6 +380,8 @@ def setting(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (shorten, "log-probabilities"),
         (put(None), "a log-probability of None"),
         (put(0.5), "above 0: are these logits"),
+        (put(-9999.0), "a log-probability of -9999.0, which stands for"),
+        (put(-3.4e38), "which stands for minus infinity"),
         (setting("token_ids", None), "no token ids"),
         (setting("logprobs", None), "no log-probabilities"),
         (setting("finish_reason", "tool"), "finish reason 'tool'"),
@@ -785,14 +826,36 @@ async def test_a_tokenizer_that_is_not_there() -> None:
             raise AssertionError
 
 
-@pytest.mark.parametrize(("package", "extra"), [("aiohttp", "server"), ("transformers", "transformers")])
-async def test_without_a_package_the_message_says_how_to_get_it(
-    package: str, extra: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("package", ["aiohttp", "tokenizers"])
+async def test_without_a_package_the_message_says_how_to_get_it(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(Server()) as (server,):
         monkeypatch.setitem(sys.modules, package, None)
-        with pytest.raises(MissingExtraError, match=rf"pip install 'llmgym\[{extra}\]'"):
+        with pytest.raises(MissingExtraError, match=r"pip install 'llmgym\[server\]'"):
             await policy_of(server, tokenizer=None).start()
+
+
+@pytest.mark.parametrize("family", ["smollm2", "qwen3"])  # a template's codec, and a renderer's
+async def test_a_rollout_needs_neither_torch_nor_transformers(family: str, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    from tests.codec.families import tokenizer
+
+    server = Server(length=4096)
+    server.root = str(tmp_path)
+    tokenizer(family).save_pretrained(tmp_path)
+    async with serving(server):
+        code = (
+            "import sys; sys.modules.update(torch=None, transformers=None)\n"
+            "from llmgym.cli import main\n"
+            f"sys.argv = ['llmgym', 'rollout', '--env', 'llmgym/Calculator-v0', '--policy', {server.address!r}, "
+            "'--num-tasks', '2', '--json']\n"
+            "main()"
+        )
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        out, said = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    assert orjson.loads(out)["finished"] == 2
 
 
 # --- forms --------------------------------------------------------------------------------------

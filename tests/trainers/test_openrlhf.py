@@ -28,7 +28,7 @@ from llmgym.messages import assistant, tool_call
 from llmgym.policies import Generation, Sampling
 from llmgym.rollout.config import EnvConfig
 from llmgym.trainers import openrlhf as adapter
-from llmgym.trainers.common import TaskRef
+from llmgym.trainers.common import Episodes, TaskRef
 from tests.exactness import FuzzPolicy, Recording, Request
 from tests.rollouts import LETTERS, PLAIN
 from tests.trainers.contract import BAD, GOOD, TROUBLE, Row, check, turns_in
@@ -234,6 +234,22 @@ async def test_log_probabilities_are_given_where_they_are_asked_for(executor: An
     assert output["extra_logs"]["llmgym/failed"] == 1.0
 
 
+async def test_what_log_probabilities_are_of(executor: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenRLHF's engines give those of what was sampled only where its config asks for log-probabilities."""
+    run, said = Episodes.run, list[Any]()
+
+    async def recorded(self: Episodes, *args: Any, **options: Any) -> Any:
+        trajectory = await run(self, *args, **options)
+        said.append((trajectory.sampling["logprobs_mode"], trajectory.sampling["top_k"]))
+        return trajectory
+
+    monkeypatch.setattr(Episodes, "run", recorded)
+    engine = Engine(FuzzPolicy(tokenizer, (2,), 3), tokenizer)
+    for params in ({"logprobs": None, "top_k": -1}, {"logprobs": 1, "top_k": 5}):
+        await group(executor, engine, tokenizer, label(GOOD[0]), size=1, params=params)
+    assert said == [("raw", 0), ("processed", 5)]
+
+
 @pytest.mark.parametrize("spare", [1, 40])
 async def test_the_longest_sequence_is_never_exceeded(executor: Any, tokenizer: Any, spare: int) -> None:
     engine = Engine(FuzzPolicy(tokenizer, codec_for(tokenizer).stop_token_ids, 1), tokenizer)
@@ -392,30 +408,6 @@ async def test_the_reward_function_scores_single_replies(tokenizer: Any) -> None
         assert output["extra_logs"]["llmgym/unscored"].tolist() == [0.0]
     scored = adapter.reward_func(["pA<|im_end|>", "pA</s>\n", "pB"], ["p", "p", "p"], [label("a", PLAIN)] * 3)
     assert scored["rewards"].tolist() == [1.0, 1.0, 0.0]
-
-
-@pytest.mark.parametrize(
-    "end",
-    [
-        "", "\n", "<|im_end|>", "<|im_end|>\n<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|END_OF_TURN_TOKEN|>",
-        "<|return|>", "<｜end▁of▁sentence｜>", "<｜hy_eos:opensource｜>", "[|endofturn|]", "<turn|>", "<|turn>",
-        "<end_of_turn>", "<end_of_utterance>", "<seed:eos>", "</s>", "<eos>", "<EOT>", "<im_end>", "<extra_id_1>",
-        "<SPECIAL_12>", "[e~[", "[PAD]", "</assistant>", "<eos>" + "<pad>" * 10_000, "</s> <pad> <pad>\n",
-    ],
-)  # fmt: skip
-def test_tokens_that_end_a_reply_are_no_part_of_it(end: str) -> None:
-    assert adapter._reply(f"<|im_start|>p<think>A</think>\nAnswer: B{end}", "<|im_start|>p").strip() == (
-        "<think>A</think>\nAnswer: B"
-    )
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "<b>x</b>", "x</answer>", '<tool_call>{"name": "f"}</tool_call>', "a < b > c", "a |> b", "[A]", "[1|2]",
-     "<div>", "x</think>", "</strings>", "<send>", "[", ">"],
-)  # fmt: skip
-def test_what_a_model_writes_itself_stays(text: str) -> None:
-    assert adapter._reply(f"p{text}", "p") == text
 
 
 def test_the_dataset_is_one_that_openrlhf_reads(tokenizer: Any, tmp_path: Path) -> None:

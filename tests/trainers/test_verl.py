@@ -140,6 +140,14 @@ async def test_a_conversation_is_judged_as_a_whole() -> None:
     assert score["score"] == 0.25 + 0.125 + 1.0
 
 
+async def test_thoughts_in_a_conversation_do_not_count() -> None:
+    call = '<tool_call>{"name": "echo", "arguments": {"text": "a"}}</tool_call>'  # which verl did not run
+    for said in (f"<think>{call}</think>well", "hm</think>well<|im_end|>"):
+        talk = [{"role": "user", "content": "?"}, {"role": "assistant", "content": said}]
+        score = await verl.compute_score("x", "", "", extra_info("good-0", extras={"llmgym": talk}))
+        assert score == await verl.compute_score("x", "well", "", extra_info("good-0"))
+
+
 async def test_a_row_of_another_dataset() -> None:
     with pytest.raises(ConfigError, match="export verl-data"):
         await verl.compute_score("x", "well", "", {"index": 0})

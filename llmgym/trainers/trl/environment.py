@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from llmgym.concurrency import drive_in_background
 from llmgym.env import ToolEnv
 from llmgym.errors import ConfigError
-from llmgym.messages import tool_call
+from llmgym.messages import Message, tool_call
 from llmgym.rollout.driver import Driver
 from llmgym.rollout.instances import Instances
 from llmgym.tools import Tool
@@ -70,15 +70,20 @@ class Play:
             raise ValueError("the episode is over; reply without a tool call")
         return answers[0]["content"]
 
-    def end(self, completion: Sequence[dict[str, Any]]) -> Trajectory:
-        """End the episode with the last message of a completion, unless it is over, and verify it."""
+    def end(self, completion: Sequence[dict[str, Any]], said: Message | None = None) -> Trajectory:
+        """End the episode with the last message of a completion, unless it is over, and verify it.
+
+        Args:
+            completion: Messages as TRL has them.
+            said: The last of them as its tokens read, where it is a single one of which TRL knows the text alone.
+        """
         driver, last = self._driver, completion[-1] if completion else {}
         assert driver is not None, "reset first"
         turns = sum(message.get("role") == "assistant" for message in completion)
         # Calls in the last message were not run, for want of room or turns: it is no answer.
-        answers = last.get("role") == "assistant" and not last.get("tool_calls")
+        answers = last.get("role") == "assistant" and not last.get("tool_calls")  # of which `said` may have some
         if not driver.done and answers and turns <= self._instances.sample.max_turns:
-            drive_in_background(driver.step(last["content"] or ""))
+            drive_in_background(driver.step(said or last["content"] or ""))
         if not driver.done:
             drive_in_background(driver.end("max_turns"))
         return driver.trajectory

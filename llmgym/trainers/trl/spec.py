@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
+from llmgym.codec import ChatCodec, codec_for
 from llmgym.errors import PolicyError
+from llmgym.messages import Message
 from llmgym.rollout.config import EnvConfig
 from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, metrics, task_rows
 from llmgym.trainers.compatibility import check_version
@@ -41,6 +43,7 @@ class Spec:
         self._max_output_tokens, self._settings = max_output_tokens, settings
         self._episodes = Episodes(**settings)  # for all that needs no tokens
         self._trained: tuple[Any, Episodes] | None = None
+        self._codec: tuple[Any, ChatCodec] | None = None
         self._players: dict[str, Play] = {}
         self._calls = 0
 
@@ -123,6 +126,7 @@ class Spec:
         completions: Sequence[Sequence[dict[str, Any]]],
         *,
         log_metric: Callable[[str, float], None],
+        completion_ids: Sequence[Sequence[int]] | None = None,
         episodes: Sequence[Trajectory] | None = None,
         environments: Sequence[ToolEnvironment] | None = None,
         **_: Any,
@@ -132,7 +136,8 @@ class Spec:
         Args:
             prompts: Of the dataset.
             completions: Messages of each completion.
-            log_metric: Logs a number.
+            log_metric: Logs a number; a method of the trainer, whose tokenizer reads completions that TRL has not.
+            completion_ids: Tokens of each completion.
             episodes: What `rollout_func` ran.
             environments: What TRL's tool loop ran. With neither, each completion is taken for a whole episode.
             **_: Whatever else TRL has to say.
@@ -144,28 +149,45 @@ class Spec:
             ended = zip(environments, completions, strict=True)
             episodes = [environment.play.end(completion) for environment, completion in ended]
         elif episodes is None:
-            episodes = [self._play(prompt, said) for prompt, said in zip(prompts, completions, strict=True)]
+            said = self._read(getattr(log_metric, "__self__", None), prompts, completion_ids)
+            episodes = [self._play(*row) for row in zip(prompts, completions, said, strict=True)]
         for name, value in metrics(episodes).items():
             log_metric(name, value)
         return [episode.reward for episode in episodes]
 
-    def _play(self, prompt: Prompt, completion: Sequence[dict[str, Any]]) -> Trajectory:
+    def _play(self, prompt: Prompt, completion: Sequence[dict[str, Any]], said: Message | None) -> Trajectory:
         """An episode of one message."""
-        instances = self._episodes.instances(ref_of(prompt).env)
-        play = self._players.setdefault(instances.id, Play(self._episodes, instances))
+        play = self._player(prompt)
         play.reset(prompt)
-        return play.end(completion)
+        return play.end(completion, said)
+
+    def _player(self, prompt: Prompt) -> Play:
+        instances = self._episodes.instances(ref_of(prompt).env)
+        return self._players.setdefault(instances.id, Play(self._episodes, instances))
+
+    def _read(
+        self, trainer: Any, prompts: Sequence[Prompt], completion_ids: Sequence[Sequence[int]] | None
+    ) -> Sequence[Message | None]:
+        """Single messages as their tokens read; None where no trainer says what its tokenizer is."""
+        if trainer is None or completion_ids is None:
+            return [None] * len(prompts)
+        tokenizer = sampling.tokenizer_of(trainer)
+        if self._codec is None or self._codec[0] is not tokenizer:
+            self._codec = tokenizer, codec_for(tokenizer, self._episodes.config.agent.codec)
+        variables = {"chat_template": trainer.chat_template, **(trainer.chat_template_kwargs or {})}
+        said: list[Message | None] = []
+        for prompt, ids in zip(prompts, completion_ids, strict=True):
+            text = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False, **variables)
+            tools = [tool.schema for tool in self._player(prompt).tools]
+            said.append(self._codec[1].parse(ids, tokenizer.encode(text, add_special_tokens=False), tools))
+        return said
 
     def _episodes_for(self, trainer: Any) -> Episodes:
         """Episodes with a trainer's limits and tokenizer, made once."""
         if self._trained is None or self._trained[0] is not trainer:
             sampling.check_trainer(trainer)
             limit = trainer.max_completion_length
-            params = {
-                "temperature": trainer.temperature,
-                "top_p": trainer.top_p,
-                "max_output_tokens": min(self._max_output_tokens or limit, limit),
-            }
+            params = sampling.asked(trainer, self._max_output_tokens)
             settings = self._settings | {"max_completion_length": limit, "responses_create_params": params}
             episodes = Episodes(sampling.tokenizer_of(trainer), **settings)
             sampling.check_ends(trainer, episodes.codec)

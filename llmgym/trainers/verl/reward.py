@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 
-from llmgym.messages import Message, assistant
+from llmgym.messages import Message
+from llmgym.policies.models import load_tokenizer, resolve
 from llmgym.rollout.driver import Driver
 from llmgym.rollout.thresholds import reaches
 from llmgym.trainers.common import Episodes
@@ -19,9 +20,9 @@ _log = logging.getLogger("llmgym.trainers")
 
 
 @functools.cache
-def episodes() -> Episodes:
+def episodes(tokenizer: str | None) -> Episodes:
     """The environments of this process's tools and reward function."""
-    return Episodes()
+    return Episodes(None if tokenizer is None else load_tokenizer(resolve(tokenizer), "verl's reward function"))
 
 
 async def compute_score(
@@ -29,6 +30,7 @@ async def compute_score(
     solution_str: str,
     ground_truth: str | None = None,
     extra_info: Mapping[str, Any] | None = None,
+    tokenizer: str | None = None,
     **_: Any,
 ) -> dict[str, float]:
     """Score a reply; for `reward.custom_reward_function`.
@@ -41,6 +43,8 @@ async def compute_score(
         solution_str: Text of the reply.
         ground_truth: Not used; the task knows.
         extra_info: `extra_info` of the row.
+        tokenizer: Name or folder of the model, from `custom_reward_function.reward_kwargs`: with it, reasoning that the
+            chat template opens, and calls in forms other than Hermes, are read as in rollouts.
         **_: Whatever else verl gives.
 
     Returns:
@@ -49,16 +53,18 @@ async def compute_score(
 
     Raises:
         ConfigError: The row is not from `write_parquet`.
+        CodecError: The tokenizer's chat template cannot be used.
     """
     info = extra_info or {}
-    driver = episodes().driver(task_of(info.get("tools_kwargs")))
+    runs = episodes(tokenizer)
+    driver = runs.driver(task_of(info.get("tools_kwargs")))
     talk = (info.get("extras") or {}).get("llmgym")
-    await _replay(driver, talk, solution_str)
+    await _replay(runs, driver, talk, solution_str)
     trajectory = driver.trajectory
     if trajectory.error is not None:
         _log.warning("%s, task %s: %s", trajectory.env_id, trajectory.task_id, trajectory.error)
     reward = trajectory.reward
-    threshold = episodes().config.groups.success_threshold
+    threshold = runs.config.groups.success_threshold
     return {
         "score": 0.0 if reward is None else reward,
         "acc": float(reward is not None and reaches(reward, threshold)),
@@ -66,28 +72,30 @@ async def compute_score(
     }
 
 
-async def _replay(driver: Driver, talk: Sequence[Any] | None, text: str) -> None:
+async def _replay(runs: Episodes, driver: Driver, talk: Sequence[Any] | None, text: str) -> None:
     """An episode of what was said, which ends where the environment or what was said ends."""
     if not await driver.open():
         return
-    opening = driver.trajectory.opening
-    replies = [_read(message) for message in (talk or ())[opening:] if message["role"] == "assistant"]
-    for message in replies or [text]:
-        await driver.step(message)
+    trajectory = driver.trajectory
+    prompt_ids = runs.prompt_ids(trajectory)
+    said = [message for message in (talk or ())[trajectory.opening :] if message["role"] == "assistant"]
+    for message in said or [{"content": text}]:
+        reply = runs.read(message["content"], prompt_ids, trajectory.tools)
+        await driver.step(_with_calls(reply, message) if said else reply)
         if driver.done:
             return
     await driver.end("max_turns")
 
 
-def _read(message: Mapping[str, Any]) -> Message:
-    """An assistant message of verl's, whose tool calls hold arguments as data where they are valid."""
-    read = assistant(message["content"])
+def _with_calls(reply: Message, message: Mapping[str, Any]) -> Message:
+    """A reply with the calls that verl has read in it and run, whose arguments are data where they are valid."""
+    reply.pop("tool_calls", None)
     if calls := message.get("tool_calls"):
-        read["tool_calls"] = [
+        reply["tool_calls"] = [
             {"type": "function", "function": {"name": c["function"]["name"], "arguments": _text(c["function"])}}
             for c in calls
         ]
-    return read
+    return reply
 
 
 def _text(function: Mapping[str, Any]) -> str:

@@ -91,7 +91,7 @@ class _Conversation:
         return "\n".join(answer["content"] for answer in answers), (driver.trajectory.reward or before) - before
 
     async def _open(self, agent_data: Any) -> Driver:
-        driver = self._driver = episodes().driver(task_of(agent_data.tools_kwargs))
+        driver = self._driver = episodes(None).driver(task_of(agent_data.tools_kwargs))
         # verl does not say when a conversation ends.
         weakref.finalize(agent_data, _end, driver, asyncio.get_running_loop())
         await driver.open()
@@ -118,7 +118,7 @@ _CONVERSATIONS: weakref.WeakKeyDictionary[Any, _Conversation] = weakref.WeakKeyD
 
 
 def _schema(env: EnvConfig, tool: str) -> ToolSchema:
-    schemas = tools_of(episodes(), env)
+    schemas = tools_of(episodes(None), env)
     for schema in schemas:
         if schema["function"]["name"] == tool:
             return schema

@@ -1,0 +1,187 @@
+"""Arguments between tags: what a template writes of them comes back, to the character."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from llmgym.codec import ChatCodec, RendererCodec, codec_for
+from llmgym.codec import tagged as module
+from llmgym.codec.tagged import tagged_arguments
+from llmgym.messages import Message, ToolSchema, assistant, tool_call, user
+from tests.codec import families
+from tests.codec.conversations import values_of
+
+pytest.importorskip("renderers")
+
+FAMILIES = [
+    name for name in families.MATRIX if name.startswith(("qwen3.5", "qwen3.6", "qwen3.8", "glm4moe", "nemotron"))
+]
+
+
+OTHERS = {  # families without a template in trl: their control tokens, that which ends a turn, what opens calls
+    "minimax-m2": (
+        "<|endoftext|> ]~b] ]~!b[ [e~[ <think> </think> <minimax:tool_call> </minimax:tool_call>", "[e~[",
+        "<minimax:tool_call>",
+    ),
+    "hy3": (
+        " ".join(
+            [f"<｜{word}:opensource｜>" for word in ("hy_begin_of_sentence", "hy_eos", "hy_User", "hy_Assistant",
+                                                     "reasoning_mode")]
+            + [f"<{end}{word}:opensource>" for end in ("", "/") for word in
+               ("think", "tool_calls", "tool_call", "arg_key", "arg_value", "tool_responses", "tool_response")]
+        ) + " <tool_sep:opensource>", "<｜hy_eos:opensource｜>", "<tool_calls:opensource>",
+    ),
+    "laguna-xs.2": (
+        "〈|EOS|〉 <|endoftext|> <system> </system> <user> </user> <assistant> </assistant> <think> </think> "
+        "<tool_call> </tool_call> <tool_response> </tool_response>", "〈|EOS|〉", "<tool_call>",
+    ),
+}  # fmt: skip
+
+
+class Place(msgspec.Struct):
+    x: int
+
+
+def schema(**kinds: Any) -> ToolSchema:
+    """A tool with such parameters, described as llmgym's own are."""
+    struct = msgspec.defstruct("look", list(kinds.items()))
+    (_, components) = msgspec.json.schema_components([struct], ref_template="#/$defs/{name}")
+    look = components.pop("look")
+    parameters = {"type": "object", "properties": look["properties"], "$defs": components}
+    return {"type": "function", "function": {"name": "look", "description": "Look.", "parameters": parameters}}
+
+
+LOOK = schema(
+    s=str, o=str | None, e=Literal["1", "true", "null", " "], n=int, f=float | None, b=bool, l=list[Any],
+    d=dict[str, Any], p=Place, u=Place | str, a=Annotated[str, msgspec.Meta(max_length=99)], i=Literal[1, 2],
+)  # fmt: skip
+PROPERTIES = LOOK["function"]["parameters"]["properties"]
+PROPERTIES["t"], PROPERTIES["x"] = {"type": ["string", "null"]}, {"oneOf": [{"type": "string"}, {"type": "null"}]}
+
+PIECES = [
+    " ", "  ", "\t", "\n", "\n\n", "\r\n", "\xa0", "\u200b", "90210", "007", "1.10", "true", "True", "null", "[1]",
+    "{}", '"', "'", "<", ">", "</parameter>", "</arg_value>", "<parameter", "é", "word", "a</parameter>b", "\\n", "1e5",
+]  # fmt: skip
+STRINGS = st.lists(st.sampled_from(PIECES), max_size=4).map("".join)
+# Templates write the same for None and for these; and for a string that spells an object, the same as for the object.
+WORDS = STRINGS.filter(lambda text: text not in ("null", "None"))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | STRINGS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(STRINGS, inner, max_size=2),
+    max_leaves=4,
+)
+PLACES = st.builds(lambda x: {"x": x}, st.integers())
+ARGUMENTS = st.fixed_dictionaries({}, optional={
+    "s": STRINGS, "a": STRINGS, "o": st.none() | WORDS, "t": st.none() | WORDS, "x": st.none() | WORDS,
+    "e": st.sampled_from(["1", "true", "null", " "]), "n": st.integers(), "b": st.booleans(),
+    "i": st.sampled_from([1, 2]),
+    "f": st.none() | st.floats(allow_nan=False, allow_infinity=False), "l": st.lists(JSON, max_size=2),
+    "d": st.dictionaries(STRINGS, JSON, max_size=2), "p": PLACES,
+    "u": PLACES | STRINGS.filter(lambda text: not text.strip().startswith("{")),
+})  # fmt: skip
+
+
+def ambiguous(arguments: dict[str, Any]) -> bool:
+    """Whether a value has what looks like the end of it, with what follows such an end."""
+    ends = ("\n</parameter>", "</parameter>\n", "</arg_value>")
+    return any(end in f"{value}\n" for value in arguments.values() if isinstance(value, str) for end in ends)
+
+
+@cache
+def codec_of(family: str) -> tuple[ChatCodec, Any, str]:
+    """A codec, its tokenizer, and what calls begin with."""
+    if family not in OTHERS:
+        tokenizer = families.tokenizer(family)
+        return codec_for(tokenizer), tokenizer, "<tool_call>"
+    from renderers.configs import config_from_name
+
+    tokens, eos, mark = OTHERS[family]
+    tokenizer = families.build(tuple(tokens.split()), (), eos, None, None, "test")
+    return RendererCodec(tokenizer, config_from_name(family)), tokenizer, mark
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, *OTHERS])
+@given(several=st.lists(ARGUMENTS.filter(lambda arguments: not ambiguous(arguments)), min_size=1, max_size=2))
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+def test_what_a_template_writes_comes_back(family: str, several: list[dict[str, Any]]) -> None:
+    codec, tokenizer, mark = codec_of(family)
+    said = assistant("", *(tool_call("look", json.dumps(arguments)) for arguments in several))
+    results: list[Message] = [{"role": "tool", "content": "r"} for _ in several]
+    whole = tokenizer.decode(codec.open([user("Where?"), said, *results], [LOOK]), skip_special_tokens=False)
+    turn = mark + whole.partition("Where?")[2].partition(mark)[2]
+    for stop in codec.stop_token_ids:
+        turn = turn.partition(tokenizer.decode([stop]))[0]
+    ids = tokenizer.encode(turn, add_special_tokens=False)
+    message = codec.parse(ids, codec.open([user("Where?")], [LOOK]), [LOOK])
+    assert values_of(message) == [("look", arguments) for arguments in several]
+
+
+def read(text: str, name: str = "look", number: int = 0) -> Any:
+    arguments = tagged_arguments(text, name, number, [LOOK])
+    return arguments if arguments is None else json.loads(arguments)
+
+
+def qwen(key: str, value: str) -> str:
+    return f"\n<function=look>\n<parameter={key}>\n{value}\n</parameter>\n</function>\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("o", "90210", "90210"), ("o", "1.10", "1.10"), ("o", "true", "true"), ("o", "null", None), ("o", "None", None),
+        ("s", "null", "null"), ("s", "  return  ", "  return  "), ("s", "a</parameter>b", "a</parameter>b"),
+        ("s", "", ""), ("e", "1", "1"), ("i", "1", 1), ("n", " 5 ", 5), ("n", "5.0", 5.0), ("n", "1_000", "1_000"),
+        ("b", "True", True), ("b", "false", False), ("b", "1", True), ("b", "yes", "yes"), ("f", "None", None),
+        ("l", "['a']", "['a']"), ("l", '["a"]', ["a"]), ("d", '{"a": NaN}', '{"a": NaN}'),
+        ("u", '{"x": 1}', {"x": 1}), ("u", "x", "x"), ("u", "[1]", "[1]"),
+        ("unknown", "5", 5), ("unknown", "x y", "x y"),
+    ],
+)  # fmt: skip
+def test_the_schema_says_what_is_a_string(key: str, text: str, value: Any) -> None:
+    assert read(qwen(key, text)) == {key: value}
+    assert read(f"look\n<arg_key>{key}</arg_key>\n<arg_value>{text}</arg_value>\n") == {key: value}
+    assert read(f'<invoke name="look">\n<parameter name="{key}">{text}</parameter>\n</invoke>') == {key: value}
+
+
+def test_numbers_keep_their_digits() -> None:
+    digits = "123456789012345678901234567890"
+    assert tagged_arguments(qwen("n", digits), "look", 0, [LOOK]) == f'{{"n": {digits}}}'
+    assert tagged_arguments(qwen("f", "1.10"), "look", 0, [LOOK]) == '{"f": 1.10}'
+
+
+def test_each_call_of_a_block_has_its_own_arguments() -> None:
+    block = '<invoke name="look"><parameter name="s">a</parameter></invoke>\n<invoke name="other">\n' \
+        '<parameter name="s"> b</parameter></invoke>'  # fmt: skip
+    assert read(block) == {"s": "a"}
+    assert read(block, "other", 1) == {"s": " b"}
+    assert read(block, "look", 1) is read(block, "look", 2) is None
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ["", "look", '{"name": "look", "arguments": {"s": "<parameter=s>\\n1\\n</parameter>"}}',
+     "<function=look>\n</function>", "call:look{s:<parameter=s>1</parameter>}", "<function=look>\n<parameter=s>\nopen"],
+)  # fmt: skip
+def test_what_is_not_between_tags_is_left_to_others(raw: str) -> None:
+    assert read(raw) is None
+
+
+def test_schemas_say_types_in_many_ways() -> None:
+    def types(schema: Any, **root: Any) -> set[str]:
+        return module._types(schema, root)
+
+    assert types({"type": ["string", "null"]}) == {"string", "null"}
+    assert types({"enum": ["a", None, 1.5]}) == {"string", "null", "number"}
+    assert types({"const": True}) == {"boolean"}
+    assert types({"$ref": "#/$defs/A"}, **{"$defs": {"A": {"type": "object"}}}) == {"object"}
+    assert types({"anyOf": [{"type": "string"}, {"oneOf": [{"enum": [1]}]}]}) == {"string", "integer", "number"}
+    nothing = [None, {}, {"anyOf": [{}, {"type": "null"}]}, {"$ref": "#/a/b"}, {"$ref": "#/loop"}, {"enum": []}]
+    for schema in nothing:
+        assert types(schema, loop={"$ref": "#/loop"}) == set()
