@@ -35,7 +35,7 @@ from llmgym.sandbox import Sandbox
 
 PROGRAM = "n = int(input())\nprint(sum(i * i for i in range(n)))\n"
 STDIN, ANSWER = "100\n", "328350\n"
-AT_ONCE, ROUNDS, RUNS = 4, 3, 60
+AT_ONCE, ROUNDS, RUNS = 4, 5, 60
 
 
 # --- other ways ---------------------------------------------------------------------------------

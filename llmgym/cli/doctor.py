@@ -18,9 +18,10 @@ Examples:
 
 
 def run(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show which levels of the sandbox this machine has, the strongest first, and how to get the others.
+    """Show which levels of the sandbox there are.
 
-    Each is tried by running a program at it. Environments that run code take the strongest that is there.
+    Each is tried by running a program at it, the strongest first, which environments that run code take; and what a
+    level lacks is told with what to do.
     """
     from llmgym.sandbox import survey
 

@@ -126,9 +126,11 @@ async def run(
         report = await _ended(zygote, number, future, limits.wall)
         taken: dict[str, bytes] | None = {}
         if handover.link is not None:
-            if report["code"] == 0:
-                taken = take_files(handover.link, outputs, limits.disk)
-            zygote.tell({"release": number})
+            try:
+                if report["code"] == 0:
+                    taken = take_files(handover.link, outputs, limits.disk)
+            finally:
+                zygote.tell({"release": number})
         return _result(zygote.key[0], report, handover, taken, limits, python=kind == "program")
     finally:
         handover.close()

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -20,11 +19,14 @@ from llmgym.sandbox import Limits, Sandbox, SandboxFailure, run_sync, zygotes
 
 def descendants(pid: int) -> set[int]:
     """All processes that a process has started, and those that they have."""
-    found: set[int] = set()
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found |= {child} | descendants(child)
-    return found
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
 
 
 def alive(pids: set[int]) -> set[int]:
@@ -46,10 +48,6 @@ def wait_for_end(pids: set[int], seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
-def scratch() -> set[str]:
-    return {name for name in os.listdir(tempfile.gettempdir()) if name.startswith("llmgym-sandbox-")}
-
-
 HOST = """
 import asyncio, sys
 from llmgym.sandbox import Limits, Sandbox
@@ -68,9 +66,15 @@ asyncio.run(main())
 """
 
 
-def start_host(level: str, then: str) -> tuple[subprocess.Popen[str], set[int]]:
+def start_host(level: str, then: str, folder: Path) -> tuple[subprocess.Popen[str], set[int]]:
+    """A process with runs and sessions, whose temporary files go into a folder; and all that it has started."""
+    folder.chmod(0o755)
     host = subprocess.Popen(
-        [sys.executable, "-c", HOST.replace("{then}", then), level], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOST.replace("{then}", then), level],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "TMPDIR": str(folder)},
     )
     assert host.stdout is not None
     assert host.stdout.readline() == "up\n"
@@ -81,36 +85,32 @@ needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc"
 
 
 @needs_proc
-def test_nothing_is_left_when_the_host_is_killed(box: Sandbox) -> None:
-    before = scratch()
-    host, started = start_host(box.level, "await asyncio.sleep(60)")
+def test_nothing_is_left_when_the_host_is_killed(box: Sandbox, tmp_path: Path) -> None:
+    host, started = start_host(box.level, "await asyncio.sleep(60)", tmp_path)
     assert len(started) >= 4
     host.kill()
     host.communicate()
     wait_for_end(started)
-    assert scratch() <= before
+    assert not list(tmp_path.iterdir())
 
 
 @needs_proc
 @pytest.mark.parametrize("then", ["task.cancel()", "sys.exit(3)", "1 / 0"])
-def test_nothing_is_left_when_the_host_ends(box: Sandbox, then: str) -> None:
-    before = scratch()
-    host, started = start_host(box.level, then)
+def test_nothing_is_left_when_the_host_ends(box: Sandbox, then: str, tmp_path: Path) -> None:
+    host, started = start_host(box.level, then, tmp_path)
     host.communicate(timeout=20)
     wait_for_end(started)
-    assert scratch() <= before
+    assert not list(tmp_path.iterdir())
 
 
 @needs_proc
-def test_a_killed_host_with_a_forked_child_of_its_own(box: Sandbox) -> None:
+def test_a_killed_host_with_a_forked_child_of_its_own(box: Sandbox, tmp_path: Path) -> None:
     """The child has inherited the sockets, so that only the host's own end can be what the zygote sees."""
     then = "ctypes.CDLL(None).fork() or os.execvp('sleep', ['sleep', '20']); print('up', flush=True); time.sleep(60)"
-    host, started = start_host(box.level, f"import ctypes, os, time; {then}")
+    host, started = start_host(box.level, f"import ctypes, os, time; {then}", tmp_path)
     assert host.stdout is not None
     assert host.stdout.readline() == "up\n"
-    while not (children := descendants(host.pid) - started):  # the kernel's list may miss one that changes
-        time.sleep(0.01)
-    (child,) = children
+    (child,) = descendants(host.pid) - started
     host.kill()
     host.wait(20)
     wait_for_end(started)
