@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any, Literal
 
 from llmgym.verifiers.base import Verdict, correct, unscored, wrong
@@ -56,24 +57,26 @@ def check(
         1 or 0, with `share` of the rows that are right, and how many are `missing`, `extra` and `changed`; details name
         rows and columns of the answer.
     """
-    comparison = _Comparison(keys, frozenset(ignore), rules or {})
+    comparison = _Comparison(keys, frozenset(ignore), rules or {}, counted=before is not None)
     try:
         right, was = _tables(reference), {} if before is None else _tables(before)
-    except (TypeError, ValueError, sqlite3.Error) as error:
+    except (TypeError, OverflowError, sqlite3.Error) as error:
         return unscored("invalid_reference", f"the right state: {error}")
     try:
-        found = _tables(answer)
+        state = _tables(answer)
     except OverflowError as error:
         return wrong(str(error), "too_long")
-    except (TypeError, ValueError, sqlite3.Error) as error:
+    except TypeError as error:
         return wrong(str(error), "unparsable")
+    except sqlite3.Error as error:
+        return unscored("infrastructure", f"the state cannot be read: {error}")
     try:
-        for table in {**right, **found}:
-            comparison.compare(table, found.get(table), right.get(table), was.get(table))
+        for table in {**was, **right, **state}:
+            comparison.compare(table, state.get(table), right.get(table), was.get(table))
     except RecursionError:
         return wrong("a value is nested too deeply", "unparsable")
-    metrics = comparison.metrics(counted=before is not None)
-    return wrong("; ".join(comparison.said), **metrics) if comparison.differs else correct(**metrics)
+    found = wrong("; ".join(comparison.said)) if comparison.differs else correct()
+    return replace(found, metrics=comparison.metrics)
 
 
 def problems(
@@ -92,9 +95,8 @@ def problems(
     itself = check(reference, reference, keys=keys, ignore=ignore, rules=rules)
     if not itself:
         return [f"it is not what it is itself: {itself.detail}"]
-    found = ["it is the state before, so that who does nothing is right"] if check(
-        before, reference, keys=keys, ignore=ignore, rules=rules
-    ) else []  # fmt: skip
+    same = check(before, reference, keys=keys, ignore=ignore, rules=rules)
+    found = ["it is the state before, so that who does nothing is right"] if same else []
     tables, was = _tables(reference), _tables(before)
     known = {*tables, *was}
     columns = {column for table in known for row in _records(tables.get(table, was.get(table))) for column in row}
@@ -112,7 +114,9 @@ def read_sqlite(connection: sqlite3.Connection) -> dict[str, list[dict[str, Any]
         OverflowError: They have more rows than can be compared.
         sqlite3.Error: They cannot be read.
     """
-    names = "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\' order by name"
+    names = (
+        "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\' order by name"
+    )
     tables: dict[str, list[dict[str, Any]]] = {}
     left = MAX_ROWS
     for (name,) in connection.execute(names).fetchall():
@@ -137,17 +141,20 @@ def _tables(state: Any) -> State:
 
 
 def _records(table: Any) -> Sequence[_Row]:
-    """The rows of a table; what is no table is one row."""
+    """The rows of a table; a record, or another value, is one row."""
     if table is None:
         return []
     if isinstance(table, list | tuple) and all(isinstance(row, Mapping) for row in table):
         return table
-    if isinstance(table, Mapping) and table and all(isinstance(row, Mapping) for row in table.values()):
-        return [{_KEY: key, **row} for key, row in table.items()]
-    return [{_KEY: "value", "value": table}]
+    if isinstance(table, Mapping):
+        if all(isinstance(row, Mapping) for row in table.values()):
+            return [{_KEY: key, **row} for key, row in table.items()]
+        return [{_KEY: None, **table}]
+    return [{_KEY: None, "value": table}]
 
 
-_KEY = "(key)"  # of rows that have theirs outside
+_KEY = "(key)"  # of rows that have theirs outside, and of what is no table
+_ABSENT = object()
 _SHOWN = 5  # rows that a detail names
 
 
@@ -158,6 +165,8 @@ class _Comparison:
     keys: Mapping[str, str] | str
     ignore: frozenset[str]
     rules: Mapping[str, Rule]
+    counted: bool  # whether a state of before tells what was touched
+    known: dict[tuple[str, str], Rule | Literal["ignored"] | None] = field(default_factory=dict)
     missing: int = 0
     extra: int = 0
     changed: int = 0
@@ -170,118 +179,131 @@ class _Comparison:
     def differs(self) -> bool:
         return bool(self.missing or self.extra or self.changed)
 
-    def metrics(self, *, counted: bool) -> dict[str, float]:
-        """`counted` says whether a state of before tells what was touched."""
+    @property
+    def metrics(self) -> dict[str, float]:
         all_rows = self.right + self.missing + self.extra + self.changed
-        good, rows = (self.kept, self.touched) if counted else (self.right, all_rows)
+        good, rows = (self.kept, self.touched) if self.counted else (self.right, all_rows)
         share = good / rows if rows else 1.0
         counts = {"missing": self.missing, "extra": self.extra, "changed": self.changed}
         return {"share": share, **{name: float(count) for name, count in counts.items()}}
 
     def compare(self, table: str, found: Any, right: Any, was: Any) -> None:
         """Compare a table."""
-        mine, theirs, old = _records(found), _records(right), _records(was)
-        key = self._key(table, [*mine, *theirs])
-        skipped = {c for c in self.ignore if "." not in c} | {
-            c.removeprefix(f"{table}.") for c in self.ignore if c.startswith(f"{table}.")
-        }
-        if key is None or key in skipped:
-            self._compare_bags(table, mine, theirs, old, skipped)
+        sides = [_records(rows) for rows in (found, right, was)]
+        keyed = [self._by_key(table, rows) for rows in sides]
+        if all(rows is not None for rows in keyed[:2]):
+            self._compare_keyed(table, *(rows or {} for rows in keyed))
         else:
-            self._compare_keyed(table, key, mine, theirs, old, skipped)
+            self._compare_bags(table, *sides)
 
-    def _key(self, table: str, rows: Sequence[_Row]) -> str | None:
-        """The column that names the rows, where each row has one and none is there twice."""
-        if rows and _KEY in rows[0]:
-            return _KEY
+    def _by_key(self, table: str, rows: Sequence[_Row]) -> dict[Hashable, _Row] | None:
+        """The rows by their keys; None where a row has none, or that of another one."""
         key = self.keys if isinstance(self.keys, str) else self.keys.get(table)
-        return key if key is not None and all(key in row for row in rows) else None
+        if rows and _KEY in rows[0]:
+            key = _KEY
+        if key is None or self._rule(table, key) == "ignored" or not all(key in row for row in rows):
+            return None
+        found = {canonical(row[key]): row for row in rows}
+        return found if len(found) == len(rows) else None
+
+    def _rule(self, table: str, column: str) -> Rule | Literal["ignored"] | None:
+        """How a column is compared."""
+        at = (table, column)
+        if at not in self.known:
+            full = f"{table}.{column}"
+            ignored = column in self.ignore or full in self.ignore
+            self.known[at] = "ignored" if ignored else self.rules.get(full) or self.rules.get(column)
+        return self.known[at]
 
     def _compare_keyed(
-        self, table: str, key: str, mine: Iterable[_Row], theirs: Iterable[_Row], old: Iterable[_Row], skipped: set[str]
+        self, table: str, mine: dict[Hashable, _Row], theirs: dict[Hashable, _Row], old: dict[Hashable, _Row]
     ) -> None:
-        left, right, before = (_by_key(rows, key) for rows in (mine, theirs, old))
-        extra: list[Any] = []
-        for name in {**right, **left}:
-            ours, wanted, was = left.get(name, []), right.get(name, []), before.get(name, [])
-            if len(ours) == len(wanted) == 1:
-                columns = self._differing(table, ours[0], wanted[0], skipped)
-                self.right, self.changed = self.right + (not columns), self.changed + bool(columns)
-                if columns and len(self.said) < _SHOWN:
-                    self.said.append(f"{table}: {ours[0][key]!r:.40} differs in {', '.join(columns)}")
-                same = not columns
-            else:
-                same = False
-                self.missing += max(0, len(wanted) - len(ours))
-                self.extra += max(0, len(ours) - len(wanted))
-                self.changed += min(len(ours), len(wanted))
-                extra += [row[key] for row in ours[len(wanted) :]]
-            if not same or not (len(was) == 1 and not self._differing(table, was[0], wanted[0], skipped)):
+        extra: list[Hashable] = []
+        missing = 0
+        for key in {**theirs, **mine}:
+            found, right = mine.get(key), theirs.get(key)
+            columns: list[str] = []
+            if found is None:
+                missing += 1
+            elif right is None:
+                extra.append(key)
+            elif columns := self._differing(table, found, right):
+                self.changed += 1
+                if len(self.said) < _SHOWN:
+                    which = table if key is None else f"{table}: {key!r:.40}"
+                    self.said.append(f"{which} differs in {', '.join(columns)}")
+            same = found is not None and right is not None and not columns
+            self.right += same
+            if not same or key not in old or right is None or self._differing(table, old[key], right):
                 self.touched, self.kept = self.touched + 1, self.kept + same
-        for name in before.keys() - left.keys() - right.keys():  # rightly gone
-            self.touched, self.kept = self.touched + len(before[name]), self.kept + len(before[name])
-        self._say(table, sum(max(0, len(right[n]) - len(left.get(n, []))) for n in right), extra)
+        gone = len(old.keys() - mine.keys() - theirs.keys())
+        self.touched, self.kept = self.touched + gone, self.kept + gone
+        self._say(table, missing, extra)
 
-    def _compare_bags(
-        self, table: str, mine: Iterable[_Row], theirs: Iterable[_Row], old: Iterable[_Row], skipped: set[str]
-    ) -> None:
-        left, right, before = (Counter(self._frozen(table, row, skipped) for row in rows) for rows in (mine, theirs, old))
-        missing, extra = (right - left).total(), (left - right).total()
-        self.missing, self.extra = self.missing + missing, self.extra + extra
-        self.right += (left & right).total()
-        due, done = _changes(before, right), _changes(before, left)
+    def _compare_bags(self, table: str, mine: Sequence[_Row], theirs: Sequence[_Row], old: Sequence[_Row]) -> None:
+        same = (
+            _common_start(mine, theirs, old) if self.counted else _common_start(mine, theirs)
+        )  # which is quick to see
+        sides = (mine, theirs, old)
+        found, right, was = (Counter(self._frozen(table, row) for row in rows[same:]) for rows in sides)
+        self.right += same + (found & right).total()
+        due, done = _changes(was, right), _changes(was, found)
         self.kept, self.touched = self.kept + (due & done).total(), self.touched + (due | done).total()
-        self._say(table, missing, [None] * extra)
+        self._say(table, (right - found).total(), [None] * (found - right).total())
 
-    def _say(self, table: str, missing: int, extra: Sequence[Any]) -> None:
+    def _say(self, table: str, missing: int, extra: Sequence[Hashable]) -> None:
+        self.missing, self.extra = self.missing + missing, self.extra + len(extra)
         names = ", ".join(f"{name!r:.40}" for name in extra[:_SHOWN] if name is not None)
         if missing:
             self.said.append(f"{table}: {missing} missing")
         if extra:
             self.said.append(f"{table}: {len(extra)} that should not be there" + (f" ({names})" if names else ""))
 
-    def _differing(self, table: str, one: _Row, other: _Row, skipped: set[str]) -> list[str]:
+    def _differing(self, table: str, one: _Row, other: _Row) -> list[str]:
         """The columns in which two rows differ."""
         if one is other or one == other:
             return []
         found: list[str] = []
         for column in {**other, **one}:
-            if column in skipped:
+            mine, theirs = one.get(column, _ABSENT), other.get(column, _ABSENT)
+            if mine is theirs or (rule := self._rule(table, column)) == "ignored":
                 continue
-            if column not in one or column not in other:
-                found.append(column)
-            elif one[column] != other[column] and (
-                self._value(table, column, one[column]) != self._value(table, column, other[column])
-            ):
+            absent = mine is _ABSENT or theirs is _ABSENT
+            if absent or (mine != theirs and _value(rule, mine) != _value(rule, theirs)):
                 found.append(column)
         return found
 
-    def _frozen(self, table: str, row: _Row, skipped: set[str]) -> Hashable:
-        return frozenset((name, self._value(table, name, value)) for name, value in row.items() if name not in skipped)
+    def _frozen(self, table: str, row: _Row) -> Hashable:
+        rules = ((name, value, self._rule(table, name)) for name, value in row.items())
+        return frozenset((name, _value(rule, value)) for name, value, rule in rules if rule != "ignored")
 
-    def _value(self, table: str, column: str, value: Any) -> Hashable:
-        rule = (self.rules.get(f"{table}.{column}") or self.rules.get(column)) if self.rules else None
-        if rule is None:
-            return canonical(value)
-        if rule == "text":
-            return _folded(value) if isinstance(value, str) else canonical(value)
-        if rule == "unordered":
-            bag = isinstance(value, list | tuple)
-            return ("bag", frozenset(Counter(map(canonical, value)).items())) if bag else canonical(value)
+
+def _value(rule: Rule | None, value: Any) -> Hashable:
+    if rule is None:
+        return canonical(value)
+    if rule == "text":
+        return _folded(value) if isinstance(value, str) else canonical(value)
+    if rule == "unordered":
+        bag = isinstance(value, list | tuple)
+        return ("bag", frozenset(Counter(map(canonical, value)).items())) if bag else canonical(value)
+    try:
         return canonical(rule(value))
+    except Exception:  # noqa: BLE001 -- a rule for what is right need not expect what is wrong
+        return ("as it is", canonical(value))
 
 
-def _by_key(rows: Iterable[_Row], key: str) -> dict[Hashable, list[_Row]]:
-    found: dict[Hashable, list[_Row]] = defaultdict(list)
-    for row in rows:
-        found[canonical(row.get(key))].append(row)
-    return found
+def _common_start(*tables: Sequence[_Row]) -> int:
+    """How many rows at the start are the same in all."""
+    pairs = takewhile(lambda rows: all(row == rows[0] for row in rows), zip(*tables, strict=False))
+    return sum(1 for _ in pairs)
 
 
 def _changes(before: Counter[Hashable], after: Counter[Hashable]) -> Counter[Hashable]:
     """Rows that came and rows that went."""
     came, went = after - before, before - after
-    return Counter({("came", row): n for row, n in came.items()} | {("went", row): n for row, n in went.items()})
+    changes: Counter[Hashable] = Counter({("came", row): count for row, count in came.items()})
+    changes.update({("went", row): count for row, count in went.items()})
+    return changes
 
 
 def _folded(text: str) -> str:

@@ -38,7 +38,10 @@ def databases(request: pytest.FixtureRequest) -> list[sql.Database]:
 RIGHT = [
     ("select name from t", "select name from t order by n desc"),
     ("select name from t", "```sql\nselect name from t;\n```"),
-    ("select name from t", "First I thought\n```\nselect 1\n```\nbut then\n```sql\nSELECT t.name AS who FROM t\n```\ndone."),
+    (
+        "select name from t",
+        "First I thought\n```\nselect 1\n```\nbut then\n```sql\nSELECT t.name AS who FROM t\n```\ndone.",
+    ),
     ("select name from t", "-- names\nselect name from t -- all of them"),
     ("select count(*) from t", "select count(*) * 1.0 from t"),
     ("select sum(v) from t", "select sum(v) * 1.00000001 from t"),
@@ -213,8 +216,8 @@ def test_only_an_order_at_the_top_is_one(query: str, ordered: bool) -> None:
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("select name, sum(v) from t where n > 1 group by name", None),
-        ("select name from t where v > 1 order by v desc, n limit 2", None),
+        ("select sum(v), avg(n) from t where n > 1", None),
+        ("select n from t where n < 9 order by n limit 2", None),
         ("select max(v) from t", None),
         ("select nope from t", "does not run"),
         ("select 4", "same on all databases"),

@@ -112,7 +112,7 @@ class SQLite:
 
     def run(self, query: str, *, max_rows: int, seconds: float) -> Result:
         """See `Database.run`."""
-        _check_length(query)
+        _check_text(query)
         connection = sqlite3.connect(":memory:")
         try:
             connection.deserialize(self.image)
@@ -159,7 +159,7 @@ def _told(error: Exception, seconds: float) -> QueryError:
     text = str(error)
     if text == "interrupted":
         return QueryError("timeout", f"it ran past {seconds} s")
-    if isinstance(error, MemoryError) or "too big" in text or "too large" in text:
+    if isinstance(error, MemoryError) or "too big" in text:
         return QueryError("too_long", text or "it takes too much memory")
     if "disk is full" in text or "unable to open database" in text:
         return QueryError("infrastructure", f"there is no room for what it sorts: {text}")
@@ -189,7 +189,7 @@ class DuckDB:
         """See `Database.run`."""
         from llmgym.verifiers.sql import duck
 
-        _check_length(query)
+        _check_text(query)
         duck.check_installed()
         try:
             # The worker ends a query that can be interrupted, and is killed with one that cannot.
@@ -205,9 +205,13 @@ class DuckDB:
         return Result.of(found["columns"], rows, found["complete"])
 
 
-def _check_length(query: str) -> None:
+def _check_text(query: str) -> None:
     if len(query) > MAX_QUERY:
         raise QueryError("too_long", f"it has {len(query):,} characters, more than {MAX_QUERY:,}")
+    try:
+        query.encode()
+    except UnicodeEncodeError as error:
+        raise QueryError("unparsable", f"it has what is no text: {error.reason}") from None
 
 
 def _fetch(columns: int, rows: Iterable[Sequence[Any]], max_rows: int) -> Result:

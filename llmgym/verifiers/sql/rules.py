@@ -191,9 +191,7 @@ def _alike(query: str, gold: Sequence[Result], databases: Sequence[Database], or
 
 def _same(found: Sequence[Result], gold: Sequence[Result], ordered: bool) -> bool:
     return all(
-        difference(
-            one, other, ordered=ordered, any_columns=False, as_sets=False, tolerance=1e-6, deadline=float("inf")
-        )
+        difference(one, other, ordered=ordered, any_columns=False, as_sets=False, tolerance=1e-6, deadline=float("inf"))
         is None
         for one, other in zip(found, gold, strict=True)
     )
