@@ -26,8 +26,8 @@ def weighted(
     Args:
         findings: By name, such as `{"correct": verdict, "style": verdict}`.
         weights: Of the parts; 1 where nothing is said, and 0 makes a metric of it.
-        gates: Parts that count only where another one is good enough: `{"style": ("correct", 1.0)}`. A part whose gate is
-            closed is 0, whatever it is; one whose gate is unscored is unscored.
+        gates: Parts that count only where another one is good enough: `{"style": ("correct", 1.0)}`. A part whose gate
+            is closed is 0, whatever it is; one whose gate is unscored is unscored.
 
     Raises:
         ValueError: A weight or a gate names no finding.

@@ -27,8 +27,8 @@ async def tournament(
 ) -> Values:
     """Mean of what an answer earns against others, such as by `judge.pairwise`.
 
-    Up to four answers meet each other; more stand in a ring that the seed shuffles, and each meets as many of those that
-    follow as makes about n log n pairs.
+    Up to four answers meet each other; more stand in a ring that the seed shuffles, and each meets as many of those
+    that follow as makes about n log n pairs.
 
     Args:
         answers: The answers.

@@ -1,7 +1,7 @@
 """State of tables: whether what tools have left behind is what they should have.
 
-Rows are matched by key, or, where a key is made by chance, as a bag. The score is all or nothing: a state with one mail too
-many is wrong. How much of it is right is a metric.
+Rows are matched by key, or, where a key is made by chance, as a bag. The score is all or nothing: a state with one mail
+too many is wrong. How much of it is right is a metric.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from llmgym.verifiers.values import canonical
 #: Rows of a state.
 MAX_ROWS = 100_000
 
-#: How a column is compared: "text" folds case, width and white space, "unordered" takes a list as a bag, a function gives
-#: what is compared.
+#: How a column is compared: "text" folds case, width and white space, "unordered" takes a list as a bag, a function
+#: gives what is compared.
 Rule = Literal["text", "unordered"] | Callable[[Any], Any]
+_Rule = Callable[[Any], Any] | str | None  # with "ignored"; of values a type checker loses which words there are
 
 #: Tables by name: a list of rows, rows by their keys, or any other value, which is compared as one.
 State = Mapping[str, Any]
@@ -40,17 +41,17 @@ def check(
 ) -> Verdict:
     """Compare a state with the right one.
 
-    Values are equal as `llmgym.verifiers.values` says: 1 is 1.0, text is exact, lists have an order, dates are their ISO
-    text. A column that is missing is not one that is null. The order of rows does not count.
+    Values are equal as `llmgym.verifiers.values` says: 1 is 1.0, text is exact, lists have an order, dates are their
+    ISO text. A column that is missing is not one that is null. The order of rows does not count.
 
     Args:
         answer: The state as it is.
         reference: The state as it should be.
-        before: The state as it was: with it, `share` is of the rows that were or should have been changed, so that who does
-            nothing has 0.
+        before: The state as it was: with it, `share` is of the rows that were or should have been changed, so that who
+            does nothing has 0.
         keys: Column that names a row, of each table or of all. A table whose rows have none is a bag.
-        ignore: Columns that do not count, such as ids and times that are made by chance: "sent_at", or "mails.id" for one
-            table. An ignored key makes its table a bag.
+        ignore: Columns that do not count, such as ids and times that are made by chance: "sent_at", or "mails.id" for
+            one table. An ignored key makes its table a bag.
         rules: How columns are compared, by the same names.
 
     Returns:
@@ -166,7 +167,7 @@ class _Comparison:
     ignore: frozenset[str]
     rules: Mapping[str, Rule]
     counted: bool  # whether a state of before tells what was touched
-    known: dict[tuple[str, str], Rule | Literal["ignored"] | None] = field(default_factory=dict)
+    known: dict[tuple[str, str], _Rule] = field(default_factory=dict)
     missing: int = 0
     extra: int = 0
     changed: int = 0
@@ -206,7 +207,7 @@ class _Comparison:
         found = {canonical(row[key]): row for row in rows}
         return found if len(found) == len(rows) else None
 
-    def _rule(self, table: str, column: str) -> Rule | Literal["ignored"] | None:
+    def _rule(self, table: str, column: str) -> _Rule:
         """How a column is compared."""
         at = (table, column)
         if at not in self.known:
@@ -278,12 +279,12 @@ class _Comparison:
         return frozenset((name, _value(rule, value)) for name, value, rule in rules if rule != "ignored")
 
 
-def _value(rule: Rule | None, value: Any) -> Hashable:
+def _value(rule: _Rule, value: Any) -> Hashable:
     if rule is None:
         return canonical(value)
     if rule == "text":
         return _folded(value) if isinstance(value, str) else canonical(value)
-    if rule == "unordered":
+    if isinstance(rule, str):  # "unordered"
         bag = isinstance(value, list | tuple)
         return ("bag", frozenset(Counter(map(canonical, value)).items())) if bag else canonical(value)
     try:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, unscored, wrong
-from llmgym.verifiers.sql.databases import MAX_QUERY, Database, DuckDB, QueryError, SQLite
+from llmgym.verifiers.sql.databases import Database, DuckDB, QueryError, SQLite
 from llmgym.verifiers.sql.results import Result, difference
 from llmgym.verifiers.sql.rules import MAX_ROWS, InvalidQuery, is_ordered, problems
 

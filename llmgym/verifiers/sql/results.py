@@ -116,7 +116,7 @@ def _by_kind(rows: Counter[Row]) -> dict[Row, list[list[float]]]:
     """The numbers of rows, by what else is in these."""
     kinds: dict[Row, list[list[float]]] = defaultdict(list)
     for row in rows.elements():
-        numbers = [value for value in row if isinstance(value, int | float)]
+        numbers: list[float] = [value for value in row if isinstance(value, int | float)]
         kinds[tuple("number" if isinstance(v, int | float) else ("", v) for v in row)].append(numbers)
     return kinds
 

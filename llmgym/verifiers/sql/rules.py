@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llmgym.errors import MissingExtraError
 from llmgym.verifiers.sql.databases import Database, QueryError
 from llmgym.verifiers.sql.results import Result, difference
-
-if TYPE_CHECKING:
-    from sqlglot import exp
 
 #: Rows of a right result.
 MAX_ROWS = 10_000
@@ -43,8 +40,8 @@ def problems(reference: str, *, databases: Sequence[Database], wrong: Sequence[s
     Args:
         reference: The query.
         databases: What it is checked on.
-        wrong: Queries that must be told apart from it, besides those that it becomes with a condition dropped or another
-            aggregate.
+        wrong: Queries that must be told apart from it, besides those that it becomes with a condition dropped or
+            another aggregate.
 
     Returns:
         Sentences; none where the task is sound.
@@ -87,20 +84,22 @@ def _exp() -> Any:
     return exp
 
 
-def _parsed(query: str, dialect: str) -> exp.Query:
+def _parsed(query: str, dialect: str) -> Any:
+    """The query as sqlglot has it, whose types are of no help here."""
     exp = _exp()
     import sqlglot
+    from sqlglot.errors import SqlglotError
 
     try:
         tree = sqlglot.parse_one(query, read=dialect)
-    except (sqlglot.errors.SqlglotError, RecursionError, ValueError) as error:
+    except (SqlglotError, RecursionError, ValueError) as error:
         raise InvalidQuery(f"sqlglot does not read it: {type(error).__name__}: {error}") from None
     if not isinstance(tree, exp.Query):
         raise InvalidQuery(f"it is no query but {tree.key}")
     return tree
 
 
-def _order_keys(tree: exp.Query) -> list[Any]:
+def _order_keys(tree: Any) -> list[Any]:
     """What the rows are ordered by; a number names a column, other constants order nothing."""
     exp = _exp()
     order = tree.args.get("order")
@@ -112,7 +111,7 @@ def _names_column(key: Any) -> bool:
     return isinstance(key, _exp().Literal) and not key.is_string
 
 
-def _chances(tree: exp.Query) -> list[str]:
+def _chances(tree: Any) -> list[str]:
     """Functions that depend on chance or on the clock."""
     exp = _exp()
     found: list[str] = []
@@ -127,14 +126,14 @@ def _chances(tree: exp.Query) -> list[str]:
     return found
 
 
-def _limits(tree: exp.Query) -> list[str]:
+def _limits(tree: Any) -> list[str]:
     """LIMIT without ORDER BY, wherever it stands."""
     selects = tree.find_all(_exp().Query)
     loose = any(select.args.get("limit") and not _order_keys(select) for select in selects)
     return ["it has LIMIT without ORDER BY, so that any rows would do"] if loose else []
 
 
-def _untied(tree: exp.Query, databases: Sequence[Database]) -> bool:
+def _untied(tree: Any, databases: Sequence[Database]) -> bool:
     """Whether the order is one: with ties broken by all columns, upwards and downwards, the rows are the same."""
     exp = _exp()
     for database in databases:
@@ -153,7 +152,7 @@ def _untied(tree: exp.Query, databases: Sequence[Database]) -> bool:
     return True
 
 
-def _variants(tree: exp.Query, dialect: str) -> Iterator[tuple[str, str]]:
+def _variants(tree: Any, dialect: str) -> Iterator[tuple[str, str]]:
     """Simple mistakes: a condition dropped, another aggregate, the other direction; each as a query and in words."""
     exp = _exp()
     swaps = {exp.Sum: exp.Avg, exp.Avg: exp.Sum, exp.Min: exp.Max, exp.Max: exp.Min}
