@@ -105,11 +105,13 @@ format: $(DEV_STAMP) ## Format the code and apply the safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Those that need vLLM, or a GPU, have targets of their own.
+# Those that need vLLM, or a GPU, have targets of their own; versus.py has to be told a commit, and scripts of
+# parity need the packages that they compare with, in virtual environments of their own.
 VLLM_BENCHES := $(addprefix benchmarks/, gpu.py prefix_cache.py saturation.py servers.py)
 
 bench: $(DEV_STAMP) ## Run the scripts of benchmarks/ that need no vLLM
-	@set -e; for script in $(filter-out benchmarks/_% $(VLLM_BENCHES), $(wildcard benchmarks/*.py)); do \
+	@set -e; for script in $(filter-out benchmarks/_% benchmarks/%_parity.py benchmarks/versus.py $(VLLM_BENCHES), \
+	    $(wildcard benchmarks/*.py)); do \
 	    echo "== $$script"; $(BIN)/python $$script; \
 	done
 
@@ -122,9 +124,10 @@ bench-saturation-short: $(VLLM_STAMP) ## The same, shorter: less than ten minute
 bench-prefix-cache: $(VLLM_STAMP) ## Measure what vLLM's prefix cache serves of episodes, on the CPU
 	$(BIN)/python benchmarks/prefix_cache.py $(BENCH_ARGS)
 
-# Not in .venv, whose vLLM is for the CPU: PYTHON names one with `pip install 'llmgym[vllm]'`.
-bench-gpu: ## Measure a collector against raw vLLM on a CUDA GPU, with PYTHON's packages, into docs/benchmarks.md
-	$(PYTHON) benchmarks/gpu.py $(BENCH_ARGS)
+# Not in .venv, whose torch may be for the CPU: PYTHON names one with torch, transformers and, if it is to be measured,
+# `pip install 'llmgym[vllm]'`. The package itself is taken from here.
+bench-gpu: ## Measure on a CUDA GPU, with PYTHON's transformers, and its vLLM if there is one, into docs/benchmarks.md
+	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py --write $(BENCH_ARGS)
 
 clean: ## Remove the virtual environment, caches and builds; keep runs/
 	rm -rf $(VENV) $(VERL_VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

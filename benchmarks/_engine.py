@@ -25,7 +25,7 @@ from _instant import call
 from llmgym import Task, TaskSet, ToolEnv, tool
 from llmgym.codec import ChatCodec
 from llmgym.env import Episode
-from llmgym.policies import Generation, Sampling
+from llmgym.policies import Generation, Sampling, TokenPolicy
 from llmgym.policies.models import resolve
 from llmgym.policies.vllm import VLLMPolicy
 from llmgym.tasks import stable_hash
@@ -93,7 +93,7 @@ class Script:
 
 
 class Planned:
-    """A `VLLMPolicy` whose replies have planned lengths and endings.
+    """A policy whose replies have planned lengths and endings.
 
     The engine samples as many tokens as planned, without stopping. Then the last ones are overwritten with a tool call
     and a stop token, or with a stop token alone, and so are stop tokens further in. A stop token at the end costs
@@ -109,7 +109,7 @@ class Planned:
     """
 
     def __init__(
-        self, policy: VLLMPolicy, codec: ChatCodec, *, turns: int, tokens: int, tools: bool, record: bool = False
+        self, policy: TokenPolicy, codec: ChatCodec, *, turns: int, tokens: int, tools: bool, record: bool = False
     ) -> None:
         self.name, self.model, self.tokenizer = policy.name, policy.model, policy.tokenizer
         self.context_length, self.logprobs_mode = policy.context_length, policy.logprobs_mode

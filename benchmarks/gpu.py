@@ -1,135 +1,128 @@
-"""`saturation.py` on a CUDA GPU, with models of 0.6 to 4 billion parameters and hundreds of episodes at once.
+"""What llmgym does on a CUDA GPU, in one script without a network: with transformers alone, and vLLM if it is there.
 
-Prints the result as the last line, one JSON object, and writes it into its section of docs/benchmarks.md with the name
-of the machine. The share of time in which the GPU is busy is what `nvidia-smi` says, five times a second.
+With transformers (`_bare.py`), in less than eight minutes: whether episodes are exact to the token, how far
+log-probabilities are from those of a plain forward pass, and tokens a second of a collector beside those of
+transformers' own continuous batching. With vLLM for CUDA (`_gpu_vllm.py`): a collector against the bare engine. Weights
+are random, models made on the spot. `--tiny` runs the first part small, on any machine.
+
+Each part has a process of its own, so that one that fails costs the other nothing. The last line is one JSON object;
+`--write` puts it into docs/benchmarks.md too.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib.metadata
+import json
 import os
 import platform
-import shutil
-import statistics
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from _engine import device, engine_option, policy_of
+import _bare
+import _gpu_vllm
+from _engine import SHAPES, engine_option
 from _instant import report
-from saturation import Load, Round, Run, compare
-
-from llmgym.codec import codec_for
-from llmgym.policies.vllm import VLLMPolicy
 
 DOCS = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 HEADING = "## On a GPU (`gpu.py`)"
 
-
-def missing() -> str | None:
-    """What this machine lacks."""
-    if shutil.which("nvidia-smi") is None:
-        return "nvidia-smi, so there seems to be no NVIDIA GPU"
-    try:
-        from vllm.platforms import current_platform
-    except ImportError:
-        return "vLLM: pip install 'llmgym[vllm]'"
-    if not current_platform.is_cuda():
-        return f"a vLLM for CUDA and a GPU that it finds; the one installed runs on {current_platform.device_name!r}"
-    return None
+#: Tiny models for `--tiny`, and what a GPU is given.
+TINY = {"shape": "qwen3-tiny", "concurrency": [2, 4], "max_tokens": 128, "rounds": 1}
+WHOLE = {"shape": "qwen3-0.6b", "concurrency": [64, 128, 256, 512], "max_tokens": 256, "rounds": 2}
 
 
-class Meter:
-    """Notes how busy the GPU is, in a thread, as long as it is entered."""
+async def bare(options: argparse.Namespace) -> dict[str, Any]:
+    """The part without vLLM; loads for which no time is left are left out, and named."""
+    import torch
 
-    def __init__(self) -> None:
-        self._samples: list[tuple[float, float]] = []
-        index = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0] or "0"
-        query = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--loop-ms=200"]
-        self._command = ["nvidia-smi", "-i", index, *query]
-
-    def __enter__(self) -> Meter:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._thread.join()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.strip().isdecimal():  # a part of a GPU (MIG) has no such figure
-                self._samples.append((time.monotonic(), int(line) / 100))
-
-    def busy(self, runs: Sequence[Run]) -> float | None:
-        """Mean over some runs; None where the GPU does not tell."""
-        found = [busy for at, busy in self._samples if any(run.began <= at <= run.ended for run in runs)]
-        return round(statistics.fmean(found), 3) if found else None
-
-
-def row(model: str, load: Load, rounds: Sequence[Round], meter: Meter) -> dict[str, Any]:
-    """What one load on one model amounts to."""
-    return {
-        "model": model,
-        "turns": load.turns,
-        "concurrency": load.concurrency,
-        "episodes": load.episodes,
-        "tokens_per_s": round(statistics.median(r.collector.tokens_per_s for r in rounds)),
-        "raw_tokens_per_s": round(statistics.median(r.raw.tokens_per_s for r in rounds)),
-        "ratio": round(statistics.median(r.ratio for r in rounds), 3),
-        "ratios": [round(r.ratio, 3) for r in rounds],
-        "busy": meter.busy([r.collector for r in rounds]),
-        "raw_busy": meter.busy([r.raw for r in rounds]),
+    began = time.monotonic()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer = _bare.tokenizer_here()
+    found: dict[str, Any] = {
+        "device": torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} CPU cores",
+        "shape": options.shape,
+        "vocabulary": len(tokenizer),
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers")},
     }
+    few = min(options.concurrency)
+    exact = _bare.random_model("qwen3-tiny", tokenizer, device, "float32")
+    found["logprobs"] = [await _bare.logprobs(exact, tokenizer, few, 64)]
+    del exact
+    model = _bare.random_model(options.shape, tokenizer, device, "bfloat16")
+    found["exactness"] = await _bare.exactness(model, tokenizer, few, options.max_tokens)
+    found["logprobs"].append(await _bare.logprobs(model, tokenizer, few, 64))
+    print(found, flush=True)
+    found["loads"], found["left_out"] = [], []
+    for concurrency in options.concurrency:
+        if time.monotonic() - began > options.seconds:
+            found["left_out"].append(concurrency)
+            continue
+        load = await _bare.throughput(model, tokenizer, concurrency, options.max_tokens, options.rounds)
+        found["loads"].append(load)
+        print(load, flush=True)
+    return found | {"seconds": round(time.monotonic() - began)}
 
 
-async def measure(policy: VLLMPolicy, options: argparse.Namespace) -> tuple[list[dict[str, Any]], str]:
-    """All loads on one model; gives their rows, and the name of the GPU."""
-    rows: list[dict[str, Any]] = []
-    await policy.start()
-    try:
-        codec = codec_for(policy.tokenizer)
-        with Meter() as meter:
-            for concurrency in options.concurrency:
-                for turns, episodes in ((1, 4 * concurrency), (4, concurrency)):
-                    load = Load(turns, episodes, concurrency, options.max_tokens)
-                    rows.append(row(policy.name, load, await compare(policy, codec, load, options.rounds), meter))
-                    print(rows[-1], flush=True)
-        return rows, device()
-    finally:
-        await policy.close()
+def part(name: str) -> dict[str, Any]:
+    """Run a part in a process of its own; what it says comes through."""
+    command = [sys.executable, __file__, *sys.argv[1:], "--part", name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        last = ""
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            last = line
+    if process.returncode:
+        return {"failed": f"exit {process.returncode}"}
+    return json.loads(last)
 
 
-def section(gpu: str, max_tokens: int, rows: Sequence[dict[str, Any]]) -> str:
+def section(transformers: dict[str, Any], vllm: dict[str, Any]) -> str:
     """The section of the docs."""
-    import vllm
-
-    machine = f"{gpu}, {os.cpu_count()} CPU cores, Python {platform.python_version()}, vLLM {vllm.__version__}"
-    lines = [
-        HEADING,
-        "",
-        f"{machine}.",
-        f"Random weights, replies of {max_tokens // 2} to {max_tokens} tokens; medians. GPU busy: share of the time,",
-        "in the collector's runs and in the bare ones.",
-        "",
-        "| model | turns | episodes at once | tokens/s | raw vLLM | ratio | GPU busy |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {r['model']} | {r['turns']} | {r['concurrency']} | {r['tokens_per_s']:,} | {r['raw_tokens_per_s']:,} "
-        f"| {r['ratio']:.3f} | {_percent(r['busy'])}, {_percent(r['raw_busy'])} |"
-        for r in rows
-    ]
+    versions = ", ".join(f"{name} {version}" for name, version in transformers.get("versions", {}).items())
+    machine = f"{transformers.get('device', vllm.get('gpu'))}, {os.cpu_count()} CPU cores"
+    lines = [HEADING, "", f"{machine}, Python {platform.python_version()}, {versions}. Random weights.", ""]
+    if "failed" not in transformers:
+        lines += _transformers(transformers)
+    if rows := vllm.get("rows"):
+        lines += [
+            "",
+            "Beside raw vLLM; medians. GPU busy: share of the time, in the collector's runs and in the bare ones.",
+            "",
+            "| model | turns | episodes at once | tokens/s | raw vLLM | ratio | GPU busy |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {r['model']} | {r['turns']} | {r['concurrency']} | {r['tokens_per_s']:,} | {r['raw_tokens_per_s']:,} "
+            f"| {r['ratio']:.3f} | {_percent(r['busy'])}, {_percent(r['raw_busy'])} |"
+            for r in rows
+        ]
     return "\n".join(lines) + "\n"
+
+
+def _transformers(found: dict[str, Any]) -> list[str]:
+    exact, errors = found["exactness"], found["logprobs"]
+    worst = "; ".join(
+        f"{e['mean_error']:.1e} on average and {e['max_error']:.1e} at most in {e['dtype']}" for e in errors
+    )
+    lines = [
+        f"`TransformersPolicy` on {found['shape']}: {exact['exact_share']:.1%} of {exact['episodes']} episodes of four",
+        f"turns exact. Log-probabilities are off a plain forward pass by {worst}.",
+        "Tokens a second of a collector, and of transformers' own continuous batching, same prompts and lengths:",
+        "",
+        "| episodes at once | `TransformersPolicy` | transformers | ratio |",
+        "|---|---|---|---|",
+    ]
+    for load in found["loads"]:
+        own = load["transformers_tokens_per_s"]
+        theirs = f"{own:,} | {load['ratio']:.2f}" if own else f"{load['why']} | "
+        lines.append(f"| {load['concurrency']} | {load['tokens_per_s']:,} | {theirs} |")
+    return lines
 
 
 def _percent(share: float | None) -> str:
@@ -146,26 +139,44 @@ def replaced(page: str, text: str) -> str:
 
 
 def main() -> None:
-    """Measure all models and write the section."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Run both parts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tiny", action="store_true", help="a dry run in a minute, on a CPU too")
+    parser.add_argument("--shape", choices=list(SHAPES), help=f"of the random model ({WHOLE['shape']})")
+    parser.add_argument("--concurrency", nargs="+", type=int, help="episodes at once (64 128 256 512)")
+    parser.add_argument("--max-tokens", type=int, help="most tokens of a reply; the fewest are half of it (256)")
+    parser.add_argument("--rounds", type=int, help="timed runs of each side; the fastest counts (2)")
+    parser.add_argument("--seconds", type=float, default=330, help="no load without vLLM is begun after these (330)")
+    parser.add_argument("--models", nargs="+", default=["qwen3-0.6b", "qwen3-1.7b", "qwen3-4b"], help="for vLLM")
+    parser.add_argument("--vllm-concurrency", nargs="+", type=int, default=[256, 1024], help="for vLLM")
     engine_option(parser)
-    parser.add_argument("--models", nargs="+", default=["qwen3-0.6b", "qwen3-1.7b", "qwen3-4b"])
-    parser.add_argument("--concurrency", nargs="+", type=int, default=[256, 1024], help="episodes at once")
-    parser.add_argument("--max-tokens", type=int, default=256, help="most tokens of a reply; the fewest are half of it")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--write", action="store_true", help=f"write the section of {DOCS.name}")
+    parser.add_argument("--part", choices=["transformers", "vllm"], help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if lack := missing():
-        print(f"gpu.py needs {lack}", file=sys.stderr)
+    for name, value in (TINY if options.tiny else WHOLE).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    if options.part == "transformers":
+        print(json.dumps(asyncio.run(bare(options))))
+    elif options.part == "vllm":
+        print(json.dumps(_gpu_vllm.rows(options)))
+    else:
+        _both(options)
+
+
+def _both(options: argparse.Namespace) -> None:
+    import torch
+
+    if not options.tiny and not torch.cuda.is_available():
+        print("gpu.py needs a CUDA GPU that torch finds; --tiny runs it small, on a CPU too", file=sys.stderr)
         sys.exit(2)
-    rows: list[dict[str, Any]] = []
-    gpu = ""
-    defaults = {"max_num_seqs": max(options.concurrency), "max_num_batched_tokens": 8192}
-    for model in options.models:
-        with policy_of(model, options.engine, **defaults) as policy:
-            found, gpu = asyncio.run(measure(policy, options))
-            rows += found
-    DOCS.write_text(replaced(DOCS.read_text("utf-8"), section(gpu, options.max_tokens, rows)), "utf-8")
-    report("gpu", {"gpu": gpu, "cpu_cores": os.cpu_count(), "max_tokens": options.max_tokens, "rows": rows})
+    lack = "--tiny" if options.tiny else _gpu_vllm.missing()
+    transformers = part("transformers")
+    vllm = {"left_out": lack} if lack else part("vllm")
+    if options.write:
+        DOCS.write_text(replaced(DOCS.read_text("utf-8"), section(transformers, vllm)), "utf-8")
+    report("gpu", {"cpu_cores": os.cpu_count(), "transformers": transformers, "vllm": vllm})
+    sys.exit("failed" in transformers or "failed" in vllm)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +29,27 @@ HERE = Path(__file__).resolve().parent
 MEASURES = ("cpu", "rows", "open", "memory")
 
 
-def measure(tree: Path, what: str, size: int) -> dict[str, float]:
-    """Run one measurement of a tree, in a process of its own."""
-    command = [sys.executable, str(HERE / "_versus.py"), what, str(size)]
+def run_in(tree: Path, script: str, *arguments: str) -> Any:
+    """Run a script of this folder with the llmgym of a tree, in a process of its own; gives its last line."""
+    command = [sys.executable, str(HERE / script), *arguments]
     env = os.environ | {"PYTHONPATH": f"{tree}{os.pathsep}{tree / 'benchmarks'}", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, env=env, cwd=tree, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{tree}: {what} failed:\n{done.stderr[-2000:]}")
+        sys.exit(f"{tree}: {script} {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+@contextmanager
+def checked_out(rev: str) -> Generator[Path]:
+    """Another commit, in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        other = Path(folder) / "other"
+        git = ["git", "-C", str(HERE.parent)]
+        subprocess.run([*git, "worktree", "add", "--detach", str(other), rev], check=True, capture_output=True)
+        try:
+            yield other
+        finally:
+            subprocess.run([*git, "worktree", "remove", "--force", str(other)], check=True, capture_output=True)
 
 
 def main() -> None:
@@ -46,14 +61,8 @@ def main() -> None:
     sizes = {"cpu": 400, "rows": 20, "open": 100_000, "memory": 10_000}
     if given.short:
         sizes = {"cpu": 100, "rows": 10, "open": 5_000, "memory": 1_000}
-    with tempfile.TemporaryDirectory() as folder:
-        other = Path(folder) / "other"
-        git = ["git", "-C", str(HERE.parent)]
-        subprocess.run([*git, "worktree", "add", "--detach", str(other), given.rev], check=True, capture_output=True)
-        try:
-            report = compare(HERE.parent, other, sizes, rounds=1 if given.short else 3)
-        finally:
-            subprocess.run([*git, "worktree", "remove", "--force", str(other)], check=True, capture_output=True)
+    with checked_out(given.rev) as other:
+        report = compare(HERE.parent, other, sizes, rounds=1 if given.short else 3)
     print(json.dumps({"benchmark": "versus", "rev": given.rev, **report}))
 
 
@@ -63,7 +72,7 @@ def compare(here: Path, other: Path, sizes: dict[str, int], rounds: int) -> dict
     for _ in range(rounds):
         for what in MEASURES:
             for name, tree in (("new", here), ("old", other)):
-                for figure, value in measure(tree, what, sizes[what]).items():
+                for figure, value in run_in(tree, "_versus.py", what, str(sizes[what])).items():
                     figures.setdefault(figure, {}).setdefault(name, []).append(value)
     report: dict[str, Any] = {}
     for figure, values in figures.items():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import re
 import sys
 from pathlib import Path
@@ -37,12 +40,63 @@ def trainers() -> str:
     return "\n".join(lines) + "\n"
 
 
-TABLES = {"README.md": ("environments", environments), "docs/trainers/README.md": ("trainers", trainers)}
+def models() -> str:
+    """A row for each chat template that the tests know: what llmgym makes of it."""
+    sys.path.insert(0, str(ROOT))
+    logging.disable(logging.WARNING)
+    from llmgym.codec import codec_for, describe
+    from llmgym.errors import CodecError
+    from tests.codec import families
+
+    lines = [
+        "| chat template | tools | calls are read by | behind results | behind users | reasoning | a reply ends at |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in families.MATRIX:
+        tokenizer = families.tokenizer(name)
+        try:
+            codec = codec_for(tokenizer)
+        except CodecError:
+            lines.append(f"| {name} | refused: nobody reads its calls | | | | | |")
+            continue
+        found = describe(codec, tokenizer)
+        ends = " ".join(f"`{text}`".replace("|", "\\|") for text in found["stops"])
+        same = {"one segment": "same segment", "a new segment": "new segment"}
+        lines.append(
+            f"| {name} | {'its own' if codec.native_tools else 'described'} | {found['calls']} | "
+            f"{same[found['results']]} | {same[found['users']]} | {found['reasoning']} | {ends} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def inspections() -> str:
+    """What `llmgym models inspect` says of three families."""
+    sys.path.insert(0, str(ROOT))
+    from llmgym.cli.models import show
+    from llmgym.codec import codec_for
+    from tests.codec import families
+
+    made: list[str] = []
+    for name in ("qwen3-training", "llama3.1", "gpt-oss"):
+        tokenizer, shown = families.tokenizer(name), io.StringIO()
+        with contextlib.redirect_stdout(shown):
+            show(codec_for(tokenizer), tokenizer)
+        made.append(f"{name}:\n\n```text\n{shown.getvalue().rstrip()}\n```\n")
+    # The date that templates write is that of today.
+    return re.sub(r"(Today Date|Current date): .*", r"\1: ...", "\n".join(made))
+
+
+TABLES = [
+    ("README.md", "environments", environments),
+    ("docs/trainers/README.md", "trainers", trainers),
+    ("docs/models.md", "models", models),
+    ("docs/models.md", "inspections", inspections),
+]
 
 
 def main() -> None:
     """Replace what stands between the marks of each table."""
-    for name, (mark, table) in TABLES.items():
+    for name, mark, table in TABLES:
         path = ROOT / name
         text = path.read_text(encoding="utf-8")
         start, end = f"<!-- {mark}: made by `python docs/tables.py` -->\n", f"<!-- /{mark} -->"

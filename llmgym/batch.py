@@ -99,12 +99,12 @@ class TokenBatch:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One segment of one episode, with the turns that it holds and its tokens' rewards."""
+    """One segment of one episode, with the replies that it holds and its tokens' rewards."""
 
     episode: int
     trajectory: Trajectory
     segment: Segment
-    turns: Sequence[Turn]
+    replies: Sequence[Turn]
     rewards: NDArray[np.float64]
 
 
@@ -113,9 +113,9 @@ def _trainable(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
 
 
 def _rows(episode: int, trajectory: Trajectory) -> list[_Row]:
-    numbered = enumerate(zip(trajectory.segments, trajectory.token_rewards(), strict=True))
+    numbered, replies = enumerate(zip(trajectory.segments, trajectory.token_rewards(), strict=True)), trajectory.replies
     return [
-        _Row(episode, trajectory, segment, [turn for turn in trajectory.turns if turn.segment == number], rewards)
+        _Row(episode, trajectory, segment, [reply for reply in replies if reply.segment == number], rewards)
         for number, (segment, rewards) in numbered
         if segment.sampled.any()
     ]
@@ -151,10 +151,10 @@ def _fill(batch: TokenBatch, index: int, row: _Row, start: int) -> None:
     batch.rewards[index, :length] = row.rewards[start:]
     batch.episode_rewards[index] = row.trajectory.reward
     batch.episode_ids[index] = row.episode
-    for turn in row.turns:
-        batch.policy_versions[index, turn.start - start : turn.end - start] = 0
-        for span in turn.versions:
-            offset = turn.start - start
+    for reply in row.replies:
+        offset = reply.start - start
+        batch.policy_versions[index, offset : reply.end - start] = 0
+        for span in reply.versions:
             batch.policy_versions[index, offset + span.start : offset + span.end] = span.version
 
 

@@ -61,6 +61,12 @@ class Sampling:
         max_tokens: Most tokens of one reply.
         stop_token_ids: Tokens that end the reply; the one sampled is part of it.
         seed: Seed of this request, or None for a fresh one.
+        stop: Strings that end the reply where its text has come to hold one; their tokens are part of it.
+        top_k: Of how many likeliest tokens to take one; 0 for all.
+        min_p: Least probability of a token that may be taken, as a share of the likeliest one's.
+        repetition_penalty: Divides positive logits of tokens that prompt or reply has, and multiplies others; 1 is off.
+        presence_penalty: Taken from the logits of tokens that the reply has; 0 is off.
+        frequency_penalty: The same for each time that it has them.
     """
 
     temperature: float = 1.0
@@ -68,6 +74,17 @@ class Sampling:
     max_tokens: int = 256
     stop_token_ids: tuple[int, ...] = ()
     seed: int | None = None
+    stop: tuple[str, ...] = ()
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+
+    @property
+    def penalises(self) -> bool:
+        """Whether what is there already changes what is sampled."""
+        return self.repetition_penalty != 1 or self.presence_penalty != 0 or self.frequency_penalty != 0
 
     def check(self, request_id: str) -> None:
         """See that a request can be sampled so.
@@ -77,16 +94,34 @@ class Sampling:
         """
         if not (0 <= self.temperature < math.inf and 0 < self.top_p <= 1 and self.max_tokens >= 1):
             valid = "temperature >= 0, 0 < top_p <= 1 and max_tokens >= 1"
-            raise PolicyError(f"request {request_id}: {self} must have {valid}")
+        elif not (self.top_k >= 0 and 0 <= self.min_p <= 1 and all(self.stop)):
+            valid = "top_k >= 0, 0 <= min_p <= 1 and no empty stop string"
+        elif self.penalises and not (
+            0 < self.repetition_penalty < math.inf
+            and -2 <= self.presence_penalty <= 2
+            and -2 <= self.frequency_penalty <= 2
+        ):
+            valid = "repetition_penalty > 0, and presence_penalty and frequency_penalty from -2 to 2"
+        else:
+            return
+        raise PolicyError(f"request {request_id}: {self} must have {valid}")
 
 
 @dataclass(frozen=True, slots=True)
 class ChatGeneration:
-    """One reply of a chat policy: a message and what it took, no tokens."""
+    """One reply of a chat policy: a message and what it took, no tokens.
+
+    Attributes:
+        message: The reply.
+        finish_reason: Why it ended.
+        usage: What it took.
+        model: Who answered, as the server calls it, where that is not the model that was asked for.
+    """
 
     message: Message
     finish_reason: FinishReason
     usage: Usage = _NO_USAGE
+    model: str = ""
 
 
 @runtime_checkable

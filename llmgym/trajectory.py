@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from llmgym.chat import FinishReason, ModelCall, Usage
 from llmgym.failures import Failure
-from llmgym.messages import Message, ToolSchema
+from llmgym.messages import Message, ToolSchema, user
 from llmgym.policies.base import Generation, VersionSpan
 from llmgym.rewards import Part
 from llmgym.tasks import Task
@@ -83,6 +84,7 @@ class Turn:
         end: Where they end.
         cached_tokens: Prompt tokens served from a prefix cache.
         versions: Weights that sampled each span of the reply, counted from `start`.
+        model: Who answered, as the server calls it, where that is not the model that was asked for.
     """
 
     reward: float | None
@@ -94,6 +96,45 @@ class Turn:
     end: int = 0
     cached_tokens: int = 0
     versions: tuple[VersionSpan, ...] = ()
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """From a turn on, the policy is shown less of the transcript, so that its context holds what is to come.
+
+    Attributes:
+        turn: The first turn that it was asked for so, counted from 0.
+        start: Messages between the opening and this one are left out.
+        cleared: Results of tools before this message are shown as a note.
+        note: What the opening ends with in place of what is left out.
+        summary: Where the policy wrote the note: its reply, which the environment never saw.
+    """
+
+    turn: int
+    start: int
+    cleared: int
+    note: str = ""
+    summary: Turn | None = None
+
+    def shown(self, messages: Sequence[Message], opening: int) -> list[Message]:
+        """What the policy is shown of a transcript whose first `opening` messages are the opening."""
+        first = list(messages[:opening])
+        if self.note:  # in a message that is there, since many templates want user and assistant by turns
+            last = first.pop() if first else user("")
+            first.append({**last, "content": f"{last['content']}\n\n{self.note}".lstrip()})
+        rest = enumerate(messages[self.start :], self.start)
+        return first + [cleared(message) if at < self.cleared else message for at, message in rest]
+
+
+_CLEARED = "[This result was cleared to save context.]"
+
+
+def cleared(message: Message) -> Message:
+    """A message without the result of a tool, where that is longer than the note in its place."""
+    if message["role"] != "tool" or len(message["content"]) <= len(_CLEARED):
+        return message
+    return {**message, "content": _CLEARED}
 
 
 class SegmentBuilder:
@@ -116,6 +157,10 @@ class SegmentBuilder:
     def add_context(self, ids: Sequence[int]) -> None:
         """Append tokens that the policy did not sample."""
         self.ids.extend(ids)
+
+    def drop_context(self) -> None:
+        """Take away what follows the last reply."""
+        del self.ids[self.spans[-1][1] :]
 
     def build(self) -> Segment:
         """Freeze it; context after the last reply, which no reply followed, is left out."""
@@ -158,13 +203,15 @@ class Trajectory:
         repeat: Which of the repeats of the task; those of one task are a group.
         seed: Seed of the environment's `reset`.
         status: How it ended.
-        messages: Whole transcript, the terminal observation included.
+        messages: Whole transcript, the terminal observation included; `shown` says what of it the policy saw.
         opening: How many of the messages were there before the first turn.
         tools: Schemas that the policy was offered; one list for all episodes with the same.
-        sampling: How replies were sampled, under the names of `responses_create_params`.
+        sampling: How replies were sampled, under the names of `responses_create_params`, and `logprobs_mode`: what the
+            log-probabilities are of.
         turns: One per assistant message.
-        segments: Exact tokens; more than one where the template rewrote history; none with a
-            policy that gives no tokens.
+        segments: Exact tokens; more than one where the template rewrote history or the context was compacted; none
+            with a policy that gives no tokens.
+        compactions: Where the policy was shown less of the transcript from then on.
         reward: Sum of the turns' rewards; None means unscored.
         reward_parts: The verifier's parts by name, with their weights.
         metrics: Numbers that do not count.
@@ -191,6 +238,7 @@ class Trajectory:
     sampling: dict[str, Any] = field(default_factory=dict)
     turns: list[Turn] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
+    compactions: list[Compaction] = field(default_factory=list)
     reward: float | None = None
     reward_parts: dict[str, Part] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -226,9 +274,21 @@ class Trajectory:
         return self.status in FINISHED
 
     @property
+    def replies(self) -> list[Turn]:
+        """All that the policy sampled: the turns, and summaries of its context."""
+        return [*self.turns, *(made.summary for made in self.compactions if made.summary is not None)]
+
+    @property
     def sampled_tokens(self) -> int:
         """Tokens that the policy sampled."""
-        return sum(turn.end - turn.start for turn in self.turns)
+        return sum(reply.end - reply.start for reply in self.replies)
+
+    def shown(self, turn: int) -> list[Message]:
+        """What the policy was shown when it was asked for a turn, counted from 0: the transcript, or what was left."""
+        said = (at for at, m in enumerate(self.messages) if at >= self.opening and m["role"] == "assistant")
+        before = self.messages[: next(itertools.islice(said, turn, None), len(self.messages))]
+        made = [compaction for compaction in self.compactions if compaction.turn <= turn]
+        return made[-1].shown(before, self.opening) if made else before
 
     def token_rewards(self) -> list[NDArray[np.float64]]:
         """For each segment float64[L]; each turn's reward on the last token that was sampled in it.

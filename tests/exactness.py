@@ -14,9 +14,10 @@ from llmgym.codec import ChatCodec
 from llmgym.env import Episode, ToolEnv
 from llmgym.messages import Message, as_assistant
 from llmgym.policies import Generation, Sampling, VersionSpan
+from llmgym.policies.stop_strings import before_stop
 from llmgym.tasks import Task, TaskSet
 from llmgym.tools import tool
-from llmgym.trajectory import Trajectory
+from llmgym.trajectory import Trajectory, Turn
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,26 @@ class Recording:
 class FuzzPolicy:
     """Samples what no model should: any ids, control tokens, halves of characters, early stops, cut replies.
 
-    Some replies are tool calls or plain text, so that episodes go on, and some come from a template's own pieces.
+    Some replies are tool calls or plain text, so that episodes go on.
+
+    Args:
+        tokenizer: Of the model that it stands for.
+        stops: Tokens that end a turn.
+        seed: Decides all.
+        context_length: Most tokens of prompt and reply.
+        turns: Turns as a template writes them, each with the token that ends it: half of the replies.
+        only_turns: Whether all are.
     """
 
     name = model = "fuzz"
     logprobs_mode = "processed"
 
-    def __init__(self, tokenizer: Any, stops: Sequence[int], seed: int, context_length: int = 4096) -> None:
+    def __init__(
+        self, tokenizer: Any, stops: Sequence[int], seed: int, context_length: int = 4096,
+        turns: Sequence[Sequence[int]] = (), only_turns: bool = False,
+    ) -> None:  # fmt: skip
         self.tokenizer, self.stops, self.context_length = tokenizer, tuple(stops), context_length
+        self.turns, self.only_turns = turns, only_turns
         self.rng = random.Random(seed)
 
     async def start(self) -> None: ...
@@ -67,7 +80,9 @@ class FuzzPolicy:
         ids = self._reply()
         stop = next((i for i, token in enumerate(ids) if token in sampling.stop_token_ids), None)
         ids = ids if stop is None else ids[: stop + 1]
-        cut = len(ids) > sampling.max_tokens or stop is None
+        said = next((i for i in range(1, len(ids) + 1) if self._says(ids[:i], sampling)), None)
+        ids = ids[:said]
+        cut = len(ids) > sampling.max_tokens or (stop is None and said is None)
         ids = ids[: sampling.max_tokens]
         split = len(ids) // 2
         return Generation(
@@ -77,8 +92,14 @@ class FuzzPolicy:
             (VersionSpan(1, 0, split), VersionSpan(2, split, len(ids))),
         )
 
+    def _says(self, ids: list[int], sampling: Sampling) -> bool:
+        text = self.tokenizer.decode(ids) if ids[-1] not in sampling.stop_token_ids else ""
+        return any(string in text for string in sampling.stop)
+
     def _reply(self) -> list[int]:
         rng, stop = self.rng, self.rng.choice(self.stops)
+        if self.turns and (self.only_turns or rng.random() < 0.5):
+            return list(rng.choice(self.turns))
         noise = [rng.randrange(len(self.tokenizer)) for _ in range(rng.randrange(12))]
         call = f'<tool_call>\n{{"name": "echo", "arguments": {{"text": "{rng.choice("aé数")}"}}}}\n</tool_call>'
         text = rng.choice(
@@ -106,6 +127,12 @@ class Talk(ToolEnv):
     tasks = TaskSet.generated(_talk)
     max_turns = 8
 
+    def __init__(self, *, offer_tools: bool = True, forges: bool = True, **options: Any) -> None:
+        self.forges = forges
+        if not offer_tools:
+            self.tools = {}
+        super().__init__(**options)
+
     @tool
     def echo(self, text: str) -> str:
         """Give the text back.
@@ -116,7 +143,7 @@ class Talk(ToolEnv):
         return text
 
     def respond(self, message: Message) -> str:
-        return f"You said {len(message['content'])} characters. Go on <|im_end|> é."
+        return f"You said {len(message['content'])} characters. Go on{' <|im_end|>' * self.forges} é."
 
     def verify(self, episode: Episode) -> float:
         return float(len(episode.tool_calls))
@@ -125,13 +152,21 @@ class Talk(ToolEnv):
 gymnasium.register("test/Talk-v0", entry_point="tests.exactness:Talk")
 
 
-def prove(trajectory: Trajectory, requests: Sequence[Request], codec: ChatCodec) -> None:
-    """Check one trajectory against the engine's record of its requests."""
+def prove(trajectory: Trajectory, requests: Sequence[Request], codec: ChatCodec, tokenizer: Any = None) -> None:
+    """Check one trajectory against the engine's record of its requests, those for summaries included.
+
+    With stop strings it takes the tokenizer.
+    """
     assert trajectory.attempts == 1, trajectory.error
-    assert len(trajectory.turns) == len(requests)
     said = [message for message in trajectory.messages[trajectory.opening :] if message["role"] == "assistant"]
+    summaries = {made.turn: made.summary for made in trajectory.compactions if made.summary is not None}
+    replies: list[tuple[Turn, Message | None]] = []
+    for number, (turn, message) in enumerate(zip(trajectory.turns, said, strict=True)):
+        replies += [(summaries[number], None)] if number in summaries else []
+        replies.append((turn, message))
+    replies += [(summary, None) for number, summary in summaries.items() if number == len(said)]
     marked = [np.zeros(len(segment.ids), dtype=bool) for segment in trajectory.segments]
-    for turn, request, message in zip(trajectory.turns, requests, said, strict=True):
+    for (turn, message), request in zip(replies, requests, strict=True):
         segment, generation = trajectory.segments[turn.segment], request.generation
         assert segment.ids[: turn.start].tolist() == list(request.prompt_ids)
         assert segment.ids[turn.start : turn.end].tolist() == list(generation.token_ids)
@@ -140,8 +175,10 @@ def prove(trajectory: Trajectory, requests: Sequence[Request], codec: ChatCodec)
         assert tuple(turn.versions) == tuple(generation.versions)
         assert not marked[turn.segment][turn.start : turn.end].any()
         marked[turn.segment][turn.start : turn.end] = True
-        parsed = as_assistant(codec.parse(generation.token_ids, request.prompt_ids, trajectory.tools))
-        assert _without_ids(parsed) == _without_ids(message)
+        if message is not None:
+            read = before_stop(tokenizer, generation, request.sampling)
+            parsed = as_assistant(codec.parse(read, request.prompt_ids, trajectory.tools))
+            assert _without_ids(parsed) == _without_ids(message)
     for segment, mask in zip(trajectory.segments, marked, strict=True):
         assert np.array_equal(segment.sampled, mask)
         assert not segment.logprobs[~mask].any()

@@ -15,7 +15,7 @@ from llmgym.messages import assistant, tool_call, user
 from llmgym.policies.base import VersionSpan
 from llmgym.rewards import Part
 from llmgym.tasks import Task
-from llmgym.trajectory import Segment, Status, Trajectory, Turn
+from llmgym.trajectory import Compaction, Segment, Status, Trajectory, Turn
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -85,6 +85,7 @@ turns = st.builds(
     cached_tokens=count,
     versions=st.lists(st.builds(VersionSpan, count, count, count), max_size=3).map(tuple),
 )
+compactions = st.builds(Compaction, turn=count, start=count, cleared=count, note=text, summary=st.none() | turns)
 tasks = st.builds(
     Task,
     id=text,
@@ -127,6 +128,7 @@ def trajectories(draw: st.DrawFn) -> Trajectory:
             sampling=st.fixed_dictionaries({"temperature": finite, "max_output_tokens": st.integers(1, 9)}),
             turns=st.lists(turns, max_size=3),
             segments=st.lists(segments(), max_size=2),
+            compactions=st.lists(compactions, max_size=2),
             reward=reward,
             reward_parts=st.dictionaries(text, st.builds(Part, st.none() | number, number), max_size=3),
             metrics=st.dictionaries(metric_names, number, max_size=4),

@@ -169,8 +169,10 @@ async def in_thread(function: Callable[[], Any], seconds: float) -> Any:
     return await run_in_thread(function, seconds, [].append)
 
 
-async def in_process(function: Callable[..., Any], *args: Any, seconds: float) -> Any:
-    return await run_in_process(function, *args, seconds=seconds)
+async def in_process(
+    function: Callable[..., Any], *args: Any, seconds: float, prepare: Callable[[], None] | None = None
+) -> Any:
+    return await run_in_process(function, *args, seconds=seconds, prepare=prepare)
 
 
 async def test_bounded_returns_what_finishes_in_time() -> None:
@@ -443,6 +445,27 @@ async def test_an_error_in_a_process_is_told_and_its_worker_goes_on(kind: type[E
         await in_process(fail_with, kind, seconds=60)
     assert ("OSError" in raised.value.types) == issubclass(kind, OSError)
     assert await in_process(os.getpid, seconds=60) in pids
+
+
+def prepare_slowly() -> None:
+    time.sleep(3 * SOON)
+    os.environ["PREPARED"] = os.environ.get("PREPARED", "") + "x"
+
+
+def prepare_badly() -> None:
+    raise KeyError("no such thing")
+
+
+async def test_a_worker_is_prepared_once_and_not_in_the_time_of_a_job() -> None:
+    jobs = [in_process(os.getenv, "PREPARED", seconds=SOON, prepare=prepare_slowly) for _ in range(8)]
+    assert await asyncio.gather(*jobs) == ["x"] * 8
+
+
+async def test_a_worker_that_cannot_be_prepared_is_no_fault_of_the_job() -> None:
+    with pytest.raises(EnvironmentFailure, match="cannot be prepared: KeyError") as raised:
+        await in_process(os.getpid, seconds=60, prepare=prepare_badly)
+    assert raised.value.kind == "infrastructure"
+    assert await in_process(compute, 3, seconds=60) == 3
 
 
 async def test_what_cannot_be_sent_is_an_error() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llmgym.cli.output import print_field, print_json
 from llmgym.cli.verb import verb
+
+if TYPE_CHECKING:
+    from llmgym.codec import ChatCodec
 
 app = typer.Typer(no_args_is_help=True, help="Fetch models, and look at how one is spoken to.")
 
@@ -33,7 +36,7 @@ def fetch(
 
 def inspect(
     model: Annotated[str, typer.Argument(metavar="MODEL", hidden=True)],
-    codec: Annotated[str, typer.Option(metavar="KIND", help="renderer, template, or auto.")] = "auto",
+    codec: Annotated[str, typer.Option(metavar="KIND", help="renderer, template, template:FORM, or auto.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show how a model is spoken to, and how its calls are read.
@@ -46,10 +49,18 @@ def inspect(
 
     folder = resolve(model.removeprefix("transformers:").removeprefix("vllm:"))
     tokenizer = load_tokenizer(folder, "llmgym models inspect")
-    report = describe(codec_for(tokenizer, codec), tokenizer)
+    made = codec_for(tokenizer, codec)
     if json:
-        print_json(report)
-        return
+        print_json(describe(made, tokenizer))
+    else:
+        show(made, tokenizer)
+
+
+def show(codec: ChatCodec, tokenizer: Any) -> None:
+    """Print what a codec does with a model."""
+    from llmgym.codec import describe
+
+    report = describe(codec, tokenizer)
     example = report.pop("example")
     for name, value in report.items():
         print_field(name, ", ".join(value) if isinstance(value, list) else str(value), 16)

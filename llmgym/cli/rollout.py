@@ -87,6 +87,13 @@ TimeBudget = Annotated[
     ),
 ]
 MaxTurns = Annotated[int | None, typer.Option(metavar="N", help="Assistant messages per episode (the environment's).")]
+ContextManagement = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STRATEGY",
+        help="Where an episode outgrows the context: clear_tool_results, or summarize (nothing: the episode ends).",
+    ),
+]
 Temperature = Annotated[float | None, typer.Option(metavar="T", help="Softmax temperature; 0 is greedy (1.0).")]
 TopP = Annotated[float | None, typer.Option(metavar="P", help="Nucleus mass (1.0).")]
 MaxOutputTokens = Annotated[int | None, typer.Option(metavar="N", help="Most tokens of one reply (256).")]
@@ -113,6 +120,7 @@ def run(
     num_samples_in_parallel: Parallel = None,
     time_budget: TimeBudget = None,
     max_turns: MaxTurns = None,
+    context_management: ContextManagement = None,
     temperature: Temperature = None,
     top_p: TopP = None,
     max_output_tokens: MaxOutputTokens = None,
@@ -136,7 +144,8 @@ def run(
         "time_budget": _seconds(time_budget), "max_turns": max_turns,
     }  # fmt: skip
     sampling = {"temperature": temperature, "top_p": top_p, "max_output_tokens": max_output_tokens}
-    config_ = _with_num_tasks(read_settings(config, set_ or (), flags, sampling))
+    inner = {"responses_create_params": sampling, "context_management": {"strategy": context_management}}
+    config_ = _with_num_tasks(read_settings(config, set_ or (), flags, inner))
     collector = Collector.from_config(config_, output)
     stopped_by = _collect(collector, output)
     _end(collector, stopped_by, output, json=json)

@@ -29,7 +29,10 @@ def print_summary(summary: Mapping[str, Any], error: str | None, output: Path | 
         _print_rows("", columns, {name: _pass_cells(score, len(most)) for name, score in scores.items()})
     tokens, wall_s = summary["tokens"], summary["timings"]["session_wall_s"]
     print(f"statuses  {_counts(summary['statuses'])}   failed  {_failures(summary['failures'])}")
-    print(f"tokens    {tokens['sampled']:,} sampled, {tokens['context']:,} context; {summary['turns']:,} turns")
+    compacted = f"; {n:,} compactions" if (n := summary["compactions"]) else ""
+    print(
+        f"tokens    {tokens['sampled']:,} sampled, {tokens['context']:,} context; {summary['turns']:,} turns{compacted}"
+    )
     if summary["tool_errors"]:
         errors = (f"{name} {n['count']} in {n['episodes']} episodes" for name, n in summary["tool_errors"].items())
         print(f"answered  {', '.join(errors)}")

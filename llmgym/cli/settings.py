@@ -17,7 +17,10 @@ from llmgym.wrappers import find_wrapper
 
 
 def read_settings(
-    file: Path | None, assignments: Iterable[str], flags: Mapping[str, Any], sampling: Mapping[str, Any]
+    file: Path | None,
+    assignments: Iterable[str],
+    flags: Mapping[str, Any],
+    inner: Mapping[str, Mapping[str, Any]],
 ) -> RolloutConfig:
     """Read a configuration: flags go over `--set`, and both over the file.
 
@@ -25,7 +28,7 @@ def read_settings(
         file: YAML file.
         assignments: NAME=VALUE, as `--set` takes them.
         flags: Settings by name; None where a flag was not given.
-        sampling: The same for `responses_create_params`.
+        inner: The same of settings that have others in them, such as `responses_create_params`.
 
     Raises:
         ConfigError: All that is wrong and can be known without making an environment or loading a model.
@@ -44,10 +47,11 @@ def read_settings(
         except ConfigError as error:
             problems.append(str(error))
     settings |= {name: value for name, value in flags.items() if value is not None}
-    given = {name: value for name, value in sampling.items() if value is not None}
-    params = settings.get("responses_create_params") or {}
-    if given and isinstance(params, dict):  # what else it may be is refused below
-        settings["responses_create_params"] = params | given
+    for name, group in inner.items():
+        given = {key: value for key, value in group.items() if value is not None}
+        known = settings.get(name) or {}
+        if given and isinstance(known, dict):  # what else it may be is refused below
+            settings[name] = known | given
     if not settings.get("env_ids") and not unread:
         problems.append("env_ids is empty; name an environment, as in --env llmgym/Calculator-v0")
     problems += config_problems(settings, source)

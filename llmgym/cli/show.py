@@ -41,7 +41,13 @@ def run(
         raise ConfigError(f"{folder} has no episode {name!r}; the first is {next(iter(records))!r}")
     episode = next(trajectory for trajectory in read_rollouts(folder) if trajectory.id == name)
     print(f"{episode.id}  {episode.status}")
-    for message in episode.messages:
+    notes = {made.turn: made.note or "old results of tools were cleared" for made in episode.compactions}
+    turn = 0
+    for at, message in enumerate(episode.messages):
+        if at >= episode.opening and message["role"] == "assistant":
+            if turn in notes:
+                print(f"[context] {notes[turn]}")
+            turn += 1
         print(format_message(message))
     parts = "  ".join(f"{key}={part.value}" for key, part in episode.reward_parts.items())
     print(f"reward {'unscored' if episode.reward is None else f'{episode.reward:g}'}  {parts}".rstrip())

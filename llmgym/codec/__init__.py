@@ -22,7 +22,8 @@ def codec_for(tokenizer: Any, kind: str = "auto") -> ChatCodec:
 
     Args:
         tokenizer: A tokenizer of transformers.
-        kind: "renderer" for the `renderers` package, "template" for the tokenizer's chat template;
+        kind: "renderer" for the `renderers` package, "template" for the tokenizer's chat template, and
+            "template:FORM" where the model writes calls in another form than the template shows (`readers.FORMS`);
             "auto" for the first where one of the renderers writes what the chat template writes, or where the
             tokenizer has no template and `renderers` knows the model by its name, else for the second. What the
             model is called decides nothing else.
@@ -32,8 +33,9 @@ def codec_for(tokenizer: Any, kind: str = "auto") -> ChatCodec:
         CodecError: The tokenizer cannot serve this kind of codec.
         MissingExtraError: `renderers` was asked for and is not installed.
     """
-    if kind == "template":
-        return TemplateCodec(tokenizer)
+    template_kind, _, form = kind.partition(":")
+    if template_kind == "template":
+        return TemplateCodec(tokenizer, form=form or None)
     if kind in ("auto", "renderer"):
         has_template = is_fast(tokenizer) and getattr(tokenizer, "chat_template", None)
         template = ChatTemplate(tokenizer) if has_template else None
@@ -42,4 +44,4 @@ def codec_for(tokenizer: Any, kind: str = "auto") -> ChatCodec:
         if kind == "renderer" or config is not None or by_name:
             return RendererCodec(tokenizer, config)
         return TemplateCodec(tokenizer, template=template)
-    raise ConfigError(f'unknown codec kind {kind!r}; use "auto", "renderer" or "template"')
+    raise ConfigError(f'unknown codec kind {kind!r}; use "auto", "renderer", "template" or "template:FORM"')

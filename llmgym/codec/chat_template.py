@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmgym.codec import formats, probes
+from llmgym.codec.ends import known_ends
 from llmgym.codec.formats import HERMES, ToolFormat
 from llmgym.codec.jinja import compiled
 from llmgym.codec.tokenizer import FastTokenizer
 from llmgym.errors import CodecError
 from llmgym.messages import Message, ToolSchema, opens_reasoning
 
+_REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")  # how templates call it; gpt-oss and LFM2.5 the last
 _SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")
 
 Chat = list[dict[str, Any]]
@@ -24,11 +26,13 @@ class ChatTemplate:
 
     Attributes:
         tokenizer: The tokenizer that the text is for.
-        ends: Text and id of tokens known to end a turn: those given, and the end of text.
+        ends: Text and id of tokens known to end a turn: those given, and those that models are made to stop at.
         tool_format: How calls are written where the template does not do that itself.
         native_tools: Whether the template renders tools, calls and results itself.
         folds_system: Whether a system message has to go into the first user message.
         short_ids: Whether the template insists on call ids of nine letters and digits, as Mistral's do.
+        header: What the generation prompt puts before a turn.
+        header: What the generation prompt puts before a turn.
         opens_reasoning: Whether the generation prompt ends in an open `<think>`.
         call_marks: How many control tokens stand after the arguments of a last call before the one that ends the turn,
             where that is not a known end.
@@ -44,11 +48,14 @@ class ChatTemplate:
         self.tokenizer = FastTokenizer(source)
         self.text = _text_of(source, template)
         self.variables = {**source.special_tokens_map, **(variables or {})}
-        self.ends = _known_ends(self.tokenizer, stop_tokens)
+        self.ends = {**_ids_of(self.tokenizer, stop_tokens), **known_ends(self.tokenizer)}
         self.tool_format: ToolFormat = HERMES
         self.native_tools = self.folds_system = self.short_ids = False
         self.call_marks = 0
-        self.opens_reasoning = opens_reasoning(self.render(probes.history("none"), ()))
+        self._reasoning_key = next((key for key in _REASONING_KEYS if _names(self.text, key)), _REASONING_KEYS[0])
+        asked = self.render(probes.history("none"), ())
+        self.header = asked.removeprefix(self.attempt(probes.history("none"), (), ask=False) or "") or asked
+        self.opens_reasoning = opens_reasoning(asked)
         text = self.attempt([probes.message("system"), *probes.history("none")], ())
         self.folds_system = text is None or probes.RESULT not in text
         self._learn_tools()
@@ -68,7 +75,7 @@ class ChatTemplate:
             said = formats.with_tools(said, tools)
         if self.folds_system:
             said = formats.fold_system(said)
-        chat = [_plain_dict(message) for message in said]
+        chat = [_plain_dict(message, self._reasoning_key) for message in said]
         return _with_short_ids(chat) if self.short_ids else chat
 
     def render_prepared(self, chat: Chat, tools: Sequence[ToolSchema] = (), ask: bool = True) -> str | None:
@@ -160,16 +167,18 @@ def _text_of(source: Any, template: str | None) -> str:
         raise CodecError(f"{source.name_or_path!r} has no chat template; pass `template=`: {error}") from None
 
 
-def _known_ends(tokenizer: FastTokenizer, stop_tokens: Sequence[str]) -> dict[str, int]:
-    ends: dict[str, int] = {}
-    for text in (*stop_tokens, tokenizer.eos_token):
-        index = None if text is None else tokenizer.convert_tokens_to_ids(text)
-        if text in stop_tokens and (index is None or index == tokenizer.unk_token_id):
+def _names(template: str, key: str) -> bool:
+    """Whether a template takes something of this name from a message."""
+    return re.search(rf"message(?:\.|\[['\"]|\.get\(['\"]){key}\b", template) is not None
+
+
+def _ids_of(tokenizer: FastTokenizer, stop_tokens: Sequence[str]) -> dict[str, int]:
+    ends = {text: tokenizer.convert_tokens_to_ids(text) for text in stop_tokens}
+    for text, index in ends.items():
+        if index is None or index == tokenizer.unk_token_id:
             raise CodecError(
                 f"stop token {text!r} is not in the vocabulary of {tokenizer.name_or_path!r}; spell it out"
             )
-        if text is not None and index is not None:
-            ends[text] = index
     return ends
 
 
@@ -179,9 +188,11 @@ def _first(text: str, tokens: Sequence[str] | Mapping[str, int]) -> tuple[int, s
     return (min(found)[0], min(found)[2]) if found else None
 
 
-def _plain_dict(message: Message) -> dict[str, Any]:
-    """A message as templates want it: arguments as an object, no empty list of calls."""
+def _plain_dict(message: Message, reasoning_key: str) -> dict[str, Any]:
+    """A message as templates want it: arguments as an object, no empty list of calls, reasoning by their name."""
     plain: dict[str, Any] = {**message}
+    if "reasoning_content" in plain:
+        plain[reasoning_key] = plain.pop("reasoning_content")
     calls = plain.pop("tool_calls", None)
     if calls:
         plain["tool_calls"] = [formats.template_call(call) for call in calls]

@@ -89,7 +89,17 @@ def results(said: Message) -> list[Message]:
 
 def answers(*call_ids: str, text: str = RESULT) -> list[Message]:
     """Make the results of calls."""
-    return [{"role": "tool", "content": text, "tool_call_id": call_id} for call_id in call_ids]
+    return [
+        {"role": "tool", "content": text, "name": _tool_of(call_id), "tool_call_id": call_id} for call_id in call_ids
+    ]
+
+
+def asked(results: Sequence[Message]) -> Message:
+    """Make the turn of calls that results answer, each with the argument `SAID`."""
+    calls: list[ToolCall] = [
+        {"id": result.get("tool_call_id", ""), **tool_call(result.get("name", TOOL), n=7, x=SAID)} for result in results
+    ]
+    return _turn("none", "", "", calls)
 
 
 def news(roles: Sequence[str], *call_ids: str) -> list[Message]:
@@ -128,5 +138,9 @@ def _turn(style: Style, content: str, thought: str, calls: Sequence[ToolCall] = 
 
 
 def _call(value: str, call_id: str) -> ToolCall:
-    # Another name for another call: a template that looks names up by id must not pass as one that does not.
-    return {"id": call_id, **tool_call(TOOL if call_id == "call_1" else f"{TOOL}{call_id[-1]}", x=value)}
+    return {"id": call_id, **tool_call(_tool_of(call_id), x=value)}
+
+
+def _tool_of(call_id: str) -> str:
+    """Another name for another call: a template that looks names up by id must not pass as one that does not."""
+    return TOOL if call_id == "call_1" else f"{TOOL}{call_id[-1]}"

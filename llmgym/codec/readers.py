@@ -11,8 +11,10 @@ from typing import Any, Protocol
 from llmgym.codec import probes
 from llmgym.codec.chat_template import ChatTemplate
 from llmgym.codec.formats import FORMATS, ToolFormat, arguments_of
+from llmgym.codec.harmony import HarmonyReader
 from llmgym.codec.matching import likeness, renderers_for
 from llmgym.codec.tagged import tagged_arguments
+from llmgym.errors import CodecError
 from llmgym.messages import Message, ToolCall, ToolSchema, scrub, split_reasoning, tool_call, written_call
 
 _MOST_MARKS = 4  # control tokens between the arguments of a last call and the token that ends the turn
@@ -24,9 +26,11 @@ class Reader(Protocol):
 
     Attributes:
         name: Of the form of calls.
+        inner_ends: Tokens that end a part of a turn, and no turn, although a template may end turns with them.
     """
 
     name: str
+    inner_ends: frozenset[int]
 
     def read(self, ids: list[int], prompt_ids: Sequence[int], tools: Sequence[ToolSchema]) -> Message:
         """Read ids without the token that ends the turn; never raises on what a model may sample."""
@@ -39,6 +43,8 @@ class Reader(Protocol):
 
 class FormatReader:
     """Reads one of our own formats of calls, and reasoning in `<think>` tags."""
+
+    inner_ends = frozenset[int]()
 
     def __init__(self, template: ChatTemplate, form: ToolFormat) -> None:
         """Read for a template."""
@@ -62,6 +68,8 @@ class FormatReader:
 
 class RendererReader:
     """Reads with the parser of one of the `renderers`."""
+
+    inner_ends = frozenset[int]()
 
     def __init__(self, tokenizer: Any, renderer: Any) -> None:
         """Read for a tokenizer."""
@@ -102,6 +110,7 @@ class ResponseReader:
     """Reads by the response template that a tokenizer carries (transformers 5.13 and later)."""
 
     name = "response_template"
+    inner_ends = frozenset[int]()
 
     def __init__(self, tokenizer: Any) -> None:
         """Read for a tokenizer."""
@@ -170,6 +179,24 @@ def _parsed_call(parsed: Any, number: int, tools: Sequence[ToolSchema]) -> ToolC
 
 # ---- finding one
 
+#: Forms of calls that are read by name: our own formats, and harmony.
+FORMS = (*(form.name for form in FORMATS), HarmonyReader.name)
+
+
+def reader_of(template: ChatTemplate, form: str) -> Reader:
+    """The reader of a form in `FORMS`.
+
+    Raises:
+        CodecError: There is no such form, or the tokenizer lacks its tokens.
+    """
+    if form == HarmonyReader.name and HarmonyReader.speaks(template.tokenizer):
+        return HarmonyReader(template.tokenizer)
+    for known in FORMATS:
+        if known.name == form:
+            return FormatReader(template, known)
+    why = "has not the tokens of" if form in FORMS else f"cannot be read by the form; there is {', '.join(FORMS)}, not"
+    raise CodecError(f"{template.tokenizer.name_or_path!r} {why} {form!r}")
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -204,12 +231,14 @@ def find_reader(template: ChatTemplate) -> tuple[Reader | None, list[Sample]]:
 
 def _likeness(template: ChatTemplate, reader: Reader) -> int:
     """Tells readers apart that recover the same: ours first, then the renderer that writes most like the template."""
-    if isinstance(reader, FormatReader):
+    if isinstance(reader, FormatReader | HarmonyReader):
         return 1 << 10
     return likeness(template, reader.renderer) if isinstance(reader, RendererReader) else 0
 
 
 def _others(template: ChatTemplate) -> Iterator[Reader]:
+    if HarmonyReader.speaks(template.tokenizer):
+        yield HarmonyReader(template.tokenizer)
     for renderer in renderers_for(template):
         yield RendererReader(template.tokenizer, renderer)
     if getattr(template.tokenizer, "response_template", None):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llmgym.codec import formats, probes
+from llmgym.codec.ends import known_ends
 from llmgym.codec.readers import RendererReader, turn_of
 from llmgym.codec.tokenizer import SEAM, FastTokenizer, fingerprint, is_fast
 from llmgym.errors import CodecError, MissingExtraError
@@ -31,7 +32,8 @@ class RendererCodec:
             model that `renderers` does not know by name, such as a fine-tuned one.
 
     Attributes:
-        stop_token_ids: Tokens that end an assistant turn.
+        stop_token_ids: Tokens that end an assistant turn: the renderer's come first, then those that the model is
+            made to stop at (`llmgym.codec.ends`).
         fingerprint: Hash of tokenizer, renderer and settings.
         call_form: Name of the form of calls.
         native_tools: True.
@@ -51,13 +53,16 @@ class RendererCodec:
             )
         self._tokenizer: Any = FastTokenizer(tokenizer) if is_fast(tokenizer) else tokenizer
         self._renderer = _renderer(self._tokenizer, config)
-        self.stop_token_ids: tuple[int, ...] = tuple(self._renderer.get_stop_token_ids())
+        ends = [*self._renderer.get_stop_token_ids(), *known_ends(self._tokenizer).values()]
+        self.stop_token_ids: tuple[int, ...] = tuple(dict.fromkeys(ends))
         self._stops = frozenset(self.stop_token_ids)
         self._reader = RendererReader(self._tokenizer, self._renderer)
         self.call_form = self._reader.name
         self._disarms = is_fast(tokenizer) and self._tokenises_here()
         offsets = _renderer(tokenizer, config)
-        self._terminators = {answers: self._proven_terminator(offsets, answers) for answers in (False, True)}
+        written: set[int] = set()
+        self._terminators = {answers: self._proven_terminator(offsets, answers, written) for answers in (False, True)}
+        self._openers = frozenset(written) if len(written) > 1 else frozenset[int]()
         self.fingerprint: str = fingerprint("RendererCodec 1", *self._identity())
 
     def can_extend(self, roles: Iterable[str], *, tools: bool) -> bool:
@@ -90,23 +95,30 @@ class RendererCodec:
     ) -> list[int] | None:
         """Ids to append after `prompt_ids + completion_ids`; see `ChatCodec.extend`.
 
-        A turn that was cut short is closed the way the template closes one.
+        A turn that was cut short is closed the way the template closes one. Where it ended with a
+        stop token other than the template's, that one stands in its place; the template's own
+        follows all the same where it says whose message is next.
 
         Returns:
             The ids; None where the renderer cannot bridge, or does not bridge to what it renders,
-            where the turn ended with a token with which the template does not end it, where a stop
-            token lies inside it, and where it was cut in the middle of its reasoning.
+            where the turn ended with a token that begins another's message, where a stop token lies
+            inside it, and where it was cut in the middle of its reasoning.
         """
         if not new_messages or not self._stops.isdisjoint(completion_ids[:-1]):
             return None
         terminator = self._terminators[new_messages[0]["role"] == "tool"]
         if terminator is None:
             return None
-        ended = len(completion_ids) > 0 and completion_ids[-1] in self._stops
-        if ended and completion_ids[-1] != terminator:
+        tail, sampled = list(prompt_ids[-_TAIL:]), list(completion_ids)
+        if not sampled or sampled[-1] not in self._stops:
+            extension = self._bridge(tail, sampled, new_messages, tools)
+            return extension if extension and extension[0] == terminator else None
+        if sampled[-1] == terminator:
+            return self._bridge(tail, sampled, new_messages, tools)
+        if sampled[-1] in self._openers:
             return None
-        extension = self._bridge(list(prompt_ids[-_TAIL:]), list(completion_ids), new_messages, tools)
-        return extension if ended or (extension and extension[0] == terminator) else None
+        extension = self._bridge(tail, [*sampled[:-1], terminator], new_messages, tools)
+        return [terminator, *extension] if extension and self._openers else extension
 
     def parse(
         self, completion_ids: Sequence[int], prompt_ids: Sequence[int] = (), tools: Sequence[ToolSchema] = ()
@@ -129,11 +141,12 @@ class RendererCodec:
             prepared.append(plain)
         return prepared
 
-    def _proven_terminator(self, offsets: Any, answers: bool) -> int | None:
+    def _proven_terminator(self, offsets: Any, answers: bool, written: set[int]) -> int | None:
         """The token that ends a turn before a tool result, or before a user message.
 
         None if the renderer does not bridge a probe to what it renders of the whole: not every one does.
-        `offsets` is the renderer on the full tokenizer, which alone tells what a model samples.
+        `offsets` is the renderer on the full tokenizer, which alone tells what a model samples. `written` gets what
+        the renderer ends such a turn with, proven or not.
         """
         head: list[Message] = [probes.message("user", "x")]
         new = probes.news(["tool" if answers else "user"], _CALL_ID)
@@ -148,6 +161,7 @@ class RendererCodec:
                 return None
             owned = zip(rendered.token_ids, rendered.sampled_mask, rendered.message_indices, strict=True)
             sampled = [index for index, by_model, owner in owned if by_model and owner == 1]
+            written |= self._stops.intersection(sampled[-1:])
             if not sampled or whole[: len(prompt)] != prompt or sampled[-1] not in whole[len(prompt) :]:
                 continue
             end = whole.index(sampled[-1], len(prompt)) + 1
@@ -181,7 +195,7 @@ class RendererCodec:
         else:
             vocabulary = json.dumps(self._tokenizer.get_vocab(), sort_keys=True)
         config = self._renderer.config
-        return [vocabulary, version("renderers"), self._name, config.model_dump_json()]
+        return [vocabulary, version("renderers"), self._name, config.model_dump_json(), repr(self.stop_token_ids)]
 
 
 def supports(tokenizer: Any) -> bool:

@@ -18,7 +18,7 @@ from llmgym.codec import turns
 from llmgym.codec.chat_template import ChatTemplate
 from llmgym.codec.deltas import Deltas
 from llmgym.codec.formats import HERMES
-from llmgym.codec.readers import FormatReader, Reader, find_reader, turn_of
+from llmgym.codec.readers import FORMS, FormatReader, Reader, find_reader, reader_of, turn_of
 from llmgym.codec.tokenizer import fingerprint
 from llmgym.codec.turns import Turn
 from llmgym.errors import CodecError
@@ -43,10 +43,13 @@ class TemplateCodec:
         template: Jinja text, or the name of one of the tokenizer's templates; its default if None. One that was
             learned already is taken with its own variables and stop tokens.
         template_kwargs: Variables for the template, such as `enable_thinking`.
-        stop_tokens: Further tokens that end a turn, such as those of a generation config.
+        stop_tokens: Further tokens that end a turn.
+        form: Form in which the model writes calls, a name in `llmgym.codec.readers.FORMS`; by default the one in which
+            the template writes them.
 
     Attributes:
-        stop_token_ids: Tokens that end an assistant turn: those that the template writes come first.
+        stop_token_ids: Tokens that end an assistant turn: those that the template writes come first, then those that
+            the model is made to stop at (`llmgym.codec.ends`).
         fingerprint: Hash of tokenizer, template and settings.
         native_tools: Whether the template renders tools, calls and results itself.
         call_form: Name of the form of calls: one of our own, or who reads it.
@@ -63,19 +66,23 @@ class TemplateCodec:
         template: str | ChatTemplate | None = None,
         template_kwargs: Mapping[str, Any] | None = None,
         stop_tokens: Sequence[str] = (),
+        form: str | None = None,
     ) -> None:
         if not isinstance(template, ChatTemplate):
             template = ChatTemplate(tokenizer, template, template_kwargs, stop_tokens)
         self._template = template
         self._tokenizer = self._template.tokenizer
         self.native_tools: bool = self._template.native_tools
-        self._reader, ends = _reader_of(self._template)
+        self._reader, ends = _reader_of(self._template, form)
         self.call_form = self._reader.name
         self._turns: dict[tuple[tuple[str, ...], bool], Turn | None] = {}
         self._deltas: dict[str, Deltas] = {}
         learned = [turns.learn(self._template, (role,)) for role in ("user", "tool")]
         written = [turn.terminator_id for turn in learned if turn]
-        self.stop_token_ids: tuple[int, ...] = tuple(dict.fromkeys([*written, *ends, *self._template.ends.values()]))
+        inner = self._reader.inner_ends
+        self._openers = frozenset(written) if len({*written}) > 1 and not inner else frozenset[int]()
+        stops = dict.fromkeys([*written, *ends, *self._template.ends.values()])
+        self.stop_token_ids: tuple[int, ...] = tuple(stop for stop in stops if stop not in inner)
         self._stops = frozenset(self.stop_token_ids)
         self.fingerprint: str = fingerprint(
             "TemplateCodec 1",
@@ -108,22 +115,27 @@ class TemplateCodec:
     ) -> list[int] | None:
         """Ids to append after `prompt_ids + completion_ids`; see `ChatCodec.extend`.
 
-        A turn that was cut short is closed the way the template closes one.
+        A turn that was cut short is closed the way the template closes one. Where it ended with a
+        stop token other than the template's, that one stands in its place; the template's own
+        follows all the same where it says whose message is next.
 
         Returns:
             The ids; None where the template rewrites history before such messages, where the turn
-            ended with a token with which the template does not end it, where a stop token lies
-            inside it, and where it was cut in the middle of its reasoning.
+            ended with a token that begins another's message, where a stop token lies inside it, and
+            where it was cut in the middle of its reasoning.
         """
         turn = self._turn((message["role"] for message in new_messages), bool(tools))
         if turn is None or not self._stops.isdisjoint(completion_ids[:-1]):
             return None
         ended = len(completion_ids) > 0 and completion_ids[-1] in self._stops
-        if ended and completion_ids[-1] != turn.terminator_id:
+        foreign = ended and completion_ids[-1] != turn.terminator_id
+        if foreign and completion_ids[-1] in self._openers:
             return None
         if not ended and self._reader.is_thinking(turn_of(completion_ids, self._stops), prompt_ids):
             return None
         if not turn.keeps_reasoning and self._reasons(prompt_ids, completion_ids):
+            return None
+        if not turn.keeps_content and self._read(completion_ids, prompt_ids)["content"]:
             return None
         disarmed = [self._tokenizer.disarm(message) for message in new_messages]
         delta = self._deltas_of(turn).of(disarmed)
@@ -131,7 +143,7 @@ class TemplateCodec:
             return None
         # A sampled end token is encoded along and then dropped: some tokens swallow the space that follows them.
         ids = self._tokenizer.encode((turn.terminator if ended else turn.close) + delta, add_special_tokens=False)
-        return ids[1:] if ended else ids
+        return ids[1:] if ended and not (foreign and self._openers) else ids
 
     def parse(
         self, completion_ids: Sequence[int], prompt_ids: Sequence[int] = (), tools: Sequence[ToolSchema] = ()
@@ -160,23 +172,29 @@ class TemplateCodec:
         start = self._tokenizer.decode(completion_ids[:16]).lstrip()
         if start.startswith("<think>") or self._template.opens(prompt_ids):
             return True
-        return "reasoning_content" in self._reader.read(turn_of(completion_ids, self._stops), prompt_ids, ())
+        return "reasoning_content" in self._read(completion_ids, prompt_ids)
+
+    def _read(self, completion_ids: Sequence[int], prompt_ids: Sequence[int]) -> Message:
+        return self._reader.read(turn_of(completion_ids, self._stops), prompt_ids, ())
 
 
-def _reader_of(template: ChatTemplate) -> tuple[Reader, list[int]]:
+def _reader_of(template: ChatTemplate, form: str | None) -> tuple[Reader, list[int]]:
     """The reader of a template's calls, and the tokens that end turns of them.
 
     Raises:
-        CodecError: Nobody recovers the calls that the template writes.
+        CodecError: Nobody recovers the calls that the template writes, or the tokenizer cannot write the form.
     """
     if not template.native_tools:
-        return FormatReader(template, HERMES), []
+        return (FormatReader(template, HERMES) if form is None else reader_of(template, form)), []
     reader, samples = find_reader(template)
+    if form is not None:
+        reader = reader_of(template, form)
     if reader is None:
         shown = f": {samples[0].text!r}" if samples else ""
         raise CodecError(
             f"the chat template of {template.tokenizer.name_or_path!r} writes calls in a form that nobody here reads"
-            f"{shown}; install `renderers`, or give the tokenizer a `response_template`"
+            f"{shown}; install `renderers`, give the tokenizer a `response_template`, or name the form of the model "
+            f"itself: codec {' or '.join(f'template:{name}' for name in FORMS)}"
         )
     if isinstance(reader, FormatReader):
         template.tool_format = reader.form

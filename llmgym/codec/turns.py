@@ -21,6 +21,9 @@ class Turn:
         terminator: The token that ends the turn; the end of `close`.
         terminator_id: Its id.
         keeps_reasoning: Whether the history keeps what the turn itself reasoned.
+        keeps_content: Whether text beside calls stays where it was sampled.
+        named: Whether what follows calls holds what only they say, such as the name of the tool: then the conversation
+            is made anew for each sequence of names and ids.
     """
 
     head: Chat
@@ -29,21 +32,32 @@ class Turn:
     terminator: str
     terminator_id: int
     keeps_reasoning: bool = True
+    keeps_content: bool = True
+    named: bool = False
 
     def delta(self, template: ChatTemplate, new_messages: Sequence[Message]) -> str | None:
         """Render what follows the end of the turn; None where the template refuses it, or rewrites the turn."""
+        if self.named:
+            turn = _learn(template, probes.asked([m for m in new_messages if m["role"] == "tool"]), new_messages)
+            return None if turn is None else turn.delta(template, new_messages)
         text = template.render_prepared([*self.head, *template.prepare(new_messages, ())])
         return text[len(self.prefix) :] if text is not None and text.startswith(self.prefix) else None
 
 
 def learn(template: ChatTemplate, roles: Sequence[str]) -> Turn | None:
     """Learn from the smallest conversation how new messages of these roles follow; None if they cannot."""
-    answers = roles[0] == "tool"
-    head = template.prepare([*probes.history("none"), _turn_before(answers)], ())
-    text = template.render_prepared([*head, *template.prepare(probes.news(roles, "call_2"), ())])
+    return _learn(template, _turn_before(roles[0] == "tool"), probes.news(roles, "call_2"))
+
+
+def _learn(template: ChatTemplate, said: Message, new: Sequence[Message]) -> Turn | None:
+    """Learn how new messages, whatever they say, follow a turn that says `SAID`, in its last call if there are any."""
+    answers = "tool_calls" in said
+    head = template.prepare([*probes.history("none"), said], ())
+    shown: list[Message] = [{**message, "content": probes.RESULT} for message in new]
+    text = template.render_prepared([*head, *template.prepare(shown, ())])
     if text is None or probes.SAID not in text or probes.RESULT not in text:
         return None
-    start = text.index(probes.SAID) + len(probes.SAID)
+    start = text.rindex(probes.SAID) + len(probes.SAID)
     usual = learn(template, ("user",)) if answers else None
     end = template.find_end(text, start, text.index(probes.RESULT), usual and usual.terminator, answers)
     if end is None:
@@ -66,12 +80,26 @@ def prove(template: ChatTemplate, turn: Turn, roles: Sequence[str], tools: bool)
     Returns:
         The proven turn, or None.
     """
+    found = _proven(template, turn, roles, tools)
+    if found is None and roles[0] == "tool":
+        return _proven(template, replace(turn, named=True), roles, tools)
+    return found
+
+
+def _proven(template: ChatTemplate, turn: Turn, roles: Sequence[str], tools: bool) -> Turn | None:
     schemas = probes.TOOLS if tools else ()
-    keeps = [_holds(template, turn, trial, schemas) for style in probes.STYLES for trial in probes.trials(roles, style)]
-    shown = [kept for kept in keeps if kept is not None]
-    if not shown or "unstable" in shown:
+    shown: set[str] = set()
+    keeps_content = True
+    for style in probes.STYLES:
+        found = (_holds(template, turn, trial, schemas) for trial in probes.trials(roles, style))
+        kept = {each for each in found if each is not None}
+        if style == "text" and roles[0] == "tool":
+            keeps_content = "moved" not in kept
+            kept.discard("moved")
+        shown |= kept
+    if not shown or not shown.isdisjoint({"unstable", "moved"}):
         return None
-    return replace(turn, keeps_reasoning="forgets" not in shown)
+    return replace(turn, keeps_reasoning="forgets" not in shown, keeps_content=keeps_content)
 
 
 def _holds(
@@ -80,17 +108,24 @@ def _holds(
     trial: tuple[list[Message], Message, list[Message]],
     schemas: Sequence[ToolSchema],
 ) -> str | None:
-    """Try one conversation: "keeps", "forgets", "unstable", or None where the template refuses it."""
+    """Try one conversation.
+
+    Returns:
+        "keeps" or "forgets", of its reasoning; "moved" where the turn stands elsewhere, or otherwise, than it would be
+        sampled; "unstable" where what is before it is rewritten; None where the template refuses the conversation.
+    """
     history, said, new = trial
     before = template.attempt(history, schemas)
     text = template.attempt([*history, said, *new], schemas)
     delta = turn.delta(template, new)
-    if before is None or text is None:
-        return None
+    if before is None or text is None or (len(said.get("tool_calls", ())) > 1 and probes.SAID not in text):
+        return None  # some templates write but the first call
     if delta is None or not text.startswith(before):
         return "unstable"
     turn_text, ending, rest = text[len(before) :].partition(turn.terminator)
     if probes.SAID not in turn_text or ending + rest != turn.terminator + delta:
+        return "moved"
+    if turn_text.startswith(template.header):  # which the prompt should have had
         return "unstable"
     if probes.THOUGHT in turn_text or not _reasons(template, history, said, schemas):
         return "keeps"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llmgym.concurrency.bridge import drive, drive_in_background, may_suspend, start_in_background
 from llmgym.concurrency.deadlines import Leftover, PastDeadline, bounded, ended, is_cancellation, is_outside, shielded
+from llmgym.concurrency.holds import Watch, held, watched
 from llmgym.concurrency.processes import WorkerError, in_process
 from llmgym.concurrency.threads import in_thread
 
@@ -21,6 +22,10 @@ __all__ = [
     "is_cancellation",
     "is_outside",
     "shielded",
+    # what does not count against them
+    "Watch",
+    "held",
+    "watched",
     # blocking work
     "WorkerError",
     "in_process",

@@ -28,6 +28,7 @@ from llmgym.concurrency.threads import CORES, Places
 from llmgym.errors import EnvironmentFailure
 
 PROCESSES = Places(CORES, "worker processes")
+_PREPARATION_S = 60.0  # that a worker may take to get ready for a sort of jobs
 
 
 class WorkerError(RuntimeError):
@@ -43,22 +44,26 @@ class WorkerError(RuntimeError):
         self.types = tuple(types)
 
 
-async def in_process(function: Callable[..., Any], /, *args: Any, seconds: float) -> Any:
+async def in_process(
+    function: Callable[..., Any], /, *args: Any, seconds: float, prepare: Callable[[], None] | None = None
+) -> Any:
     """Run a picklable function in a worker process, which is killed when its time is over or nobody waits for it.
 
     Args:
         function: Gives JSON data.
         *args: Its arguments.
         seconds: How long it may take, once a worker has it.
+        prepare: What a worker runs before its first such job, outside of that job's time: slow imports.
 
     Raises:
         PastDeadline: It was still running after `seconds`.
         WorkerError: It raised.
-        EnvironmentFailure: No worker can be started, or it died.
+        EnvironmentFailure: No worker can be started or prepared, or it died.
     """
     job = pickle.dumps((function, args))
+    preparation = None if prepare is None else pickle.dumps((prepare, ()))
     await PROCESSES.take()
-    call = _Call(job, seconds)
+    call = _Call(job, seconds, preparation)
     try:
         return await call.future
     except asyncio.CancelledError:
@@ -69,13 +74,13 @@ async def in_process(function: Callable[..., Any], /, *args: Any, seconds: float
 class _Call:
     """A job on its way; a thread waits for the worker."""
 
-    def __init__(self, job: bytes, seconds: float) -> None:
+    def __init__(self, job: bytes, seconds: float, preparation: bytes | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._worker: _Worker | None = None
         self._cancelled = False
         self.future: asyncio.Future[Any] = self._loop.create_future()
-        work = functools.partial(self._work, job, seconds)
+        work = functools.partial(self._work, job, seconds, preparation)
         try:
             threading.Thread(target=work, name="llmgym-process", daemon=True).start()
         except (RuntimeError, MemoryError) as error:
@@ -89,7 +94,7 @@ class _Call:
             if self._worker is not None:
                 self._worker.stop()
 
-    def _work(self, job: bytes, seconds: float) -> None:
+    def _work(self, job: bytes, seconds: float, preparation: bytes | None) -> None:
         result, failure = None, None
         worker: _Worker | None = None
         try:
@@ -98,6 +103,8 @@ class _Call:
                 self._worker = worker
                 if self._cancelled:
                     raise PastDeadline
+            if preparation is not None:
+                worker.prepare(preparation)
             result = worker.call(job, seconds)
             with self._lock:  # from here on nobody else may kill it
                 self._worker = None
@@ -154,6 +161,18 @@ class _Worker:
             self.close()
             hint = "does the script lack `if __name__ == '__main__':`?"
             raise EnvironmentFailure(f"a worker process did not start; {hint}", kind="infrastructure") from None
+        self._prepared: set[bytes] = set()
+
+    def prepare(self, job: bytes) -> None:
+        """Run a job that makes ready for others, once."""
+        if job in self._prepared:
+            return
+        try:
+            self.call(job, _PREPARATION_S)
+        except (PastDeadline, WorkerError) as error:
+            why = str(error) or f"it takes more than {_PREPARATION_S:g} s"
+            raise EnvironmentFailure(f"a worker process cannot be prepared: {why}", kind="infrastructure") from error
+        self._prepared.add(job)
 
     def call(self, job: bytes, seconds: float) -> Any:
         """Run a job and give what it gave."""

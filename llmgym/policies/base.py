@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeGuard, runtime_checkable
@@ -29,7 +30,7 @@ class Generation:
         token_ids: Sampled ids, a sampled stop token included.
         logprobs: Log-probability (nats) of each id under the distribution named by the policy's
             `logprobs_mode`; same length.
-        finish_reason: "stop" (a stop token was sampled), "length" or "abort".
+        finish_reason: "stop" (a stop token was sampled, or the text has a stop string), "length" or "abort".
         versions: Weights that sampled each span; empty where the policy never changes.
         cached_tokens: Prompt tokens served from a prefix cache.
     """
@@ -65,8 +66,8 @@ class TokenPolicy(Policy, Protocol):
     Attributes:
         tokenizer: The Hugging Face tokenizer of the model, available after `start`.
         context_length: Most tokens of prompt and reply together.
-        logprobs_mode: "processed" log-probabilities are those of the distribution that was sampled
-            (after temperature and top-p), "raw" those of the model.
+        logprobs_mode: "processed" log-probabilities are those of the distribution that was sampled (after penalties,
+            temperature, min-p, top-k and top-p), "raw" those of the model.
     """
 
     tokenizer: Any
@@ -104,6 +105,33 @@ class MeasuredPolicy(Policy, Protocol):
             PolicyError: It cannot be asked.
         """
         ...
+
+
+def wrong_logprob(logprobs: Sequence[float | None]) -> str | None:
+    """What is wrong with the log-probabilities of sampled tokens; None where nothing is.
+
+    What has none was not sampled, so an infinity stands for something that the engine does not know, and so do the
+    numbers that engines write in its place. A trainer would take them for numbers.
+    """
+    value = next((value for value in logprobs if value is None or not _FLOOR < value <= _ROUNDING), 0.0)
+    if value == 0:
+        return None
+    if value is None or math.isnan(value):
+        return f"a log-probability of {value}: the engine computes none, or wrongly; try another dtype"
+    if value > 0:
+        return (
+            f"a log-probability of {value}, above 0: are these logits? "
+            "Serve with --logprobs-mode raw_logprobs or processed_logprobs"
+        )
+    return (
+        f"a log-probability of {value}, which stands for minus infinity or for none: no token that was sampled has "
+        "that. The engine reports another distribution than it samples from (logits processors, speculative "
+        "decoding), or computes NaN (try another dtype)"
+    )
+
+
+_FLOOR = -9999.0  # what vLLM's servers write for minus infinity and NaN; others write less
+_ROUNDING = 1e-3  # by which the log-probability of a certain token may exceed 0
 
 
 def room_for_reply(policy: TokenPolicy, prompt_ids: Sequence[int], request_id: str, longer: str) -> int:

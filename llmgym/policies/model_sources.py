@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from llmgym.errors import ConfigError, MissingExtraError, ModelCacheError, PolicyUnavailable
 
+_GENERATION_CONFIG = "generation_config.json"
 _HUB_TIMEOUT = 5.0
 _PIP_TIMEOUT = 1800.0
 
@@ -96,6 +97,8 @@ def _take_tokenizer_as_written(folder: Path) -> None:
 def on_hub(name: str) -> Path | str:
     """See that a model of the Hub can be had, with one question; libraries that load models ask for minutes.
 
+    Its generation config, which says what ends its replies, is fetched at once: who loads but a tokenizer leaves it.
+
     Args:
         name: Hub id.
 
@@ -112,7 +115,9 @@ def on_hub(name: str) -> Path | str:
         return name  # what loads it says which extra is missing
     hub: Any = huggingface_hub  # partly typed
     try:
-        hub.HfApi().model_info(name, timeout=_HUB_TIMEOUT)
+        files = hub.HfApi().model_info(name, timeout=_HUB_TIMEOUT).siblings or ()
+        if any(file.rfilename == _GENERATION_CONFIG for file in files):
+            hub.hf_hub_download(name, _GENERATION_CONFIG)
     except hub.errors.HFValidationError as error:
         raise ConfigError(f"{name!r} is neither a folder nor an id of the Hub: {error}") from None
     except Exception as error:  # noqa: BLE001 -- libraries of its network raise what they like

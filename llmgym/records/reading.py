@@ -13,11 +13,21 @@ from llmgym.chat import ModelCall
 from llmgym.errors import StoreError
 from llmgym.messages import Message
 from llmgym.policies.base import VersionSpan
-from llmgym.records.row import FORMAT, REST, EpisodeRecord, FailureRecord, Row, SegmentRow, TaskRow, TurnRow
+from llmgym.records.row import (
+    FORMAT,
+    REST,
+    CompactionRow,
+    EpisodeRecord,
+    FailureRecord,
+    Row,
+    SegmentRow,
+    TaskRow,
+    TurnRow,
+)
 from llmgym.responses import from_items, from_tools
 from llmgym.rewards import Part
 from llmgym.tasks import Task
-from llmgym.trajectory import Segment, Trajectory, Turn, segment_of
+from llmgym.trajectory import Compaction, Segment, Trajectory, Turn, segment_of
 
 _BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -128,6 +138,7 @@ def _trajectory(row: Row) -> Trajectory:
         sampling=params,
         turns=[_turn(turn) for turn in row.turns],
         segments=[_segment(segment) for segment in row.segments],
+        compactions=[_compaction(made) for made in row.compactions],
         reward=row.reward,
         reward_parts={
             name: Part(None if part.value is None else _float(part.value), _float(part.weight))
@@ -174,8 +185,12 @@ def _task(row: TaskRow, opening: list[Message]) -> Task | None:
 def _turn(row: TurnRow) -> Turn:
     return Turn(
         row.reward, row.finish_reason, row.engine_s, row.env_s, row.segment, row.start, row.end, row.cached_tokens,
-        tuple(VersionSpan(span.version, span.start, span.end) for span in row.versions),
+        tuple(VersionSpan(span.version, span.start, span.end) for span in row.versions), row.model,
     )  # fmt: skip
+
+
+def _compaction(row: CompactionRow) -> Compaction:
+    return Compaction(row.turn, row.start, row.cleared, row.note, None if row.summary is None else _turn(row.summary))
 
 
 def _segment(row: SegmentRow) -> Segment:

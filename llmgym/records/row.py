@@ -33,6 +33,7 @@ class Counts(msgspec.Struct, frozen=True, gc=False):
     turns: Annotated[int, Meta(description="Assistant messages.")]
     sampled_tokens: Annotated[int, Meta(description="Tokens that the policy sampled; 0 where it gives no tokens.")]
     context_tokens: Annotated[int, Meta(description="All other tokens of the segments.")]
+    compactions: Annotated[int, Meta(description="How often the policy was shown less of the transcript.")] = 0
 
 
 class Timings(msgspec.Struct, frozen=True, gc=False):
@@ -161,6 +162,7 @@ class TurnRow(msgspec.Struct, frozen=True, omit_defaults=True):
     versions: Annotated[
         list[SpanRow], Meta(description="[version, start, end): weights that sampled each span, counted from `start`.")
     ] = []
+    model: Annotated[str, Meta(description="Who answered, where that is not the model that was asked for.")] = ""
 
 
 class SegmentRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -177,6 +179,18 @@ class SegmentRow(msgspec.Struct, frozen=True, omit_defaults=True):
     messages: Annotated[
         list[dict[str, Any]] | None,
         Meta(description="Its own chat messages, where they are no part of the transcript."),
+    ] = None
+
+
+class CompactionRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """From a turn on, the policy is shown less of the transcript: the opening, a note, and what follows a message."""
+
+    turn: Annotated[int, Meta(description="The first turn that was asked for so, counted from 0.")]
+    start: Annotated[int, Meta(description="Message of the transcript; those between the opening and it are left out.")]
+    cleared: Annotated[int, Meta(description="Results of tools before this message are shown as a note.")]
+    note: Annotated[str, Meta(description="What the opening ends with in place of what is left out.")] = ""
+    summary: Annotated[
+        TurnRow | None, Meta(description="The policy's reply with the summary, which the environment never saw.")
     ] = None
 
 
@@ -219,13 +233,19 @@ class Row(msgspec.Struct, frozen=True):
     task: TaskRow
     responses_create_params: Annotated[
         dict[str, Any],
-        Meta(description="`input` (opening, as Responses items), `tools` (in the Responses form), and the sampling."),
+        Meta(
+            description="`input` (opening, as Responses items), `tools` (in the Responses form), the sampling, and "
+            "`logprobs_mode`, where there are tokens: what their log-probabilities are of."
+        ),
     ]
     output: Annotated[list[dict[str, Any]], Meta(description="All that came after the opening, as Responses items.")]
     reward_parts: Annotated[dict[str, PartRow], Meta(description="What the verifier gave: the sum of weight * value.")]
     metrics: Annotated[dict[str, Number], Meta(description="Numbers that do not count, by name.")]
     turns: list[TurnRow]
     segments: Annotated[list[SegmentRow], Meta(description="Exact tokens; none with a policy that gives none.")]
+    compactions: Annotated[
+        list[CompactionRow], Meta(description="Where the policy was shown less of the transcript from then on.")
+    ] = []
     model_calls: Annotated[list[ModelCallRow], Meta(description="Calls of the environment's model roles.")] = []
     failure: Annotated[Failure | None, Meta(description="What went wrong, in words that can be grouped.")] = None
     error: Annotated[str | None, Meta(description="The same for a person.")] = None

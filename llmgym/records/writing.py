@@ -26,7 +26,7 @@ from llmgym.records.row import (
 from llmgym.redaction import redact_text
 from llmgym.responses import to_input, to_items, to_tools
 from llmgym.tasks import Task
-from llmgym.trajectory import Segment, Trajectory, Turn
+from llmgym.trajectory import Compaction, Segment, Trajectory, Turn
 
 _encode = msgspec.json.Encoder().encode
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
@@ -82,6 +82,7 @@ def _row(t: Trajectory, record: EpisodeRecord) -> dict[str, Any]:
         "reward": record.reward,
         "counts": {
             "turns": counts.turns, "sampled_tokens": counts.sampled_tokens, "context_tokens": counts.context_tokens,
+            "compactions": counts.compactions,
         },
         "timings": {name: round(value * 1e6) / 1e6 for name, value in t.timings.items()},
         "usage": {role: _json(_usage(usage, role)) for role, usage in t.usage.items()},
@@ -102,6 +103,7 @@ def _row(t: Trajectory, record: EpisodeRecord) -> dict[str, Any]:
         "metrics": metrics,
         "turns": [_turn(turn) for turn in t.turns],
         "segments": [_segment(segment) for segment in t.segments],
+        "compactions": [_compaction(made) for made in t.compactions],
         "model_calls": [_call(call) for call in t.model_calls],
         "failure": _json(t.failure),
         "error": None if t.error is None else redact_text(scrub(t.error)),
@@ -132,7 +134,8 @@ def failure_of(trajectory: Trajectory) -> FailureRecord:
 
 def _counts(t: Trajectory) -> Counts:
     sampled = t.sampled_tokens
-    return Counts(len(t.turns), sampled, sum(len(segment.ids) for segment in t.segments) - sampled)
+    context = sum(len(segment.ids) for segment in t.segments) - sampled
+    return Counts(len(t.turns), sampled, context, len(t.compactions))
 
 
 def _usage(usage: Usage, role: str) -> Usage:
@@ -172,6 +175,17 @@ def _turn(turn: Turn) -> dict[str, Any]:
         row["cached_tokens"] = turn.cached_tokens
     if turn.versions:
         row["versions"] = [(span.version, span.start, span.end) for span in turn.versions]
+    if turn.model:
+        row["model"] = turn.model
+    return row
+
+
+def _compaction(made: Compaction) -> dict[str, Any]:
+    row: dict[str, Any] = {"turn": made.turn, "start": made.start, "cleared": made.cleared}
+    if made.note:
+        row["note"] = made.note
+    if made.summary is not None:
+        row["summary"] = _turn(made.summary)
     return row
 
 

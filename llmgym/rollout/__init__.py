@@ -21,7 +21,8 @@ from llmgym.rollout.groups import Group
 from llmgym.rollout.instances import Instances, TaskSource
 from llmgym.rollout.order import Curriculum, Endless, Plan, TaskOrder
 from llmgym.rollout.progress import Progress
-from llmgym.rollout.speakers import ChatSpeaker, Stop, TokenSpeaker
+from llmgym.rollout.speakers import ChatSpeaker, TokenSpeaker
+from llmgym.rollout.stop import Stop
 from llmgym.rollout.store import RunStore
 from llmgym.rollout.summary import pass_at_k, summarize
 from llmgym.rollout.thresholds import reaches

@@ -48,7 +48,7 @@ class GroupFilter:
 
     def _judge(self, group: Group) -> bool:
         scored = [t for t in group.trajectories if t.reward is not None and t.sampled_tokens]
-        versions = [span.version for t in scored for turn in t.turns for span in turn.versions]
+        versions = [span.version for t in scored for reply in t.replies for span in reply.versions]
         self._newest = max([self._newest, *versions])
         if not scored:
             self.unscored += 1

@@ -58,21 +58,34 @@ class EnvConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ResponsesCreateParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How replies are sampled, under OpenAI's names.
+    """How replies are sampled, under OpenAI's names and, where it has none, vLLM's; see `Sampling`.
 
     Attributes:
         temperature: Softmax temperature; 0 takes the likeliest token.
         top_p: Nucleus mass in (0, 1].
         max_output_tokens: Most tokens of one reply.
+        stop: Strings that end a reply. The message ends before the string; the tokens stay as they were sampled.
+        top_k: Of how many likeliest tokens to take one; 0 for all.
+        min_p: Least probability of a token that may be taken, as a share of the likeliest one's.
+        repetition_penalty: For tokens that prompt or reply has; 1 is off.
+        presence_penalty: For tokens that the reply has.
+        frequency_penalty: For each time that it has them.
     """
 
     temperature: Annotated[float, Meta(ge=0)] = 1.0
     top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
     max_output_tokens: _Positive = 256
+    stop: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
+    top_k: _Natural = 0
+    min_p: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    repetition_penalty: Annotated[float, Meta(gt=0)] = 1.0
+    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] = 0.0
+    frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] = 0.0
 
     def sampling(self, stop_token_ids: tuple[int, ...]) -> Sampling:
         """The same for a policy."""
-        return Sampling(self.temperature, self.top_p, self.max_output_tokens, stop_token_ids)
+        given = msgspec.structs.asdict(self)
+        return Sampling(max_tokens=given.pop("max_output_tokens"), stop_token_ids=stop_token_ids, **given)
 
 
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -126,6 +139,12 @@ class TaskSettings(_Part, frozen=True):
         return [EnvConfig(env) if isinstance(env, str) else env for env in self.env_ids]
 
 
+Codec = Literal[
+    "auto", "renderer", "template", "template:hermes", "template:mistral", "template:llama", "template:pythonic",
+    "template:harmony",
+]  # fmt: skip
+
+
 class AgentSettings(_Part, frozen=True):
     """What answers, and how it is asked.
 
@@ -134,15 +153,39 @@ class AgentSettings(_Part, frozen=True):
         policy_options: Arguments of the policy's class.
         models: Models for the roles that environments have, such as a judge: role to short form of a policy, or
             "policy" for the run's own.
-        codec: "renderer" (hand-written for the model), "template" (any chat template), or "auto".
+        codec: "renderer" (hand-written for the model), "template" (any chat template), "template:FORM" (one whose model
+            writes calls in another form than it shows), or "auto".
         responses_create_params: How replies are sampled.
     """
 
     policy: str = "smollm2"
     policy_options: dict[str, Any] = {}
     models: dict[str, str] = {}
-    codec: Literal["auto", "renderer", "template"] = "auto"
+    codec: Codec = "auto"
     responses_create_params: ResponsesCreateParams = ResponsesCreateParams()
+
+
+class ContextManagement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the policy is shown less of an episode that outgrows its context.
+
+    Attributes:
+        strategy: "clear_tool_results" replaces the results of old turns by a note, and leaves the oldest turns out
+            where that is not enough; "summarize" asks the policy for a summary, which takes the place of old turns.
+        trigger: Tokens of a prompt from which that is done. None is as late as can be: where there is no room for
+            another reply of `max_output_tokens`, or of a quarter of the context if that is less; with a chat policy,
+            where its endpoint refuses the prompt.
+        keep: Newest turns that stay as they are, as long as the context holds them; the last one always does.
+        instructions: What the policy is asked for a summary with.
+    """
+
+    strategy: Literal["clear_tool_results", "summarize"]
+    trigger: _Positive | None = None
+    keep: _Positive = 3
+    instructions: str = (
+        "Your context is nearly full: most of this conversation will be left out of it. Write a summary for yourself "
+        "with all that you need to finish the task: what was asked, what you have done and found out, and what is left "
+        "to do. Call no tools now."
+    )
 
 
 class Limits(_Part, frozen=True):
@@ -152,6 +195,7 @@ class Limits(_Part, frozen=True):
         max_turns: Assistant messages; None takes the environment's.
         max_episode_tokens: Tokens that an episode may sample; None for no limit besides the context.
         max_completion_length: Tokens of a segment after its first prompt, sampled or not, as trainers bound them.
+        context_management: What is done before the context ends an episode; None for nothing.
         generation_timeout: Seconds for one reply.
         episode_timeout: Seconds for one episode.
         max_attempts: Tries of an episode whose policy or environment failed.
@@ -160,6 +204,7 @@ class Limits(_Part, frozen=True):
     max_turns: _Positive | None = None
     max_episode_tokens: _Positive | None = None
     max_completion_length: _Positive | None = None
+    context_management: ContextManagement | None = None
     generation_timeout: _Seconds = 600.0
     episode_timeout: _Seconds = 3600.0
     max_attempts: _Positive = 3

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 
+from llmgym.concurrency import watched
 from llmgym.errors import CodecError, EnvironmentFailure, PolicyError
+from llmgym.messages import Message
 from llmgym.rollout.config import Limits
 from llmgym.rollout.driver import Driver
 from llmgym.rollout.instances import Instances
-from llmgym.rollout.speakers import LimitReached, PolicyInvalid, PolicyTimeout, Speaker, Stop
+from llmgym.rollout.speakers import PolicyInvalid, Speaker
+from llmgym.rollout.stop import LimitReached, PolicyTimeout, Stop
 from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory, Turn
 
@@ -38,10 +40,11 @@ async def run_episode(
         stop: Ends it from outside.
     """
     driver, stop = Driver(instances, task, trajectory), stop or Stop()
-    deadline = asyncio.timeout(limits.episode_timeout)
+    deadline = stop.bound_episode(limits.episode_timeout)
     try:
         async with deadline:
-            await _converse(driver, speaker, limits, on_turn, stop)
+            with watched(stop):
+                await _converse(driver, speaker, limits, on_turn, stop)
     except TimeoutError:
         if not deadline.expired():
             raise
@@ -49,7 +52,7 @@ async def run_episode(
     finally:
         stop.close()
         await driver.close()
-    trajectory.segments = speaker.finish()
+    trajectory.segments, trajectory.compactions = speaker.finish(), speaker.context.compactions
     if speaker.usage.calls:
         trajectory.usage["agent"] = speaker.usage
     sampled = trajectory.sampled_tokens
@@ -58,6 +61,9 @@ async def run_episode(
         "num_sampled_tokens": sampled,
         "num_context_tokens": sum(len(segment.ids) for segment in trajectory.segments) - sampled,
     }
+    if limits.context_management is not None:
+        trajectory.metrics["num_compactions"] = len(trajectory.compactions)
+        trajectory.timings["engine_s"] = sum(reply.engine_s for reply in trajectory.replies)
 
 
 async def _converse(
@@ -71,12 +77,8 @@ async def _converse(
         speaker.open(trajectory.messages, trajectory.tools)
         while not driver.done:
             asked = time.perf_counter()
-            try:
-                reply = await stop.bounded(lambda: speaker.reply(trajectory.messages), limits.generation_timeout)
-            except LimitReached as limit:
-                await driver.end(limit.status, verify=stop.verify or not stop.requested)
-                return
-            turn = Turn(0.0, reply.finish_reason, time.perf_counter() - asked, 0.0, **reply.tokens)
+            reply = await stop.bounded(lambda: speaker.reply(trajectory.messages), limits.generation_timeout)
+            turn = Turn(0.0, reply.finish_reason, time.perf_counter() - asked, 0.0, **reply.origin)
             cut = reply.finish_reason == "length"
             new = await driver.step(reply.message, turn, cut=cut)
             if trajectory.failure is None:
@@ -86,14 +88,24 @@ async def _converse(
                     on_turn(turn)
             if driver.done:
                 return
-            try:
-                speaker.hear(new, trajectory.messages)
-            except CodecError as error:  # some templates refuse what a policy can bring a conversation to
-                await driver.end("template_refused")
-                trajectory.error = trajectory.error or str(error)
+            await _hear(driver, speaker, new, limits, stop)
+    except LimitReached as limit:
+        await driver.end(limit.status, verify=stop.verify or not stop.requested)
     except PolicyInvalid as error:
         await driver.fail(error, "policy_invalid")
     except PolicyTimeout as error:
         await driver.fail(error, "policy_timeout")
     except (PolicyError, CodecError, EnvironmentFailure) as error:
         await driver.fail(error)
+
+
+async def _hear(driver: Driver, speaker: Speaker, new: list[Message], limits: Limits, stop: Stop) -> None:
+    """Give the policy what is new, and room for its next reply."""
+    messages = driver.trajectory.messages
+    try:
+        speaker.hear(new, messages)
+        if speaker.crowded:
+            await stop.bounded(lambda: speaker.make_room(messages), limits.generation_timeout)
+    except CodecError as error:  # some templates refuse what a policy can bring a conversation to
+        await driver.end("template_refused")
+        driver.trajectory.error = driver.trajectory.error or str(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from llmgym.rollout.speakers import Stop
+from llmgym.rollout.stop import Stop
 from llmgym.trajectory import Trajectory
 
 

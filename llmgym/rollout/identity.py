@@ -46,6 +46,7 @@ def known_before(
         "max_turns": config.limits.max_turns,
         "max_episode_tokens": config.limits.max_episode_tokens,
         "max_completion_length": config.limits.max_completion_length,
+        "context_management": msgspec.to_builtins(config.limits.context_management),
     }
 
 

@@ -12,6 +12,7 @@ from llmgym.errors import ConfigError
 from llmgym.messages import Message, ToolSchema
 from llmgym.policies import Policy, TokenPolicy, make_policy
 from llmgym.policies.base import gives_tokens
+from llmgym.policies.stop_strings import before_stop
 
 OWN = "policy"  # as a model, the run's own policy
 
@@ -52,7 +53,8 @@ class TokenChat:
         sampling = replace(sampling, stop_token_ids=codec.stop_token_ids)
         found = await self._policy.generate(prompt, sampling, request_id=request_id, session_id=session_id)
         usage = Usage(len(prompt), len(found.token_ids), calls=1)
-        return ChatGeneration(codec.parse(found.token_ids, prompt, tools), found.finish_reason, usage)
+        read = before_stop(self._policy.tokenizer, found, sampling)
+        return ChatGeneration(codec.parse(read, prompt, tools), found.finish_reason, usage)
 
 
 def chat_policy(policy: Policy | str, codec: ChatCodec | str = "auto") -> ChatPolicy:

@@ -16,7 +16,8 @@ from llmgym.policies.base import TokenPolicy
 from llmgym.rollout.config import Limits, ResponsesCreateParams
 from llmgym.rollout.episode import run_episode
 from llmgym.rollout.instances import Instances
-from llmgym.rollout.speakers import ChatSpeaker, OracleSpeaker, Speaker, Stop, TokenSpeaker
+from llmgym.rollout.speakers import ChatSpeaker, OracleSpeaker, Speaker, TokenSpeaker
+from llmgym.rollout.stop import Stop
 from llmgym.tasks import Task, stable_hash
 from llmgym.trajectory import Trajectory, Turn
 
@@ -46,6 +47,8 @@ class EpisodeRunner:
         """
         self._policy, self._codec, self._limits, self._on_turn = policy, codec, limits, on_turn
         self._params = msgspec.to_builtins(params)
+        if codec is not None:
+            self._params["logprobs_mode"] = cast("TokenPolicy", policy).logprobs_mode
         self._sampling = params.sampling(codec.stop_token_ids if codec else ())
 
     async def run(
@@ -75,7 +78,7 @@ class EpisodeRunner:
         if isinstance(self._policy, OraclePolicy):
             return OracleSpeaker()
         if self._codec is None:
-            return ChatSpeaker(cast("ChatPolicy", self._policy), self._sampling, name)
+            return ChatSpeaker(cast("ChatPolicy", self._policy), self._sampling, self._limits, name)
         policy = cast("TokenPolicy", self._policy)  # only these have a codec
         return TokenSpeaker(policy, self._codec, self._sampling, self._limits, name)
 

@@ -23,8 +23,8 @@ from llmgym.rollout.order import TaskOrder, Visit
 from llmgym.rollout.parallelism import AdaptiveLimit
 from llmgym.rollout.progress import Progress
 from llmgym.rollout.runner import EpisodeRunner, episode_seed
-from llmgym.rollout.speakers import Stop
 from llmgym.rollout.stock import longest_first, settle
+from llmgym.rollout.stop import Stop
 from llmgym.rollout.store import RunStore
 from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory

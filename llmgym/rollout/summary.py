@@ -60,6 +60,7 @@ def summarize(
             "context": sum(record.counts.context_tokens for record in records),
         },
         "turns": sum(record.counts.turns for record in records),
+        "compactions": sum(record.counts.compactions for record in records),
         "tool_errors": _tool_errors(records),
         "usage": _usage(records),
         "timings": {

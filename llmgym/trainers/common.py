@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, get_args
 
@@ -343,6 +343,26 @@ def _sample(trajectory: Trajectory, segment: Segment, token_rewards: NDArray[np.
     )
 
 
+def asked_of(given: Mapping[str, Any], max_output_tokens: int) -> ResponsesCreateParams:
+    """How a trainer has replies sampled, for the record of its episodes and for where their messages end.
+
+    Args:
+        given: The trainer's settings, under vLLM's names; others among them are left aside.
+        max_output_tokens: Most tokens of one reply.
+
+    Raises:
+        ConfigError: One makes no sense.
+    """
+    known = {name: given[name] for name in ResponsesCreateParams.__struct_fields__ if given.get(name) is not None}
+    known |= {"max_output_tokens": max_output_tokens, "top_k": max(known.get("top_k", 0), 0)}  # -1 is also all
+    if isinstance(stop := known.get("stop"), str):
+        known["stop"] = [stop]
+    try:
+        return msgspec.convert(known, ResponsesCreateParams)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"the trainer's sampling: {error}") from None
+
+
 def task_rows(**settings: Any) -> list[TaskRow]:
     """The tasks of a configuration for a trainer's dataset, for synchronous callers.
 
@@ -374,6 +394,7 @@ def metrics(trajectories: Iterable[Trajectory]) -> dict[str, float]:
         "turns": sum(len(episode.turns) for episode in episodes),
         "sampled_tokens": sum(episode.sampled_tokens for episode in episodes),
         "segments": sum(len(episode.segments) for episode in episodes),
+        "compactions": sum(len(episode.compactions) for episode in episodes),
         **{f"status/{status}": statuses[status] for status in get_args(Status)},
     }
     return {f"llmgym/{name}": total / len(episodes) for name, total in counted.items()}

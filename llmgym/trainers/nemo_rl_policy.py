@@ -96,6 +96,7 @@ class GenerationServers:
                 "top_logprobs": 0,
                 "return_tokens_as_token_ids": True,
                 "skip_special_tokens": False,
+                **_unusual(sampling),
             },
         )
         return _read(answer, len(prompt))
@@ -153,6 +154,13 @@ class GenerationServers:
                 headers={"Content-Type": "application/json"},
             )
         return aiohttp, self._http
+
+
+def _unusual(sampling: Sampling) -> dict[str, Any]:
+    """What else is asked for; NeMo RL's server has defaults of its own for what is not."""
+    names = ("stop", "top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")
+    usual = Sampling()
+    return {name: value for name in names if (value := getattr(sampling, name)) != getattr(usual, name)}
 
 
 def _refusal(url: str, status: int, text: str) -> PolicyError:

@@ -27,9 +27,9 @@ from llmgym.concurrency import drive_in_background
 from llmgym.errors import PolicyError
 from llmgym.files import writing
 from llmgym.messages import Message, opens_reasoning, read_reply
-from llmgym.policies.base import Generation
+from llmgym.policies.base import Generation, LogprobsMode
 from llmgym.rollout.config import ResponsesCreateParams
-from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, metrics, task_rows
+from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, asked_of, metrics, task_rows
 from llmgym.trainers.compatibility import check_version
 from llmgym.trainers.siblings import Siblings
 from llmgym.trainers.text import TextEpisode, TextEpisodes
@@ -120,7 +120,9 @@ class AgentExecutor(_agent.AgentExecutorBase):
         episodes, ref = self._episodes, TaskRef.loads(label)
         params = _params(sampling_params, episodes.config.agent.responses_create_params)
         generate = functools.partial(_generate, llm_engine, sampling_params)
-        policy = TrainerPolicy("openrlhf", generate, hf_tokenizer, max_length)
+        # Those of what was sampled where it asks for them, else those that vLLM gives by itself.
+        mode: LogprobsMode = "raw" if sampling_params.logprobs is None else "processed"
+        policy = TrainerPolicy("openrlhf", generate, hf_tokenizer, max_length, mode)
         run = episodes.run(ref, policy, repeat=next(self._repeat), params=params)
         trajectory, reward = await self._siblings.reward(ref, run)
         sample = episodes.sample(trajectory)
@@ -143,7 +145,8 @@ class AgentExecutor(_agent.AgentExecutorBase):
 
 def _params(given: Any, configured: ResponsesCreateParams) -> ResponsesCreateParams:
     """How replies are sampled, in our words."""
-    return ResponsesCreateParams(given.temperature, given.top_p, given.max_tokens or configured.max_output_tokens)
+    asked = {name: getattr(given, name, None) for name in ResponsesCreateParams.__struct_fields__}
+    return asked_of(asked, given.max_tokens or configured.max_output_tokens)
 
 
 async def _generate(

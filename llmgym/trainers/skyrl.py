@@ -18,8 +18,7 @@ from llmgym.concurrency import drive_in_background
 from llmgym.errors import PolicyError
 from llmgym.messages import Message
 from llmgym.policies.base import Generation
-from llmgym.rollout.config import ResponsesCreateParams
-from llmgym.trainers.common import Episodes, Sample, TaskRef, TrainerPolicy, metrics, task_rows
+from llmgym.trainers.common import Episodes, Sample, TaskRef, TrainerPolicy, asked_of, metrics, task_rows
 from llmgym.trainers.compatibility import check_version
 from llmgym.trainers.text import TextEpisode, TextEpisodes
 from llmgym.trajectory import Trajectory
@@ -175,7 +174,7 @@ class LLMGymGenerator:
         repeats = range(len(refs)) if ids is None else [name.repetition_id for name in ids]
         most = self._config.sampling_params.max_generate_length
         given = {"max_tokens": most} | (input_batch.get("sampling_params") or {})  # vLLM's names
-        params = ResponsesCreateParams(given.get("temperature", 1.0), given.get("top_p", 1.0), given["max_tokens"])
+        params = asked_of(given, given["max_tokens"])
         policy = TrainerPolicy(
             "skyrl",
             functools.partial(self._sample, given),

@@ -162,10 +162,10 @@ class TextEpisode:
         codec, tokenizer = self._all.episodes.codec, self._all.tokenizer
         assert codec is not None, "give TextEpisodes the tokenizer"
         said = tokenizer.encode(text, add_special_tokens=False)
-        for stop in codec.stop_token_ids:
-            if (ids := codec.extend(self.prompt_ids, [*said, stop], new, self.tools)) is not None:
-                return tokenizer.decode(ids, skip_special_tokens=False)
-        return None
+        found = [codec.extend(self.prompt_ids, [*said, stop], new, self.tools) for stop in codec.stop_token_ids]
+        # Behind another token than the template ends such a turn with, its own may have to follow.
+        shortest = min((ids for ids in found if ids is not None), key=len, default=None)
+        return None if shortest is None else tokenizer.decode(shortest, skip_special_tokens=False)
 
     def metrics(self) -> dict[str, float]:
         """What a trainer should log, with the same names for every episode."""

@@ -232,7 +232,7 @@ def test_a_model_that_cannot_be_reached() -> None:
 
 
 def test_a_missing_extra_says_what_to_install(tmp_path: Path) -> None:
-    code = "import sys; sys.modules['openai'] = None; sys.argv[0] = 'llmgym'; from llmgym.cli import main; main()"
+    code = "import sys; sys.modules['aiohttp'] = None; sys.argv[0] = 'llmgym'; from llmgym.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "rollout", "--env", PLAIN, "--policy", "openai:m"],
         env=environ(), capture_output=True, text=True, timeout=60, check=False,
@@ -290,6 +290,23 @@ def test_a_model_cache_that_is_a_file(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_inspect_shows_the_ends_of_replies(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    pytest.importorskip("trl")  # for the template
+    from tests.codec import families
+
+    tokenizer = families.tokenizer("llama3.1")
+    tokenizer.save_pretrained(tmp_path)
+    config = tmp_path / "generation_config.json"
+    config.write_text(json.dumps({"eos_token_id": tokenizer.convert_tokens_to_ids(["<|end_of_text|>"])}))
+    done = llmgym("models", "inspect", str(tmp_path), "--codec", "template", "--json")
+    assert json.loads(done.stdout)["stops"] == ["<|eot_id|>", "<|end_of_text|>", "<|eom_id|>"]
+    config.write_text('{"eos_token_id": "<|end_of_text|>"}')
+    done = llmgym("models", "inspect", str(tmp_path))
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert f"error: {config}: Expected `int | array | null`, got `str`" in done.stderr
+
+
 def test_a_hub_that_is_away_is_said_at_once(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     env = environ(HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_CACHE=str(tmp_path))
@@ -326,7 +343,7 @@ def test_several_registries_may_be_named(registry: Path, tmp_path: Path) -> None
 def test_all_that_is_wrong_is_said_at_once() -> None:
     done = llmgym(
         "rollout", "--env", "llmgym/Calculater-v0", "--policy", "gpt-4", "--num-tasks", 0, "--temperature", -1,
-        "--set", "sed=1", "--set", "codec", "--set", "responses_create_params.top_k=3",
+        "--set", "sed=1", "--set", "codec", "--set", "responses_create_params.top_q=3",
     )  # fmt: skip
     assert done.returncode == 2
     lines = done.stderr.splitlines()
@@ -334,7 +351,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     for said in (
         "there is no environment 'llmgym/Calculater-v0'; did you mean llmgym/Calculator-v0", "unknown policy 'gpt-4'",
         "num_tasks: Expected `int` >= 1; it is 0", "temperature: Expected `float`", "unknown setting 'sed'; did you",
-        "--set takes NAME=VALUE", "top_k",
+        "--set takes NAME=VALUE", "top_q",
     ):  # fmt: skip
         assert sum(said in line for line in lines) == 1, said
     assert len(lines) == 7

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from llmgym.cli.settings import assign, read_settings
 from llmgym.cli.verb import Several
 from llmgym.errors import ConfigError
+from llmgym.rollout.config import ContextManagement
 
 CALCULATOR = {"env_ids": ["llmgym/Calculator-v0"], "policy": "random"}
 
@@ -50,6 +51,13 @@ def test_names_beside_are_kept() -> None:
     assert file == {"policy_options": {"seed": 1, "other": 2}}
 
 
+def test_a_flag_goes_inside_of_a_setting() -> None:
+    flags = {"context_management": {"strategy": "summarize"}, "responses_create_params": {"top_p": None}}
+    config = read_settings(None, ["context_management.keep=1"], CALCULATOR, flags)
+    assert config.limits.context_management == ContextManagement("summarize", keep=1)
+    assert read().limits.context_management is None
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -83,6 +91,8 @@ def test_an_assignment_that_is_none(text: str, said: str) -> None:
         (["num_samples_in_parallel=auto"], ['num_samples_in_parallel is "auto", but random does not know how busy']),
         (["env_ids=[llmgym/Wordl-v0, llmgym/Calc-v0]"], ["there is no environment 'llmgym/Wordl-v0'",
                                                         "there is no environment 'llmgym/Calc-v0'"]),
+        (["context_management.strategy=forget", "context_management.keep=0"],
+         ["flags: context_management.strategy: Invalid enum value 'forget'", "flags: context_management.keep: Exp"]),
         (["env_ids=[]"], ["env_ids is empty; name an environment"]),
         (["env_ids=[{id: llmgym/Wordle-v0, wrappers: [{name: Nope}]}]"], ["there is no wrapper 'Nope'"]),
     ],

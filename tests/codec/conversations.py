@@ -85,6 +85,46 @@ def as_chat(messages: list[Message]) -> list[dict[str, Any]]:
     return chat
 
 
+def written(
+    tokenizer: Any,
+    stops: Sequence[int],
+    tools: Sequence[ToolSchema],
+    said: Message,
+    follows: Sequence[Message] = (),
+    sampled: bool = False,
+) -> tuple[str, str, str] | None:
+    """The prompt, a turn and what follows it, as a template writes them by itself; None where it refuses them, or
+    writes the beginning otherwise.
+
+    Args:
+        tokenizer: With the template.
+        stops: Tokens that end turns.
+        tools: What the template is given.
+        said: The turn.
+        follows: What follows it; by default the results of its calls.
+        sampled: Whether the turn has to go on from the generation prompt; else it may begin with its own header.
+    """
+    before: list[Message] = [user("Where?")]
+    results: list[Message] = [
+        {"role": "tool", "content": "qzresultqz", "name": call["function"]["name"], "tool_call_id": call["id"]}
+        for call in said.get("tool_calls", ())
+    ]
+
+    def render(chat: list[Message], ask: bool) -> str:
+        return tokenizer.apply_chat_template(
+            as_chat(chat), tools=list(tools) or None, tokenize=False, add_generation_prompt=ask
+        )
+
+    try:
+        prompt, whole = render(before, True), render([*before, said, *(follows or results)], True)
+    except Exception:  # noqa: BLE001 -- a template is foreign code and refuses with any exception
+        return None
+    start = prompt if sampled or whole.startswith(prompt) else render(before, False)
+    rest = whole.removeprefix(start)
+    ends = [rest.index(stop) for index in stops if (stop := tokenizer.convert_ids_to_tokens(index)) in rest]
+    return (prompt, rest[: min(ends)], rest[min(ends) :]) if ends and rest != whole else None
+
+
 def values_of(message: Message) -> list[tuple[str, Any]]:
     """Names and arguments of a message's calls."""
     return [

@@ -5,6 +5,8 @@ The templates are those that the `trl` package carries; SmolLM2's and Mistral's 
 
 from __future__ import annotations
 
+import base64
+import json
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -201,3 +203,75 @@ def _words() -> Any:
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
         r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     )
+
+
+@cache
+def real(family: str) -> Any:
+    """A tokenizer with the real vocabulary of a model, from what pip packages carry: "gpt-oss" or "mistral"."""
+    from transformers import PreTrainedTokenizerFast
+
+    known = MATRIX[family]
+    ranks, special, pattern = {"gpt-oss": _harmony, "mistral": _tekken}[family]()
+    made = PreTrainedTokenizerFast(tokenizer_object=_byte_pairs(ranks, special, pattern), eos_token=known.eos)
+    made.bos_token = known.bos
+    made.chat_template = template(family)
+    made.name_or_path = f"real-{family}"
+    return made
+
+
+def _harmony() -> tuple[dict[bytes, int], dict[str, int], str]:
+    from openai_harmony import HarmonyEncodingName, load_harmony_encoding
+
+    encoding: Any = load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS)._inner
+    special = {text: encoding.encode(text, [text])[0] for text in encoding.special_tokens()}
+    ranks = {bytes(encoding.decode_bytes([index])): index for index in range(min(special.values()))}
+    letters, marks = r"\p{Lm}\p{Lo}\p{M}", r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    words = (
+        rf"[^\r\n\p{{L}}\p{{N}}]?[\p{{Lu}}\p{{Lt}}{letters}]*[\p{{Ll}}{letters}]+{marks}"
+        rf"|[^\r\n\p{{L}}\p{{N}}]?[\p{{Lu}}\p{{Lt}}{letters}]+[\p{{Ll}}{letters}]*{marks}"
+    )
+    return ranks, special, rf"{words}|\p{{N}}{{1,3}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+
+
+def tekken() -> Path:
+    """The file of the vocabulary that `mistral_common` carries."""
+    import mistral_common
+
+    return Path(mistral_common.__file__).parent / "data" / "tekken_240911.json"
+
+
+def _tekken() -> tuple[dict[bytes, int], dict[str, int], str]:
+    file = json.loads(tekken().read_text("utf-8"))
+    config = file["config"]
+    reserved = config["default_num_special_tokens"]
+    words = file["vocab"][: config["default_vocab_size"] - reserved]
+    ranks = {base64.b64decode(word["token_bytes"]): word["rank"] + reserved for word in words}
+    # The file has ranks alone; the template's own tokens take the first of the reserved places.
+    return ranks, {name: index for index, name in enumerate(TOKENS_MISTRAL)}, config["pattern"]
+
+
+def _byte_pairs(ranks: dict[bytes, int], special: dict[str, int], pattern: str) -> Any:
+    """A backend for a vocabulary whose merges are told by the ranks of what they make."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    letters = bytes_to_unicode()
+
+    def text(word: bytes) -> str:
+        return "".join(letters[byte] for byte in word)
+
+    merges = [
+        (rank, ranks[word[:cut]], ranks[word[cut:]], word[:cut], word[cut:])
+        for word, rank in ranks.items()
+        for cut in range(1, len(word))
+        if word[:cut] in ranks and word[cut:] in ranks
+    ]
+    pairs = [(text(left), text(right)) for _, _, _, left, right in sorted(merges)]
+    model = models.BPE({text(word): rank for word, rank in ranks.items()} | special, pairs, ignore_merges=True)
+    backend = Tokenizer(model)
+    split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
+    backend.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(False, use_regex=False)])
+    backend.decoder = decoders.ByteLevel()
+    ordered = sorted(special, key=lambda name: special[name])
+    backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in ordered])
+    return backend

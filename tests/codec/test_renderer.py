@@ -99,19 +99,24 @@ def test_the_tail_of_the_prompt_says_what_the_whole_says(model: str, data: st.Da
     prompt = made.open(history, TOOLS)
     completion = data.draw(fuzzed(made._tokenizer._source, made.stop_token_ids))
     extension = made.extend(prompt, completion, new, TOOLS)
-    whole = _bridge_whole(made, prompt, completion, new)
     assert extension == made.extend(prompt * 20, completion, new, TOOLS)
+    terminator = made._terminators[new[0]["role"] == "tool"]
+    ended = bool(completion) and completion[-1] in made.stop_token_ids
+    foreign = ended and completion[-1] != terminator  # it stands where the renderer writes its own
+    said = [*completion[:-1], terminator] if foreign else completion
+    whole = _bridge_whole(made, prompt, said, new) if terminator is not None else None
+    known = len(prompt) + len(completion)
     if extension is not None:
         assert whole is not None
-        assert prompt + completion + extension == whole
-    elif whole is not None and whole[: len(prompt) + len(completion)] == prompt + completion:
+        opens = foreign and terminator in made._openers
+        assert ([*prompt, *said[:-1]] if opens else prompt + said) + extension == whole
+    elif whole is not None and whole[:known] == prompt + said:
         # Refused by the codec's own rules, not for want of the prompt.
-        known = len(prompt) + len(completion)
-        stops = set(made.stop_token_ids)
-        ended = bool(completion) and completion[-1] in stops
-        terminator = made._terminators[new[0]["role"] == "tool"]
-        last = completion[-1] if ended else whole[known]
-        assert last != terminator or stops.intersection(completion[:-1])
+        assert (
+            (foreign and completion[-1] in made._openers)
+            or (not ended and whole[known] != terminator)
+            or set(made.stop_token_ids).intersection(completion[:-1])
+        )
     assert made.parse(completion, prompt) == _parse_whole(made, completion, prompt)
 
 
@@ -187,7 +192,8 @@ def test_what_cannot_be_continued() -> None:
     prompt = made.open([user("Hi")], TOOLS)
     assert made.extend(prompt, encode("yes<|im_end|>"), new, TOOLS) is not None
     assert made.extend(prompt, encode("yes"), new, TOOLS)[0] == encode("<|im_end|>")[0]
-    assert made.extend(prompt, encode("yes<|endoftext|>"), new, TOOLS) is None, "the template ends no turn so"
+    ended = made.extend(prompt, encode("yes<|im_end|>"), new, TOOLS)
+    assert made.extend(prompt, encode("yes<|endoftext|>"), new, TOOLS) == ended, "it stands in the template's place"
     assert made.extend(prompt, encode("a<|im_end|>b"), new, TOOLS) is None, "a bridge would drop what follows"
     assert made.extend(prompt, encode("<think>\nso"), new, TOOLS) is None, "cut inside the reasoning"
     assert made.extend(prompt, encode("<think>\nso<|im_end|>"), new, TOOLS) is None

@@ -53,7 +53,7 @@ def decode(family: str, ids: list[int]) -> str:
         ("qwen3-training", True, "hermes", ["<|im_end|>"], True, True),
         ("qwen3-instruct", True, "hermes", ["<|im_end|>"], True, True),
         ("qwen3.5-think", True, "renderers:qwen3.5", ["<|im_end|>"], False, True),
-        ("llama3.1", True, "llama", ["<|eot_id|>"], True, True),
+        ("llama3.1", True, "llama", ["<|eot_id|>", "<|eom_id|>"], True, True),
         ("mistral", True, "mistral", ["</s>"], False, True),  # the tools move to the last user message
         ("gemma", False, "hermes", ["<end_of_turn>"], True, True),
         ("phi3", False, "hermes", ["<|end|>"], True, True),
@@ -201,10 +201,11 @@ def test_no_continuation_that_is_not_proven() -> None:
     assert not follows("<think>\nso"), "cut inside the reasoning, which no template ends there"
     assert not follows("yes<|im_end|>more<|im_end|>"), "a stop token inside"
     other = TemplateCodec(families.tokenizer("qwen3-training"), stop_tokens=["<|endoftext|>"])
-    assert other.extend(prompt, encode("qwen3-training", "yes<|endoftext|>"), new, TOOLS) is None, (
-        "the wrong stop token"
+    ended = other.extend(prompt, encode("qwen3-training", "yes<|im_end|>"), new, TOOLS)
+    assert ended is not None
+    assert other.extend(prompt, encode("qwen3-training", "yes<|endoftext|>"), new, TOOLS) == ended, (
+        "another stop token stands in the template's place"
     )
-    assert other.extend(prompt, encode("qwen3-training", "yes<|im_end|>"), new, TOOLS) is not None
     assert learned.extend(prompt, encode("qwen3-training", "yes<|im_end|>"), [], TOOLS) is None
     assert learned.extend(prompt, encode("qwen3-training", "yes<|im_end|>"), [assistant("no")], TOOLS) is None
 
@@ -214,23 +215,52 @@ def test_glm_turns_end_with_the_role_that_follows() -> None:
     prompt = learned.open([user("Hi")], TOOLS)
     call = "<tool_call>look\n<arg_key>where</arg_key>\n<arg_value>x</arg_value>\n</tool_call>"
 
-    def follows(end: str) -> bool:
-        return learned.extend(prompt, encode("glm4moe", call + end), results(1, "r"), TOOLS) is not None
+    def after(end: str) -> list[int] | None:
+        return learned.extend(prompt, encode("glm4moe", call + end), results(1, "r"), TOOLS)
 
-    assert follows("<|observation|>")
-    assert not follows("<|user|>")
-    assert not follows("<|endoftext|>")
+    ended = after("<|observation|>")
+    assert ended is not None
+    assert after("<|user|>") is None, "it has begun a message of the user"
+    assert after("<|endoftext|>") == [*encode("glm4moe", "<|observation|>"), *ended], "which says whose turn is next"
 
 
-def test_a_template_that_looks_up_the_call_has_no_proof() -> None:
+def test_a_template_that_looks_up_the_name_of_a_call_goes_on_with_it() -> None:
     template = families.template("qwen2.5").replace(
         "{{- '\\n<tool_response>\\n' }}",
         "{{- '\\n<tool_response>\\n' + messages[loop.index0 - 1].tool_calls[0].function.name }}",
     )
     assert "function.name }}" in template
     learned = TemplateCodec(families.tokenizer("qwen2.5"), template=template)
+    said = encode("qwen2.5", '<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call><|im_end|>')
+    prompt = learned.open([user("Hi")], TOOLS)
+    for name in ("look", "touch"):
+        result: Message = {"role": "tool", "name": name, "tool_call_id": "call_0", "content": "r"}
+        extension = learned.extend(prompt, said, [result], TOOLS)
+        assert extension is not None
+        assert f"<tool_response>\n{name}r\n" in decode("qwen2.5", extension)
+
+
+def test_a_template_that_writes_what_the_call_said_has_no_proof() -> None:
+    template = families.template("qwen2.5").replace(
+        "{{- '\\n<tool_response>\\n' }}",
+        "{{- '\\n<tool_response>\\n' + (messages[loop.index0 - 1].tool_calls[0].function.arguments | tojson) }}",
+    )
+    learned = TemplateCodec(families.tokenizer("qwen2.5"), template=template)
     assert not learned.can_extend(["tool"], tools=True)
     assert learned.can_extend(["user"], tools=True)
+
+
+def test_the_form_of_calls_may_be_named() -> None:
+    bare = families.tokenizer("lfm2")  # whose template writes no calls
+    said = encode("lfm2", "<|tool_call_start|>[look(where='here')]<|tool_call_end|>")
+    assert "tool_calls" not in codec_for(bare, "template").parse(said)
+    assert values_of(codec_for(bare, "template:pythonic").parse(said)) == [("look", {"where": "here"})]
+    refused = families.tokenizer("muse-glimmer")
+    assert codec_for(refused, "template:hermes").call_form == "hermes"
+    with pytest.raises(CodecError, match="has not the tokens of 'harmony'"):
+        codec_for(bare, "template:harmony")
+    with pytest.raises(CodecError, match="there is hermes, mistral, llama, pythonic, harmony, not 'yaml'"):
+        codec_for(bare, "template:yaml")
 
 
 # ---- control tokens in content

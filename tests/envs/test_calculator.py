@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from llmgym.envs.calculator import Calculator
 from llmgym.envs.calculator.arithmetic import apply
-from llmgym.envs.calculator.numbers import final_number, format_number, parse_number
 from llmgym.errors import ConfigError, TaskError, ToolError
 from llmgym.messages import assistant, tool_call
+from llmgym.verifiers.numbers import final_number, format_number, parse_number
 from tests.envs.checks import DEGENERATE, distinct_share, oracle_rewards, play, policy_reward, shared_contents
 
 ALL = ["add", "subtract", "multiply", "divide", "power", "negate"]

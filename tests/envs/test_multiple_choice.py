@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.envs.multiple_choice import MultipleChoice
-from llmgym.envs.multiple_choice.extraction import GRADINGS, extract
 from llmgym.envs.multiple_choice.facts import CAPITALS, ELEMENTS, KINDS, OPPOSITES
 from llmgym.envs.multiple_choice.questions import SUBJECTS
 from llmgym.envs.multiple_choice.rows import read_row
 from llmgym.errors import ConfigError, TaskError
+from llmgym.verifiers.choices import GRADINGS, extract
 from tests.envs.checks import DEGENERATE, distinct_share, oracle_rewards, play, policy_reward, shared_contents
 
 VARIANTS: dict[str, dict[str, Any]] = {

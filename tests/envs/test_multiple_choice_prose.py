@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from llmgym import Task
 from llmgym.envs.multiple_choice import MultipleChoice
-from llmgym.envs.multiple_choice.extraction import BOXED_OR_TEXT, GRADINGS, extract, extract_pattern
 from llmgym.envs.multiple_choice.rows import read_row
+from llmgym.verifiers.choices import BOXED_OR_TEXT, GRADINGS, extract, extract_pattern
 from tests.envs import phrasings
 from tests.envs.checks import oracle_rewards
 from tests.envs.more_phrasings import MORE_CHOOSING, MORE_CHOOSING_NOTHING, UNREAD

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -17,7 +16,6 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 sys.path.append(str(FOLDER))  # as for a script that is run from there
 
 import _engine  # noqa: E402
-import gpu  # noqa: E402
 import prefix_cache  # noqa: E402
 import saturation  # noqa: E402
 
@@ -90,24 +88,3 @@ def test_what_is_sent_again_is_cached(policy: VLLMPolicy) -> None:
     assert found["turns"] == 8
     assert 0.9 <= found["cached_share"] <= found["possible_share"] <= found["possible_share_16"] < 1
     assert found["resent_tokens"] > 4 * 7 * 200
-
-
-def test_without_a_gpu_one_line_says_so() -> None:
-    if gpu.missing() is None:
-        pytest.skip("there is a GPU")
-    done = subprocess.run([sys.executable, FOLDER / "gpu.py"], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("gpu.py needs ")
-    assert not done.stdout
-
-
-def test_the_section_on_gpus_is_replaced() -> None:
-    row = {
-        "model": "qwen3-4b", "turns": 4, "concurrency": 256, "tokens_per_s": 12345, "raw_tokens_per_s": 12400,
-        "ratio": 0.99556, "busy": 0.987, "raw_busy": None,
-    }  # fmt: skip
-    text = gpu.section("A GPU", 256, [row])
-    assert "| qwen3-4b | 4 | 256 | 12,345 | 12,400 | 0.996 | 99%, unknown |" in text
-    page = f"# Benchmarks\n\n{gpu.HEADING}\n\nOld.\n\n## Next\n\nKept.\n"
-    assert gpu.replaced(page, text) == f"# Benchmarks\n\n{text}\n## Next\n\nKept.\n"
-    assert gpu.replaced("# Benchmarks\n", text) == f"# Benchmarks\n\n{text}"

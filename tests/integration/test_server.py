@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from llmgym.errors import ContextLengthExceeded
 from llmgym.policies import Sampling, make_policy
 from llmgym.policies.models import resolve
 from llmgym.policies.server import ServerPolicy, endpoint, wire
+from llmgym.policies.stop_strings import before_stop
 from llmgym.rollout import Collector, read_rollouts
 from tests.exactness import Recording, prove
 from tests.integration.test_smollm2 import recomputed
@@ -110,6 +112,25 @@ def test_both_apis_sample_the_same(server: VLLMServer) -> None:
     assert {g.finish_reason for g in one} <= {"stop", "length"}
     for a, b in zip(one, other, strict=True):
         assert np.allclose(a.logprobs, b.logprobs, atol=2e-3)
+
+
+def test_stop_strings_and_every_setting(server: VLLMServer, api: str) -> None:
+    async def sample(policy: ServerPolicy) -> None:
+        prompt = policy.tokenizer.encode("The best cities of the world are, first,")
+        sampling = Sampling(
+            0.8, 0.9, 40, (2,), seed=3, top_k=30, min_p=0.01, repetition_penalty=1.1, frequency_penalty=0.1
+        )
+        free = await policy.generate(prompt, sampling, request_id=f"free-{api}", session_id="s")
+        said = policy.tokenizer.decode(free.token_ids)
+        stop = policy.tokenizer.decode(free.token_ids[9:11])[1:-1]
+        stopped = replace(sampling, stop=("nowhere", stop))
+        reply = await policy.generate(prompt, stopped, request_id=f"stopped-{api}", session_id="s")
+        length = next(n for n in range(40) if stop in policy.tokenizer.decode(free.token_ids[:n]))
+        assert (reply.token_ids, reply.finish_reason) == (free.token_ids[:length], "stop")
+        assert np.allclose(reply.logprobs, free.logprobs[:length], atol=2e-3)
+        assert said.startswith(policy.tokenizer.decode(before_stop(policy.tokenizer, reply, stopped)) + stop)
+
+    on(server, sample)
 
 
 def test_a_prefix_is_found_in_the_cache(server: VLLMServer, api: str) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from llmgym.policies import make_policy
+from llmgym.policies import Generation, make_policy
+from llmgym.policies.models import resolve
 from llmgym.rollout import Collector, read_rollouts
 from llmgym.trajectory import Segment, Trajectory
 from tests.exactness import Recording, prove
 from tests.judging import check_judge_away, check_judge_of_itself
+from tests.rollout.test_context import STRATEGIES, prove_long_episode
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -51,12 +54,74 @@ def test_logprobs_are_those_of_a_plain_forward_pass(run: Any) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from llmgym.policies.models import resolve
-
     found, *_ = run
     model = AutoModelForCausalLM.from_pretrained(resolve("smollm2"), dtype=torch.float32)
     longest = max((segment for trajectory in found for segment in trajectory.segments), key=lambda s: len(s.ids))
     assert np.allclose(recomputed(model, longest, 0.8, 0.9), longest.logprobs[longest.sampled], atol=2e-3)
+
+
+def test_episodes_with_stop_strings_are_exact(tmp_path: Path) -> None:
+    policy, stop = Recording(make_policy("smollm2")), ("the", "\n", "1")
+    params = {"max_output_tokens": 40, "stop": list(stop), "top_k": 40, "min_p": 0.01, "repetition_penalty": 1.1}
+    collector = Collector(
+        ENVS, policy, output=tmp_path / "run", num_tasks=2, max_turns=3, responses_create_params=params
+    )
+
+    async def collect() -> Any:
+        found = [trajectory async for group in collector.stream() for trajectory in group.trajectories]
+        await policy.close()
+        return found
+
+    stopped = 0
+    for trajectory in [*asyncio.run(collect()), *read_rollouts(tmp_path / "run")]:
+        prove(trajectory, policy.requests[trajectory.id], collector._codec, policy.tokenizer)
+        for message in trajectory.messages[trajectory.opening :]:
+            assert message["role"] != "assistant" or not any(string in message["content"] for string in stop)
+        for turn in trajectory.turns:
+            ids = trajectory.segments[turn.segment].ids[turn.start : turn.end]
+            stopped += any(string in policy.tokenizer.decode(ids) for string in stop)
+    assert stopped > 5
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_three_hundred_turns_in_a_small_context(strategy: str, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    asyncio.run(prove_long_episode(AutoTokenizer.from_pretrained(resolve("smollm2")), tmp_path / "run", strategy))
+
+
+class Brief:
+    """Ends every reply where it would have been cut off, so that episodes go on."""
+
+    def __init__(self, policy: Any) -> None:
+        self._policy = policy
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._policy, name)
+
+    async def generate(self, prompt_ids: Any, sampling: Any, **ids: str) -> Generation:
+        reply = await self._policy.generate(prompt_ids, sampling, **ids)
+        return replace(reply, token_ids=[*reply.token_ids[:-1], sampling.stop_token_ids[0]], finish_reason="stop")
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_model_whose_context_is_managed(strategy: str) -> None:
+    policy = Recording(Brief(make_policy("smollm2")))
+
+    async def collect() -> tuple[list[Trajectory], Any]:
+        collector = Collector(
+            ["test/Talk-v0"], policy, num_tasks=2, max_turns=8, responses_create_params={"max_output_tokens": 12},
+            context_management={"strategy": strategy, "trigger": 250, "keep": 1},
+        )  # fmt: skip
+        found = [trajectory async for group in collector.stream() for trajectory in group.trajectories]
+        await policy.close()
+        return found, collector._codec
+
+    found, codec = asyncio.run(collect())
+    for trajectory in found:
+        assert (len(trajectory.turns), trajectory.status) == (8, "max_turns")
+        assert len(trajectory.compactions) >= 2
+        prove(trajectory, policy.requests[trajectory.id], codec)
 
 
 def test_a_model_that_judges_itself() -> None:

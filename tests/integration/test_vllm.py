@@ -18,9 +18,11 @@ import pytest
 from llmgym.errors import ConfigError, ContextLengthExceeded, MissingExtraError, PolicyError, PolicyUnavailable
 from llmgym.policies import Generation, Sampling, VersionSpan, make_policy
 from llmgym.policies.models import resolve
+from llmgym.policies.stop_strings import before_stop
 from llmgym.policies.vllm import VLLMPolicy
 from llmgym.rollout import Collector
 from llmgym.trajectory import Segment, Trajectory
+from tests.distributions import logprobs_of
 from tests.exactness import Recording, prove
 from tests.integration.test_smollm2 import recomputed
 from tests.judging import check_judge_away, check_judge_of_itself
@@ -162,6 +164,49 @@ def test_only_our_stop_tokens_end_a_reply(policy: VLLMPolicy) -> None:
     assert EOS in through.token_ids
     assert (stopped.finish_reason, stopped.token_ids[-1]) == ("stop", EOS)
     assert list(stopped.token_ids) == list(through.token_ids)[: len(stopped.token_ids)]
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        {"temperature": 0.9, "top_k": 20, "min_p": 0.05, "top_p": 0.9},
+        {"temperature": 0.9, "repetition_penalty": 1.3, "presence_penalty": 0.5, "frequency_penalty": 0.3, "top_k": 9},
+        {"temperature": 0.0, "repetition_penalty": 1.3},
+    ],
+)
+def test_logprobs_with_every_setting(policy: VLLMPolicy, models: list[Any], sampling: dict[str, Any]) -> None:
+    prompt = policy.tokenizer.encode("Once upon a time there was a time")
+    reply = asyncio.run(ask(policy, prompt, max_tokens=40, **sampling))
+    assert np.allclose(logprobs_of(models[0], prompt, reply, Sampling(**sampling)), reply.logprobs, atol=5e-3)
+
+
+def test_stop_strings(policy: VLLMPolicy) -> None:
+    prompt = policy.tokenizer.encode("The best cities of the world are, first,")
+    free = asyncio.run(ask(policy, prompt, temperature=0.0, max_tokens=40))
+    for place in (6, 25):
+        stop = policy.tokenizer.decode(free.token_ids[place : place + 2])[1:-1]  # begins and ends within a token
+        reply = asyncio.run(ask(policy, prompt, temperature=0.0, max_tokens=40, stop=("nowhere", stop)))
+        length = next(n for n in range(40) if stop in policy.tokenizer.decode(free.token_ids[:n]))
+        assert (reply.token_ids, reply.finish_reason) == (free.token_ids[:length], "stop")
+        assert np.allclose(reply.logprobs, free.logprobs[:length], atol=5e-3)
+        assert reply.versions == (VersionSpan(0, 0, length),)
+        read = policy.tokenizer.decode(before_stop(policy.tokenizer, reply, Sampling(stop=(stop,))))
+        assert policy.tokenizer.decode(free.token_ids).startswith(read + stop)
+
+
+def test_episodes_with_stop_strings_are_exact(policy: VLLMPolicy) -> None:
+    recording = Recording(policy)
+    params = {"max_output_tokens": 60, "stop": ["the", "\n", "1"], "top_k": 40, "repetition_penalty": 1.1}
+    collector = Collector(ENVS, recording, num_tasks=3, num_repeats=2, max_turns=4, responses_create_params=params)
+
+    async def collect() -> list[Trajectory]:
+        return [trajectory async for group in collector.stream() for trajectory in group.trajectories]
+
+    found = asyncio.run(collect())
+    ends = [turn for t in found for turn in t.turns if t.segments[turn.segment].ids[turn.end - 1] != EOS]
+    assert sum(turn.finish_reason == "stop" for turn in ends) > 5
+    for trajectory in found:
+        prove(trajectory, recording.requests[trajectory.id], collector._codec, policy.tokenizer)
 
 
 def test_a_seed_makes_a_reply_repeatable_and_none_does_not(policy: VLLMPolicy) -> None:

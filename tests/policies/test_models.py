@@ -164,14 +164,24 @@ def test_a_folder_that_is_not_there(name: str) -> None:
 
 
 class Hub(BaseHTTPRequestHandler):
-    """A Hub that knows one model."""
+    """A Hub that knows two models, one of them with a generation config."""
 
     def do_GET(self) -> None:
-        body = b'{"id": "org/known", "modelId": "org/known"}' if self.path == "/api/models/org/known" else b"{}"
-        self.send_response(200 if len(body) > 2 else 404)
+        known = {
+            "/api/models/org/known": b'{"id": "org/known", "modelId": "org/known"}',
+            "/api/models/org/ends": b'{"id": "org/ends", "siblings": [{"rfilename": "generation_config.json"}]}',
+            "/org/ends/resolve/main/generation_config.json": b'{"eos_token_id": [1, 2]}',
+        }
+        body = known.get(self.path, b"")
+        self.send_response(200 if body else 404)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", '"abc"')
+        self.send_header("X-Repo-Commit", "0" * 40)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET  # noqa: N815  as the server calls it
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
@@ -198,9 +208,12 @@ def test_the_hub_is_asked_once_and_its_absence_said_at_once(tmp_path: Path) -> N
     try:
         assert resolved("org/known", tmp_path, **there) == "org/known"
         assert resolved("org/unknown", tmp_path, **there) == "org/unknown"  # what loads it reports what the Hub says
+        assert resolved("org/ends", tmp_path, **there) == "org/ends"
     finally:
         server.shutdown()
         server.server_close()
+    snapshot = tmp_path / "models--org--ends" / "snapshots" / ("0" * 40)
+    assert json.loads((snapshot / "generation_config.json").read_text()) == {"eos_token_id": [1, 2]}
     for settings in (away, {"HF_HUB_OFFLINE": "1"}):
         said = resolved("org/known", tmp_path, **settings)
         assert said.startswith("PolicyUnavailable the Hugging Face Hub cannot be asked for 'org/known' (")

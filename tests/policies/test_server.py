@@ -303,9 +303,47 @@ async def test_weight_versions() -> None:
                 await ask(policy)
 
 
+@pytest.mark.parametrize("usual", [True, False])
+async def test_all_of_the_sampling_is_said(api: str, usual: bool) -> None:
+    """What is not said, a server fills in from the model's `generation_config.json`."""
+    others = {"min_p": 0.1, "repetition_penalty": 1.2, "presence_penalty": 0.5, "frequency_penalty": -0.5}
+    given: dict[str, Any] = {} if usual else {"top_k": 20, **others}
+    server = Server(api=api)
+    async with running(server) as policy:
+        await ask(policy, **given)
+    params = server.requests[0].get("sampling_params", server.requests[0])
+    said = {name: params[name] for name in ("top_k", *others)}
+    assert said == (given or {"top_k": -1, "min_p": 0, "repetition_penalty": 1, **dict.fromkeys([*others][2:], 0)})
+    assert "stop" not in params
+
+
+async def test_stop_strings(api: str) -> None:
+    server = Server(api=api)
+    async with running(server) as policy:
+        server.edit = lambda reply: reply["choices"][0].update(finish_reason="stop", stop_reason="x")
+        whole = (await ask(policy, stop=("x", "y"), stop_token_ids=())).token_ids
+        assert len(whole) == 9
+        for reason in ("z", None, 7):
+            server.edit = lambda reply, reason=reason: reply["choices"][0].update(
+                finish_reason="stop", stop_reason=reason
+            )
+            with pytest.raises(PolicyError, match="is not among the stop tokens"):
+                await ask(policy, stop=("x", "y"), stop_token_ids=())
+    params = server.requests[0].get("sampling_params", server.requests[0])
+    assert params["stop"] == ["x", "y"]
+    assert params["skip_special_tokens"] is False
+    if api == "generate":
+        assert params["detokenize"] is True
+
+
 @pytest.mark.parametrize(
-    "sampling", [{"temperature": -1.0}, {"temperature": float("nan")}, {"top_p": 0.0}, {"max_tokens": 0}]
-)
+    "sampling",
+    [
+        {"temperature": -1.0}, {"temperature": float("nan")}, {"top_p": 0.0}, {"max_tokens": 0}, {"stop": ("",)},
+        {"top_k": -1}, {"min_p": 1.1}, {"repetition_penalty": 0.0}, {"presence_penalty": 3.0},
+        {"frequency_penalty": float("nan")},
+    ],
+)  # fmt: skip
 async def test_senseless_requests_are_not_sent(sampling: dict[str, Any]) -> None:
     server = Server()
     async with running(server) as policy:
@@ -342,6 +380,8 @@ def setting(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (shorten, "log-probabilities"),
         (put(None), "a log-probability of None"),
         (put(0.5), "above 0: are these logits"),
+        (put(-9999.0), "a log-probability of -9999.0, which stands for"),
+        (put(-3.4e38), "which stands for minus infinity"),
         (setting("token_ids", None), "no token ids"),
         (setting("logprobs", None), "no log-probabilities"),
         (setting("finish_reason", "tool"), "finish reason 'tool'"),

@@ -34,6 +34,7 @@ from llmgym.policies.transformers.runner import Runner
 from llmgym.policies.transformers.sampling import nucleus, sample
 from llmgym.policies.transformers.store import Store
 from llmgym.policies.transformers.worker import Worker
+from tests.distributions import logprobs_of
 
 hf: Any = transformers
 VOCABULARY = 128
@@ -202,6 +203,27 @@ def test_logprobs_are_of_the_distribution_that_was_sampled(llama: str) -> None:
         torch.testing.assert_close(found, recompute(model, ids, reply, temperature, top_p), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("sampling", [
+    {"top_k": 5}, {"top_k": 1}, {"top_k": 1000}, {"min_p": 0.2}, {"min_p": 1.0}, {"repetition_penalty": 1.5},
+    {"repetition_penalty": 0.7, "temperature": 0.5}, {"presence_penalty": 1.0}, {"frequency_penalty": -1.0},
+    {"temperature": 0.0, "repetition_penalty": 1.3, "top_k": 3, "min_p": 0.5},
+    {"temperature": 0.8, "top_k": 40, "min_p": 0.01, "top_p": 0.8, "repetition_penalty": 1.1, "presence_penalty": 0.5,
+     "frequency_penalty": 0.2},
+])  # fmt: skip
+def test_logprobs_with_every_setting(llama: str, sampling: dict[str, Any]) -> None:
+    model, prompts = load(llama), [prompt(length) for length in (4, 30)]
+
+    async def body(policy: TransformersPolicy) -> list[Generation]:
+        neighbour = ask(policy, prompt(9), "n", max_tokens=20, seed=4)
+        asked = (ask(policy, ids, str(i), **sampling, max_tokens=24, seed=i) for i, ids in enumerate(prompts))
+        return await asyncio.gather(*asked, neighbour)
+
+    *replies, neighbour = run(llama, body)
+    for ids, reply in zip(prompts, replies, strict=True):
+        np.testing.assert_allclose(reply.logprobs, logprobs_of(model, ids, reply, Sampling(**sampling)), atol=2e-4)
+    np.testing.assert_allclose(neighbour.logprobs, logprobs_of(model, prompt(9), neighbour, Sampling()), atol=2e-4)
+
+
 def test_samples_follow_the_distribution(llama: str) -> None:
     ids, count = prompt(6), 1000
 
@@ -274,6 +296,25 @@ def test_stop_tokens(llama: str) -> None:
         assert (first.finish_reason, list(first.token_ids)) == ("stop", [free.token_ids[0]])
         everything = tuple(range(VOCABULARY))
         last = await ask(policy, ids, temperature=0, max_tokens=1, stop_token_ids=everything)
+        assert last.finish_reason == "stop"
+
+    run(llama, body)
+
+
+def test_stop_strings(llama: str) -> None:
+    ids = prompt(9)
+
+    async def body(policy: TransformersPolicy) -> None:
+        free = list((await ask(policy, ids, max_tokens=60, seed=3)).token_ids)
+        words = [f"w{token}" for token in free]
+        for stop in (words[7], words[20] + " " + words[21], words[30][1:] + " w"):
+            reply = await ask(policy, ids, max_tokens=60, seed=3, stop=("nowhere", stop))
+            length = next(n for n in range(60) if stop in " ".join(words[:n]))
+            assert (list(reply.token_ids), reply.finish_reason) == (free[:length], "stop")
+            assert len(reply.logprobs) == length
+        token = await ask(policy, ids, max_tokens=60, seed=3, stop=(words[9],), stop_token_ids=(free[4],))
+        assert token.token_ids[-1] == free[4]
+        last = await ask(policy, ids, max_tokens=5, seed=3, stop=(words[4],))
         assert last.finish_reason == "stop"
 
     run(llama, body)

@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmgym.chat import Sampling
 from llmgym.errors import ConfigError
 from llmgym.rollout import Collector, EnvConfig, RolloutConfig, load_config, parse_config
 from llmgym.rollout.config import config_problems
@@ -208,11 +209,26 @@ def test_what_has_no_problem_is_read_and_nothing_else(settings: dict[str, Any]) 
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("temperature", -1), ("top_p", 0), ("top_p", 1.1), ("max_output_tokens", 0)]
-)
-def test_sampling_that_makes_no_sense_is_refused(name: str, value: float) -> None:
-    with pytest.raises(ConfigError, match=rf"responses_create_params\.{name}: Expected .*; it is {value}"):
+    ("name", "value"),
+    [
+        ("temperature", -1), ("top_p", 0), ("top_p", 1.1), ("max_output_tokens", 0), ("top_k", -1), ("min_p", 1.1),
+        ("repetition_penalty", 0), ("presence_penalty", -2.1), ("frequency_penalty", 2.1), ("stop", "END"),
+    ],
+)  # fmt: skip
+def test_sampling_that_makes_no_sense_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"responses_create_params\.{name}: Expected .*; it is {value!r}"):
         parse_config({"env_ids": ["x/Y-v0"], "responses_create_params": {name: value}})
+
+
+def test_sampling_of_a_policy_is_that_of_the_settings() -> None:
+    given: dict[str, Any] = {
+        "temperature": 0.5, "top_p": 0.9, "stop": ["END", "\n\n"], "top_k": 5, "min_p": 0.1, "repetition_penalty": 1.1,
+        "presence_penalty": 0.2, "frequency_penalty": 0.3,
+    }  # fmt: skip
+    settings = {"env_ids": ["x/Y-v0"], "responses_create_params": given | {"max_output_tokens": 9}}
+    sampling = parse_config(settings).agent.responses_create_params.sampling((7,))
+    assert sampling == Sampling(**given | {"stop": ("END", "\n\n"), "max_tokens": 9, "stop_token_ids": (7,)})
+    assert parse_config({"env_ids": ["x/Y-v0"]}).agent.responses_create_params.sampling(()) == Sampling(), "all off"
 
 
 def test_a_collector_takes_the_same_settings() -> None:

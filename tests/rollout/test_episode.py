@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from llmgym.chat import ChatGeneration, Sampling
+from llmgym.concurrency import held
 from llmgym.errors import CodecError, ContextLengthExceeded, PolicyError, PolicyUnavailable
 from llmgym.messages import user
 from llmgym.policies.base import Generation, VersionSpan
@@ -178,8 +179,11 @@ def raises(error: BaseException) -> Any:
         (raises(TimeoutError("socket")), "PolicyError: TimeoutError: socket"),
         (raises(asyncio.InvalidStateError("odd")), "PolicyError: InvalidStateError: odd"),
         (lambda _: Generation([1, 2], [-1.0], "stop"), "2 tokens came with 1 log-probabilities"),
-        (lambda _: Generation([1], [math.nan], "stop"), "a log-probability is not finite"),
-        (lambda _: Generation([1], [-math.inf], "stop"), "a log-probability is not finite"),
+        (lambda _: Generation([1], [math.nan], "stop"), "a log-probability of nan: the engine computes none"),
+        (lambda _: Generation([1], [-math.inf], "stop"), "a log-probability of -inf, which stands for"),
+        (lambda _: Generation([1, 2], [-1.0, -9999.0], "stop"), "a log-probability of -9999.0, which stands for"),
+        (lambda _: Generation([1], [-3.4e38], "stop"), "a log-probability of -3.4e+38, which stands for"),
+        (lambda _: Generation([1], [0.1], "stop"), "a log-probability of 0.1, above 0: are these logits?"),
         (lambda _: Generation([1], [-1.0], "abort"), "the engine aborted the request"),
     ],
 )
@@ -194,6 +198,35 @@ async def test_a_policy_that_hangs_runs_into_its_deadline() -> None:
     trajectory, _ = await run(lambda _: asyncio.sleep(3600), generation_timeout=0.02)
     assert trajectory.status == "policy_error"
     assert trajectory.error == "PolicyTimeout: no reply within 0.02 s"
+
+
+async def test_waiting_for_a_turn_counts_against_no_deadline() -> None:
+    async def wait(seconds: float) -> None:
+        with held():
+            await asyncio.sleep(seconds)
+
+    async def patient(prompt: str) -> str:
+        await asyncio.gather(wait(0.1), wait(0.2))
+        return say(prompt)
+
+    trajectory, _ = await run(patient, generation_timeout=0.1, episode_timeout=0.15)
+    assert (trajectory.status, trajectory.reward) == ("completed", 1.0), trajectory.error
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [({"generation_timeout": 0.05}, "no reply within 0.05 s"), ({"episode_timeout": 0.05}, "ran past 0.05 s")],
+)
+async def test_deadlines_go_on_after_a_wait(limits: dict[str, float], said: str) -> None:
+    async def slow(prompt: str) -> str:
+        with held():
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(3600)
+        return say(prompt)
+
+    trajectory, _ = await run(slow, **limits)
+    assert trajectory.error is not None
+    assert said in trajectory.error
 
 
 async def test_an_episode_that_hangs_runs_into_its_deadline() -> None:
@@ -246,7 +279,7 @@ async def test_cancellation_is_raised() -> None:
 
 async def chat(script: Any, env: Letters | None = None) -> Trajectory:
     trajectory = Trajectory("x/Y-v0", "a", 0, 1)
-    speaker = ChatSpeaker(Script(script), Sampling(), "name")
+    speaker = ChatSpeaker(Script(script), Sampling(), Limits(), "name")
     await run_episode(Only(env or Letters()), LETTER, speaker, trajectory, Limits(generation_timeout=5))
     return trajectory
 
@@ -294,6 +327,6 @@ async def test_a_chat_policy_that_says_no_message_fails(given: Any, said: str) -
             return given
 
     trajectory = Trajectory("x/Y-v0", "a", 0, 1)
-    await run_episode(Only(Letters()), LETTER, ChatSpeaker(Odd(), Sampling(), "n"), trajectory, Limits())  # type: ignore[arg-type]
+    await run_episode(Only(Letters()), LETTER, ChatSpeaker(Odd(), Sampling(), Limits(), "n"), trajectory, Limits())  # type: ignore[arg-type]
     assert trajectory.status == "policy_error"
     assert said in str(trajectory.error)

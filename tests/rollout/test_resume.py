@@ -102,8 +102,11 @@ async def run(folder: Path, order: Any = None, policy: Any = None, **settings: A
     [
         ({"max_completion_length": 9}, {}, "max_completion_length was 9, is None"),
         ({}, {"max_completion_length": 9}, "max_completion_length was None, is 9"),
+        ({}, {"context_management": {"strategy": "summarize"}}, "context_management was None, is "),
         ({}, {"seed": 1}, "seed was 0, is 1"),
         ({}, {"responses_create_params": {"top_p": 0.5}}, "top_p was 1.0, is 0.5"),
+        ({}, {"responses_create_params": {"top_k": 5}}, "top_k was 0, is 5"),
+        ({"responses_create_params": {"stop": ["b"]}}, {}, r"stop was \['b'\], is \[\]"),
         ({}, {"max_turns": 2}, "max_turns"),
     ],
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import string
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.errors import ConfigError, EnvironmentFailure, PolicyError, TaskError
+from llmgym.policies import Generation, Sampling
 from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, WrapperConfig
-from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, metrics, task_rows
+from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, asked_of, metrics, task_rows
 from llmgym.trainers.siblings import Siblings
 from llmgym.trajectory import Status, Trajectory, Turn, segment_of
 from tests.exactness import FuzzPolicy, Recording
@@ -198,6 +201,32 @@ async def test_sampling_may_differ_from_episode_to_episode(episodes: Episodes, t
     for request in requests:
         assert (request.sampling.temperature, request.sampling.top_p) == (0.5, 0.9)
         assert request.sampling.max_tokens <= 7
+
+
+@pytest.mark.parametrize("floor", [-9999.0, -math.inf, math.nan])
+async def test_no_floor_of_an_engine_reaches_a_trainer(episodes: Episodes, tokenizer: Any, floor: float) -> None:
+    """Whatever an adapter takes its log-probabilities from: all of them run their episodes so."""
+    engine = fuzz(episodes, tokenizer)
+
+    async def generate(prompt_ids: Any, sampling: Sampling, **ids: str) -> Generation:
+        reply = await engine.generate(prompt_ids, sampling, **ids)
+        return replace(reply, logprobs=[*reply.logprobs[:-1], floor])
+
+    trajectory = await episodes.run(ref(GOOD[0]), TrainerPolicy("trainer", generate, tokenizer, 4096))
+    assert trajectory.status == "policy_error"
+    assert f"a log-probability of {floor}" in str(trajectory.error)
+    sample = episodes.sample(trajectory)
+    assert (sample.reward, sum(sample.loss_mask), set(sample.logprobs)) == (None, 0, {0.0})
+
+
+def test_sampling_in_a_trainers_words() -> None:
+    given = {"temperature": 0.5, "top_k": -1, "min_p": None, "stop": "END", "n": 4, "logprobs": 1, "max_tokens": 3}
+    assert asked_of(given, 9) == ResponsesCreateParams(0.5, max_output_tokens=9, stop=("END",))
+    assert asked_of({"top_k": 5, "stop": ["a", "b"]}, 9) == ResponsesCreateParams(
+        max_output_tokens=9, stop=("a", "b"), top_k=5
+    )
+    with pytest.raises(ConfigError, match=r"the trainer's sampling: Expected .* - at `\$\.min_p`"):
+        asked_of({"min_p": 2.0}, 9)
 
 
 async def test_a_task_that_is_not_there_is_an_error_of_the_caller(episodes: Episodes, tokenizer: Any) -> None:

@@ -28,7 +28,7 @@ from llmgym.messages import assistant, tool_call
 from llmgym.policies import Generation, Sampling
 from llmgym.rollout.config import EnvConfig
 from llmgym.trainers import openrlhf as adapter
-from llmgym.trainers.common import TaskRef
+from llmgym.trainers.common import Episodes, TaskRef
 from tests.exactness import FuzzPolicy, Recording, Request
 from tests.rollouts import LETTERS, PLAIN
 from tests.trainers.contract import BAD, GOOD, TROUBLE, Row, check, turns_in
@@ -232,6 +232,22 @@ async def test_log_probabilities_are_given_where_they_are_asked_for(executor: An
     (output,) = await group(executor, none, tokenizer, label(GOOD[0]), size=1)
     assert output["action_ranges"] == []
     assert output["extra_logs"]["llmgym/failed"] == 1.0
+
+
+async def test_what_log_probabilities_are_of(executor: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenRLHF's engines give those of what was sampled only where its config asks for log-probabilities."""
+    run, said = Episodes.run, list[Any]()
+
+    async def recorded(self: Episodes, *args: Any, **options: Any) -> Any:
+        trajectory = await run(self, *args, **options)
+        said.append((trajectory.sampling["logprobs_mode"], trajectory.sampling["top_k"]))
+        return trajectory
+
+    monkeypatch.setattr(Episodes, "run", recorded)
+    engine = Engine(FuzzPolicy(tokenizer, (2,), 3), tokenizer)
+    for params in ({"logprobs": None, "top_k": -1}, {"logprobs": 1, "top_k": 5}):
+        await group(executor, engine, tokenizer, label(GOOD[0]), size=1, params=params)
+    assert said == [("raw", 0), ("processed", 5)]
 
 
 @pytest.mark.parametrize("spare", [1, 40])

@@ -205,8 +205,9 @@ class Client:
         (prompt,), (session,), params = batch["prompt_token_ids"], batch["session_ids"], batch["sampling_params"]
         self.params.append(params)
         sampling = Sampling(
-            params["temperature"], params["top_p"], params["max_tokens"], tuple(params["stop_token_ids"])
-        )
+            params["temperature"], params["top_p"], params["max_tokens"], tuple(params["stop_token_ids"]),
+            stop=tuple(params.get("stop", ())),
+        )  # fmt: skip
         reply = await self.policy.generate(prompt, sampling, request_id="", session_id=session)
         return {
             "responses": [""],
@@ -306,6 +307,20 @@ async def test_the_engine_is_asked_as_skyrl_says(tokenizer: Any) -> None:
     await generator(client, tokenizer, max_turns=1).generate(batch_of([("a", 0)], PLAIN))
     stops = list(codec_for(tokenizer).stop_token_ids)
     assert client.params == [PARAMS | {"logprobs": 0, "stop_token_ids": stops}]
+
+
+async def test_stop_strings_of_skyrl_end_messages(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Said(FuzzPolicy):
+        def _reply(self) -> list[int]:
+            return self.tokenizer.encode("so be it")
+
+    made = generator(Client(Said(tokenizer, codec_for(tokenizer).stop_token_ids, 0)), tokenizer, max_turns=1)
+    seen = trajectories_of(made, monkeypatch)
+    output = await made.generate(batch_of([("a", 0)], PLAIN, stop=[" be"]))
+    (trajectory,) = seen
+    assert trajectory.messages[trajectory.opening]["content"] == "so"
+    assert tokenizer.decode(output["response_ids"][0]) == "so be"
+    assert all(output["loss_masks"][0])
 
 
 async def test_replies_end_where_the_generators_length_does(tokenizer: Any) -> None:

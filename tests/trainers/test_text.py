@@ -41,6 +41,19 @@ async def test_a_step_has_what_is_new_its_reward_and_whether_it_is_the_last() ->
     assert (episode.reward, episode.turns, episode.done, episode.unscored) == (1.25, 2, True, False)
 
 
+async def test_what_leads_to_the_next_turn_follows_the_templates_own_end() -> None:
+    """GLM ends a turn of calls with the role that follows, and stops at others too."""
+    pytest.importorskip("trl")
+    from tests.codec import families
+
+    episode = await TextEpisodes(families.tokenizer("glm4moe")).open(ref())
+    said = "<tool_call>shout\n<arg_key>letter</arg_key>\n<arg_value>a</arg_value>\n</tool_call>"
+    step = await episode.step(SHOUT)
+    glue = episode.glue(said, step.messages)
+    assert glue == "\n<tool_response>\nA\n</tool_response><|assistant|>"
+    episode.close()
+
+
 @pytest.mark.parametrize("fault", ["verify raise", "verify unscored", "verify infinite"])
 async def test_a_stand_in_is_the_mean_of_the_task_so_far(fault: str) -> None:
     episodes = TextEpisodes()

@@ -338,27 +338,22 @@ def test_no_room_for_a_reply(tokenizer: Any, tmp_path: Path, monkeypatch: pytest
     assert all(row.completion_ids for row in seen.rows(group=2))
 
 
-@pytest.mark.parametrize(
-    ("config", "said"),
-    [
-        ({"top_k": 5}, "top_k=5 needs use_vllm=True"),
-        ({"min_p": 0.1}, "min_p=0.1 needs use_vllm=True"),
-        ({"repetition_penalty": 1.2}, "repetition_penalty=1.2 needs use_vllm=True"),
-    ],
-)
-def test_what_rollouts_cannot_follow(tokenizer: Any, tmp_path: Path, config: dict[str, Any], said: str) -> None:
+def test_rollouts_sample_as_the_config_says(tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = sample_with(FuzzPolicy(tokenizer, codec_for(tokenizer).stop_token_ids, seed=8), monkeypatch)
+    config = {"temperature": 0.7, "top_p": 0.9, "top_k": 5, "min_p": 0.1, "repetition_penalty": 1.2}
     seen = trainer_of(spec([LETTERS], num_tasks=4), tokenizer, tmp_path, **config)
-    with pytest.raises(ConfigError, match=said):
-        seen.trainer.train()
+    seen.trainer.train()
+    asked = [request.sampling for requests in recording.requests.values() for request in requests]
+    assert asked
+    assert all({name: getattr(sampling, name) for name in config} == config for sampling in asked)
 
 
 def test_sharded_weights_and_tools_of_the_trainer_are_refused() -> None:
-    neutral = {"use_vllm": False, "top_k": 0, "min_p": None, "repetition_penalty": 1.0}
-    sampling.check_trainer(SimpleNamespace(tools=[], is_fsdp_enabled=False, **neutral))
+    sampling.check_trainer(SimpleNamespace(tools=[], is_fsdp_enabled=False, use_vllm=False))
     with pytest.raises(ConfigError, match="use_vllm=True"):
-        sampling.check_trainer(SimpleNamespace(tools=[], is_fsdp_enabled=True, **neutral))
+        sampling.check_trainer(SimpleNamespace(tools=[], is_fsdp_enabled=True, use_vllm=False))
     with pytest.raises(ConfigError, match="give GRPOTrainer no tools"):
-        sampling.check_trainer(SimpleNamespace(tools=[print], is_fsdp_enabled=False, **neutral))
+        sampling.check_trainer(SimpleNamespace(tools=[print], is_fsdp_enabled=False, use_vllm=False))
 
 
 def test_ends_of_turns_that_trl_would_take_for_cuts(tokenizer: Any) -> None:
@@ -695,7 +690,8 @@ def test_a_vllm_with_another_vocabulary_is_refused(tokenizer: Any, tmp_path: Pat
 
 def async_config(**config: Any) -> Any:
     fields = {
-        "temperature": 1.0, "top_p": 1.0, "max_completion_length": 120, "num_generations": 4, "queue_maxsize": 64,
+        "temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0,
+        "max_completion_length": 120, "num_generations": 4, "queue_maxsize": 64,
         "max_inflight_tasks": 8, "vllm_server_base_url": "http://localhost:1",
     }  # fmt: skip
     return SimpleNamespace(**fields | config)

@@ -35,3 +35,14 @@ def test_only_full_marks_are_true() -> None:
     assert not graded(0.5)
     assert not unscored("infrastructure", "the sandbox is gone")
     assert [graded(score).reason for score in (0, 0.5, 1)] == ["wrong", "partial", "correct"]
+
+
+def test_thoughts_are_no_part_of_an_answer() -> None:
+    from llmgym.verifiers import instructions, structured
+
+    thought = "<think>No, maybe, [1, 2]</think>"
+    task = {"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+    assert instructions.check(f"{thought}Yes.", task)
+    assert not instructions.check(f"{thought}Yes, sir.", task)
+    assert structured.check(f'{thought}{{"a": 1}}', {"value": {"a": 1}})
+    assert structured.check("<think>{}", {"value": {}}).reason == "no_answer"

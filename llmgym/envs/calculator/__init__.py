@@ -8,12 +8,12 @@ from typing import Any
 
 from llmgym.env import Episode, ToolEnv
 from llmgym.envs.calculator.arithmetic import Number, call
-from llmgym.envs.calculator.numbers import final_number
 from llmgym.envs.calculator.problems import Problems
 from llmgym.messages import Message, assistant, tool_call
 from llmgym.rewards import Reward
 from llmgym.tasks import Task, TaskSet, one_column, row_schema, task_from_row
 from llmgym.tools import tool
+from llmgym.verifiers.numbers import final_number
 
 _WITH_TOOLS = (
     "Solve the problem. The tools calculate exactly; call them as often as you need. When you have the result, "

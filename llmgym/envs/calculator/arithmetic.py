@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-from llmgym.envs.calculator.numbers import format_number, parse_number
 from llmgym.errors import ToolError
+from llmgym.verifiers.numbers import format_number, parse_number
 
 MAX_DIGITS = 300
 _MAX_BITS = 1000  # a little more than 300 digits

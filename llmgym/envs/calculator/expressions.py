@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from llmgym.envs.calculator.arithmetic import Exact, apply
-from llmgym.envs.calculator.numbers import format_number
+from llmgym.verifiers.numbers import format_number
 
 
 @dataclass(frozen=True, slots=True)

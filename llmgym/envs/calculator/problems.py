@@ -11,9 +11,9 @@ import numpy as np
 from llmgym.envs.calculator import stories
 from llmgym.envs.calculator.arithmetic import OPERATIONS, Exact, apply
 from llmgym.envs.calculator.expressions import Call, Expression, plan_of, size_of, value_of
-from llmgym.envs.calculator.numbers import decimal_places, final_number, format_number
 from llmgym.errors import ConfigError, ToolError
 from llmgym.tasks import Task
+from llmgym.verifiers.numbers import decimal_places, final_number, format_number
 
 _TRIES = 500
 _MAX_VALUE = 10**9

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from llmgym.env import Episode, ToolEnv
-from llmgym.envs.multiple_choice.extraction import GRADINGS, extract, extract_pattern
 from llmgym.envs.multiple_choice.questions import Questions
 from llmgym.envs.multiple_choice.rows import read_row
 from llmgym.envs.multiple_choice.schema import row_schema
@@ -16,6 +15,7 @@ from llmgym.errors import ConfigError
 from llmgym.messages import Message
 from llmgym.rewards import Reward
 from llmgym.tasks import Task, TaskSet
+from llmgym.verifiers.choices import GRADINGS, extract, extract_pattern
 
 _INSTRUCTIONS = {
     "boxed": "Think first if you like, then put the letter of the right option in \\boxed{}.",

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
 from typing import Any, cast
 
-from llmgym.envs.multiple_choice.extraction import BOXED_OR_TEXT, GRADINGS
 from llmgym.messages import Message, read_messages, system
 from llmgym.tasks import Task
+from llmgym.verifiers.choices import BOXED_OR_TEXT, GRADINGS
 
 MOST = len(ascii_uppercase)
 QUESTION = ("question", "prompt")

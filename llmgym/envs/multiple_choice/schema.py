@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmgym.envs.multiple_choice.extraction import GRADINGS
 from llmgym.envs.multiple_choice.rows import ANSWER, MODES, MOST, OPTIONS, QUESTION
 from llmgym.tasks import REST_TO_METADATA, one_column, schema_of_row
+from llmgym.verifiers.choices import GRADINGS
 
 _TEXT = {"type": ["string", "number"]}
 _OPTIONS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from llmgym.envs.text import folded, without_thoughts
+from llmgym.verifiers.text import folded, without_thoughts
 
 GREEN, YELLOW, GRAY = "G", "Y", "X"
 

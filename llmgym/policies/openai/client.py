@@ -1,84 +1,152 @@
-"""The `openai` package as far as it is used: requests out, answers of any kind in, nothing raised and nothing shown.
-
-Its client holds the key, and its errors may repeat it; neither gets past this module.
-"""
+"""Requests to one server, repeated where that can help, and slower where the server is asked too much."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Any, NamedTuple
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncGenerator, Callable
+from typing import NamedTuple, TypeVar
 
-from llmgym.errors import MissingExtraError, PolicyUnavailable
+from llmgym.policies.openai import waits
 from llmgym.policies.openai.address import Address
+from llmgym.policies.openai.connection import Answer, Connection, connect
+from llmgym.policies.openai.limiter import Limiter, Pace
 from llmgym.policies.openai.trouble import Trouble
 
+T = TypeVar("T")
+
 _PROBE_S = 20.0
+_BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 8.0
+_CLOSED = Trouble("it was closed")
+
+_log = logging.getLogger("llmgym.policies.openai")
 
 
-class Answer(NamedTuple):
-    """What came from a server.
+class _Line(NamedTuple):
+    """What an event loop has of the client."""
 
-    Attributes:
-        text: The body.
-        status: Of HTTP.
-        retry_after: The header of that name.
-    """
-
-    text: str
-    status: int
-    retry_after: str | None = None
-
-    @property
-    def trouble(self) -> Trouble:
-        """Read as no reply."""
-        return Trouble.said(self.text, self.status, self.retry_after)
+    life: AsyncGenerator[Connection]
+    connection: Connection
+    limiter: Limiter
 
 
 class Client:
-    """Connections to one server; an overloaded one is asked again, after the time that it asks for."""
+    """Asks one server.
 
-    __slots__ = ("_client", "_timeout")  # no __dict__, in which a dump of attributes would find the key
+    It serves any event loop, and several in turn: each has connections of its own, which end with it.
+    """
 
-    def __init__(self, address: Address, timeout: float, max_retries: int) -> None:
+    __slots__ = ("_address", "_closed", "_lines", "_max_retries", "_name", "_pace", "_patience", "_said", "_timeout")
+
+    def __init__(self, name: str, address: Address, timeout: float, patience: float, max_retries: int) -> None:
         """Make the client; nothing is sent yet.
 
-        Raises:
-            MissingExtraError: The `openai` package is not installed.
-            PolicyUnavailable: There is no key.
+        Args:
+            name: Whose it is, for the log.
+            address: Of the server.
+            timeout: Seconds for one try.
+            patience: Seconds to wait for a server that limits us and answers nobody.
+            max_retries: Tries after the first where the server fails; with 0, where it limits us too.
         """
-        try:
-            import openai
-        except ImportError:
-            raise MissingExtraError("OpenAIPolicy", "openai") from None
-        url, key = address.reveal()
-        if key is None:
-            raise PolicyUnavailable(
-                f"no key for {address.shown}: set OPENAI_API_KEY or give api_key (any word, if it asks for none)"
-            )
-        self._timeout = timeout
-        self._client = openai.AsyncOpenAI(api_key=key, base_url=url, timeout=timeout, max_retries=max_retries)
+        self._name, self._address = name, address
+        self._timeout, self._max_retries, self._patience = timeout, max_retries, patience
+        self._lines: dict[asyncio.AbstractEventLoop, _Line] = {}
+        self._pace = Pace()
+        self._closed = self._said = False
 
-    async def models(self) -> Answer | Trouble:
+    async def models(self, read: Callable[[Answer], T | Trouble]) -> T | Trouble:
         """Ask what the server offers; one that hangs is found in seconds."""
-        probe = self._client.with_options(timeout=min(_PROBE_S, self._timeout), max_retries=1)
-        return await _answer(probe.models.with_raw_response.list())
+        return await self._ask("GET", "/models", None, read, min(_PROBE_S, self._timeout), 1)
 
-    async def complete(self, request: dict[str, Any]) -> Answer | Trouble:
-        """Ask for a reply."""
-        return await _answer(self._client.chat.completions.with_raw_response.create(**request))
+    async def ask(self, path: str, body: bytes, read: Callable[[Answer], T | Trouble]) -> T | Trouble:
+        """Ask for a reply.
+
+        Args:
+            path: Behind the server's address.
+            body: JSON.
+            read: Reads an answer.
+        """
+        return await self._ask("POST", path, body, read, self._timeout, self._max_retries)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        read: Callable[[Answer], T | Trouble],
+        seconds: float,
+        tries: int,
+    ) -> T | Trouble:
+        url, failures = self._address.url(path), 0
+        while not self._closed:
+            line = await self._line()
+            if (over := await line.limiter.enter()) is not None:
+                return over
+            sent = time.monotonic()
+            try:
+                answer = await line.connection.exchange(method, url, body, seconds)
+                outcome = read(answer) if isinstance(answer, Answer) else answer
+                again = self._note(outcome, answer, sent, line.limiter)
+            finally:
+                line.limiter.leave()
+            if not isinstance(outcome, Trouble):
+                return outcome
+            if self._closed:
+                break
+            if outcome.limited:
+                if not (again and tries):
+                    return outcome
+            elif not outcome.passing or outcome.spent or failures >= tries:
+                return outcome
+            else:
+                failures += 1
+                await asyncio.sleep(random.uniform(0.75, 1) * min(_BACKOFF_S * 2 ** (failures - 1), _LONGEST_BACKOFF_S))
+        return _CLOSED
+
+    def _note(self, outcome: object, answer: Answer | Trouble, sent: float, limiter: Limiter) -> bool:
+        """Tell the limiter what came of a request; whether it can be sent again, if it was one too many."""
+        if isinstance(outcome, Trouble) and outcome.limited:
+            again = limiter.refused(sent, outcome)
+            if again and not self._said:
+                self._said = True
+                limits = waits.limits(answer.headers) if isinstance(answer, Answer) else ""
+                _log.warning(
+                    "%s: the server limits the run%s: %s. From here on at most %d requests run at a time, and more as "
+                    "it takes them; waiting is no failure",
+                    self._name,
+                    f" ({limits})" if limits else "",
+                    self._address.hide(outcome.text),
+                    limiter.limit,
+                )
+            return again
+        if isinstance(answer, Answer) and not (isinstance(outcome, Trouble) and outcome.passing):
+            limiter.answered(waits.until_more(answer.headers))
+        return False
+
+    async def _line(self) -> _Line:
+        """What the running event loop has, made when it first asks."""
+        loop = asyncio.get_running_loop()
+        line = self._lines.get(loop)
+        if line is None:
+            self._lines = {other: its for other, its in self._lines.items() if not other.is_closed()}
+            life = connect(self._address)
+            line = self._lines[loop] = _Line(life, await anext(life), Limiter(self._pace, self._patience))
+        return line
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        await self._client.close()
+        """Close the connections; what is pending ends with a trouble."""
+        self._closed = True
+        lines, self._lines = self._lines, {}
+        here = asyncio.get_running_loop()
+        for loop, line in lines.items():
+            if loop is here:
+                await _close(line)
+            elif loop.is_running():
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_close(line), loop))
 
 
-async def _answer(asked: Awaitable[Any]) -> Answer | Trouble:
-    import openai
-
-    try:
-        return Answer((await asked).text, 200)
-    except openai.APIStatusError as error:
-        return Answer(error.response.text, error.status_code, error.response.headers.get("retry-after"))
-    except (openai.OpenAIError, ValueError) as error:
-        cause = f" ({error.__cause__})" if error.__cause__ and str(error.__cause__) else ""
-        return Trouble(f"{error}{cause}", passing=isinstance(error, openai.APIConnectionError))
+async def _close(line: _Line) -> None:
+    line.limiter.close(_CLOSED)
+    await line.life.aclose()

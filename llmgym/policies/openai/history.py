@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
@@ -29,26 +29,66 @@ _FILLER = "(empty)"
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def as_sent(messages: Sequence[Message], names: Collection[str], refused: Collection[str]) -> list[dict[str, Any]]:
-    """Copies of the messages, mended.
+class Kept(NamedTuple):
+    """What a server wants back with a reply of its own, such as encrypted thoughts.
 
-    Args:
-        messages: The conversation, which stays as it is.
-        names: Tools that are offered; their names are taken to be fine.
-        refused: What else the server has refused.
+    Attributes:
+        reply: The reply.
+        fields: For its message; those under `tool_calls` are for the calls, in their order.
     """
-    sent: list[dict[str, Any]] = []
-    waiting: list[tuple[str | None, str, str]] = []  # calls without a result: their id, the one sent, their name
-    for index, message in enumerate(messages):
+
+    reply: Message
+    fields: dict[str, Any]
+
+
+class Mender:
+    """Mends a conversation as it grows.
+
+    Attributes:
+        kept: What is sent back with which message, by its place.
+    """
+
+    def __init__(self, names: Collection[str], refused: Collection[str], kept: dict[int, Kept]) -> None:
+        """Begin a conversation.
+
+        Args:
+            names: Tools that are offered; their names are taken to be fine.
+            refused: What else the server has refused.
+            kept: What is sent back with which message, by its place.
+        """
+        self._names, self._refused, self.kept = names, refused, kept
+        self._index = 0
+        # Calls without a result: their id, the one sent, their name.
+        self._waiting: list[tuple[str | None, str, str]] = []
+
+    def mend(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+        """Copies of the messages that follow, mended; results come with the calls that they are of."""
+        sent = [self._message(message) for message in messages]
+        return _one_by_one(sent, self._refused) if SEVERAL_CALLS in self._refused else sent
+
+    def _message(self, message: Message) -> dict[str, Any]:
+        index, self._index = self._index, self._index + 1
         if message["role"] == "assistant":
-            calls = _calls(message.get("tool_calls") or [], index, names)
-            waiting = [(call.get("id") or None, made["id"], made["function"]["name"]) for call, made in calls]
-            sent.append(_assistant(message, [made for _, made in calls], refused))
-        elif message["role"] == "tool":
-            sent.append(_result(message, waiting, refused))
-        else:
-            sent.append({**message, "content": _content(message["content"], refused)})
-    return _one_by_one(sent, refused) if SEVERAL_CALLS in refused else sent
+            calls = _calls(message.get("tool_calls") or [], index, self._names)
+            self._waiting = [(call.get("id") or None, made["id"], made["function"]["name"]) for call, made in calls]
+            made = _assistant(message, [made for _, made in calls], self._refused)
+            kept = self.kept.get(index)
+            return made if kept is None or not _same(kept.reply, message) else _with(made, kept.fields)
+        if message["role"] == "tool":
+            return _result(message, self._waiting, self._refused)
+        return {**message, "content": _content(message["content"], self._refused)}
+
+
+def _same(reply: Message, message: Message) -> bool:
+    """Whether a message is a reply as it was; calls without an id have got one since."""
+    return reply["content"] == message["content"] and [call["function"] for call in reply.get("tool_calls", ())] == [
+        call["function"] for call in message.get("tool_calls", ())
+    ]
+
+
+def _with(made: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    calls = [call | more for call, more in zip(made.get("tool_calls", ()), fields.get("tool_calls", ()), strict=False)]
+    return {**made, **fields, "tool_calls": calls} if calls else {**made, **fields}
 
 
 def _assistant(message: Message, calls: list[dict[str, Any]], refused: Collection[str]) -> dict[str, Any]:

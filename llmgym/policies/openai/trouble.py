@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from llmgym.policies.openai import waits
+
 _LONGEST_SHOWN = 500
 _LONGEST_READ = 4000  # an error may repeat the whole request
-_PASSING = frozenset({408, 409, 425, 429})
+_PASSING = frozenset({408, 409, 425})
+_LIMITED = frozenset({429, 529})
+_UNPAID = 402
+_SPENT = re.compile(r"^(?:insufficient_quota|billing_\w+|credit_\w+)$|credit balance is too low", re.MULTILINE)
+_NEVER_FITS = re.compile(r"^request too large\b", re.IGNORECASE | re.MULTILINE)
+_NO_HEADERS: Mapping[str, str] = {}
 _BUSY = re.compile("overloaded|rate_limit|unavailable|server_error", re.IGNORECASE)
 _MARKUP = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
@@ -28,21 +35,27 @@ class Trouble:
         words: What the server itself said, with its codes; "" where it did not say anything.
         param: The parameter that it blames, where it names one.
         passing: Trying again later can help.
+        limited: Going slower helps: the server has more to do than it can, or than it will for us.
+        spent: There is no money left, or no quota, and none comes by waiting.
+        wait: Seconds that the server asks to wait.
     """
 
     text: str
     words: str = ""
     param: str | None = None
     passing: bool = False
+    limited: bool = False
+    spent: bool = False
+    wait: float | None = None
 
     @classmethod
-    def said(cls, text: str, status: int, retry_after: str | None = None) -> Trouble:
+    def said(cls, text: str, status: int, headers: Mapping[str, str] = _NO_HEADERS) -> Trouble:
         """Read what came instead of a reply.
 
         Args:
             text: Body of the answer.
             status: Of the answer.
-            retry_after: The header of that name.
+            headers: Of the answer.
         """
         try:
             body = json.loads(text)
@@ -51,16 +64,25 @@ class Trouble:
         sentences, codes = _words(body)
         shown = "; ".join(dict.fromkeys(sentences)) or _plain(text) or "no words"
         code = next((code for code in codes if code != "error" and not code.isdigit()), "")
-        busy = False
+        busy = limited = False
         if status < 400:  # an error in a good answer has its status inside, if anywhere
             status = next((int(code) for code in codes if re.fullmatch("[45][0-9][0-9]", code)), status)
             busy = any(_BUSY.search(code) for code in codes)
-        wait = f"; it asks to wait {retry_after} s" if retry_after else ""
+            limited = "rate_limit_exceeded" in codes
+        words = "\n".join([*sentences, *codes] or [_plain(text)])[:_LONGEST_READ]
+        wait = waits.asked(headers, text[:_LONGEST_READ] if limited or status in _LIMITED else "")
+        spent = status == _UNPAID or (status < 500 and _SPENT.search(words) is not None)
+        limited |= status in _LIMITED or (status >= 500 and wait is not None)
+        limited &= not spent and _NEVER_FITS.search(words) is None
         return cls(
-            f"HTTP {status}: {shown[:_LONGEST_SHOWN]}{f' ({code})' if code and code not in shown else ''}{wait}",
-            "\n".join([*sentences, *codes] or [_plain(text)])[:_LONGEST_READ],
+            f"HTTP {status}: {shown[:_LONGEST_SHOWN]}{f' ({code})' if code and code not in shown else ''}"
+            f"{'' if wait is None else f'; it asks to wait {wait:g} s'}",
+            words,
             _blamed(body),
-            passing=busy or status in _PASSING or status >= 500,
+            passing=limited or spent or busy or status >= 500 or status in _PASSING,
+            limited=limited,
+            spent=spent,
+            wait=wait,
         )
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import os
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from llmgym.chat import Sampling
-from llmgym.errors import ConfigError, MissingExtraError, PolicyError, PolicyUnavailable
+from llmgym.errors import ConfigError, PolicyError, PolicyUnavailable
 from llmgym.policies.base import EngineLoad, Generation, LogprobsMode, room_for_reply
+from llmgym.policies.http import open_session
 from llmgym.policies.models import load_tokenizer, resolve
 from llmgym.policies.server.endpoint import Endpoint, Fault, Offer, Timeouts, parse_addresses
 from llmgym.policies.server.pool import Pool
@@ -21,7 +22,6 @@ from llmgym.policies.server.wire import Call
 
 _BACKOFF_S, _MAX_BACKOFF_S = 0.1, 5.0
 _KEEP_ALIVE_S = 4.0  # shorter than the 5 s of vLLM's server, which else closes a connection as it is taken up again
-_OPEN_FILES = 65_536
 
 
 class ServerPolicy:
@@ -141,17 +141,9 @@ class ServerPolicy:
             self._pool.put_aside(endpoint, why)
 
     def _session(self) -> Any:
-        try:
-            import aiohttp
-        except ImportError:
-            raise MissingExtraError("ServerPolicy", "server") from None
-        _raise_open_files()
         key = self._api_key or os.environ.get("VLLM_API_KEY")
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, keepalive_timeout=_KEEP_ALIVE_S),
-            headers={"Authorization": f"Bearer {key}"} if key else None,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        headers = {"Authorization": f"Bearer {key}"} if key else None
+        return open_session("ServerPolicy", "server", _KEEP_ALIVE_S, headers)
 
     async def _probe_all(self, endpoints: list[Endpoint]) -> dict[Endpoint, str]:
         """Take up what the servers offer; give those that cannot be reached, and why."""
@@ -295,22 +287,13 @@ class ServerPolicy:
         room = room_for_reply(self, prompt_ids, request_id, "serve with a longer --max-model-len")
         if sampling.max_tokens <= room:
             return sampling
-        return Sampling(sampling.temperature, sampling.top_p, room, sampling.stop_token_ids, sampling.seed)
+        return replace(sampling, max_tokens=room)
 
 
 def _load_tokenizer(given: Any, root: str) -> Any:
     if given is not None and not isinstance(given, (str, Path)):
         return given
-    source = resolve(str(given)) if given is not None else root
+    name = root if given is None else str(given)
+    source = root if given is None and root.startswith("/") else resolve(name)  # a folder of the server's is not ours
     hint = "" if given is not None else ", from which the server loaded its model; give `tokenizer`"
     return load_tokenizer(source, "the tokenizer of ServerPolicy", hint)
-
-
-def _raise_open_files() -> None:
-    with contextlib.suppress(ImportError, OSError, ValueError):  # not on Windows; not always allowed
-        import resource
-
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
-        if soft != resource.RLIM_INFINITY and soft < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -11,7 +10,7 @@ import msgspec
 import orjson
 
 from llmgym.chat import FinishReason, Sampling
-from llmgym.policies.base import Generation, VersionSpan
+from llmgym.policies.base import Generation, VersionSpan, wrong_logprob
 
 Api = Literal["generate", "completions"]
 
@@ -19,7 +18,6 @@ Api = Literal["generate", "completions"]
 PATHS: dict[Api, str] = {"generate": "/inference/v1/generate", "completions": "/v1/completions"}
 
 _NO_WEIGHT_LABEL = "default"  # of weights that were never updated
-_ROUNDING = 1e-3  # by which a log-probability may exceed 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +47,11 @@ def encode(api: Api, call: Call) -> bytes:
     params: dict[str, Any] = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        "top_k": -1,
-        "min_p": 0.0,
-        "repetition_penalty": 1.0,
-        "presence_penalty": 0.0,
-        "frequency_penalty": 0.0,
+        "top_k": sampling.top_k or -1,
+        "min_p": sampling.min_p,
+        "repetition_penalty": sampling.repetition_penalty,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
         "max_tokens": sampling.max_tokens,
         "stop_token_ids": sampling.stop_token_ids,
         "ignore_eos": True,  # the stop tokens are those of the request and no others
@@ -61,6 +59,8 @@ def encode(api: Api, call: Call) -> bytes:
         # 0 is that of the sampled token alone. To `generate`, it is the first of the N; so 2, for the likeliest.
         "logprobs": 2 if call.probing else 0,
     }
+    if sampling.stop:
+        params["stop"] = sampling.stop
     if sampling.seed is not None:
         params["seed"] = sampling.seed & (1 << 63) - 1  # to vLLM, -1 is no seed and 2**63 an error
     prompt = call.prompt if isinstance(call.prompt, list) else list(call.prompt)
@@ -68,7 +68,7 @@ def encode(api: Api, call: Call) -> bytes:
         # The prompt comes back only where it is needed: it can be a hundred times longer than the reply.
         body: dict[str, Any] = {
             "token_ids": prompt,
-            "sampling_params": params | {"detokenize": False},
+            "sampling_params": params | {"detokenize": bool(sampling.stop)},
             "return_token_ids": call.probing,
         }
     else:
@@ -107,7 +107,7 @@ def decode(api: Api, call: Call, body: bytes) -> Reply:
         raise ValueError(f"is not that of {PATHS[api]}: {error}; it begins {body[:100]!r}") from None
     _check_prompt(read, call)
     ids, logprobs = _check_tokens(read)
-    finish_reason = _check_end(ids, read.finish_reason, call.sampling)
+    finish_reason = _check_end(ids, read, call.sampling)
     versions = _versions(read.versions, len(ids))
     generation = Generation(ids, logprobs, finish_reason, versions, read.cached_tokens or 0)
     return Reply(generation, max(read.top, default=None))
@@ -120,6 +120,7 @@ class _Read:
     ids: list[int] | None
     logprobs: list[float | None] | None
     finish_reason: str | None
+    stop_reason: int | str | None
     versions: list[_Span]
     prompt: list[int] | None
     prompt_tokens: int | None
@@ -141,18 +142,13 @@ def _check_tokens(read: _Read) -> tuple[list[int], list[float]]:
         raise ValueError("has no log-probabilities; llmgym needs a server that gives `logprobs`")
     if len(read.logprobs) != len(read.ids):
         raise ValueError(f"has {len(read.ids)} token ids and {len(read.logprobs)} log-probabilities")
-    for value in read.logprobs:
-        if value is None or not math.isfinite(value):
-            raise ValueError(f"has a log-probability of {value}")
-        if value > _ROUNDING:
-            raise ValueError(
-                f"has a log-probability of {value}, above 0: are these logits? "
-                "Serve with --logprobs-mode raw_logprobs or processed_logprobs"
-            )
+    if wrong := wrong_logprob(read.logprobs):
+        raise ValueError(f"has {wrong}")
     return read.ids, cast("list[float]", read.logprobs)
 
 
-def _check_end(ids: list[int], finish_reason: str | None, sampling: Sampling) -> FinishReason:
+def _check_end(ids: list[int], read: _Read, sampling: Sampling) -> FinishReason:
+    finish_reason = read.finish_reason
     if finish_reason == "abort":
         return "abort"
     if finish_reason not in ("stop", "length"):
@@ -160,9 +156,10 @@ def _check_end(ids: list[int], finish_reason: str | None, sampling: Sampling) ->
     if not 0 < len(ids) <= sampling.max_tokens:
         raise ValueError(f"has {len(ids)} tokens; 1 to {sampling.max_tokens} were asked for")
     stops = sampling.stop_token_ids
-    if finish_reason == "stop" and ids[-1] not in stops:
+    ended = finish_reason == "stop" and read.stop_reason not in sampling.stop  # else a string has ended it
+    if ended and ids[-1] not in stops:
         raise ValueError(f"stopped at token {ids[-1]}, which is not among the stop tokens {list(stops)}")
-    before = ids[:-1] if finish_reason == "stop" else ids
+    before = ids[:-1] if ended else ids
     if not set(stops).isdisjoint(before):
         raise ValueError(f"goes on after a stop token; they are {list(stops)}")
     return finish_reason
@@ -226,6 +223,7 @@ class _Places(msgspec.Struct):
 
 class _GenerateChoice(msgspec.Struct):
     finish_reason: str | None = None
+    stop_reason: int | str | None = None
     token_ids: list[int] | None = None
     logprobs: _Places | None = None
     weight_versions: list[_Span] | None = None
@@ -253,6 +251,7 @@ def _read_generate(body: bytes) -> _Read:
         ids=choice.token_ids,
         logprobs=None if places is None else [place.logprob for place in places],
         finish_reason=choice.finish_reason,
+        stop_reason=choice.stop_reason,
         versions=choice.weight_versions or [],
         prompt=reply.prompt_token_ids,
         prompt_tokens=usage.prompt_tokens,
@@ -271,6 +270,7 @@ class _Logprobs(msgspec.Struct):
 
 class _CompletionChoice(msgspec.Struct):
     finish_reason: str | None = None
+    stop_reason: int | str | None = None
     token_ids: list[int] | None = None
     prompt_token_ids: list[int] | None = None
     logprobs: _Logprobs | None = None
@@ -293,6 +293,7 @@ def _read_completion(body: bytes) -> _Read:
         ids=choice.token_ids,
         logprobs=logprobs.token_logprobs,
         finish_reason=choice.finish_reason,
+        stop_reason=choice.stop_reason,
         versions=[],
         prompt=choice.prompt_token_ids,
         prompt_tokens=usage.prompt_tokens,

@@ -14,6 +14,7 @@ import numpy as np
 from llmgym.chat import Sampling
 from llmgym.errors import ConfigError, PolicyError
 from llmgym.policies.base import Generation, LogprobsMode, room_for_reply
+from llmgym.policies.stop_strings import Watch
 from llmgym.policies.transformers.loading import Dtype, check_loaded, context_of, load, prove
 from llmgym.policies.transformers.request import Request
 from llmgym.policies.transformers.runner import Runner
@@ -31,8 +32,9 @@ class TransformersPolicy:
     same opening, are not computed again. With a seed, a request gives the same tokens whatever runs beside it, as far
     as floating point allows: sums in another order may tip a close choice.
 
-    Log-probabilities are "processed": those of the distribution that was sampled, after temperature and after top-p
-    renormalisation. At temperature 0 nothing is sampled, and they are the model's own (temperature 1, no top-p).
+    Log-probabilities are "processed": those of the distribution that was sampled, after penalties, temperature, min-p,
+    top-k and top-p, in vLLM's order. At temperature 0 nothing is sampled, and they are the model's own, but for
+    penalties.
 
     A policy serves any number of event loops, at once or in turn. It computes with as many threads as
     `torch.set_num_threads` allows when it is started. One that is never closed ends with the interpreter.
@@ -153,6 +155,7 @@ class TransformersPolicy:
             loop=loop,
             future=loop.create_future(),
             random=random.Random(sampling.seed),
+            watch=Watch(self.tokenizer, sampling.stop) if sampling.stop else None,
         )
 
     def _start(self) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from llmgym.chat import Sampling
 from llmgym.errors import PolicyError
 from llmgym.policies.base import Generation
+from llmgym.policies.stop_strings import Watch
 
 Ids = NDArray[np.int64]
 
@@ -29,6 +30,7 @@ class Request:
         filled: How many ids of prompt and reply have their keys and values in the store.
         cached: How many of them were copied there.
         withdrawn: The coroutine that asked waits no more; set from its own thread.
+        watch: Looks for stop strings; None where there are none.
     """
 
     prompt: Ids
@@ -44,6 +46,7 @@ class Request:
     filled: int = 0
     cached: int = 0
     withdrawn: bool = False
+    watch: Watch | None = None
 
     @property
     def reach(self) -> int:
@@ -62,8 +65,12 @@ class Request:
 
     @property
     def stopped(self) -> bool:
-        """Whether a stop token was sampled."""
-        return bool(self.sampled) and self.sampled[-1] in self.sampling.stop_token_ids
+        """Whether a stop token was sampled, or the rest of a stop string."""
+        if not self.sampled:
+            return False
+        if self.sampled[-1] in self.sampling.stop_token_ids:
+            return True
+        return self.watch is not None and self.watch.sees(self.sampled)
 
     @property
     def done(self) -> bool:

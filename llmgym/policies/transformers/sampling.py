@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from llmgym.chat import Sampling
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ def sample(logits: Tensor, samplings: Sequence[Sampling], draws: Sequence[float]
 
     Args:
         logits: [rows, vocabulary].
-        samplings: Temperature and top-p of each row.
+        samplings: How to sample each row.
         draws: A uniform number in [0, 1) for each row.
     """
     import torch
@@ -31,6 +34,9 @@ def sample(logits: Tensor, samplings: Sequence[Sampling], draws: Sequence[float]
     greedy = [sampling.temperature == 0 for sampling in samplings]
     temperatures = torch.tensor([sampling.temperature or 1.0 for sampling in samplings], device=device)
     logprobs = (logits.float() / temperatures[:, None]).log_softmax(-1)
+    for row, sampling in enumerate(samplings):
+        if (sampling.top_k or sampling.min_p) and not greedy[row]:
+            logprobs[row] = likeliest(logprobs[row], sampling.top_k, sampling.min_p)
     narrowed = [row for row, sampling in enumerate(samplings) if sampling.top_p < 1 and not greedy[row]]
     if narrowed:
         top_p = torch.tensor([samplings[row].top_p for row in narrowed], device=device)
@@ -46,6 +52,29 @@ def sample(logits: Tensor, samplings: Sequence[Sampling], draws: Sequence[float]
         tokens = torch.where(torch.tensor(greedy, device=device), tokens, drawn)
     sampled: tuple[Any, Any] = tokens, logprobs.gather(1, tokens[:, None])[:, 0]  # Tensor.tolist is untyped
     return sampled[0].tolist(), sampled[1].tolist()
+
+
+def penalised(logits: Tensor, sampling: Sampling, prompt: NDArray[np.int64], reply: Sequence[int]) -> Tensor:
+    """A row of logits with the penalties for what prompt and reply have, as vLLM takes them; float32[vocabulary]."""
+    import torch
+
+    logits = logits.float()
+    said, counts = np.unique(np.array(reply, np.int64), return_counts=True)
+    seen = torch.from_numpy(np.union1d(prompt, said)).to(logits.device)
+    values = logits[seen]
+    factor = sampling.repetition_penalty
+    logits = logits.index_copy(0, seen, torch.where(values > 0, values / factor, values * factor))
+    taken = torch.from_numpy(sampling.frequency_penalty * counts + sampling.presence_penalty).to(logits)
+    return logits.index_add(0, torch.from_numpy(said).to(logits.device), taken, alpha=-1)
+
+
+def likeliest(logprobs: Tensor, top_k: int, min_p: float) -> Tensor:
+    """Renormalise a row to the `top_k` likeliest of the tokens that have `min_p` of the likeliest one's probability."""
+    if min_p:
+        logprobs = logprobs.masked_fill(logprobs < logprobs.max() + math.log(min_p), -math.inf)
+    if 0 < top_k < logprobs.shape[-1]:
+        logprobs = logprobs.masked_fill(logprobs < logprobs.topk(top_k).values[-1], -math.inf)
+    return logprobs.log_softmax(-1)
 
 
 def nucleus(logprobs: Tensor, top_p: Tensor, candidates: int = _CANDIDATES) -> Tensor:

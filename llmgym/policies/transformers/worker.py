@@ -14,7 +14,7 @@ from llmgym.policies.transformers.admission import Limits
 from llmgym.policies.transformers.kept import Kept
 from llmgym.policies.transformers.request import Request
 from llmgym.policies.transformers.runner import PASS_TOKENS, Runner
-from llmgym.policies.transformers.sampling import sample
+from llmgym.policies.transformers.sampling import penalised, sample
 
 
 class Worker:
@@ -141,6 +141,12 @@ class Worker:
         """Sample one token for every row."""
         rows, leaving = self._rows, list[int]()
         logits = self._runner.logits([request.last for request in rows], [request.filled for request in rows])
+        punished = [row for row, request in enumerate(rows) if request.sampling.penalises]
+        if punished:
+            logits = logits.float()
+        for row in punished:
+            request = rows[row]
+            logits[row] = penalised(logits[row], request.sampling, request.prompt, request.sampled)
         draws = [request.random.random() for request in rows]
         tokens, logprobs = sample(logits, [request.sampling for request in rows], draws)
         for row, (request, token, logprob) in enumerate(zip(rows, tokens, logprobs, strict=True)):

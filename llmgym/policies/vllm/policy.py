@@ -29,9 +29,10 @@ class VLLMPolicy:
     Prompt tokens that earlier turns or other episodes computed come from vLLM's prefix cache. Weights can be replaced
     while episodes run; each reply says which version sampled which of its tokens, starting with version 0.
 
-    Only `Sampling.stop_token_ids` end a reply: the end-of-sequence token of the model does not unless it is among them.
-    Log-probabilities are "processed", those of the distribution that was sampled, after temperature and top-p, or
-    "raw", those of the model; at temperature 0 both are the model's.
+    Only `Sampling.stop_token_ids` and `Sampling.stop` end a reply: the end-of-sequence token of the model does not
+    unless it is among them. Log-probabilities are "processed", those of the distribution that was sampled, after
+    penalties, temperature, min-p, top-k and top-p, or "raw", those of the model; at temperature 0 both are the model's,
+    but for penalties.
 
     A policy serves any number of event loops, at once or in turn. Where it is never closed, its engine ends with the
     interpreter, also when that is killed.
@@ -295,13 +296,20 @@ def _params(sampling: Sampling, room: int) -> Any:
     return SamplingParams(
         temperature=sampling.temperature,
         top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
+        repetition_penalty=sampling.repetition_penalty,
+        presence_penalty=sampling.presence_penalty,
+        frequency_penalty=sampling.frequency_penalty,
         max_tokens=min(sampling.max_tokens, room),
         stop_token_ids=list(sampling.stop_token_ids),
+        stop=list(sampling.stop),
         ignore_eos=True,
         seed=sampling.seed,
         logprobs=0,  # of the sampled tokens and no others
         flat_logprobs=True,
-        detokenize=False,
+        detokenize=bool(sampling.stop),
+        skip_special_tokens=False,  # a stop string is looked for in what was sampled, all of it
         output_kind=RequestOutputKind.FINAL_ONLY,
         skip_clone=True,
     )

@@ -11,6 +11,8 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from llmgym.chat import Sampling
 from llmgym.codec.base import ChatCodec
 from llmgym.concurrency import drive_in_background, start_in_background
@@ -18,7 +20,7 @@ from llmgym.errors import ConfigError
 from llmgym.policies.base import Generation
 from llmgym.policies.transformers import TransformersPolicy
 from llmgym.tasks import stable_hash
-from llmgym.trainers.common import Generate, TrainerPolicy
+from llmgym.trainers.common import Generate, TrainerPolicy, asked_of
 from llmgym.trainers.compatibility import check_same_tokenizer
 from llmgym.trajectory import Trajectory
 
@@ -27,7 +29,7 @@ Episode = Coroutine[Any, Any, Trajectory]
 _THEIRS = {
     "max_completion_length": "max_completion_length of the trainer's config",
     "num_repeats": "num_generations of the trainer's config",
-    "responses_create_params": "temperature and top_p of the trainer's config, and max_output_tokens here",
+    "responses_create_params": "temperature, top_p and the like of the trainer's config, and max_output_tokens here",
 }
 
 
@@ -50,6 +52,18 @@ def sample(trainer: Any, episodes: Callable[[TrainerPolicy], Sequence[Episode]])
 def tokenizer_of(trainer: Any) -> Any:
     """The trainer's tokenizer, which a multimodal processor has inside."""
     return getattr(trainer.processing_class, "tokenizer", trainer.processing_class)
+
+
+def asked(trainer: Any, max_output_tokens: int | None) -> dict[str, Any]:
+    """`responses_create_params` of what a trainer's config says.
+
+    Args:
+        trainer: A trainer, or its config.
+        max_output_tokens: Most tokens of one reply; None for what the episode has left.
+    """
+    limit = trainer.max_completion_length
+    given = {name: getattr(trainer, name) for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")}
+    return msgspec.to_builtins(asked_of(given, min(max_output_tokens or limit, limit)))
 
 
 def check_settings(settings: Iterable[str]) -> None:
@@ -76,9 +90,6 @@ def check_trainer(trainer: Any) -> None:
         return
     if trainer.is_fsdp_enabled:
         raise ConfigError("the weights are sharded, and episodes differ in length between ranks: set use_vllm=True")
-    for name, neutral in (("top_k", 0), ("min_p", 0.0), ("repetition_penalty", 1.0)):
-        if getattr(trainer, name) not in (neutral, None):
-            raise ConfigError(f"{name}={getattr(trainer, name)} needs use_vllm=True; without it, leave it at {neutral}")
 
 
 def check_ends(trainer: Any, codec: ChatCodec | None) -> None:

@@ -187,11 +187,7 @@ class Spec:
         if self._trained is None or self._trained[0] is not trainer:
             sampling.check_trainer(trainer)
             limit = trainer.max_completion_length
-            params = {
-                "temperature": trainer.temperature,
-                "top_p": trainer.top_p,
-                "max_output_tokens": min(self._max_output_tokens or limit, limit),
-            }
+            params = sampling.asked(trainer, self._max_output_tokens)
             settings = self._settings | {"max_completion_length": limit, "responses_create_params": params}
             episodes = Episodes(sampling.tokenizer_of(trainer), **settings)
             sampling.check_ends(trainer, episodes.codec)

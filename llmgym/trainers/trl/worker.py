@@ -18,7 +18,7 @@ from llmgym.policies.base import TokenPolicy
 from llmgym.rollout.config import EnvConfig
 from llmgym.trainers.common import Episodes, Sample, TaskRef, metrics
 from llmgym.trainers.compatibility import check_version
-from llmgym.trainers.trl.sampling import check_ids, check_settings
+from llmgym.trainers.trl.sampling import asked, check_ids, check_settings
 from llmgym.trajectory import Trajectory
 
 _FULL_S = 0.1
@@ -65,16 +65,11 @@ class RolloutWorker:
             from llmgym.policies.server import ServerPolicy
 
             policy = ServerPolicy(args.vllm_server_base_url, tokenizer=tokenizer)
-        params = {
-            "temperature": args.temperature,
-            "top_p": args.top_p,
-            "max_output_tokens": min(max_output_tokens or args.max_completion_length, args.max_completion_length),
-        }
         self._episodes = Episodes(
             tokenizer,
             env_ids=list(env_ids),
             max_completion_length=args.max_completion_length,
-            responses_create_params=params,
+            responses_create_params=asked(args, max_output_tokens),
             **settings,
         )
         self._args, self._tokenizer, self._policy = args, tokenizer, policy

@@ -29,7 +29,7 @@ _VERLS = {
     "max_completion_length": "actor_rollout_ref.rollout.response_length",
     "num_repeats": "actor_rollout_ref.rollout.n",
     "num_tasks": "the dataset",
-    "responses_create_params": "temperature and top_p of actor_rollout_ref.rollout, and max_output_tokens of the loop",
+    "responses_create_params": "sampling of actor_rollout_ref.rollout, and max_output_tokens of the loop",
 }
 
 

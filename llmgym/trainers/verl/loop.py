@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from uuid import uuid4
 
-import msgspec
 import orjson
 from verl.experimental.agent_loop.agent_loop import (  # pyright: ignore[reportMissingImports]
     AgentLoopBase,
@@ -20,7 +19,7 @@ from llmgym.chat import FinishReason, Sampling
 from llmgym.errors import ConfigError
 from llmgym.policies.base import Generation
 from llmgym.rollout.thresholds import reaches
-from llmgym.trainers.common import Episodes, Sample, TrainerPolicy
+from llmgym.trainers.common import Episodes, Sample, TrainerPolicy, asked_of
 from llmgym.trainers.verl import versions
 from llmgym.trainers.verl.data import loop_settings, task_of
 from llmgym.trajectory import Trajectory
@@ -99,11 +98,8 @@ class LLMGymAgentLoop(AgentLoopBase):  # pyright: ignore[reportUntypedBaseClass]
             raise ConfigError("drop_failed: only the TransferQueue trainer (trainer.use_v1=true) can leave rows out")
         server = _Server(self.server_manager, sampling_params)
         policy = TrainerPolicy("verl", server.generate, self.tokenizer, self._context_length)
-        params = msgspec.structs.replace(
-            self._episodes.config.agent.responses_create_params,
-            temperature=float(sampling_params["temperature"]),
-            top_p=float(sampling_params["top_p"]),
-        )
+        configured = self._episodes.config.agent.responses_create_params
+        params = asked_of(sampling_params, configured.max_output_tokens)
         trajectory = await self._episodes.run(ref, policy, repeat=session or 0, params=params)
         if server.misconfigured is not None:
             raise server.misconfigured
@@ -117,7 +113,7 @@ class LLMGymAgentLoop(AgentLoopBase):  # pyright: ignore[reportUntypedBaseClass]
 
     def _weights(self, trajectory: Trajectory, server: _Server, step: Any) -> tuple[int | None, int | None]:
         """Oldest and newest weights that sampled an episode; where none did, those that would have."""
-        used = [span.version for turn in trajectory.turns for span in turn.versions]
+        used = [span.version for reply in trajectory.replies for span in reply.versions]
         used = used or server.weights  # the trajectory has no turn for a step that failed
         if used:
             LLMGymAgentLoop.newest = max(used)

@@ -29,7 +29,7 @@ def test_an_address_is_shown_without_secrets(
     address = Address(url, "sk-secret")
     assert (address.shown, address.identity, repr(address)) == (shown, identity, f"Address({shown!r})")
     for copied in (copy.deepcopy(address), pickle.loads(pickle.dumps(address))):
-        assert copied.reveal() == ((url or "https://api.openai.com/v1").strip(), "sk-secret")
+        assert (copied.key, copied.headers()) == ("sk-secret", address.headers())
     with pytest.raises(TypeError):
         vars(address)
 
@@ -38,7 +38,7 @@ def test_both_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("OPENAI_BASE_URL", "http://u:hunter22@host/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret\n")
     address = Address(None, None)
-    assert address.reveal() == ("http://u:hunter22@host/v1", "sk-secret")
+    assert (address.key, address.url("/models")) == ("sk-secret", "http://host/v1/models")
     assert address.shown == "http://host/v1"
     assert address.hide("sk-secret for hunter22") == "*** for ***"
 

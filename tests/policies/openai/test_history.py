@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.messages import Message, assistant, system, tool_call, user
-from llmgym.policies.openai.history import EMPTY_CONTENT, NO_REASONING, NULL_CONTENT, SEVERAL_CALLS, as_sent
+from llmgym.policies.openai.history import EMPTY_CONTENT, NO_REASONING, NULL_CONTENT, SEVERAL_CALLS, Mender
 
 
 def call(arguments: str, name: str = "add", **fields: Any) -> Any:
@@ -23,7 +23,7 @@ def result(content: str = "3", call_id: str | None = "c1", name: str = "add") ->
 
 
 def sent(*messages: Message, refused: Any = ()) -> list[dict[str, Any]]:
-    return as_sent(messages, {"add", "a.b"}, refused)
+    return Mender({"add", "a.b"}, refused, {}).mend(messages)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_any_history_is_one_that_strict_servers_take(turns: list[Any], refused: 
         ]
         messages.append(user(said))
     before = copy.deepcopy(messages)
-    found = as_sent(messages, (), refused)
+    found = Mender((), refused, {}).mend(messages)
     assert messages == before
     json.dumps(found, ensure_ascii=False).encode()
     asked: list[str] = []
@@ -163,6 +163,6 @@ def test_any_history_is_one_that_strict_servers_take(turns: list[Any], refused: 
         elif not message["content"]:
             assert EMPTY_CONTENT not in refused
     for end in range(len(messages)):  # what was sent stays as it was
-        earlier = as_sent(messages[: end + 1], (), refused)
+        earlier = Mender((), refused, {}).mend(messages[: end + 1])
         if SEVERAL_CALLS not in refused:
             assert found[: len(earlier)] == earlier

@@ -9,15 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.messages import as_assistant
-from llmgym.policies.openai.reply import Completion, read_broken_call, read_reply
+from llmgym.policies.openai.chat_completions import read as read_reply
+from llmgym.policies.openai.chat_completions import read_broken_call
+from llmgym.policies.openai.reply import Completion
 from llmgym.policies.openai.trouble import Trouble
-from tests.policies.openai.endpoints import completion
+from tests.endpoints.server import completion
 
 TEXT, ADD = {"type": "text", "text": "3"}, {"name": "add", "arguments": "{}"}
 
 
 def read(message: dict[str, Any], reason: str = "stop", **extra: Any) -> Completion:
-    found = read_reply(json.dumps(completion(message, reason, **extra)))
+    found = read_reply(json.dumps(completion(message, reason, **extra)).encode())
     assert isinstance(found, Completion), found
     return found
 
@@ -102,7 +104,7 @@ def test_usage(usage: Any, tokens: Any, cost: Any) -> None:
      "[" * 5000, '{"error": {"code": "tool_use_failed", "failed_generation": null}}'],
 )  # fmt: skip
 def test_what_is_no_broken_call(body: str) -> None:
-    assert read_broken_call(body) is None
+    assert read_broken_call(body.encode()) is None
 
 
 JSON = st.recursive(
@@ -135,7 +137,7 @@ def test_anything_anywhere_is_a_whole_reply_or_none(place: tuple[Any, ...], valu
     for key in (steps := ("root", *place))[:-1]:
         holder = holder[key]
     holder[steps[-1]] = value
-    found = read_reply(json.dumps(body["root"]))
+    found = read_reply(json.dumps(body["root"]).encode())
     if isinstance(found, Trouble):
         assert found.text
     else:
@@ -144,7 +146,7 @@ def test_anything_anywhere_is_a_whole_reply_or_none(place: tuple[Any, ...], valu
 
 @given(st.text(max_size=30))
 def test_any_text_is_no_reply(text: str) -> None:
-    assert isinstance(read_reply(text), Trouble)
+    assert isinstance(read_reply(text.encode()), Trouble)
     Trouble.said(text, 400)
 
 

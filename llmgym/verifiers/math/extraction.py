@@ -1,0 +1,74 @@
+"""Which part of a reply is its answer, before any mathematics: the last box, or what the reply states last."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from llmgym.verifiers.numbers.statements import TURN, statements
+from llmgym.verifiers.text import boxes
+
+_MATHS = re.compile(
+    r"[\s*_`:]*(?:\$\$(?P<display>[^$]+)\$\$|\$(?P<inline>[^$]+)\$|\\\((?P<round>.+?)\\\)|\\\[(?P<square>.+?)\\\])",
+    re.DOTALL,
+)
+_BOXES_JOINED = re.compile(r"[\s$*,]{0,9}(?:\b(?:or|and)\b|[,/&])[\s$*]{0,9}(?:[A-Za-z]\s{0,3}=\s{0,3})?")
+_TAG_END = re.compile(r"</answer>", re.IGNORECASE)
+_END = re.compile(r"\.(?=\s|$)|\n|[.,;:]?\s(?:because|since|as|so|which|where|who)\b")
+_AROUND = " \t\n*_`\"'“”.,;:!"  # "5!" in prose is 5, and a factorial in LaTeX
+
+
+class Answer(NamedTuple):
+    """What a reply gives as its answer.
+
+    Attributes:
+        formulas: The answer; several where a reply gives several side by side, none where it gives none.
+        is_boxed: Whether it stands in a box.
+        is_turned: Whether the reply turns to something else behind it ("No, wait").
+    """
+
+    formulas: list[str]
+    is_boxed: bool = False
+    is_turned: bool = False
+
+
+def extract(text: str) -> Answer:
+    r"""The answer of a reply without thoughts.
+
+    The last `\boxed{...}` that is closed or "the answer is ..." counts, else the whole of a reply that is one line.
+    """
+    boxed = list(boxes(text))
+    stated = list(statements(text))
+    if stated and (not boxed or stated[-1][0] >= boxed[-1][1]):
+        said, end = _statement(text, stated[-1][1]), stated[-1][1]
+        return Answer([said] if said else [], is_turned=TURN.search(text, end) is not None)
+    if boxed:
+        found = [boxed[-1]]
+        for box in reversed(boxed[:-1]):
+            if not _BOXES_JOINED.fullmatch(text, box[1], found[0][0]):
+                break
+            found.insert(0, box)
+        turned = TURN.search(text, found[-1][1]) is not None
+        return Answer([content.strip() for _, _, content in found], is_boxed=True, is_turned=turned)
+    alone = text.strip()
+    return Answer([_bare(alone)] if alone and "\n" not in alone else [])
+
+
+def _statement(text: str, start: int) -> str:
+    """What stands behind "the answer is": the formula that it begins with, else the rest of the sentence."""
+    if maths := _MATHS.match(text, start):
+        return next(group for group in maths.groups() if group).strip()
+    rest = text[start : start + 2000].lstrip(" \t\n*_`")
+    if tag := _TAG_END.search(rest):
+        rest = rest[: tag.start()]
+    elif end := _END.search(rest):
+        rest = rest[: end.start()]
+    return _bare(rest)
+
+
+def _bare(text: str) -> str:
+    """Text without Markdown, quotes, full stops and signs of LaTeX around it."""
+    text = text.strip(_AROUND)
+    if maths := _MATHS.fullmatch(text):
+        text = next(group for group in maths.groups() if group).strip()
+    return text
