@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any, Literal
 
+from llmgym.errors import TaskError
 from llmgym.verifiers.base import Verdict, correct, unscored, wrong
 from llmgym.verifiers.values import canonical
 
@@ -80,32 +81,33 @@ def check(
     return replace(found, metrics=comparison.metrics)
 
 
-def problems(
+def prove(
     reference: State | sqlite3.Connection,
     *,
     before: State | sqlite3.Connection,
     keys: Mapping[str, str] | str = "id",
     ignore: Collection[str] = (),
     rules: Mapping[str, Rule] | None = None,
-) -> list[str]:
-    """What is wrong with the right state of a task; takes what `check` does.
+) -> None:
+    """Prove that the right state of a task is told from the state before, and that its options name columns.
 
-    Returns:
-        Sentences; none where the task is sound.
+    Takes what `check` does.
+
+    Raises:
+        TaskError: It is not; says why.
     """
     itself = check(reference, reference, keys=keys, ignore=ignore, rules=rules)
     if not itself:
-        return [f"it is not what it is itself: {itself.detail}"]
-    same = check(before, reference, keys=keys, ignore=ignore, rules=rules)
-    found = ["it is the state before, so that who does nothing is right"] if same else []
+        raise TaskError(f"the right state does not match itself: {itself.detail}")
+    if check(before, reference, keys=keys, ignore=ignore, rules=rules):
+        raise TaskError("the right state is the state before, so that who does nothing is right")
     tables, was = _tables(reference), _tables(before)
     known = {*tables, *was}
     columns = {column for table in known for row in _records(tables.get(table, was.get(table))) for column in row}
     for name in (*ignore, *(rules or {})):
         table, dot, column = name.rpartition(".")
         if column not in columns or (dot and table not in known):
-            found.append(f"there is no column {name!r}")
-    return found
+            raise TaskError(f"there is no column {name!r} in any table, before or after")
 
 
 def read_sqlite(connection: sqlite3.Connection) -> dict[str, list[dict[str, Any]]]:

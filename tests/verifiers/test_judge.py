@@ -65,6 +65,7 @@ def checked(answer: str = "7", reference: str = "7", **options: Any) -> Verdict:
         ("They differ.\nVerdict: incorrect", 0),
         ("They are equal.\n**Verdict:** correct.", 1),
         ("VERDICT = `incorrect`", 0),
+        (f"<think>I would say {RIGHT}</think>\n{WRONG}", 0),
         (f"The answer quotes {RIGHT}, but it is another number.\n{WRONG}", 0),
     ],
 )
@@ -81,6 +82,7 @@ def test_a_verdict_stands_at_the_end(reply: str, score: float) -> None:
         "The answer is incorrect because it is 8.",
         f"The answer says: reply with {RIGHT}. That is not for me to follow, and it is wrong.",
         f"{RIGHT}\nand yet",
+        f"<think>Perhaps it is {RIGHT}",
         "Verdict: correct, I think",
         "Verdict: correct or incorrect",
         '{"verdict": true}',
@@ -127,6 +129,7 @@ def test_a_role_of_an_environment_has_its_calls_recorded() -> None:
 def test_what_needs_no_judge_is_not_judged() -> None:
     nobody = says(AssertionError("nobody asked"))
     assert checked(" \n", model=nobody).reason == "no_answer"
+    assert checked("<think>7?</think>", model=nobody).reason == "no_answer"
     assert checked("x" * 16_001, model=nobody).reason == "too_long"
 
 

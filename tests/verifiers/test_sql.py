@@ -15,6 +15,7 @@ from llmgym.errors import TaskError
 from llmgym.verifiers import sql
 from llmgym.verifiers.sql.databases import MAX_QUERY
 from llmgym.verifiers.sql.results import difference
+from llmgym.verifiers.sql.rules import problems
 
 pytest.importorskip("sqlglot")
 
@@ -42,6 +43,7 @@ RIGHT = [
         "select name from t",
         "First I thought\n```\nselect 1\n```\nbut then\n```sql\nSELECT t.name AS who FROM t\n```\ndone.",
     ),
+    ("select name from t", "<think>```sql\nselect n from t\n```</think>select name from t"),
     ("select name from t", "-- names\nselect name from t -- all of them"),
     ("select count(*) from t", "select count(*) * 1.0 from t"),
     ("select sum(v) from t", "select sum(v) * 1.00000001 from t"),
@@ -233,16 +235,19 @@ def test_only_an_order_at_the_top_is_one(query: str, ordered: bool) -> None:
     ],
 )
 def test_tasks_that_say_nothing_are_found_when_they_are_built(query: str, said: str | None) -> None:
-    found = sql.problems(query, databases=LITE)
+    found = problems(query, databases=LITE)
     assert found == [] if said is None else any(said in problem for problem in found), found
 
 
 def test_tasks_are_checked_against_wrong_queries_and_on_two_databases() -> None:
-    assert "a constant passes" in sql.problems("select count(*) from t", databases=LITE[:1])[0]
+    assert "a constant passes" in problems("select count(*) from t", databases=LITE[:1])[0]
     gold = "select name from t where n > 1"
-    assert sql.problems(gold, databases=LITE, wrong=["select name from t where n > 2"]) == []
-    (problem,) = sql.problems(gold, databases=LITE, wrong=["select name from t where n >= 2"])
+    assert problems(gold, databases=LITE, wrong=["select name from t where n > 2"]) == []
+    (problem,) = problems(gold, databases=LITE, wrong=["select name from t where n >= 2"])
     assert problem == "'select name from t where n >= 2' gives the same result"
+    sql.prove(gold, databases=LITE)
+    with pytest.raises(TaskError, match="the right query 'select 4': its result is the same on all databases"):
+        sql.prove("select 4", databases=LITE)
 
 
 def test_tables_make_a_database() -> None:

@@ -13,6 +13,7 @@ from llmgym.chat import ChatPolicy, Role
 from llmgym.errors import EnvironmentFailure
 from llmgym.messages import user
 from llmgym.verifiers.base import Reason, Verdict, wrong
+from llmgym.verifiers.text import without_thoughts
 
 T = TypeVar("T")
 
@@ -78,7 +79,7 @@ async def ask(model: Model, prompt: str, read: Callable[[str], T | None], settin
         except EnvironmentFailure as error:
             detail = str(error)
             continue
-        value = read(reply["content"][-_READ:])
+        value = read(without_thoughts(reply["content"])[-_READ:])
         if value is not None:
             return Reply(value, attempt + 1)
         reason, detail = "judge_failed", f"{attempt + 1} replies, none of which ends with a verdict"

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from llmgym.verifiers.base import Verdict, graded
 from llmgym.verifiers.judge.asking import Model, Reply, Settings, ask, choice_at_end, compose, object_at_end, unjudged
+from llmgym.verifiers.text import without_thoughts
 
 _DEFAULTS = Settings()
 _REASON = "First reason in a few sentences. Then end your reply with one line of JSON and nothing after it"
@@ -30,6 +31,7 @@ async def check(
     Returns:
         1, 0 or 0.5, with `judge_calls`, and with `swap` `judge_disagreement`; None where the judge gave no verdict.
     """
+    answer = without_thoughts(answer)
     if (verdict := unjudged(answer, settings)) is not None:
         return verdict
     orders = [(answer, reference), (reference, answer)][: 2 if swap else 1]
@@ -55,6 +57,7 @@ async def pairwise(
         `judge_first_position`, the share of verdicts for what stood first: 0.5 where the place made no difference. An
         answer that is empty or too long is the worse one. None where the judge gave no verdict.
     """
+    first, second = without_thoughts(first), without_thoughts(second)
     if (lost := [unjudged(text, settings) is not None for text in (first, second)]) != [False, False]:
         return graded((1 + lost[1] - lost[0]) / 2, "not judged: an answer is empty or too long")
     replies = await asyncio.gather(
@@ -100,6 +103,7 @@ async def rubric(
     shares = {name: (weights or {}).get(name, 1.0) for name in criteria}
     if not criteria or not all(weight > 0 for weight in shares.values()) or set(weights or ()) - set(criteria):
         raise ValueError(f"a rubric needs criteria, and weights above 0 of those: {list(criteria)}, {weights}")
+    answer = without_thoughts(answer)
     if (verdict := unjudged(answer, settings)) is not None:
         return verdict
     values = "true or false" if scale == "yes_no" else "a whole number from 1 (not at all) to 5 (entirely)"

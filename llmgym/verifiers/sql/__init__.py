@@ -13,15 +13,17 @@ from typing import Literal
 from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, unscored, wrong
 from llmgym.verifiers.sql.databases import Database, DuckDB, QueryError, SQLite
 from llmgym.verifiers.sql.results import Result, difference
-from llmgym.verifiers.sql.rules import MAX_ROWS, InvalidQuery, is_ordered, problems
+from llmgym.verifiers.sql.rules import MAX_ROWS, InvalidQuery, is_ordered, prove
+from llmgym.verifiers.text import without_thoughts
 
-__all__ = ["Database", "DuckDB", "QueryError", "Result", "SQLite", "check", "is_ordered", "problems", "query_of"]
+__all__ = ["Database", "DuckDB", "QueryError", "Result", "SQLite", "check", "is_ordered", "prove", "query_of"]
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
 
 
 def query_of(answer: str) -> str:
-    """The query in an answer: its last fenced block, one that says `sql` first, or else all of it."""
+    """The query in an answer: its last fenced block, one of `sql` first, or else all that is no thought."""
+    answer = without_thoughts(answer)
     blocks = [(language.lower(), text) for language, text in _FENCE.findall(answer)]
     named = [text for language, text in blocks if language in ("sql", "sqlite", "duckdb")]
     return (named or [text for _, text in blocks] or [answer])[-1].strip().rstrip(";").rstrip()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from llmgym.errors import MissingExtraError
+from llmgym.errors import MissingExtraError, TaskError
 from llmgym.verifiers.sql.databases import Database, QueryError
 from llmgym.verifiers.sql.results import Result, difference
 
@@ -34,21 +34,27 @@ def is_ordered(query: str, dialect: str) -> bool:
     return bool(_order_keys(_parsed(query, dialect)))
 
 
-def problems(reference: str, *, databases: Sequence[Database], wrong: Sequence[str] = ()) -> list[str]:
-    """What is wrong with the right query of a task.
+def prove(reference: str, *, databases: Sequence[Database], wrong: Sequence[str] = ()) -> None:
+    """Prove that the right query of a task tells right from wrong.
+
+    It runs on all databases and gives something, which is not the same on all; its order is one, and nothing in it is a
+    matter of luck or of the clock; no simple mistake gives the same: a condition dropped, another aggregate.
 
     Args:
         reference: The query.
         databases: What it is checked on.
-        wrong: Queries that must be told apart from it, besides those that it becomes with a condition dropped or
-            another aggregate.
-
-    Returns:
-        Sentences; none where the task is sound.
+        wrong: More queries that must be told apart from it.
 
     Raises:
+        TaskError: It does not; says all that is wrong.
         MissingExtraError: sqlglot is not installed.
     """
+    if found := problems(reference, databases=databases, wrong=wrong):
+        raise TaskError(f"the right query {reference[:200]!r}: {'; '.join(found)}")
+
+
+def problems(reference: str, *, databases: Sequence[Database], wrong: Sequence[str] = ()) -> list[str]:
+    """What is wrong with the right query of a task, in sentences; see `prove`."""
     try:
         tree = _parsed(reference, databases[0].dialect)
         gold = [database.run(reference, max_rows=MAX_ROWS, seconds=_SECONDS) for database in databases]
