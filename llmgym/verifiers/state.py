@@ -24,7 +24,7 @@ MAX_ROWS = 100_000
 #: How a column is compared: "text" folds case, width and white space, "unordered" takes a list as a bag, a function
 #: gives what is compared.
 Rule = Literal["text", "unordered"] | Callable[[Any], Any]
-_Rule = Callable[[Any], Any] | str | None  # with "ignored"; of values a type checker loses which words there are
+_Rule = Callable[[Any], Any] | str | None  # the same, and "ignored"
 
 #: Tables by name: a list of rows, rows by their keys, or any other value, which is compared as one.
 State = Mapping[str, Any]

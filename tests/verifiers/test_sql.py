@@ -261,6 +261,17 @@ def test_tables_make_a_database() -> None:
         sql.SQLite.of_script("create tabel t(a)")
 
 
+def test_rows_that_are_nearly_equal_are_paired_in_bounded_time() -> None:
+    numbers = [1.5 + i / 7 for i in range(3000)]
+    gold = sql.Result.of(3, [(0.5, number, -number) for number in numbers])
+    near = sql.Result.of(3, [(0.5, number * (1 + 1e-7), -number) for number in numbers])
+    assert _apart(near, gold) is None
+    rows = [(0.5, 9.5 + i * 1e-8, i + 0.5) for i in range(900)]  # all of them near, in the first two columns
+    crossed = [(0.5, 9.5 + (899 - i) * 1e-8, i + 0.5) for i in range(900)]
+    with pytest.raises(TimeoutError):
+        _apart(sql.Result.of(3, rows), sql.Result.of(3, crossed))
+
+
 CELLS = st.one_of(st.none(), st.integers(-3, 3), st.floats(), st.sampled_from(["", "1", "a"]), st.binary(max_size=1))
 ROWS = st.integers(1, 3).flatmap(lambda width: st.lists(st.tuples(*[CELLS] * width), max_size=8))
 

@@ -89,7 +89,7 @@ def check(
             return unscored("infrastructure", str(error))
         return wrong(str(error), error.reason)
     except TimeoutError:
-        return wrong("the orders of its columns take too long to try", "timeout")
+        return wrong("its result takes too long to compare", "timeout")
     matched = sum(found is None for found in differences) / len(differences)
     if matched == 1:
         return correct(databases_matched=matched)

@@ -13,6 +13,7 @@ from llmgym.verifiers.values import canonical, close
 
 Row = tuple[Hashable, ...]
 _PERMUTED = 6  # columns, at most, whose order may be any
+_TRIED = 200_000  # pairs of rows, where many that are nearly equal have the same first number
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def difference(
         deadline: On the clock of `time.monotonic`.
 
     Raises:
-        TimeoutError: The columns have too many orders to try in time.
+        TimeoutError: There are too many orders of columns, or pairs of rows, to try in time.
     """
     if found.columns != gold.columns:
         return f"it has {found.columns} columns, which is not as many as expected"
@@ -130,6 +131,7 @@ def _paired(left: list[list[float]], right: list[list[float]], tolerance: float)
         if not all(close(a, b, tolerance) for a, b in zip(mine, theirs, strict=True)):
             return False
     free = sorted(right)
+    left_to_try = _TRIED
     for row in sorted(left):
         edge = abs(row[0]) * tolerance * 2
         first = bisect_left(free, [row[0] - edge])
@@ -137,5 +139,8 @@ def _paired(left: list[list[float]], right: list[list[float]], tolerance: float)
         at = next((i for i in range(first, last) if _same_row(tuple(row), tuple(free[i]), tolerance)), None)
         if at is None:
             return False
+        left_to_try -= at - first
+        if left_to_try < 0:
+            raise TimeoutError
         del free[at]
     return True

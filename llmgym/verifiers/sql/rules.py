@@ -189,9 +189,9 @@ def _alike(query: str, gold: Sequence[Result], databases: Sequence[Database], or
             database.run(query, max_rows=len(right.rows), seconds=_SECONDS)
             for database, right in zip(databases, gold, strict=True)
         ]
-    except QueryError:
+        return _same(results, gold, ordered)
+    except (QueryError, TimeoutError):
         return False
-    return _same(results, gold, ordered)
 
 
 def _same(found: Sequence[Result], gold: Sequence[Result], ordered: bool) -> bool:
