@@ -49,7 +49,10 @@ class ChatTemplate:
         self.tool_format: ToolFormat = HERMES
         self.native_tools = self.folds_system = self.short_ids = False
         self.call_marks = 0
-        self.opens_reasoning = opens_reasoning(self.render(probes.history("none"), ()))
+        shown = self.render([probes.message("user")], ())
+        if probes.RESULT not in shown:
+            raise CodecError(f"the chat template does not show what a user says: it makes {shown[:100]!r} of it")
+        self.opens_reasoning = opens_reasoning(shown)
         text = self.attempt([probes.message("system"), *probes.history("none")], ())
         self.folds_system = text is None or probes.RESULT not in text
         self._learn_tools()
@@ -101,7 +104,8 @@ class ChatTemplate:
         except Exception as error:
             raise CodecError(
                 f"the chat template refuses messages with the roles {[message['role'] for message in chat]}: "
-                f"{type(error).__name__}: {error}; change the messages, or pass a template that takes them"
+                f"{type(error).__name__}: {error}; change the messages, or pass a template that takes "
+                "them, or the variables that it needs"
             ) from error
 
     def find_end(self, text: str, start: int, stop: int, usual: str | None, call: bool) -> tuple[int, str] | None:

@@ -221,7 +221,18 @@ def test_only_where_nothing_else_will_do_transformers_loads(tmp_path: Path, monk
         load_tokenizer(folder, "test")
 
 
-def test_a_broken_folder_is_told(tmp_path: Path) -> None:
-    write({"tokenizer.json": {"model": {"type": "none"}}}, tmp_path)
-    with pytest.raises(PolicyError, match="cannot load a tokenizer from"):
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"tokenizer.json": {"model": {"type": "none"}}}, ""),
+        ({"tokenizer_config.json": "{"}, "tokenizer_config.json: Expecting property name"),
+        ({"tokenizer_config.json": "[1]"}, r"tokenizer_config.json: it holds \[1\], which is no object"),
+        ({"config.json": "null"}, "config.json: it holds None, which is no object"),
+        ({"tokenizer_config.json": {"chat_template": [{"nam": "default"}]}}, "chat_template is neither text nor"),
+        ({"tokenizer_config.json": {"chat_template": 7}}, "chat_template is neither text nor texts by name: 7"),
+    ],
+)
+def test_a_broken_folder_is_told(files: dict[str, Any], said: str, tmp_path: Path) -> None:
+    write({"tokenizer.json": {"model": {}}, **files}, tmp_path)
+    with pytest.raises(PolicyError, match=f"cannot load a tokenizer from .*{said}"):
         load_tokenizer(tmp_path, "test")
