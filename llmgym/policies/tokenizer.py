@@ -215,6 +215,8 @@ class _Settings:
         extra = given["extra_special_tokens"] or []
         if isinstance(extra, dict):
             roles, extra = {**roles, **extra}, []
+        if not isinstance(extra, list):
+            raise NeedsTransformers(f"its configuration has the special tokens {extra!r}")
         self.named = {key: _token(roles[key]) for key in sorted(roles, key=_rank)}
         self.extra = [_token(token) for token in extra]
 

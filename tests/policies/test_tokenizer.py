@@ -155,6 +155,7 @@ def test_any_folder_is_read_as_transformers_reads_it_or_left_to_it(files: dict[s
         ({"tokenizer_config.json": {"tokenizer_class": "LlamaTokenizer"}}, "it is a LlamaTokenizer"),
         ({"config.json": {"model_type": "newest"}}, "does not know the tokenizers of 'newest' models"),
         ({"added_tokens.json": {"<|x|>": 1500}}, "an added_tokens.json"),
+        ({"tokenizer_config.json": {"extra_special_tokens": "<|x|>"}}, "has the special tokens '<|x|>'"),
         ({"tokenizer_config.json": {"eos_token": {"content": "x"}}}, "has the token {'content': 'x'}"),
     ],
 )  # fmt: skip
