@@ -53,6 +53,9 @@ class ChatTemplate:
         self.native_tools = self.folds_system = self.short_ids = False
         self.call_marks = 0
         self._reasoning_key = next((key for key in _REASONING_KEYS if _names(self.text, key)), _REASONING_KEYS[0])
+        shown = self.render([probes.message("user")], ())
+        if probes.RESULT not in shown:
+            raise CodecError(f"the chat template does not show what a user says: it makes {shown[:100]!r} of it")
         asked = self.render(probes.history("none"), ())
         self.header = asked.removeprefix(self.attempt(probes.history("none"), (), ask=False) or "") or asked
         self.opens_reasoning = opens_reasoning(asked)
@@ -107,7 +110,8 @@ class ChatTemplate:
         except Exception as error:
             raise CodecError(
                 f"the chat template refuses messages with the roles {[message['role'] for message in chat]}: "
-                f"{type(error).__name__}: {error}; change the messages, or pass a template that takes them"
+                f"{type(error).__name__}: {error}; change the messages, or pass a template that takes "
+                "them, or the variables that it needs"
             ) from error
 
     def find_end(self, text: str, start: int, stop: int, usual: str | None, call: bool) -> tuple[int, str] | None:
