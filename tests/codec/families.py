@@ -85,6 +85,10 @@ PHI3 = ("<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 GLM = ("<|endoftext|>", "[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")
 GLM_ADDED = (*HERMES, "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>")
 DEEPSEEK = ("<｜User｜>", "<｜Assistant｜>", "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>")
+COHERE = (
+    "<BOS_TOKEN>", "<EOS_TOKEN>", "<|START_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>", "<|USER_TOKEN|>",
+    "<|CHATBOT_TOKEN|>", "<|SYSTEM_TOKEN|>", "<|START_RESPONSE|>", "<|END_RESPONSE|>",
+)  # fmt: skip
 HARMONY = ("<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|constrain|>", "<|return|>", "<|call|>")
 LFM2 = (
     "<|startoftext|>", "<|im_start|>", "<|im_end|>", "<|tool_list_start|>", "<|tool_list_end|>",
@@ -111,9 +115,16 @@ FAMILIES: dict[str, Family] = {
     "deepseek-r1": Family("deepseek_r1_distill", DEEPSEEK, HERMES[4:], DEEPSEEK[3], DEEPSEEK[2]),
 }
 
-# More templates that render tools: all that trl carries in other forms than the families above.
+# All templates of trl that render tools, and those of more families that do not.
 MATRIX: dict[str, Family] = {
     **FAMILIES,
+    "llama3": Family("llama3", LLAMA, eos="<|eot_id|>", bos="<|begin_of_text|>"),
+    "phi3.5": Family("phi3_5", PHI3, eos="<|end|>"),
+    "gemma3": Family("gemma3", GEMMA, eos="<end_of_turn>", bos="<bos>"),
+    "cohere": Family("cohere", COHERE, eos=COHERE[3], bos=COHERE[0]),
+    "cohere2": Family("cohere2", COHERE, eos=COHERE[3], bos=COHERE[0]),
+    "deepseek-v3": Family("deepseekv3", DEEPSEEK, (), DEEPSEEK[3], DEEPSEEK[2]),
+    "qwen3.5-nothink-training": Family("qwen3_5_nothink_training", VISION, HERMES),
     "qwen2.5-training": Family("qwen2_5_training", CHATML, HERMES[:2]),
     "qwen3-instruct-training": Family("qwen3_instruct_2507_training", CHATML, HERMES),
     "qwen3-vl": Family("qwen3_vl", VISION, HERMES),
@@ -127,16 +138,22 @@ MATRIX: dict[str, Family] = {
     "llama3.2": Family("llama3_2", LLAMA, eos="<|eot_id|>", bos="<|begin_of_text|>"),
     "glm4moe-training": Family("glm4moe_training", GLM, GLM_ADDED, "<|endoftext|>"),
     **{name: Family(name.replace("-", "_"), GEMMA4, eos="<turn|>", bos="<bos>")
-       for name in ("gemma4", "gemma4-v2", "gemma4-v3", "gemma4-v4", "gemma4-v5", "diffusion-gemma")},
+       for name in ("gemma4", "gemma4-v2", "gemma4-v3", "gemma4-v4", "gemma4-v5", "diffusion-gemma",
+                    "diffusion-gemma-training")},
     **{name: Family(name.replace("-", "_"), CHATML, HERMES)
-       for name in ("nemotron-3-nano", "nemotron-3-super", "nemotron-3-ultra", "nemotron-3-5-lightning")},
+       for size in ("nano", "super", "ultra", "5-lightning")
+       for name in (f"nemotron-3-{size}", f"nemotron-3-{size}-training")},
     "lfm2": Family("lfm2", LFM2, bos=LFM2[0]),
+    "lfm2-training": Family("lfm2_training", LFM2, bos=LFM2[0]),
     "lfm2-v2": Family("lfm2_v2", LFM2, bos=LFM2[0]),
+    "lfm2-v2-training": Family("lfm2_v2_training", LFM2, bos=LFM2[0]),
     "lfm2.5": Family("lfm2_2_5", LFM2, HERMES[4:], bos=LFM2[0]),
     "lfm2.5-v2": Family("lfm2_2_5_v2", LFM2, HERMES[4:], bos=LFM2[0]),
     "lfm2.5-vl": Family("lfm2_2_5_vl", LFM2, HERMES[4:], bos=LFM2[0]),
     "gpt-oss": Family("gptoss", HARMONY, eos="<|return|>"),
+    "gpt-oss-training": Family("gptoss_training", HARMONY, eos="<|return|>"),
     "muse-glimmer": Family("muse_glimmer", MUSE, eos="<|eot|>", bos=MUSE[0]),
+    "muse-glimmer-training": Family("muse_glimmer_training", MUSE, eos="<|eot|>", bos=MUSE[0]),
 }  # fmt: skip
 
 
