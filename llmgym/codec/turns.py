@@ -117,9 +117,9 @@ def _holds(
     """Try one conversation.
 
     Returns:
-        "shows" or "forgets", of its reasoning, and "keeps" where it has none; "drops" where calls are left out; "moved" where the turn stands
-        elsewhere, or otherwise, than it would be sampled; "unstable" where what is before it is rewritten; None where
-        the template refuses the conversation.
+        "shows" or "forgets", of its reasoning, and "keeps" where it has none; "drops" where calls are left out; "moved"
+        where the turn stands elsewhere, or otherwise, than it would be sampled; "unstable" where what is before it is
+        rewritten; None where the template refuses the conversation.
     """
     history, said, new = trial
     before = template.attempt(history, schemas)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -157,6 +158,45 @@ MATRIX: dict[str, Family] = {
 }  # fmt: skip
 
 
+# One model for each of the `renderers` that need no files beside the tokenizer.
+MODELS = (
+    "Qwen/Qwen3-8B", "PrimeIntellect/Qwen3-1.7B", "Qwen/Qwen3.5-4B", "Qwen/Qwen3.5-2B", "Qwen/Qwen3.6-35B-A3B",
+    "Qwen/Qwen3.8-27B", "Qwen/Qwen3-VL-4B-Instruct", "google/gemma-4-E4B-it", "zai-org/GLM-5", "zai-org/GLM-5.1",
+    "zai-org/GLM-5.3", "zai-org/GLM-4.5-Air", "MiniMaxAI/MiniMax-M2", "deepseek-ai/DeepSeek-V3",
+    "deepseek-ai/DeepSeek-R1", "deepseek-ai/DeepSeek-V4-Flash-0731", "moonshotai/Kimi-K2-Instruct",
+    "moonshotai/Kimi-K2.5", "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
+    "nvidia/NVIDIA-Nemotron-3-Ultra-550B-A55B-BF16", "nvidia/NVIDIA-Nemotron-3.5-Lightning-30B-A3B-BF16",
+    "meta-llama/Llama-3.2-1B-Instruct", "poolside/Laguna-XS.2", "poolside/Laguna-M.1", "poolside/Laguna-XS-2.1",
+    "poolside/Laguna-S-2.1", "thinkingmachines/Inkling", "tencent/Hy3",
+)  # fmt: skip
+
+# Who reads the calls of templates that write none, and those that only vLLM reads.
+KINDS = {"lfm2": "template:pythonic", "muse-glimmer": "template:vllm:muse_glimmer"}
+
+
+def every() -> list[str]:
+    """All that codecs are tried on: templates, models that `renderers` knows by name, real vocabularies."""
+    return [*MATRIX, *MODELS, "real gpt-oss", "real mistral", "tekken"]
+
+
+def load(name: str) -> Any:
+    """The tokenizer of one of them."""
+    if name == "tekken":  # with the template that mistral-common makes
+        from transformers.tokenization_mistral_common import MistralCommonBackend
+
+        from llmgym.codec.tokenizer import with_backend
+
+        return with_backend(MistralCommonBackend(tekken()))
+    if name.startswith("real "):
+        return real(name.removeprefix("real "))
+    return tokenizer(name) if name in MATRIX else named(name)
+
+
+def kind(name: str) -> str:
+    """The kind of codec for it."""
+    return KINDS.get(name.removesuffix("-training"), "auto")
+
+
 @cache
 def base() -> str:
     """Train the small byte-level BPE that all families share, and serialise it."""
@@ -194,6 +234,36 @@ def tokenizer(family: str, name: str = "") -> Any:
     """The fast tokenizer of a family, under the name of a model."""
     known = MATRIX[family]
     return build(known.special, known.added, known.eos, known.bos, template(family), name)
+
+
+@cache
+def named(model: str) -> Any:
+    """A tokenizer without a template that has what `renderers` asks for, for the model of that name."""
+    import renderers
+
+    asked = Asked(model)
+    eos = asked.tokens[renderers.create_renderer(asked).get_stop_token_ids()[0]]
+    special = tuple(token for token in asked.tokens if not re.search("think|arg_|tool_call>|tool_response>", token))
+    added = tuple(token for token in asked.tokens if token not in special)
+    return build(special, added, eos, None, None, model)
+
+
+class Asked:
+    """A tokenizer that has every token it is asked for, and remembers which those were."""
+
+    def __init__(self, model: str) -> None:
+        self.name_or_path, self.eos_token_id, self.unk_token_id = model, 0, None
+        self.tokens: list[str] = []
+
+    def convert_tokens_to_ids(self, token: str) -> int:
+        self.tokens += [token] if token not in self.tokens else []
+        return self.tokens.index(token)
+
+    def encode(self, text: str, **_: Any) -> list[int]:
+        return [self.convert_tokens_to_ids(text)]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(tokenizer("smollm2"), name)
 
 
 def build(
