@@ -5,7 +5,8 @@
 Multi-turn episodes of a policy that samples what no model should (any ids, control tokens, halves of characters, cut
 replies, and turns as the template itself writes them) run through the collector. The last line is one JSON object.
 
-- `families`: chat templates, each with the codec that `codec: auto` takes.
+- `families`: chat templates, models that `renderers` knows by name and real vocabularies, each with the codec that
+  `codec: auto` takes, or the one that its error names.
 - `exact_share`: share of the episodes whose segments are what the engine was asked and what it answered, id by id,
   each sampled token in one loss mask.
 - `rendered_share`: where all replies are turns that the template writes: share of the prompts that are, as text, what
@@ -33,7 +34,7 @@ from _instant import report  # noqa: E402
 from versus import checked_out, run_in  # noqa: E402
 
 from llmgym.codec import ChatCodec, codec_for  # noqa: E402
-from llmgym.errors import CodecError  # noqa: E402
+from llmgym.errors import CodecError, ConfigError, MissingExtraError  # noqa: E402
 from llmgym.messages import Message, ToolSchema, assistant, tool_call, user  # noqa: E402
 from llmgym.rollout import Collector  # noqa: E402
 from llmgym.trajectory import Trajectory  # noqa: E402
@@ -74,7 +75,7 @@ async def collect(
     family: str, codec: ChatCodec, episodes: int, seed: int, written_only: bool
 ) -> list[tuple[Trajectory, list[Request]]]:
     """Episodes of a family, each with the engine's own record of it."""
-    tokenizer, tools = families.tokenizer(family), TOOLS if codec.native_tools else []
+    tokenizer, tools = families.load(family), TOOLS if codec.native_tools else []
     turns = turns_of(tokenizer, codec, tools)
     if written_only and not turns:
         return []  # its history never looks like what follows the generation prompt
@@ -102,7 +103,7 @@ def is_exact(trajectory: Trajectory, requests: list[Request], codec: ChatCodec) 
 
 def rendered(family: str, trajectory: Trajectory, requests: list[Request]) -> list[bool]:
     """For each prompt that the template takes, whether it is what transformers makes of the conversation."""
-    tokenizer, found = families.tokenizer(family), []
+    tokenizer, found = families.load(family), []
     places = [at for at, message in enumerate(trajectory.messages) if message["role"] == "assistant"]
     for at, request in zip(places, requests, strict=True):
         try:
@@ -134,10 +135,10 @@ def rendered(family: str, trajectory: Trajectory, requests: list[Request]) -> li
 
 def audit(family: str, episodes: int, seed: int) -> dict[str, Any] | None:
     """The figures of a family; None where no codec takes it."""
-    tokenizer = families.tokenizer(family)
+    tokenizer = families.load(family)
     try:
-        codec = codec_for(tokenizer)
-    except CodecError:
+        codec = codec_for(tokenizer, families.kind(family))
+    except (CodecError, ConfigError, MissingExtraError):
         return None
     canonical = asyncio.run(collect(family, codec, episodes // 4, seed, written_only=True))
     fuzzed = asyncio.run(collect(family, codec, episodes - len(canonical), seed, written_only=False))
@@ -185,7 +186,7 @@ def main() -> None:
     parser.add_argument("--family", action="append", help="only this one")
     parser.add_argument("-v", action="store_true", help="show what differs")
     given = parser.parse_args()
-    names = given.family or list(families.MATRIX)
+    names = given.family or families.every()
     each = -(-given.episodes // len(names))
     found: dict[str, dict[str, Any]] = {}
     for seed, family in enumerate(names):
@@ -195,7 +196,11 @@ def main() -> None:
     total = {
         key: sum(figures[key] for figures in found.values()) for key in ("episodes", "exact", "prompts", "rendered")
     }
-    cost = {} if given.rev is None else costs(list(found), given.rev)
+    cost = (
+        {}
+        if given.rev is None
+        else costs([name for name in found if families.kind(name) == "auto" and name in families.MATRIX], given.rev)
+    )
     report(
         "exactness",
         {

@@ -45,25 +45,25 @@ def models() -> str:
     sys.path.insert(0, str(ROOT))
     logging.disable(logging.WARNING)
     from llmgym.codec import codec_for, describe
-    from llmgym.errors import CodecError
     from tests.codec import families
 
     lines = [
         "| chat template | tools | calls are read by | behind results | behind users | reasoning | a reply ends at |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name in families.MATRIX:
-        tokenizer = families.tokenizer(name)
-        try:
-            codec = codec_for(tokenizer)
-        except CodecError:
-            lines.append(f"| {name} | refused: nobody reads its calls | | | | | |")
+    for name in [*families.MATRIX, *families.MODELS]:
+        tokenizer = families.load(name)
+        kind = families.kind(name)
+        if "vllm" in kind:  # which is not installed everywhere
+            lines.append(f"| {name} | its own | vllm:muse_glimmer, where vLLM is installed | | | | |")
             continue
+        codec = codec_for(tokenizer, kind)
         found = describe(codec, tokenizer)
         ends = " ".join(f"`{text}`".replace("|", "\\|") for text in found["stops"])
         same = {"one segment": "same segment", "a new segment": "new segment"}
         lines.append(
-            f"| {name} | {'its own' if codec.native_tools else 'described'} | {found['calls']} | "
+            f"| {name} | {'its own' if codec.native_tools else 'described'} | "
+            f"{found['calls']}{'' if kind == 'auto' else f', by `codec: {kind}`'} | "
             f"{same[found['results']]} | {same[found['users']]} | {found['reasoning']} | {ends} |"
         )
     return "\n".join(lines) + "\n"
@@ -81,7 +81,7 @@ def inspections() -> str:
         tokenizer, shown = families.tokenizer(name), io.StringIO()
         with contextlib.redirect_stdout(shown):
             show(codec_for(tokenizer), tokenizer)
-        made.append(f"{name}:\n\n```text\n{shown.getvalue().rstrip()}\n```\n")
+        made.append(f"{name}:\n\n<!-- not run: a tokenizer of the tests -->\n```text\n{shown.getvalue().rstrip()}\n```\n")
     # The date that templates write is that of today.
     return re.sub(r"(Today Date|Current date): .*", r"\1: ...", "\n".join(made))
 

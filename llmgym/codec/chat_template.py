@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from llmgym.codec import formats, probes
@@ -28,10 +29,10 @@ class ChatTemplate:
         tokenizer: The tokenizer that the text is for.
         ends: Text and id of tokens known to end a turn: those given, and those that models are made to stop at.
         tool_format: How calls are written where the template does not do that itself.
-        native_tools: Whether the template renders tools, calls and results itself.
+        native_tools: Whether the template shows tools and results itself; it is then given them.
+        writes_calls: Whether one that does writes calls too; where not, they go into the content in `tool_format`.
         folds_system: Whether a system message has to go into the first user message.
         short_ids: Whether the template insists on call ids of nine letters and digits, as Mistral's do.
-        header: What the generation prompt puts before a turn.
         header: What the generation prompt puts before a turn.
         opens_reasoning: Whether the generation prompt ends in an open `<think>`.
         call_marks: How many control tokens stand after the arguments of a last call before the one that ends the turn,
@@ -51,8 +52,14 @@ class ChatTemplate:
         self.ends = {**_ids_of(self.tokenizer, stop_tokens), **known_ends(self.tokenizer)}
         self.tool_format: ToolFormat = HERMES
         self.native_tools = self.folds_system = self.short_ids = False
+        self.writes_calls = True
+        # A template that says what day it is says the codec's: at midnight a run would not know its own prompts.
+        self._clock = datetime.now().strftime
         self.call_marks = 0
         self._reasoning_key = next((key for key in _REASONING_KEYS if _names(self.text, key)), _REASONING_KEYS[0])
+        shown = self.render([probes.message("user")], ())
+        if probes.RESULT not in shown:
+            raise CodecError(f"the chat template does not show what a user says: it makes {shown[:100]!r} of it")
         asked = self.render(probes.history("none"), ())
         self.header = asked.removeprefix(self.attempt(probes.history("none"), (), ask=False) or "") or asked
         self.opens_reasoning = opens_reasoning(asked)
@@ -68,9 +75,8 @@ class ChatTemplate:
 
     def prepare(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Chat:
         """Bring messages into the form that the template takes."""
-        said = [
-            formats.inline_malformed(self.tokenizer.disarm(message), self.tool_format.write) for message in messages
-        ]
+        write, every = self.tool_format.write, not self.writes_calls
+        said = [formats.inline_calls(self.tokenizer.disarm(message), write, every) for message in messages]
         if not self.native_tools:
             said = formats.with_tools(said, tools)
         if self.folds_system:
@@ -99,16 +105,24 @@ class ChatTemplate:
         """Render messages, ending with the generation prompt.
 
         Raises:
-            CodecError: The template refuses them.
+            CodecError: The template refuses them, or leaves out a tool.
         """
         chat = self.prepare(messages, tools)
         try:
-            return self._call(chat, tools, ask=True)
+            text = self._call(chat, tools, ask=True)
         except Exception as error:
             raise CodecError(
                 f"the chat template refuses messages with the roles {[message['role'] for message in chat]}: "
-                f"{type(error).__name__}: {error}; change the messages, or pass a template that takes them"
+                f"{type(error).__name__}: {error}; change the messages, or give `TemplateCodec` a template that takes "
+                "them, or the variables that this one needs as `template_kwargs`"
             ) from error
+        if hidden := [tool["function"]["name"] for tool in tools if tool["function"]["name"] not in text]:
+            raise CodecError(
+                f"the chat template of {self.tokenizer.name_or_path!r} does not show the tool {hidden[0]!r} beside "
+                f"messages with the roles {[message['role'] for message in chat]}; change the messages (some templates "
+                "want a system message), or pass a template that shows it"
+            )
+        return text
 
     def find_end(self, text: str, start: int, stop: int, usual: str | None, call: bool) -> tuple[int, str] | None:
         """Find the token that ends a turn.
@@ -145,19 +159,36 @@ class ChatTemplate:
     def _call(self, chat: Chat, tools: Sequence[ToolSchema], ask: bool) -> str:
         schemas = list(tools) if tools and self.native_tools else None
         return compiled(self.text).render(
-            messages=chat, tools=schemas, documents=None, add_generation_prompt=ask, **self.variables
-        )
+            messages=chat, tools=schemas, documents=None, add_generation_prompt=ask,
+            **{"strftime_now": self._clock, **self.variables},
+        )  # fmt: skip
 
     def _learn_tools(self) -> None:
-        """Find out whether the template writes tools, calls and results itself, and which ids of calls it takes."""
+        """Find out whether the template shows tools, calls and results itself, and which ids of calls it takes.
+
+        Raises:
+            CodecError: It shows tools, and refuses or leaves out what they answer.
+        """
         self.native_tools = True
-        history = probes.history("none")
+        openings = [probes.history("none"), probes.history("none", opening=True)]
+        if not any(probes.TOOL in (self.attempt(opening, probes.TOOLS) or "") for opening in openings):
+            self.native_tools = False
+            return
+        cycle = [probes.asks("none", "call_1"), *probes.answers("call_1")]
+        said = "refuses calls or their results"
         for self.short_ids in (False, True):
-            before = self.attempt(history, probes.TOOLS)
-            text = self.attempt([*history, probes.asks("none", "call_1"), *probes.answers("call_1")], probes.TOOLS)
-            if before and text and probes.TOOL in before and probes.SAID in text and probes.RESULT in text:
-                return
-        self.native_tools = self.short_ids = False
+            for history in openings:
+                text = self.attempt([*history, *cycle], probes.TOOLS)
+                if text is not None:
+                    said = "leaves their results out"
+                    self.writes_calls = probes.SAID in text
+                    if probes.RESULT in text:
+                        return
+        self.short_ids = False
+        raise CodecError(
+            f"the chat template of {self.tokenizer.name_or_path!r} shows tools, but {said}; pass a template that takes "
+            "messages of the role 'tool'"
+        )
 
 
 def _text_of(source: Any, template: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmgym.codec.base import ChatCodec
+from llmgym.codec.tokenizer import with_backend
 from llmgym.errors import CodecError
 from llmgym.messages import Message, ToolCall, ToolSchema, assistant, system, tool_call, user
 
@@ -33,6 +34,7 @@ def describe(codec: ChatCodec, tokenizer: Any) -> dict[str, Any]:
         `results` and `users` (whether an episode goes on in one segment behind tool results and behind user messages),
         `reasoning` (behind which of the two a conversation that is rendered afresh still shows it), and `example`.
     """
+    tokenizer = with_backend(tokenizer)
     said = assistant("", {"id": _ID, **tool_call("add", a=2, b=3)})
     results: list[Message] = [{"role": "tool", "tool_call_id": _ID, "name": "add", "content": "5"}]
     chat = [system("Use the tools."), user("What is 2 + 3?"), said, *results]

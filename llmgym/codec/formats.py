@@ -54,15 +54,15 @@ def template_call(call: ToolCall) -> dict[str, Any]:
     return {"type": "function", **call, "function": {"name": call["function"]["name"], "arguments": arguments_of(call)}}
 
 
-def inline_malformed(message: Message, write: Callable[[ToolCall], str]) -> Message:
-    """Move calls that are not valid into the content, as the text they were; no template can render them."""
+def inline_calls(message: Message, write: Callable[[ToolCall], str], every: bool = False) -> Message:
+    """Move calls that are not valid, or every call, into the content, as text; no template can render the former."""
     calls = message.get("tool_calls") or []
-    broken = [call for call in calls if arguments_of(call) is None]
-    if not broken:
+    moved = [call for call in calls if every or arguments_of(call) is None]
+    if not moved:
         return message
-    texts = ([message["content"]] if message["content"] else []) + [write(call) for call in broken]
+    texts = ([message["content"]] if message["content"] else []) + [write(call) for call in moved]
     inlined: Message = {**message, "content": "\n".join(texts)}
-    inlined["tool_calls"] = [call for call in calls if call not in broken]
+    inlined["tool_calls"] = [call for call in calls if call not in moved]
     return inlined
 
 
@@ -236,7 +236,7 @@ def _write_pythonic(call: ToolCall) -> str:
     arguments = arguments_of(call)
     if arguments is None:  # the text of the whole attempt
         return f"{_PYTHONIC[0]}{call['function']['arguments']}{_PYTHONIC[1]}"
-    plain = all(key.isidentifier() and not iskeyword(key) for key in arguments)
+    plain = all(key.isascii() and key.isidentifier() and not iskeyword(key) for key in arguments)
     listed = ", ".join(f"{key}={value!r}" for key, value in arguments.items()) if plain else f"**{arguments!r}"
     return f"{_PYTHONIC[0]}[{call['function']['name']}({listed})]{_PYTHONIC[1]}"
 

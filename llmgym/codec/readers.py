@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Protocol
 
 from llmgym.codec import probes
 from llmgym.codec.chat_template import ChatTemplate
-from llmgym.codec.formats import FORMATS, ToolFormat, arguments_of
+from llmgym.codec.formats import FORMATS, HERMES, ToolFormat, arguments_of
 from llmgym.codec.harmony import HarmonyReader
 from llmgym.codec.matching import likeness, renderers_for
 from llmgym.codec.tagged import tagged_arguments
@@ -184,18 +184,45 @@ FORMS = (*(form.name for form in FORMATS), HarmonyReader.name)
 
 
 def reader_of(template: ChatTemplate, form: str) -> Reader:
-    """The reader of a form in `FORMS`.
+    """The reader that somebody chose, whatever the template writes.
+
+    Args:
+        template: The template.
+        form: One of `FORMS`, or another name that a reader has.
 
     Raises:
-        CodecError: There is no such form, or the tokenizer lacks its tokens.
+        CodecError: There is no such reader, it lacks tokens, or does not fit what the template leaves to us.
+        MissingExtraError: What it needs is not installed.
     """
-    if form == HarmonyReader.name and HarmonyReader.speaks(template.tokenizer):
-        return HarmonyReader(template.tokenizer)
+    reader = _reader_named(template, form)
+    if reader is None:
+        why = "has not the tokens of" if form in FORMS else "has nobody who reads calls as"
+        raise CodecError(f"{template.tokenizer.name_or_path!r} {why} {form!r}; {choices()}")
+    if not template.writes_calls and not isinstance(reader, FormatReader):
+        raise CodecError(f"the chat template writes no calls, so that they are in a form of ours, and not {form!r}")
+    if not template.native_tools and form != HERMES.name:
+        raise CodecError(f"the chat template shows no tools: they are described with calls of Hermes, not {form!r}")
+    return reader
+
+
+def _reader_named(template: ChatTemplate, form: str) -> Reader | None:
+    from llmgym.codec.vllm import VLLMReader
+
     for known in FORMATS:
         if known.name == form:
             return FormatReader(template, known)
-    why = "has not the tokens of" if form in FORMS else f"cannot be read by the form; there is {', '.join(FORMS)}, not"
-    raise CodecError(f"{template.tokenizer.name_or_path!r} {why} {form!r}")
+    package, _, name = form.partition(":")
+    if package == "vllm":
+        return VLLMReader(template, name)
+    return next((reader for reader in _others(template) if reader.name == form), None)
+
+
+def choices() -> str:
+    """What can be chosen, for an error."""
+    return (
+        f"choose with codec `template:FORM`, where FORM is one of {', '.join(FORMS)}, {ResponseReader.name} (the "
+        "tokenizer's own), renderers:NAME (a parser of the package `renderers`) or vllm:NAME (a tool parser of vLLM)"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,16 +239,30 @@ class Sample:
 def find_reader(template: ChatTemplate) -> tuple[Reader | None, list[Sample]]:
     """The reader that recovers the most of what a template writes, and at least its plain calls; None if none does.
 
-    Where a turn of calls ends is found along with it, and left in the template.
+    Where a turn of calls ends is found along with it, and left in the template. The parsers of vLLM, which takes long
+    to load, are asked where nobody else recovers anything.
     """
+    from llmgym.codec.vllm import vllm_readers
+
+    ours: list[Reader] = [FormatReader(template, form) for form in FORMATS]
+    reader, samples = best_of(template, ours, lambda: _others(template))
+    if reader is None and samples:
+        reader, samples = best_of(template, list(vllm_readers(template)))
+    return reader, samples
+
+
+def best_of(
+    template: ChatTemplate, readers: Sequence[Reader], more: Callable[[], Iterable[Reader]] = tuple
+) -> tuple[Reader | None, list[Sample]]:
+    """The best of some readers, and of more where these do not recover all; see `find_reader`."""
     others: list[Reader] | None = None
     for template.call_marks in range(_MOST_MARKS):
         samples = list(_samples(template))
-        found = [(reader, _recovered(reader, samples)) for reader in (FormatReader(template, f) for f in FORMATS)]
-        if max(recovered for _, recovered in found) < len(samples):
-            others = list(_others(template)) if others is None else others
+        found = [(reader, _recovered(reader, samples)) for reader in readers]
+        if max((recovered for _, recovered in found), default=0) < len(samples):
+            others = list(more()) if others is None else others
             found += [(reader, _recovered(reader, samples)) for reader in others]
-        most = max(recovered for _, recovered in found)
+        most = max((recovered for _, recovered in found), default=0)
         if most:
             best = [reader for reader, recovered in found if recovered == most]
             return max(best, key=lambda reader: _likeness(template, reader)) if len(best) > 1 else best[0], samples

@@ -135,7 +135,7 @@ class RendererCodec:
         prepared: list[dict[str, Any]] = []
         for message in messages:
             said = self._tokenizer.disarm(message) if self._disarms else message
-            plain: dict[str, Any] = {**formats.inline_malformed(said, formats.HERMES.write)}
+            plain: dict[str, Any] = {**formats.inline_calls(said, formats.HERMES.write)}
             if calls := plain.pop("tool_calls", None):
                 plain["tool_calls"] = [formats.template_call(call) for call in calls]
             prepared.append(plain)

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from llmgym.codec import turns
+from llmgym.codec import probes, turns
 from llmgym.codec.chat_template import ChatTemplate
 from llmgym.codec.deltas import Deltas
 from llmgym.codec.formats import HERMES
-from llmgym.codec.readers import FORMS, FormatReader, Reader, find_reader, reader_of, turn_of
+from llmgym.codec.readers import FormatReader, Reader, Sample, best_of, choices, find_reader, reader_of, turn_of
 from llmgym.codec.tokenizer import fingerprint
 from llmgym.codec.turns import Turn
 from llmgym.errors import CodecError
@@ -44,8 +44,7 @@ class TemplateCodec:
             learned already is taken with its own variables and stop tokens.
         template_kwargs: Variables for the template, such as `enable_thinking`.
         stop_tokens: Further tokens that end a turn.
-        form: Form in which the model writes calls, a name in `llmgym.codec.readers.FORMS`; by default the one in which
-            the template writes them.
+        form: Who reads calls, whatever the template writes, by the name that `call_form` has for it; found by default.
 
     Attributes:
         stop_token_ids: Tokens that end an assistant turn: those that the template writes come first, then those that
@@ -135,11 +134,13 @@ class TemplateCodec:
             return None
         if not turn.keeps_reasoning and self._reasons(prompt_ids, completion_ids):
             return None
+        if not turn.keeps_calls and sum(message["role"] == "tool" for message in new_messages) > 1:
+            return None
         if not turn.keeps_content and self._read(completion_ids, prompt_ids)["content"]:
             return None
         disarmed = [self._tokenizer.disarm(message) for message in new_messages]
         delta = self._deltas_of(turn).of(disarmed)
-        if delta is None:
+        if delta is None or probes.TOOL in delta:  # what the template looked up is the probe's own call
             return None
         # A sampled end token is encoded along and then dropped: some tokens swallow the space that follows them.
         ids = self._tokenizer.encode((turn.terminator if ended else turn.close) + delta, add_special_tokens=False)
@@ -182,21 +183,21 @@ def _reader_of(template: ChatTemplate, form: str | None) -> tuple[Reader, list[i
     """The reader of a template's calls, and the tokens that end turns of them.
 
     Raises:
-        CodecError: Nobody recovers the calls that the template writes, or the tokenizer cannot write the form.
+        CodecError: Nobody recovers the calls that the template writes, it writes none, or the form is none.
     """
-    if not template.native_tools:
-        return (FormatReader(template, HERMES) if form is None else reader_of(template, form)), []
-    reader, samples = find_reader(template)
+    samples: list[Sample] = []
     if form is not None:
         reader = reader_of(template, form)
+    else:
+        reader = None if template.native_tools else FormatReader(template, HERMES)
+    if isinstance(reader, FormatReader):  # which also writes what the template does not
+        template.tool_format = reader.form
+    if template.native_tools and template.writes_calls:
+        found, samples = find_reader(template) if reader is None else best_of(template, [reader])
+        reader = reader or found
     if reader is None:
-        shown = f": {samples[0].text!r}" if samples else ""
-        raise CodecError(
-            f"the chat template of {template.tokenizer.name_or_path!r} writes calls in a form that nobody here reads"
-            f"{shown}; install `renderers`, give the tokenizer a `response_template`, or name the form of the model "
-            f"itself: codec {' or '.join(f'template:{name}' for name in FORMS)}"
-        )
+        what = f"calls in a form that nobody here reads: {samples[0].text!r}" if samples else "no calls"
+        raise CodecError(f"the chat template of {template.tokenizer.name_or_path!r} writes {what}; {choices()}")
     if isinstance(reader, FormatReader):
         template.tool_format = reader.form
-    ends = [template.tokenizer.added[sample.end] for sample in samples]
-    return reader, ends
+    return reader, [template.tokenizer.added[sample.end] for sample in samples]

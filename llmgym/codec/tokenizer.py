@@ -6,6 +6,7 @@ and padding settings are shared mutable state; a private copy of the backend has
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import pickle
 import re
@@ -178,6 +179,27 @@ _BYTE_OF = _byte_letters()
 def is_fast(tokenizer: Any) -> bool:
     """Whether a tokenizer has a `tokenizers` backend."""
     return hasattr(getattr(tokenizer, "backend_tokenizer", None), "to_str")
+
+
+def with_backend(tokenizer: Any) -> Any:
+    """A tokenizer, or where it is one of mistral-common for a `tekken.json`, the same as transformers converts it.
+
+    mistral-common reads and writes whole conversations, and changes them: a result of 1.10 becomes 1.1. The converted
+    one has the same ids, and the chat template that mistral-common makes for this tokenizer.
+    """
+    path = getattr(tokenizer, "_tokenizer_path", None)
+    if is_fast(tokenizer) or path is None or not str(path).endswith(".json"):
+        return tokenizer
+    return _converted(str(path), tokenizer.name_or_path)
+
+
+@functools.lru_cache(1)
+def _converted(path: str, name: str) -> Any:
+    from transformers.integrations.mistral.tokenizer import convert_tekken_tokenizer
+
+    made: Any = convert_tekken_tokenizer(path)
+    made.name_or_path = name
+    return made
 
 
 def fingerprint(*parts: str) -> str:

@@ -22,6 +22,7 @@ class Turn:
         terminator_id: Its id.
         keeps_reasoning: Whether the history keeps what the turn itself reasoned.
         keeps_content: Whether text beside calls stays where it was sampled.
+        keeps_calls: Whether it writes all calls of a turn; that of gpt-oss leaves out all but the first.
         named: Whether what follows calls holds what only they say, such as the name of the tool: then the conversation
             is made anew for each sequence of names and ids.
     """
@@ -33,6 +34,7 @@ class Turn:
     terminator_id: int
     keeps_reasoning: bool = True
     keeps_content: bool = True
+    keeps_calls: bool = True
     named: bool = False
 
     def delta(self, template: ChatTemplate, new_messages: Sequence[Message]) -> str | None:
@@ -94,12 +96,16 @@ def _proven(template: ChatTemplate, turn: Turn, roles: Sequence[str], tools: boo
         found = (_holds(template, turn, trial, schemas) for trial in probes.trials(roles, style))
         kept = {each for each in found if each is not None}
         if style == "text" and roles[0] == "tool":
-            keeps_content = "moved" not in kept
-            kept.discard("moved")
+            # What is forgotten of content is no reasoning where a field has that.
+            lost = {"moved", "forgets"} if "shows" in shown else {"moved"}
+            keeps_content = kept.isdisjoint(lost)
+            kept -= lost
         shown |= kept
+    keeps_calls = "drops" not in shown
+    shown.discard("drops")
     if not shown or not shown.isdisjoint({"unstable", "moved"}):
         return None
-    return replace(turn, keeps_reasoning="forgets" not in shown, keeps_content=keeps_content)
+    return replace(turn, keeps_reasoning="forgets" not in shown, keeps_content=keeps_content, keeps_calls=keeps_calls)
 
 
 def _holds(
@@ -111,15 +117,18 @@ def _holds(
     """Try one conversation.
 
     Returns:
-        "keeps" or "forgets", of its reasoning; "moved" where the turn stands elsewhere, or otherwise, than it would be
-        sampled; "unstable" where what is before it is rewritten; None where the template refuses the conversation.
+        "shows" or "forgets", of its reasoning, and "keeps" where it has none; "drops" where calls are left out; "moved"
+        where the turn stands elsewhere, or otherwise, than it would be sampled; "unstable" where what is before it is
+        rewritten; None where the template refuses the conversation.
     """
     history, said, new = trial
     before = template.attempt(history, schemas)
     text = template.attempt([*history, said, *new], schemas)
     delta = turn.delta(template, new)
-    if before is None or text is None or (len(said.get("tool_calls", ())) > 1 and probes.SAID not in text):
-        return None  # some templates write but the first call
+    if before is None or text is None:
+        return None
+    if len(said.get("tool_calls", ())) > 1 and probes.SAID not in text:
+        return "drops"
     if delta is None or not text.startswith(before):
         return "unstable"
     turn_text, ending, rest = text[len(before) :].partition(turn.terminator)
@@ -127,9 +136,9 @@ def _holds(
         return "moved"
     if turn_text.startswith(template.header):  # which the prompt should have had
         return "unstable"
-    if probes.THOUGHT in turn_text or not _reasons(template, history, said, schemas):
-        return "keeps"
-    return "forgets"
+    if probes.THOUGHT in turn_text:
+        return "shows"
+    return "forgets" if _reasons(template, history, said, schemas) else "keeps"
 
 
 def _reasons(template: ChatTemplate, history: Sequence[Message], said: Message, schemas: Sequence[ToolSchema]) -> bool:

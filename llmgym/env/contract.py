@@ -21,8 +21,8 @@ from llmgym.tools import Tool
 
 #: What a subclass defines.
 HOOKS: Final = frozenset(
-    {"setup", "respond", "verify", "oracle", "read_row", "row_schema", "opening", "offered", "teardown", "aclose",
-     "render"}
+    {"setup", "respond", "verify", "oracle", "read_row", "row_schema", "opening", "offered", "group_verify",
+     "teardown", "aclose", "render"}
 )  # fmt: skip
 #: What a subclass, or an instance before it is used, may set.
 SETTINGS: Final = frozenset(
@@ -84,7 +84,7 @@ class Traits:
     @classmethod
     def of(cls, env: Any, base: Any) -> Traits:
         """Look at an environment's class."""
-        hooks = [env.setup, env.respond, env.verify, env.teardown, env.opening, env.offered]
+        hooks = [env.setup, env.respond, env.verify, env.teardown, env.opening, env.offered, env.group_verify]
         if env.aclose is not base.aclose:
             hooks.append(env.aclose.__wrapped__)
         offers = env.offered is not base.offered

@@ -15,13 +15,14 @@ import gymnasium
 import orjson
 from gymnasium.envs.registration import EnvSpec
 
-from llmgym.chat import ChatPolicy, Role
+from llmgym.chat import ChatPolicy, ModelCall, Role
 from llmgym.concurrency import drive, drive_in_background
 from llmgym.env import contract
 from llmgym.env.episode import Episode, Report
 from llmgym.env.lifecycle import Lifecycle
 from llmgym.errors import AuthorError, ConfigError
 from llmgym.messages import Message, ToolCall, format_message, system
+from llmgym.rewards import Reward
 from llmgym.spaces import AssistantSpace, MessagesSpace
 from llmgym.tasks import RowTasks, Task, TaskSet, file_source, row_schema, task_from_row
 from llmgym.tools import Tool, tools_of
@@ -171,6 +172,10 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
     def verify(self, episode: Episode) -> Any:
         """Score an ended episode: a `Reward`, a number, or None for unscored. May be `async`."""
         raise NotImplementedError(f"{type(self).__name__} needs a verify method")
+
+    def group_verify(self, episodes: Sequence[Episode | None]) -> Any:
+        """Score the repeats of a task, None where unscored: for each a `Reward` to add to its own. May be `async`."""
+        raise NotImplementedError
 
     def teardown(self) -> Awaitable[None] | None:
         """Free what `setup` opened; runs once for each episode, however it ended, where `setup` failed too."""
@@ -366,6 +371,10 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
             verify: Whether to score what is there; else the reward is NaN.
         """
         return await self.__life.end(action, verify)
+
+    async def averify_group(self, episodes: Sequence[Episode | None]) -> tuple[list[Reward | None], list[ModelCall]]:
+        """Call `group_verify`, and give the calls of models that it took; raises as `astep` does."""
+        return await self.__life.verify_group(episodes)
 
     def report(self) -> Report:
         """What is known of the episode besides what the steps have told."""

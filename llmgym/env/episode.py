@@ -13,6 +13,7 @@ from llmgym.concurrency import Leftover
 from llmgym.errors import EnvironmentFailure
 from llmgym.failures import Outside
 from llmgym.messages import Message, ToolCall
+from llmgym.rewards import Reward
 from llmgym.tasks import Task
 from llmgym.tools import Tool
 
@@ -26,12 +27,14 @@ class Episode:
         messages: The whole transcript, opening messages included.
         truncated: Whether a limit ended it, rather than the policy or the environment.
         metrics: Counts that the environment kept: `tool_calls`, `tool_errors`, and its own.
+        reward: What `verify` gave, for `group_verify`; None until then.
     """
 
     task: Task
     messages: tuple[Message, ...]
     truncated: bool
     metrics: Mapping[str, float]
+    reward: Reward | None = None
 
     @property
     def final_text(self) -> str:

@@ -24,7 +24,16 @@ from llmgym.concurrency import bounded, is_outside, shielded
 from llmgym.env.contract import check_roles
 from llmgym.env.dispatch import Runner
 from llmgym.env.episode import Episode, Leftovers, Report, Running
-from llmgym.env.reading import copies, name_calls, read_opening, read_reply, read_reward, take_task, verify_in_process
+from llmgym.env.reading import (
+    copies,
+    name_calls,
+    read_group,
+    read_opening,
+    read_reply,
+    read_reward,
+    take_task,
+    verify_in_process,
+)
 from llmgym.errors import AuthorError, EnvironmentFailure
 from llmgym.messages import Message, ToolCall, as_assistant, format_message
 from llmgym.rewards import Reward
@@ -198,6 +207,19 @@ class Lifecycle:
         finally:
             await self._tear_down(running)
         return (), running.step_reward, False, True, info
+
+    async def verify_group(self, episodes: Sequence[Episode | None]) -> tuple[list[Reward | None], list[ModelCall]]:
+        """See `ToolEnv.averify_group`."""
+        self._expect_usable()
+        env = self._env
+        running = self.running = Running(next(episode.task for episode in episodes if episode is not None))
+        running.torn = True  # nothing was set up
+        verify = functools.partial(env.group_verify, episodes)
+        plain = env.verify_in != "loop" and not inspect.iscoroutinefunction(env.group_verify)
+        run = Runner(env, running, self._leftovers)
+        read = functools.partial(read_group, number=len(episodes))
+        rewards = await run.hook("verify", verify, read=read, place=run.in_thread if plain else None)
+        return rewards, running.model_calls
 
     async def shut(self, free: Callable[[Any], Any] | None) -> None:
         """End the running episode, then free the instance, once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 import pickle
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,17 @@ def read_reward(result: Any) -> Reward:
     read = Reward(metrics={str(name): _number(name, value) for name, value in reward.metrics.items()}, **parts)
     read.value  # noqa: B018 -- infinities of both signs have no sum, which is said here
     return read
+
+
+def read_group(result: Any, number: int) -> list[Reward | None]:
+    """What `group_verify` gave, one for each episode."""
+    if not isinstance(result, list | tuple) or len(result) != number:
+        raise TypeError(f"it gives a list with a reward for each of {number} episodes, not {result!r:.200}")
+    rewards = [None if item is None else read_reward(item) for item in result]
+    for reward in rewards:
+        if reward is not None and reward.value is not None and not math.isfinite(reward.value):
+            raise ValueError(f"a reward is a finite number, not {reward}")
+    return rewards
 
 
 def _number(name: object, value: Any) -> float:

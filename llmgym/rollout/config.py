@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from llmgym.chat import Sampling
+from llmgym.codec import check_kind
 from llmgym.errors import ConfigError
 from llmgym.files import read_yaml
 from llmgym.rollout.problems import problems, unknown, unwritable
@@ -139,12 +140,6 @@ class TaskSettings(_Part, frozen=True):
         return [EnvConfig(env) if isinstance(env, str) else env for env in self.env_ids]
 
 
-Codec = Literal[
-    "auto", "renderer", "template", "template:hermes", "template:mistral", "template:llama", "template:pythonic",
-    "template:harmony",
-]  # fmt: skip
-
-
 class AgentSettings(_Part, frozen=True):
     """What answers, and how it is asked.
 
@@ -161,8 +156,15 @@ class AgentSettings(_Part, frozen=True):
     policy: str = "smollm2"
     policy_options: dict[str, Any] = {}
     models: dict[str, str] = {}
-    codec: Codec = "auto"
+    codec: str = "auto"
     responses_create_params: ResponsesCreateParams = ResponsesCreateParams()
+
+    def __post_init__(self) -> None:
+        """Refuse a codec that there is not."""
+        try:
+            check_kind(self.codec)
+        except ConfigError as error:
+            raise ValueError(f"codec: {error}") from None
 
 
 class ContextManagement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ import gymnasium
 
 from llmgym.chat import ChatPolicy
 from llmgym.concurrency import drive, drive_in_background, is_outside
+from llmgym.env import ToolEnv
 from llmgym.env.boundary import failure
 from llmgym.errors import ConfigError
 from llmgym.registry import make_core
@@ -51,6 +52,8 @@ class Instances:
     Attributes:
         config: The environment with its arguments and wrappers.
         source: Its tasks.
+        suspends: Whether it needs an event loop.
+        verifies_groups: Whether it scores the repeats of a task beside each other.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Instances:
         self._models = models or {}
         first = self._make()
         self._idle, self.suspends = [first], first.suspends
+        self.verifies_groups = type(first.unwrapped).group_verify is not ToolEnv.group_verify  # type: ignore[union-attr]
         self.source = TaskSource(config.name, first.scope, first.tasks)
         if missing := [role for role in first.roles if role not in first.models]:
             self.close()

@@ -16,6 +16,7 @@ from llmgym.policies.base import gives_load
 from llmgym.records import EpisodeRecord, FailureRecord, UnstorableError, failure_of, record_of
 from llmgym.rollout.budget import Budget
 from llmgym.rollout.config import RolloutConfig
+from llmgym.rollout.group_rewards import verify_group
 from llmgym.rollout.groups import Group, OpenGroup
 from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import TaskOrder, Visit
@@ -45,6 +46,11 @@ class _Job:
     def group_id(self) -> str:
         """As `Trajectory.group_id`."""
         return f"{self.env.id}/{self.task.id}"
+
+    @property
+    def name(self) -> str:
+        """The group, and which visit to its task."""
+        return f"{self.group_id}/{self.first}"
 
     @property
     def key(self) -> tuple[str, int]:
@@ -191,6 +197,9 @@ class Session:
             del group.running[job.repeat]
         if group.whole and not self._keep_stragglers:
             self._progress.stragglers += 1
+        elif job.env.verifies_groups and trajectory.finished:
+            trajectory = self._hold(job, trajectory)
+            group.add(job.repeat, trajectory, finished=trajectory.finished)
         else:
             trajectory = self._settle(trajectory)
             group.add(job.repeat, trajectory if self._keep else None, finished=trajectory.finished)
@@ -205,7 +214,33 @@ class Session:
             for name in settle(self._store, names, job.task.content_hash):
                 group.add(int(name.rpartition("/")[2]), None, finished=True)
             self._progress.resumed += min(group.finished, group.wanted)
+            if job.env.verifies_groups:
+                for trajectory in self._store.waiting.read(job.name):
+                    same = trajectory.task is not None and trajectory.task.content_hash == job.task.content_hash
+                    if same and trajectory.repeat not in group.ended:
+                        group.add(trajectory.repeat, trajectory, finished=True)
         return group
+
+    def _hold(self, job: _Job, trajectory: Trajectory) -> Trajectory:
+        """Keep an episode that its group has yet to score."""
+        if self._store is not None:
+            try:
+                self._store.waiting.add(job.name, trajectory)
+            except UnstorableError as error:
+                return self._settle(_unstorable(trajectory, error))
+        return trajectory
+
+    async def _verify_group(self, job: _Job, group: OpenGroup) -> None:
+        """Have the episodes of a group score each other, and store them; those that cannot be scored wait on."""
+        settled = [repeat for repeat, trajectory in group.ended.items() if trajectory is None]
+        if len(settled) == len(group.ended):
+            return
+        members = [self._load(job, repeat, group.ended[repeat]) for repeat in sorted(group.ended)]
+        scored = await verify_group(job.env, members, settled, self._config.limits.max_attempts)
+        for trajectory in map(self._settle, scored):
+            group.ended[trajectory.repeat] = trajectory if self._keep else None
+        if self._store is not None and all(trajectory.finished for trajectory in scored):
+            self._store.waiting.drop(job.name)
 
     def _settle(self, trajectory: Trajectory) -> Trajectory:
         """Store and count an episode that ended for good."""
@@ -234,6 +269,8 @@ class Session:
         if group.given or not (complete or group.ahead == 0):
             return
         group.given = True
+        if job.env.verifies_groups:
+            await self._verify_group(job, group)
         if self._keep:
             await self._room.acquire()
             ended = [self._load(job, repeat, group.ended[repeat]) for repeat in sorted(group.ended)]
@@ -253,12 +290,16 @@ def _append(store: RunStore, trajectory: Trajectory) -> Trajectory:
     try:
         store.append(trajectory)
     except UnstorableError as error:
-        t = trajectory
-        said = scrub(f"{error}" + (f"; {t.error}" if t.error else ""))
-        outside = "done" if t.metrics.get("tool_calls") else "none"
-        trajectory = Trajectory(
-            t.env_id, t.task_id, t.repeat, t.seed, "env_error", sampling=t.sampling, error=said, attempts=t.attempts,
-            failure=Failure("unstorable", "store", outside, type(error.__cause__ or error).__name__),
-        )  # fmt: skip
+        trajectory = _unstorable(trajectory, error)
         store.append(trajectory)
     return trajectory
+
+
+def _unstorable(trajectory: Trajectory, error: UnstorableError) -> Trajectory:
+    t = trajectory
+    said = scrub(f"{error}" + (f"; {t.error}" if t.error else ""))
+    outside = "done" if t.metrics.get("tool_calls") else "none"
+    return Trajectory(
+        t.env_id, t.task_id, t.repeat, t.seed, "env_error", sampling=t.sampling, error=said, attempts=t.attempts,
+        failure=Failure("unstorable", "store", outside, type(error.__cause__ or error).__name__),
+    )  # fmt: skip

@@ -21,15 +21,17 @@ from llmgym.rollout.folder import FAILURES, ROLLOUTS, SUMMARY, add_failure, read
 from llmgym.rollout.index import Entry, Index
 from llmgym.rollout.journal import Journal, lock_folder, write_atomically
 from llmgym.rollout.retired import Key, read_retired, retired_lines
+from llmgym.rollout.waiting import Waiting
 from llmgym.trajectory import Trajectory
 
 
 class RunStore:
-    """A run folder: `run.json`, `rollouts.jsonl`, `failures.jsonl`, `retired.jsonl`, `summary.json`.
+    """A run folder: `run.json`, `rollouts.jsonl`, `failures.jsonl`, `retired.jsonl`, `summary.json`, `waiting`.
 
     Attributes:
         path: The folder.
         description: What the run is.
+        waiting: Episodes whose groups decide what they earn.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class RunStore:
         if str(path) in ("", "."):
             raise StoreError("the run folder has no name of its own: was a variable not set?")
         self.path = Path(path)
+        self.waiting = Waiting(self.path)
         self._fsync_seconds = fsync_seconds
         self._dirty = False
         self._lost: StoreError | None = None

@@ -192,9 +192,16 @@ class Episodes:
         key = msgspec.json.encode(env, order="deterministic")
         if key not in self._instances:
             config = self.config
-            self._instances[key] = Instances(
+            made = Instances(
                 env, max_turns=config.limits.max_turns, split=config.tasks.split, models=config.agent.models
             )
+            if made.verifies_groups:
+                made.close()
+                raise ConfigError(
+                    f"{env.id} scores the repeats of a task beside each other, which an adapter that runs single "
+                    "episodes cannot do: train on the groups of `Collector.stream`"
+                )
+            self._instances[key] = made
         return self._instances[key]
 
     def refs(self) -> Iterator[TaskRef]:

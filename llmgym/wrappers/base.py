@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
 from gymnasium.utils import RecordConstructorArgs
 
-from llmgym.chat import Role
-from llmgym.env import Observation, Report, StepResult, ToolEnv
+from llmgym.chat import ModelCall, Role
+from llmgym.env import Episode, Observation, Report, StepResult, ToolEnv
 from llmgym.messages import Message, ToolCall, assistant
+from llmgym.rewards import Reward
 from llmgym.tasks import Task, TaskSet
 from llmgym.tools import Tool
 
@@ -38,6 +39,7 @@ class ToolWrapper(gymnasium.Wrapper[Observation, Any, Observation, Any], RecordC
     models: Mapping[str, Role]
     spoiled: bool
     report: Callable[[], Report]
+    averify_group: Callable[[Sequence[Episode | None]], Awaitable[tuple[list[Reward | None], list[ModelCall]]]]
 
     def __init__(self, env: gymnasium.Env[Any, Any], **arguments: Any) -> None:
         """Wrap an environment.

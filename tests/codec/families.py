@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -85,6 +86,10 @@ PHI3 = ("<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 GLM = ("<|endoftext|>", "[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")
 GLM_ADDED = (*HERMES, "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>")
 DEEPSEEK = ("<｜User｜>", "<｜Assistant｜>", "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>")
+COHERE = (
+    "<BOS_TOKEN>", "<EOS_TOKEN>", "<|START_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>", "<|USER_TOKEN|>",
+    "<|CHATBOT_TOKEN|>", "<|SYSTEM_TOKEN|>", "<|START_RESPONSE|>", "<|END_RESPONSE|>",
+)  # fmt: skip
 HARMONY = ("<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|constrain|>", "<|return|>", "<|call|>")
 LFM2 = (
     "<|startoftext|>", "<|im_start|>", "<|im_end|>", "<|tool_list_start|>", "<|tool_list_end|>",
@@ -111,9 +116,16 @@ FAMILIES: dict[str, Family] = {
     "deepseek-r1": Family("deepseek_r1_distill", DEEPSEEK, HERMES[4:], DEEPSEEK[3], DEEPSEEK[2]),
 }
 
-# More templates that render tools: all that trl carries in other forms than the families above.
+# All templates of trl that render tools, and those of more families that do not.
 MATRIX: dict[str, Family] = {
     **FAMILIES,
+    "llama3": Family("llama3", LLAMA, eos="<|eot_id|>", bos="<|begin_of_text|>"),
+    "phi3.5": Family("phi3_5", PHI3, eos="<|end|>"),
+    "gemma3": Family("gemma3", GEMMA, eos="<end_of_turn>", bos="<bos>"),
+    "cohere": Family("cohere", COHERE, eos=COHERE[3], bos=COHERE[0]),
+    "cohere2": Family("cohere2", COHERE, eos=COHERE[3], bos=COHERE[0]),
+    "deepseek-v3": Family("deepseekv3", DEEPSEEK, (), DEEPSEEK[3], DEEPSEEK[2]),
+    "qwen3.5-nothink-training": Family("qwen3_5_nothink_training", VISION, HERMES),
     "qwen2.5-training": Family("qwen2_5_training", CHATML, HERMES[:2]),
     "qwen3-instruct-training": Family("qwen3_instruct_2507_training", CHATML, HERMES),
     "qwen3-vl": Family("qwen3_vl", VISION, HERMES),
@@ -127,17 +139,62 @@ MATRIX: dict[str, Family] = {
     "llama3.2": Family("llama3_2", LLAMA, eos="<|eot_id|>", bos="<|begin_of_text|>"),
     "glm4moe-training": Family("glm4moe_training", GLM, GLM_ADDED, "<|endoftext|>"),
     **{name: Family(name.replace("-", "_"), GEMMA4, eos="<turn|>", bos="<bos>")
-       for name in ("gemma4", "gemma4-v2", "gemma4-v3", "gemma4-v4", "gemma4-v5", "diffusion-gemma")},
+       for name in ("gemma4", "gemma4-v2", "gemma4-v3", "gemma4-v4", "gemma4-v5", "diffusion-gemma",
+                    "diffusion-gemma-training")},
     **{name: Family(name.replace("-", "_"), CHATML, HERMES)
-       for name in ("nemotron-3-nano", "nemotron-3-super", "nemotron-3-ultra", "nemotron-3-5-lightning")},
+       for size in ("nano", "super", "ultra", "5-lightning")
+       for name in (f"nemotron-3-{size}", f"nemotron-3-{size}-training")},
     "lfm2": Family("lfm2", LFM2, bos=LFM2[0]),
+    "lfm2-training": Family("lfm2_training", LFM2, bos=LFM2[0]),
     "lfm2-v2": Family("lfm2_v2", LFM2, bos=LFM2[0]),
+    "lfm2-v2-training": Family("lfm2_v2_training", LFM2, bos=LFM2[0]),
     "lfm2.5": Family("lfm2_2_5", LFM2, HERMES[4:], bos=LFM2[0]),
     "lfm2.5-v2": Family("lfm2_2_5_v2", LFM2, HERMES[4:], bos=LFM2[0]),
     "lfm2.5-vl": Family("lfm2_2_5_vl", LFM2, HERMES[4:], bos=LFM2[0]),
     "gpt-oss": Family("gptoss", HARMONY, eos="<|return|>"),
+    "gpt-oss-training": Family("gptoss_training", HARMONY, eos="<|return|>"),
     "muse-glimmer": Family("muse_glimmer", MUSE, eos="<|eot|>", bos=MUSE[0]),
+    "muse-glimmer-training": Family("muse_glimmer_training", MUSE, eos="<|eot|>", bos=MUSE[0]),
 }  # fmt: skip
+
+
+# One model for each of the `renderers` that need no files beside the tokenizer.
+MODELS = (
+    "Qwen/Qwen3-8B", "PrimeIntellect/Qwen3-1.7B", "Qwen/Qwen3.5-4B", "Qwen/Qwen3.5-2B", "Qwen/Qwen3.6-35B-A3B",
+    "Qwen/Qwen3.8-27B", "Qwen/Qwen3-VL-4B-Instruct", "google/gemma-4-E4B-it", "zai-org/GLM-5", "zai-org/GLM-5.1",
+    "zai-org/GLM-5.3", "zai-org/GLM-4.5-Air", "MiniMaxAI/MiniMax-M2", "deepseek-ai/DeepSeek-V3",
+    "deepseek-ai/DeepSeek-R1", "deepseek-ai/DeepSeek-V4-Flash-0731", "moonshotai/Kimi-K2-Instruct",
+    "moonshotai/Kimi-K2.5", "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
+    "nvidia/NVIDIA-Nemotron-3-Ultra-550B-A55B-BF16", "nvidia/NVIDIA-Nemotron-3.5-Lightning-30B-A3B-BF16",
+    "meta-llama/Llama-3.2-1B-Instruct", "poolside/Laguna-XS.2", "poolside/Laguna-M.1", "poolside/Laguna-XS-2.1",
+    "poolside/Laguna-S-2.1", "thinkingmachines/Inkling", "tencent/Hy3",
+)  # fmt: skip
+
+# Who reads the calls of templates that write none, and those that only vLLM reads.
+KINDS = {"lfm2": "template:pythonic", "muse-glimmer": "template:vllm:muse_glimmer"}
+
+
+def every() -> list[str]:
+    """All that codecs are tried on: templates, models that `renderers` knows by name, real vocabularies."""
+    return [*MATRIX, *MODELS, "real gpt-oss", "real mistral", "tekken"]
+
+
+def load(name: str) -> Any:
+    """The tokenizer of one of them."""
+    if name == "tekken":  # with the template that mistral-common makes
+        from transformers.tokenization_mistral_common import MistralCommonBackend
+
+        from llmgym.codec.tokenizer import with_backend
+
+        return with_backend(MistralCommonBackend(tekken()))
+    if name.startswith("real "):
+        return real(name.removeprefix("real "))
+    return tokenizer(name) if name in MATRIX else named(name)
+
+
+def kind(name: str) -> str:
+    """The kind of codec for it."""
+    return KINDS.get(name.removesuffix("-training"), "auto")
 
 
 @cache
@@ -177,6 +234,36 @@ def tokenizer(family: str, name: str = "") -> Any:
     """The fast tokenizer of a family, under the name of a model."""
     known = MATRIX[family]
     return build(known.special, known.added, known.eos, known.bos, template(family), name)
+
+
+@cache
+def named(model: str) -> Any:
+    """A tokenizer without a template that has what `renderers` asks for, for the model of that name."""
+    import renderers
+
+    asked = Asked(model)
+    eos = asked.tokens[renderers.create_renderer(asked).get_stop_token_ids()[0]]
+    special = tuple(token for token in asked.tokens if not re.search("think|arg_|tool_call>|tool_response>", token))
+    added = tuple(token for token in asked.tokens if token not in special)
+    return build(special, added, eos, None, None, model)
+
+
+class Asked:
+    """A tokenizer that has every token it is asked for, and remembers which those were."""
+
+    def __init__(self, model: str) -> None:
+        self.name_or_path, self.eos_token_id, self.unk_token_id = model, 0, None
+        self.tokens: list[str] = []
+
+    def convert_tokens_to_ids(self, token: str) -> int:
+        self.tokens += [token] if token not in self.tokens else []
+        return self.tokens.index(token)
+
+    def encode(self, text: str, **_: Any) -> list[int]:
+        return [self.convert_tokens_to_ids(text)]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(tokenizer("smollm2"), name)
 
 
 def build(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from functools import cache
 from typing import Any
 
@@ -20,50 +19,14 @@ from tests.codec.conversations import TOOLS, as_chat, conversations, fuzzed, res
 renderers = pytest.importorskip("renderers")
 QUICK = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
-# One model for each renderer that needs no files beside the tokenizer.
-MODELS = [
-    "Qwen/Qwen3-8B", "PrimeIntellect/Qwen3-1.7B", "Qwen/Qwen3.5-4B", "Qwen/Qwen3.5-2B", "Qwen/Qwen3.6-35B-A3B",
-    "Qwen/Qwen3.8-27B", "Qwen/Qwen3-VL-4B-Instruct", "google/gemma-4-E4B-it", "zai-org/GLM-5", "zai-org/GLM-5.1",
-    "zai-org/GLM-5.3", "zai-org/GLM-4.5-Air", "MiniMaxAI/MiniMax-M2", "deepseek-ai/DeepSeek-V3",
-    "deepseek-ai/DeepSeek-R1", "deepseek-ai/DeepSeek-V4-Flash-0731", "moonshotai/Kimi-K2-Instruct",
-    "moonshotai/Kimi-K2.5", "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
-    "nvidia/NVIDIA-Nemotron-3-Ultra-550B-A55B-BF16", "nvidia/NVIDIA-Nemotron-3.5-Lightning-30B-A3B-BF16",
-    "meta-llama/Llama-3.2-1B-Instruct", "poolside/Laguna-XS.2", "poolside/Laguna-M.1", "poolside/Laguna-XS-2.1",
-    "poolside/Laguna-S-2.1", "thinkingmachines/Inkling", "tencent/Hy3",
-]  # fmt: skip
-
-
 # DeepSeek-R1's template drops the reasoning that its prompt asks for; the others bridge without the line break after a
 # turn that they render.
 UNPROVEN = ("deepseek-ai/DeepSeek-R1", "poolside/Laguna-XS.2", "poolside/Laguna-M.1")
 
 
-class Asked:
-    """A tokenizer that has every token it is asked for, and remembers which those were."""
-
-    def __init__(self, model: str) -> None:
-        self.name_or_path, self.eos_token_id, self.unk_token_id = model, 0, None
-        self.tokens: list[str] = []
-
-    def convert_tokens_to_ids(self, token: str) -> int:
-        self.tokens += [token] if token not in self.tokens else []
-        return self.tokens.index(token)
-
-    def encode(self, text: str, **_: Any) -> list[int]:
-        return [self.convert_tokens_to_ids(text)]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(families.tokenizer("smollm2"), name)
-
-
 @cache
 def codec(model: str) -> RendererCodec:
-    asked = Asked(model)
-    renderers.create_renderer(asked)
-    eos = next((token for token in asked.tokens if re.search("eos|EOS|end.of.(sentence|text)|endoftext", token)), None)
-    special = tuple(token for token in asked.tokens if not re.search("think|arg_|tool_call>|tool_response>", token))
-    added = tuple(token for token in asked.tokens if token not in special)
-    return RendererCodec(families.build(special, added, eos or special[0], None, "{{ messages }}", model))
+    return RendererCodec(families.named(model))
 
 
 @cache
@@ -83,7 +46,7 @@ def encode(text: str) -> list[int]:
 # ---- the tail of a prompt is enough
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", families.MODELS)
 @given(data=st.data())
 @settings(QUICK, max_examples=25)
 def test_the_tail_of_the_prompt_says_what_the_whole_says(model: str, data: st.DataObject) -> None:
@@ -257,7 +220,7 @@ def test_codec_for() -> None:
         codec_for(families.tokenizer("smollm2"), "renderer")
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", families.MODELS)
 def test_a_conversation_with_every_renderer(model: str) -> None:
     """What a model says as its renderer writes it is read as said, and the next prompt is as rendered."""
     made = codec(model)

@@ -253,13 +253,14 @@ def test_a_template_that_writes_what_the_call_said_has_no_proof() -> None:
 def test_the_form_of_calls_may_be_named() -> None:
     bare = families.tokenizer("lfm2")  # whose template writes no calls
     said = encode("lfm2", "<|tool_call_start|>[look(where='here')]<|tool_call_end|>")
-    assert "tool_calls" not in codec_for(bare, "template").parse(said)
+    with pytest.raises(CodecError, match=r"writes no calls; choose with codec `template:FORM`.* pythonic"):
+        codec_for(bare, "template")
     assert values_of(codec_for(bare, "template:pythonic").parse(said)) == [("look", {"where": "here"})]
     refused = families.tokenizer("muse-glimmer")
     assert codec_for(refused, "template:hermes").call_form == "hermes"
     with pytest.raises(CodecError, match="has not the tokens of 'harmony'"):
         codec_for(bare, "template:harmony")
-    with pytest.raises(CodecError, match="there is hermes, mistral, llama, pythonic, harmony, not 'yaml'"):
+    with pytest.raises(CodecError, match=r"nobody who reads calls as 'yaml'; .* pythonic, harmony,"):
         codec_for(bare, "template:yaml")
 
 
@@ -448,6 +449,8 @@ def test_what_cannot_be_a_codec() -> None:
         TemplateCodec(families.tokenizer("qwen3"), stop_tokens=["<nope>"])
     with pytest.raises(CodecError, match="refuses messages"):
         TemplateCodec(bare, template="{{ raise_exception('never') }}")
+    with pytest.raises(CodecError, match="does not show what a user says: it makes '' of it"):
+        TemplateCodec(bare, template="")
     with pytest.raises(CodecError, match="no `tokenizers` backend"):
         TemplateCodec(object())
     with pytest.raises(ConfigError, match="'jinja'"):
