@@ -57,6 +57,9 @@ class ChatTemplate:
         self._clock = datetime.now().strftime
         self.call_marks = 0
         self._reasoning_key = next((key for key in _REASONING_KEYS if _names(self.text, key)), _REASONING_KEYS[0])
+        shown = self.render([probes.message("user")], ())
+        if probes.RESULT not in shown:
+            raise CodecError(f"the chat template does not show what a user says: it makes {shown[:100]!r} of it")
         asked = self.render(probes.history("none"), ())
         self.header = asked.removeprefix(self.attempt(probes.history("none"), (), ask=False) or "") or asked
         self.opens_reasoning = opens_reasoning(asked)

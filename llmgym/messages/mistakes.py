@@ -6,7 +6,9 @@ Such JSON is never repaired: two repairs of one text can mean two things, and wh
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Callable
 
 import msgspec
 
@@ -15,6 +17,7 @@ from llmgym.messages.calls import read_object
 _FORM = 'not a tool call; write {"name": <tool>, "arguments": {<arguments>}}'
 _SHOWN = 20  # characters
 _QUOTES = "'`\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb"
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"|NaN|-?Infinity|-?\d[\d.eE+-]*+', re.DOTALL)
 _WORD = re.compile(r"[A-Za-z]++")
 _WORDS = {"True": "true", "False": "false", "None": "null", "undefined": "null"}
 _NUMBERS = ("NaN", "Infinity", "-Infinity")
@@ -45,18 +48,32 @@ def explain_call(text: str) -> str:
 def explain_json(text: str) -> str:
     """Say to a model what is wrong with a text that is no JSON."""
     try:
-        json.loads(text, parse_constant=_refuse)
+        json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse)
     except json.JSONDecodeError as error:
         return _explain(text, error.pos, error.msg)
     except RecursionError:
         return "it is nested too deeply"
     except ValueError as error:
-        return _explain(text, max(text.find(str(error)), 0), "")
+        constant = str(error)
+        return _explain(text, _find(text, lambda token: token == constant), "")
+    at = _find(text, _is_endless)
+    if at < len(text):
+        return f"a number is too large; at character {at} stands {text[at : at + _SHOWN]!r}"
     return "it holds half of a pair of surrogates, which is no character"
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(constant)
+
+
+def _find(text: str, wanted: Callable[[str], bool]) -> int:
+    """Where a number or constant stands, and not in a string; the end of the text where none does."""
+    found = (token.start() for token in _TOKENS.finditer(text) if wanted(token[0]))
+    return next(found, len(text))
+
+
+def _is_endless(token: str) -> bool:
+    return token[0] in "-0123456789" and math.isinf(float(token))
 
 
 def _explain(text: str, at: int, problem: str) -> str:

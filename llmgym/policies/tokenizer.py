@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from llmgym.policies.tokenizer_classes import CLASSES, PLAIN, Made, class_of
 
@@ -116,7 +116,9 @@ class LightTokenizer:
         named = self.chat_template if isinstance(self.chat_template, dict) else {"default": self.chat_template}
         found = named.get(chat_template or "default", chat_template)
         if found is None:
-            raise ValueError(f"there is none called default; it has {', '.join(map(repr, self.chat_template or ()))}")
+            raise ValueError(
+                "there is none called default" + "".join(f", but {name!r}" for name in self.chat_template or ())
+            )
         return found
 
 
@@ -161,7 +163,13 @@ def _folder(source: Path | str) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+    try:
+        found = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path.name}: it holds {found!r:.100}, which is no object")  # noqa: TRY004
+    return cast("dict[str, Any]", found)
 
 
 def _class(folder: Path, config: Mapping[str, Any], model: Mapping[str, Any]) -> str:
@@ -207,6 +215,8 @@ class _Settings:
         extra = given["extra_special_tokens"] or []
         if isinstance(extra, dict):
             roles, extra = {**roles, **extra}, []
+        if not isinstance(extra, list):
+            raise NeedsTransformers(f"its configuration has the special tokens {extra!r}")
         self.named = {key: _token(roles[key]) for key in sorted(roles, key=_rank)}
         self.extra = [_token(token) for token in extra]
 
@@ -300,6 +310,9 @@ def _template(folder: Path, config: Mapping[str, Any]) -> str | dict[str, str] |
     files |= {path.stem: path for path in (folder / "additional_chat_templates").glob("*.jinja")}
     texts = {name: path.read_text("utf-8") for name, path in files.items() if path.exists()}
     found: Any = texts or config.get("chat_template")
-    if isinstance(found, list):
-        found = {each["name"]: each["template"] for each in found}
-    return texts["default"] if texts.keys() == {"default"} else found
+    if isinstance(found, list) and all(isinstance(each, dict) for each in cast("list[Any]", found)):
+        found = {each.get("name"): each.get("template") for each in cast("list[dict[str, Any]]", found)}
+    parts = cast("dict[Any, Any]", found).items() if isinstance(found, dict) else [("default", found or "")]
+    if not all(isinstance(name, str) and isinstance(text, str) for name, text in parts):
+        raise ValueError(f"its chat_template is neither text nor texts by name: {found!r:.100}")
+    return texts["default"] if texts.keys() == {"default"} else cast("str | dict[str, str] | None", found)

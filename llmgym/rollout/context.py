@@ -65,7 +65,8 @@ class Context:
         last, first = self._last, turns[old]
         before = last.shown(messages[:first], self._opening)
         after = replace(last, cleared=first).shown(messages[:first], self._opening)
-        enough = _size(after[self._opening :]) <= _size(before[self._opening :]) / 2
+        saved = _size(before[self._opening :]) - _size(after[self._opening :])
+        enough = saved > 0 and saved >= _size(after[self._opening :])
         self._compact(messages, last.start if enough else turns[(old + 1) // 2], first)
         return True
 

@@ -20,6 +20,8 @@ from llmgym.rollout.journal import write_atomically
 FILE = "run.json"
 _SHOWN = 6  # differences that a message names
 _ABSENT = object()
+# What hashes are of, for whoever changed it.
+_HASHED = {"codec": " (of tokenizer, chat template and stop tokens)", "policy.weights": " (of the model's files)"}
 
 
 class Description(msgspec.Struct, kw_only=True):
@@ -123,7 +125,7 @@ def _differences(name: str, before: Any, now: Any) -> Iterator[str]:
         for place, (one, other) in enumerate(zip(before, now, strict=True)):
             yield from _differences(f"{name}[{place}]", one, other)
     elif before is _ABSENT or now is _ABSENT or before != now:
-        yield f"{name} was {_shown(before)}, is {_shown(now)}"
+        yield f"{name}{_HASHED.get(name, '')} was {_shown(before)}, is {_shown(now)}"
 
 
 def _shown(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -28,7 +28,7 @@ def problems(value: Any, kind: Any, path: str = "") -> Iterator[str]:
         except msgspec.ValidationError as error:
             what = str(error).partition(" - at ")[0]
             shown = "" if isinstance(value, dict | list) else f"; it is {value!r:.100}"
-            found = [f"{path}: {what}{shown}" if path else what]
+            found = [f"{path}: {what}{shown}{_hint(what, kind)}" if path else what]
     yield from found
 
 
@@ -50,6 +50,18 @@ def unknown(name: object, known: Iterable[str], path: str = "") -> str:
     near = difflib.get_close_matches(str(name), known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(known)}"
     return (f"{path}: " if path else "") + f"unknown setting {str(name)!r}; {hint}"
+
+
+def _hint(what: str, kind: Any) -> str:
+    """What there is to choose from, where it is something else that was given."""
+    known: list[str] = []
+    if what.startswith("Invalid enum value"):
+        known = [
+            str(choice) for one in (kind, *get_args(kind)) if get_origin(one) is Literal for choice in get_args(one)
+        ]
+    elif what.startswith("Expected `object") and (struct := _struct(kind)) is not None:
+        known = list(get_type_hints(struct))
+    return f"; there is {', '.join(known)}" if known else ""
 
 
 def _inside(value: Any, kind: Any, path: str) -> Iterator[str]:

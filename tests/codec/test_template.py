@@ -449,6 +449,8 @@ def test_what_cannot_be_a_codec() -> None:
         TemplateCodec(families.tokenizer("qwen3"), stop_tokens=["<nope>"])
     with pytest.raises(CodecError, match="refuses messages"):
         TemplateCodec(bare, template="{{ raise_exception('never') }}")
+    with pytest.raises(CodecError, match="does not show what a user says: it makes '' of it"):
+        TemplateCodec(bare, template="")
     with pytest.raises(CodecError, match="no `tokenizers` backend"):
         TemplateCodec(object())
     with pytest.raises(ConfigError, match="'jinja'"):

@@ -42,6 +42,9 @@ TEXTS = st.text(st.characters(exclude_categories=())) | st.lists(st.sampled_from
         ('{"a": 1}}', "something follows the JSON value; at character 8 stands '}'"),
         ("[" * 100_000, "it is nested too deeply"),
         ('{"a": "\\ud800"}', "it holds half of a pair of surrogates"),
+        ('{"NaN": "-Infinity", "a": NaN}', "JSON has no NaN and no Infinity; at character 26"),
+        ('{"a": "1e999", "b": -1e999}', "a number is too large; at character 20 stands '-1e999}'"),
+        ('{"a": ' + "1" * 5000 + ", b}", "JSON takes a name in double quotes here; at character 5008"),
     ],
 )  # fmt: skip
 def test_a_model_is_told_what_is_wrong_and_where(text: str, says: str) -> None:

@@ -155,6 +155,7 @@ def test_any_folder_is_read_as_transformers_reads_it_or_left_to_it(files: dict[s
         ({"tokenizer_config.json": {"tokenizer_class": "LlamaTokenizer"}}, "it is a LlamaTokenizer"),
         ({"config.json": {"model_type": "newest"}}, "does not know the tokenizers of 'newest' models"),
         ({"added_tokens.json": {"<|x|>": 1500}}, "an added_tokens.json"),
+        ({"tokenizer_config.json": {"extra_special_tokens": "<|x|>"}}, "has the special tokens '<|x|>'"),
         ({"tokenizer_config.json": {"eos_token": {"content": "x"}}}, "has the token {'content': 'x'}"),
     ],
 )  # fmt: skip
@@ -221,7 +222,18 @@ def test_only_where_nothing_else_will_do_transformers_loads(tmp_path: Path, monk
         load_tokenizer(folder, "test")
 
 
-def test_a_broken_folder_is_told(tmp_path: Path) -> None:
-    write({"tokenizer.json": {"model": {"type": "none"}}}, tmp_path)
-    with pytest.raises(PolicyError, match="cannot load a tokenizer from"):
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"tokenizer.json": {"model": {"type": "none"}}}, ""),
+        ({"tokenizer_config.json": "{"}, "tokenizer_config.json: Expecting property name"),
+        ({"tokenizer_config.json": "[1]"}, r"tokenizer_config.json: it holds \[1\], which is no object"),
+        ({"config.json": "null"}, "config.json: it holds None, which is no object"),
+        ({"tokenizer_config.json": {"chat_template": [{"nam": "default"}]}}, "chat_template is neither text nor"),
+        ({"tokenizer_config.json": {"chat_template": 7}}, "chat_template is neither text nor texts by name: 7"),
+    ],
+)
+def test_a_broken_folder_is_told(files: dict[str, Any], said: str, tmp_path: Path) -> None:
+    write({"tokenizer.json": {"model": {}}, **files}, tmp_path)
+    with pytest.raises(PolicyError, match=f"cannot load a tokenizer from .*{said}"):
         load_tokenizer(tmp_path, "test")

@@ -117,7 +117,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ),
         ({"env_ids": "x/Y-v0"}, "env_ids: Expected `array`, got `str`"),
         ({"env_ids": [{"kwargs": {}}]}, "env_ids[0]: Object missing required field `id`"),
-        ({"codec": "words"}, "codec: Invalid enum value 'words'"),
+        ({"codec": "words"}, "codec: Invalid enum value 'words'; it is 'words'; there is auto, renderer, template"),
+        ({"context_management": "summarize"}, "it is 'summarize'; there is strategy, trigger, keep, instructions"),
     ],
 )
 def test_a_wrong_setting_is_named(data: Any, said: str) -> None:

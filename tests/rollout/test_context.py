@@ -341,3 +341,14 @@ def test_the_newest_turns_stay(turns: list[list[str]], keep: int, opening: int, 
         assert len(context.compactions) == len({made.turn for made in context.compactions})
     assert not context.can_shrink(messages)
     assert sum(message["role"] == "assistant" for message in context.shown(messages)) == 1
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_turns_in_which_nothing_was_said_are_left_out_too(strategy: Any) -> None:
+    messages = [user("go"), *[assistant(""), user("")] * 10]
+    context = Context(ContextManagement(strategy))
+    context.open(messages[:1])
+    for _ in range(10):
+        if not context.shrink(messages):
+            break
+    assert len(context.shown(messages)) == 3

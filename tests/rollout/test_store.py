@@ -25,6 +25,7 @@ from llmgym.records import UnstorableError, dump_row
 from llmgym.rollout import RunStore, open_records, read_rollouts
 from llmgym.rollout import journal as module
 from llmgym.rollout import store as store_module
+from llmgym.rollout.description import check_same
 from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory
 from tests.rollouts import ROOT, environ
@@ -552,6 +553,8 @@ def test_another_run_is_refused_by_what_differs(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as error:
         open_store(tmp_path, seed=1, model="n")
     assert "holds another run (model was 'm', is 'n'; seed was 0, is 1): choose another folder" in str(error.value)
+    with pytest.raises(StoreError, match=r"codec \(of tokenizer, chat template and stop tokens\) was 'a', is 'b'"):
+        check_same(tmp_path, {"codec": "a"}, {"codec": "b"})
 
 
 def test_identities_are_compared_both_ways_and_inside(tmp_path: Path) -> None:

@@ -37,8 +37,11 @@ class Address:
         """Take an address, by default `OPENAI_BASE_URL` or OpenAI's, and a key, by default `OPENAI_API_KEY`.
 
         Raises:
-            ConfigError: It is no http(s) address.
+            ConfigError: It is no http(s) address, or the key is no text.
         """
+        for name, given in (("base_url", url), ("api_key", key)):
+            if not isinstance(given, str | None):  # YAML reads 123 as a number
+                raise ConfigError(f"{name} is of type {type(given).__name__}: write it in quotes")
         self._url = (url or os.environ.get("OPENAI_BASE_URL") or _DEFAULT).strip()
         self._key = key
         try:

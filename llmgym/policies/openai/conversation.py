@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from llmgym.messages import Message
-from llmgym.policies.openai.history import Kept, Mender
+from llmgym.policies.openai.history import Kept, Mender, placed
 
 _ROOM = 64 << 20  # bytes of conversations that are remembered: nobody says when one has ended
 
@@ -79,7 +79,7 @@ class Conversations:
         """
         known = self._forget(session_id)  # unless it can be extended
         if known is None or not known.begins(messages, names, refused):
-            known = Conversation(self._write, names, refused, known.kept if known else {})
+            known = Conversation(self._write, names, refused, placed(known.kept, messages) if known else {})
         known.extend(messages)
         if len(messages) > _OPENING:
             self._remember(session_id, known)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -77,6 +77,25 @@ class Mender:
         if message["role"] == "tool":
             return _result(message, self._waiting, self._refused)
         return {**message, "content": _content(message["content"], self._refused)}
+
+
+def placed(kept: Mapping[int, Kept], messages: Sequence[Message]) -> dict[int, Kept]:
+    """Find replies again in a conversation from which messages were left out: in order, from the newest back.
+
+    Args:
+        kept: What is sent back with which message, by the place that it had.
+        messages: The conversation as it is now.
+    """
+    found: dict[int, Kept] = {}
+    rest = [kept[place] for place in sorted(kept)]
+    for index in reversed(range(len(messages))):
+        message = messages[index]
+        if message["role"] == "assistant":
+            at = next((at for at in reversed(range(len(rest))) if _same(rest[at].reply, message)), None)
+            if at is not None:
+                found[index] = rest[at]
+                del rest[at:]
+    return found
 
 
 def _same(reply: Message, message: Message) -> bool:

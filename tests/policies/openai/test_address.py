@@ -52,6 +52,12 @@ def test_what_is_no_address(url: str) -> None:
     assert "hunter22" not in str(error.value)
 
 
+def test_a_key_of_digits_is_a_text() -> None:
+    with pytest.raises(ConfigError, match="api_key is of type int: write it in quotes") as error:
+        Address(None, 12345678)  # type: ignore[arg-type]
+    assert "12345678" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     "text",
     [

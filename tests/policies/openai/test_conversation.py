@@ -64,6 +64,24 @@ def test_what_the_server_wants_back_is_with_its_reply_alone() -> None:
     assert other[1] == assistant("z")
 
 
+def test_what_the_server_wants_back_goes_along_where_older_messages_are_left_out() -> None:
+    conversations = Conversations(write)
+    messages = [user("go")]
+    for turn in range(4):
+        reply = assistant("", tool_call("add", "{}" if turn != 2 else '{"a": 2}'))
+        conversations.parts("s", messages.copy(), NAMES, frozenset())
+        conversations.keep("s", len(messages), Kept(reply, {"tool_calls": [{"extra_content": turn}]}))
+        messages += [reply, {"role": "tool", "content": "3", "name": "add"}]
+
+    def signatures(shown: list[Message]) -> list[Any]:
+        sent = decoded(conversations.parts("s", shown, NAMES, frozenset()))
+        return [call["extra_content"] for message in sent for call in message.get("tool_calls", ())]
+
+    assert signatures(messages.copy()) == [0, 1, 2, 3]
+    assert signatures([user("go"), *messages[3:]]) == [1, 2, 3]
+    assert signatures([user("go"), *messages[5:]]) == [2, 3]
+
+
 def test_the_oldest_are_forgotten_where_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conversation, "_ROOM", 1000)
     conversations = Conversations(write)
