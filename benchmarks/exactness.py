@@ -135,10 +135,9 @@ def rendered(family: str, trajectory: Trajectory, requests: list[Request]) -> li
 
 def audit(family: str, episodes: int, seed: int) -> dict[str, Any] | None:
     """The figures of a family; None where no codec takes it."""
-    tokenizer = families.load(family)
     try:
-        codec = codec_for(tokenizer, families.kind(family))
-    except (CodecError, ConfigError, MissingExtraError):
+        codec = codec_for(families.load(family), families.kind(family))
+    except (CodecError, ConfigError, ImportError, LookupError, MissingExtraError):
         return None
     canonical = asyncio.run(collect(family, codec, episodes // 4, seed, written_only=True))
     fuzzed = asyncio.run(collect(family, codec, episodes - len(canonical), seed, written_only=False))

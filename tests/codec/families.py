@@ -322,10 +322,22 @@ def real(family: str) -> Any:
     return made
 
 
-def _harmony() -> tuple[dict[bytes, int], dict[str, int], str]:
-    from openai_harmony import HarmonyEncodingName, load_harmony_encoding
+def harmony() -> Any:
+    """The encoding of gpt-oss.
 
-    encoding: Any = load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS)._inner
+    Raises:
+        LookupError: Its vocabulary is not here: `oss-harmony` brings it, `openai-harmony` downloads it.
+    """
+    from openai_harmony import HarmonyEncodingName, HarmonyError, load_harmony_encoding
+
+    try:
+        return load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS)
+    except HarmonyError as error:
+        raise LookupError(f"the vocabulary of gpt-oss is not here: {error}") from error
+
+
+def _harmony() -> tuple[dict[bytes, int], dict[str, int], str]:
+    encoding: Any = harmony()._inner
     special = {text: encoding.encode(text, [text])[0] for text in encoding.special_tokens()}
     ranks = {bytes(encoding.decode_bytes([index])): index for index in range(min(special.values()))}
     letters, marks = r"\p{Lm}\p{Lo}\p{M}", r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
