@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from llmgym.codec import matching
+from tests.codec import families
 
 renderers: Any = pytest.importorskip("renderers")
 
