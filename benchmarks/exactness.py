@@ -5,8 +5,8 @@
 Multi-turn episodes of a policy that samples what no model should (any ids, control tokens, halves of characters, cut
 replies, and turns as the template itself writes them) run through the collector. The last line is one JSON object.
 
-- `families`: chat templates, models that `renderers` knows by name and real vocabularies, each with the codec that
-  `codec: auto` takes, or the one that its error names.
+- `families`, `tokenizers`: chat templates, models that `renderers` knows by name and real vocabularies, each with the
+  codec that `codec: auto` takes, or the one that its error names.
 - `exact_share`: share of the episodes whose segments are what the engine was asked and what it answered, id by id,
   each sampled token in one loss mask.
 - `rendered_share`: where all replies are turns that the template writes: share of the prompts that are, as text, what
@@ -135,10 +135,9 @@ def rendered(family: str, trajectory: Trajectory, requests: list[Request]) -> li
 
 def audit(family: str, episodes: int, seed: int) -> dict[str, Any] | None:
     """The figures of a family; None where no codec takes it."""
-    tokenizer = families.load(family)
     try:
-        codec = codec_for(tokenizer, families.kind(family))
-    except (CodecError, ConfigError, MissingExtraError):
+        codec = codec_for(families.load(family), families.kind(family))
+    except (CodecError, ConfigError, ImportError, LookupError, MissingExtraError):
         return None
     canonical = asyncio.run(collect(family, codec, episodes // 4, seed, written_only=True))
     fuzzed = asyncio.run(collect(family, codec, episodes - len(canonical), seed, written_only=False))
@@ -196,15 +195,13 @@ def main() -> None:
     total = {
         key: sum(figures[key] for figures in found.values()) for key in ("episodes", "exact", "prompts", "rendered")
     }
-    cost = (
-        {}
-        if given.rev is None
-        else costs([name for name in found if families.kind(name) == "auto" and name in families.MATRIX], given.rev)
-    )
+    plain = [name for name in found if name in families.MATRIX and families.kind(name) == "auto"]
+    cost = {} if given.rev is None else costs(plain, given.rev)
     report(
         "exactness",
         {
-            "families": len(found), "episodes": total["episodes"], "exact_share": total["exact"] / total["episodes"],
+            "families": len({families.lineage(name) for name in found}), "tokenizers": len(found),
+            "episodes": total["episodes"], "exact_share": total["exact"] / total["episodes"],
             "rendered_share": total["rendered"] / total["prompts"], **cost,
         },
     )  # fmt: skip

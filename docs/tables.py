@@ -81,7 +81,8 @@ def inspections() -> str:
         tokenizer, shown = families.tokenizer(name), io.StringIO()
         with contextlib.redirect_stdout(shown):
             show(codec_for(tokenizer), tokenizer)
-        made.append(f"{name}:\n\n<!-- not run: a tokenizer of the tests -->\n```text\n{shown.getvalue().rstrip()}\n```\n")
+        text = shown.getvalue().rstrip()
+        made.append(f"{name}:\n\n<!-- not run: a tokenizer of the tests -->\n```text\n{text}\n```\n")
     # The date that templates write is that of today.
     return re.sub(r"(Today Date|Current date): .*", r"\1: ...", "\n".join(made))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import gymnasium
 import orjson
@@ -27,6 +27,9 @@ from llmgym.spaces import AssistantSpace, MessagesSpace
 from llmgym.tasks import RowTasks, Task, TaskSet, file_source, row_schema, task_from_row
 from llmgym.tools import Tool, tools_of
 
+if TYPE_CHECKING:
+    from llmgym.sandbox import Sandbox
+
 Observation = tuple[Message, ...]
 StepResult = tuple[Observation, float, bool, bool, dict[str, Any]]
 Solution = Sequence[Message | str]
@@ -42,6 +45,8 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         tasks: Where tasks are drawn from.
         tools: The tools by name, from the methods marked `@tool`.
         roles: Models that the environment needs, such as a judge; `self.models["judge"]` chats with it.
+        sandbox: Where code of the model runs, where there is any: `Sandbox(least="landlock")` in the class. Where no
+            level is there that will do, the environment cannot be made.
         system_prompt: First message of every episode, where set.
         max_turns: Assistant messages before an episode is truncated.
         tool_timeout: Seconds for one tool call.
@@ -55,6 +60,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
     tasks: TaskSet
     tools: Mapping[str, Tool] = {}
     roles: Sequence[str] = ()
+    sandbox: Sandbox | None = None
     system_prompt: str | None = None
     max_turns: int = 16
     tool_timeout: float = 30.0
@@ -105,8 +111,10 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
             hook_timeout: Seconds for one call of setup, respond, verify or teardown.
 
         Raises:
-            ConfigError: An argument makes no sense.
+            ConfigError: An argument makes no sense, or there is no level of the `sandbox` that will do.
         """
+        if self.sandbox is not None:
+            self.sandbox.check()
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ConfigError(f"render_mode must be one of {self.metadata['render_modes']}; it is {render_mode!r}")
         self.render_mode, self.split = render_mode, split

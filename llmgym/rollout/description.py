@@ -16,6 +16,7 @@ from llmgym.errors import StoreError
 from llmgym.records import FORMAT
 from llmgym.redaction import redact
 from llmgym.rollout.journal import write_atomically
+from llmgym.sandbox import taken
 
 FILE = "run.json"
 _SHOWN = 6  # differences that a message names
@@ -33,7 +34,7 @@ class Description(msgspec.Struct, kw_only=True):
         confirmed: The rest of it; None before it was known.
         config: Whole configuration of the last session.
         planned: Episodes that the run is to hold; None where that is not known or there is no end.
-        versions: What the last session ran with.
+        versions: What the last session ran with, the levels of the sandbox included that its process had.
         sessions: When each session started.
     """
 
@@ -140,4 +141,6 @@ def _versions() -> dict[str, str]:
     for package in ("llmgym", "gymnasium", "torch", "transformers", "tokenizers", "renderers", "vllm"):
         with suppress(PackageNotFoundError):
             found[package] = version(package)
+    if levels := taken():
+        found["sandbox"] = f"{', '.join(levels)} on {platform.system()} {platform.release()}"
     return found

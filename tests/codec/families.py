@@ -170,6 +170,13 @@ MODELS = (
     "poolside/Laguna-S-2.1", "thinkingmachines/Inkling", "tencent/Hy3",
 )  # fmt: skip
 
+# Families that have another name as a renderer; other versions of a template, and those for training, are of one.
+_SAME = {
+    "glm4moe": "glm-4.5", "llama3": "llama-3", "llama3.1": "llama-3", "llama3.2": "llama-3", "prime-qwen3": "qwen3",
+    "nemotron-3-nano": "nemotron-3", "nemotron-3-super": "nemotron-3", "nemotron-3-5-lightning": "nemotron-3.5",
+    "tekken": "mistral",
+}  # fmt: skip
+
 # Who reads the calls of templates that write none, and those that only vLLM reads.
 KINDS = {"lfm2": "template:pythonic", "muse-glimmer": "template:vllm:muse_glimmer"}
 
@@ -195,6 +202,15 @@ def load(name: str) -> Any:
 def kind(name: str) -> str:
     """The kind of codec for it."""
     return KINDS.get(name.removesuffix("-training"), "auto")
+
+
+def lineage(name: str) -> str:
+    """The family of models that one of them is of."""
+    from renderers.base import MODEL_RENDERER_MAP
+
+    name = MODEL_RENDERER_MAP.get(name, name).removeprefix("real ").removesuffix("-training")
+    name = re.sub(r"(?<!deepseek)-v[2-9]$|-(think|nothink|instruct)$|(?<=^lfm2\.5)-vl$", "", name)
+    return "laguna" if name.startswith("laguna") else _SAME.get(name, name)
 
 
 @cache
@@ -306,10 +322,22 @@ def real(family: str) -> Any:
     return made
 
 
-def _harmony() -> tuple[dict[bytes, int], dict[str, int], str]:
-    from openai_harmony import HarmonyEncodingName, load_harmony_encoding
+def harmony() -> Any:
+    """The encoding of gpt-oss.
 
-    encoding: Any = load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS)._inner
+    Raises:
+        LookupError: Its vocabulary is not here: `oss-harmony` brings it, `openai-harmony` downloads it.
+    """
+    from openai_harmony import HarmonyEncodingName, HarmonyError, load_harmony_encoding
+
+    try:
+        return load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS)
+    except HarmonyError as error:
+        raise LookupError(f"the vocabulary of gpt-oss is not here: {error}") from error
+
+
+def _harmony() -> tuple[dict[bytes, int], dict[str, int], str]:
+    encoding: Any = harmony()._inner
     special = {text: encoding.encode(text, [text])[0] for text in encoding.special_tokens()}
     ranks = {bytes(encoding.decode_bytes([index])): index for index in range(min(special.values()))}
     letters, marks = r"\p{Lm}\p{Lo}\p{M}", r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"

@@ -95,7 +95,10 @@ def test_a_message_ends_no_turn_and_results_go_on() -> None:
 @pytest.mark.parametrize("family", ["gpt-oss", "mistral"])
 def test_real_vocabularies(family: str) -> None:
     pytest.importorskip({"gpt-oss": "openai_harmony", "mistral": "mistral_common"}[family])
-    tokenizer, small = families.real(family), families.tokenizer(family)
+    try:
+        tokenizer, small = families.real(family), families.tokenizer(family)
+    except LookupError as error:
+        pytest.skip(str(error))
     codec, learned = codec_for(tokenizer), codec_for(small)
     assert (codec.call_form, codec.native_tools) == (learned.call_form, learned.native_tools)
     said = assistant("", {"id": "call00000", **tool_call("look", where="Größe 数🙂 12345", n=-3)})
@@ -111,9 +114,7 @@ def test_real_vocabularies(family: str) -> None:
 def _own_ids(family: str, text: str) -> list[int]:
     """What the package that carries the vocabulary makes of a text."""
     if family == "gpt-oss":
-        from openai_harmony import HarmonyEncodingName, load_harmony_encoding
-
-        return load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS).encode(text)
+        return families.harmony().encode(text)
     from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 
     return Tekkenizer.from_file(families.tekken()).encode(text, bos=False, eos=False)

@@ -43,6 +43,11 @@ def names() -> list[str]:
 
 @pytest.mark.parametrize("name", names())
 def test_each_renderer_insists_on_one_of_the_marks(name: str) -> None:
+    if name == "gpt-oss":  # it loads its own vocabulary
+        try:
+            families.harmony()
+        except LookupError as error:
+            pytest.skip(str(error))
     config = renderers.configs.config_from_name(name)
     renderers.create_renderer(Vocabulary(), config)
     with pytest.raises((AssertionError, ValueError, TypeError)):

@@ -117,7 +117,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ),
         ({"env_ids": "x/Y-v0"}, "env_ids: Expected `array`, got `str`"),
         ({"env_ids": [{"kwargs": {}}]}, "env_ids[0]: Object missing required field `id`"),
-        ({"codec": "words"}, "codec: Invalid enum value 'words'; it is 'words'; there is auto, renderer, template"),
+        ({"codec": "words"}, "codec: 'words' is no kind of codec; there are auto, renderer and template, or choose"),
         ({"context_management": "summarize"}, "it is 'summarize'; there is strategy, trigger, keep, instructions"),
     ],
 )

@@ -1,0 +1,29 @@
+"""Running untrusted code: programs, commands, sessions and shells, at the strongest level that the machine has."""
+
+from __future__ import annotations
+
+from llmgym.concurrency import drive_in_background as run_sync
+from llmgym.sandbox.box import Sandbox
+from llmgym.sandbox.levels import Availability, SandboxUnavailable, survey, taken
+from llmgym.sandbox.results import Limits, Result, SandboxFailure, Status
+from llmgym.sandbox.sessions import Session
+from llmgym.sandbox.walls import LEVELS, Level
+
+__all__ = [
+    # running
+    "Sandbox",
+    "Session",
+    "run_sync",
+    # limits and results
+    "Limits",
+    "Result",
+    "SandboxFailure",
+    "Status",
+    # levels
+    "LEVELS",
+    "Availability",
+    "Level",
+    "SandboxUnavailable",
+    "survey",
+    "taken",
+]

@@ -1,0 +1,139 @@
+"""Lines of JSON with file descriptors beside them, over a Unix socket: all that crosses the wall.
+
+Both sides use this module, so it needs nothing but the standard library. Contents (programs, inputs, outputs) are in
+files without a name, whose descriptors are passed; nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+_CHUNK = 1 << 16
+_LONGEST = 1 << 20  # bytes of a line
+_MOST = 16  # descriptors of a message
+
+
+class Closed(Exception):
+    """The other side is gone, or says what is no message."""
+
+
+class Channel:
+    """One end of a socket: messages in order, each a JSON object with its descriptors."""
+
+    def __init__(self, end: socket.socket) -> None:
+        """Take over an end."""
+        self._socket = end
+        self._buffer = b""
+        self._fds: list[int] = []
+
+    def fileno(self) -> int:
+        """The descriptor, to wait for."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close this end, and descriptors that nobody took."""
+        self._socket.close()
+        for fd in self._fds:
+            os.close(fd)
+        self._fds = []
+
+    def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
+        """Send a message; waits while the other side is slow, as long as the socket's timeout.
+
+        Raises:
+            Closed: The other side is gone.
+        """
+        line = json.dumps({**message, "fds": len(fds)}).encode() + b"\n"
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        try:
+            sent = self._socket.sendmsg([line], rights)
+            self._socket.sendall(line[sent:])
+        except OSError as error:
+            raise Closed(str(error)) from None
+
+    def receive(self) -> list[tuple[dict[str, Any], list[int]]]:
+        """The messages that are whole; waits for the first bytes, as the socket does.
+
+        Raises:
+            Closed: The other side is gone.
+        """
+        space = socket.CMSG_SPACE(_MOST * array.array("i").itemsize)
+        try:
+            data, rights, _, _ = self._socket.recvmsg(_CHUNK, space)
+        except BlockingIOError:
+            return []
+        except OSError as error:
+            raise Closed(str(error)) from None
+        for _, _, packed in rights:
+            passed = array.array("i")
+            passed.frombytes(packed[: len(packed) - len(packed) % passed.itemsize])
+            self._fds += passed
+        return self._parse(data)
+
+    def receive_data(self) -> list[dict[str, Any]]:
+        """The same from a side that is not trusted: descriptors that it sends are never taken.
+
+        Raises:
+            Closed: The other side is gone, or says what is no message.
+        """
+        try:
+            data = self._socket.recv(_CHUNK)
+        except BlockingIOError:
+            return []
+        except OSError as error:
+            raise Closed(str(error)) from None
+        return [message for message, _ in self._parse(data)]
+
+    def _parse(self, data: bytes) -> list[tuple[dict[str, Any], list[int]]]:
+        if not data:
+            raise Closed("the other side is gone")
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        if len(self._buffer) > _LONGEST:
+            raise Closed("a message is too long")
+        messages = []
+        for line in lines:
+            try:
+                message = json.loads(line)
+                count = int(message.pop("fds", 0))
+            except (ValueError, TypeError, AttributeError, RecursionError):
+                raise Closed("what came is no message") from None
+            taken, self._fds = self._fds[:count], self._fds[count:]
+            messages.append((message, taken))
+        return messages
+
+
+def blank(content: bytes = b"") -> int:
+    """A file without a name, in memory where the system has such, at its start.
+
+    It appends, so that several writers never overwrite each other.
+    """
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("llmgym", os.MFD_CLOEXEC)
+    else:
+        import tempfile  # which makes every fork dearer
+
+        with tempfile.TemporaryFile(buffering=0) as file:
+            fd = os.dup(file.fileno())
+    if content:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def read_all(fd: int, limit: int | None = None) -> bytes:
+    """What a file holds from its beginning, cut at `limit` bytes."""
+    size = os.fstat(fd).st_size
+    wanted = size if limit is None else min(size, limit)
+    parts: list[bytes] = []
+    done = 0
+    while done < wanted and (part := os.pread(fd, wanted - done, done)):
+        parts.append(part)
+        done += len(part)
+    return b"".join(parts)
