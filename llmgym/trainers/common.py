@@ -236,6 +236,18 @@ class Episodes:
         assert trajectory.task is not None
         return TaskRow(ref, trajectory.messages, trajectory.tools, trajectory.task.answer)
 
+    def check_sampled_elsewhere(self) -> None:
+        """See that nothing is asked for that whoever samples has to do.
+
+        Raises:
+            ConfigError: It is.
+        """
+        if self.config.limits.context_management is not None:
+            raise ConfigError(
+                "context_management is for episodes that llmgym samples; here the trainer decides what the policy is "
+                "shown: leave it out, or take the way of this trainer that samples with llmgym"
+            )
+
     def driver(self, ref: TaskRef, repeat: int = 0) -> Driver:
         """An episode for somebody who finds its messages himself.
 

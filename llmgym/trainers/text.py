@@ -47,6 +47,7 @@ class TextEpisodes:
     def __init__(self, tokenizer: Any = None, **settings: Any) -> None:
         """Configure them, as `Episodes`."""
         self.episodes, self.tokenizer = Episodes(tokenizer, **settings), tokenizer
+        self.episodes.check_sampled_elsewhere()
         self._scored: dict[str, tuple[float, int]] = {}
 
     async def open(self, ref: TaskRef) -> TextEpisode:

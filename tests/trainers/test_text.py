@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llmgym.errors import TaskError
+from llmgym.errors import ConfigError, TaskError
 from llmgym.messages import assistant, tool_call
 from llmgym.rollout.config import EnvConfig
 from llmgym.trainers import text
@@ -39,6 +39,11 @@ async def test_a_step_has_what_is_new_its_reward_and_whether_it_is_the_last() ->
     assert ([message["content"] for message in step.messages], step.reward, step.done) == (["A"], 0.25, False)
     assert await episode.step("A") == TextStep([], 1.0, True)
     assert (episode.reward, episode.turns, episode.done, episode.unscored) == (1.25, 2, True, False)
+
+
+def test_what_only_llmgym_can_do_where_it_samples_is_refused() -> None:
+    with pytest.raises(ConfigError, match="context_management is for episodes that llmgym samples"):
+        TextEpisodes(context_management={"strategy": "summarize"})
 
 
 async def test_what_leads_to_the_next_turn_follows_the_templates_own_end() -> None:

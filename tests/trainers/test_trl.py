@@ -527,6 +527,8 @@ def trl_ref(pool: Any, task_id: str) -> Any:
 def test_environments_that_the_tool_loop_cannot_run() -> None:
     with pytest.raises(ConfigError, match="answers messages without tool calls"):
         _ = spec([TROUBLE]).environment_factory
+    with pytest.raises(ConfigError, match="context_management is for episodes that llmgym samples"):
+        _ = spec(["llmgym/Calculator-v0"], context_management={"strategy": "summarize"}).environment_factory
     with pytest.raises(ConfigError, match="cannot take a method 'reset' for a tool"):
         _ = spec(["tests.trainers.test_trl:test/Named-v0"]).environment_factory
 

@@ -110,8 +110,9 @@ class Spec:
         """A class for each environment, for `GRPOTrainer(environment_factory=...)`: TRL runs the tools, turn by turn.
 
         Raises:
-            ConfigError: TRL's loop cannot run an environment.
+            ConfigError: TRL's loop cannot run an environment, or not with these settings.
         """
+        self._episodes.check_sampled_elsewhere()
         found = map(self._episodes.instances, self._episodes.config.tasks.environments)
         return {instances.id: environment_class(self._episodes, instances) for instances in found}
 
