@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import msgspec
@@ -106,7 +107,10 @@ def _same(reply: Message, message: Message) -> bool:
 
 
 def _with(made: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
-    calls = [call | more for call, more in zip(made.get("tool_calls", ()), fields.get("tool_calls", ()), strict=False)]
+    calls = [
+        call | more
+        for call, more in zip_longest(made.get("tool_calls", ()), fields.get("tool_calls", ()), fillvalue={})
+    ]
     return {**made, **fields, "tool_calls": calls} if calls else {**made, **fields}
 
 

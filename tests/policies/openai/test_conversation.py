@@ -64,6 +64,15 @@ def test_what_the_server_wants_back_is_with_its_reply_alone() -> None:
     assert other[1] == assistant("z")
 
 
+def test_calls_of_which_the_server_wants_nothing_back_stay() -> None:
+    """Some came as `tool_calls`, others as parts of the content."""
+    conversations = Conversations(write)
+    message = assistant("", tool_call("add", "{}", "c1"), tool_call("add", "{}", "c2"))
+    conversations.keep("s", 1, Kept(message, {"tool_calls": [{"extra_content": 1}]}))
+    sent = decoded(conversations.parts("s", [user("a"), message, user("c")], NAMES, frozenset()))[1]
+    assert [(call["id"], call.get("extra_content")) for call in sent["tool_calls"]] == [("c1", 1), ("c2", None)]
+
+
 def test_what_the_server_wants_back_goes_along_where_older_messages_are_left_out() -> None:
     conversations = Conversations(write)
     messages = [user("go")]
