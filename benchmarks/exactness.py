@@ -180,7 +180,7 @@ def costs(names: Sequence[str], rev: str, rounds: int = 3) -> dict[str, float]:
 def main() -> None:
     """Audit every family and print the sums."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--episodes", type=int, default=1100, help="over all families, of which some may not be installed (1100)")
+    parser.add_argument("--episodes", type=int, default=1100, help="over all, installed or not (1100)")
     parser.add_argument("--rev", help="a commit to compare the cost of a turn with")
     parser.add_argument("--family", action="append", help="only this one")
     parser.add_argument("-v", action="store_true", help="show what differs")
