@@ -47,17 +47,21 @@ TOOLS: tuple[ToolSchema, ...] = (
     },
 )
 
-# LFM2's template does not escape quotes.
-WORDS = st.text(st.sampled_from("abz 09.,;:!?-_/()éß数🙂"), max_size=12)
-VALUES = st.recursive(
-    st.integers(-99, 99) | st.booleans() | WORDS,
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["a", "b"]), inner, max_size=2),
-    max_leaves=4,
-)
-ARGUMENTS = st.fixed_dictionaries({}, optional={
-    "where": WORDS, "n": st.integers(-99, 99), "near": st.booleans(),
-    "of": st.dictionaries(st.sampled_from(["a", "b"]), VALUES, max_size=2), "list": st.lists(VALUES, max_size=2),
-})  # fmt: skip
+PLAIN, QUOTED = "abz 09.,;:!?-_/()éß数🙂", "\n\"'\\"  # LFM2's template escapes none of the latter
+BESIDE: tuple[dict[str, str], ...] = ({}, {"content": "Let me see."}, {"reasoning_content": "Well."})
+
+
+def arguments(letters: str) -> st.SearchStrategy[dict[str, Any]]:
+    words = st.text(st.sampled_from(letters), max_size=12)
+    values = st.recursive(
+        st.integers(-99, 99) | st.booleans() | words,
+        lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["a", "b"]), inner, max_size=2),
+        max_leaves=4,
+    )
+    return st.fixed_dictionaries({}, optional={
+        "where": words, "n": st.integers(-99, 99), "near": st.booleans(),
+        "of": st.dictionaries(st.sampled_from(["a", "b"]), values, max_size=2), "list": st.lists(values, max_size=2),
+    })  # fmt: skip
 
 
 @cache
@@ -91,18 +95,24 @@ def test_tools_are_given_to_the_template(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", WITH_TOOLS)
-@given(several=st.lists(ARGUMENTS, min_size=1, max_size=2))
+@given(data=st.data())
 @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
-def test_calls_that_a_template_writes_are_read_back(family: str, several: list[dict[str, Any]]) -> None:
-    if family.startswith(("llama", "mistral", "gpt-oss")):  # one call in a message; ids of nine characters
-        del several[1:]
+def test_calls_that_a_template_writes_are_read_back(family: str, data: st.DataObject) -> None:
+    letters = PLAIN if family.startswith("lfm2") else PLAIN + QUOTED
+    most = 1 if family.startswith(("llama", "mistral", "gpt-oss")) else 2  # one call in a message
+    several = data.draw(st.lists(arguments(letters), min_size=1, max_size=most))
     ids = [f"call{n:05}" for n in range(len(several))]
     said = assistant("", *[
         {"id": i, **tool_call("look", json.dumps(arguments))} for i, arguments in zip(ids, several, strict=True)
     ])  # fmt: skip
+    said |= data.draw(st.sampled_from(BESIDE))  # type: ignore[arg-type]
     prompt, turn, _ = written(family, said)
     message = codec(family).parse(encode(family, turn), encode(family, prompt), TOOLS)
     assert values_of(message) == [("look", arguments) for arguments in several]
+    if "Let me see." in turn and not family.startswith("gpt-oss"):  # which makes it a thought
+        assert message["content"].strip() == "Let me see."
+    if "Well." in turn:
+        assert message.get("reasoning_content") == "Well."
 
 
 @pytest.mark.parametrize("family", WITH_TOOLS)
