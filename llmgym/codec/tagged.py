@@ -101,7 +101,7 @@ def _value(text: str, types: set[str]) -> str:
     string = json.dumps(text, ensure_ascii=False)
     if types and types <= {"string", "null"}:
         return string
-    kinds = _kinds(text)
+    kinds = _kinds(text) - {"string"}  # templates put no quotes around strings: those that are there belong to them
     if kinds and not (types and types.isdisjoint(kinds)):
         return text.strip()
     if "boolean" in types and (word := _WORDS.get(text.strip().lower())):

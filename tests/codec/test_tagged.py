@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from llmgym.codec import ChatCodec, RendererCodec, codec_for
@@ -108,6 +108,7 @@ def codec_of(family: str) -> tuple[ChatCodec, Any, str]:
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, *OTHERS])
+@example(several=[{"s": "", "u": '""'}])
 @given(several=st.lists(ARGUMENTS.filter(lambda arguments: not ambiguous(arguments)), min_size=1, max_size=2))
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 def test_what_a_template_writes_comes_back(family: str, several: list[dict[str, Any]]) -> None:
