@@ -35,6 +35,7 @@ from typing import Any
 
 from _endpoint import CALLS
 from _nemo_gym import NemoGym
+from versus import checked_out
 
 HERE = Path(__file__).resolve().parent
 WORKER = HERE / "_endpoint.py"
@@ -89,19 +90,6 @@ def first_episode(tree: Path, address: str, folder: Path) -> tuple[float, float]
     return seconds, usage.ru_maxrss / 1024
 
 
-@contextmanager
-def checkout(rev: str) -> Iterator[Path]:
-    """The tree of a commit."""
-    git = ["git", "-C", str(HERE.parent)]
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "other"
-        subprocess.run([*git, "worktree", "add", "--detach", str(tree), rev], check=True, capture_output=True)
-        try:
-            yield tree
-        finally:
-            subprocess.run([*git, "worktree", "remove", "--force", str(tree)], check=True, capture_output=True)
-
-
 def compare(other: Path, nemo_gym: Path | None, episodes: int, rounds: int, scratch: Path) -> dict[str, list[float]]:
     """All figures of all rounds."""
     figures: dict[str, list[float]] = {}
@@ -154,7 +142,7 @@ def main() -> None:
     given = parser.parse_args()
     episodes, rounds = (32, 1) if given.short else (128, 3)
     nemo_gym = given.nemo_gym and given.nemo_gym.absolute()
-    with checkout(given.rev) as other, tempfile.TemporaryDirectory() as scratch:
+    with checked_out(given.rev) as other, tempfile.TemporaryDirectory() as scratch:
         figures = compare(other, nemo_gym, episodes, rounds, Path(scratch))
     print(json.dumps({"benchmark": "endpoints", "episodes": episodes, "rounds": rounds, **report(given.rev, figures)}))
 

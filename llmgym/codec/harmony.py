@@ -65,10 +65,7 @@ class HarmonyReader:
         parts = list(self._parts(ids, prompt_ids))
         content = "\n".join(part.body for part in parts if part.body and not part.recipient and not part.is_thought)
         calls = [tool_call(part.recipient, part.body.strip()) for part in parts if part.recipient]
-        message = assistant(content, *calls)
-        if thought := "\n".join(part.body for part in parts if part.is_thought).strip():
-            message["reasoning_content"] = thought
-        return message
+        return assistant(content, *calls, reasoning="\n".join(p.body for p in parts if p.is_thought).strip())
 
     def is_thinking(self, ids: list[int], prompt_ids: Sequence[int]) -> bool:
         """See `Reader.is_thinking`; a turn that ends between its messages, or in a header, is not over either."""

@@ -15,7 +15,16 @@ from llmgym.codec.harmony import HarmonyReader
 from llmgym.codec.matching import likeness, renderers_for
 from llmgym.codec.tagged import tagged_arguments
 from llmgym.errors import CodecError
-from llmgym.messages import Message, ToolCall, ToolSchema, scrub, split_reasoning, tool_call, written_call
+from llmgym.messages import (
+    Message,
+    ToolCall,
+    ToolSchema,
+    assistant,
+    scrub,
+    split_reasoning,
+    tool_call,
+    written_call,
+)
 
 _MOST_MARKS = 4  # control tokens between the arguments of a last call and the token that ends the turn
 _TAIL = 64  # tokens of a prompt that tell a parser whether it ends in open reasoning
@@ -55,7 +64,7 @@ class FormatReader:
         """See `Reader.read`; all our formats are JSON, which says itself what is a string."""
         reasoning, rest, _ = self._split(ids, prompt_ids)
         content, calls = self.form.parse(rest)
-        return message_of(content, reasoning, calls)
+        return assistant(content, *calls, reasoning=reasoning)
 
     def is_thinking(self, ids: list[int], prompt_ids: Sequence[int]) -> bool:
         """See `Reader.is_thinking`."""
@@ -89,7 +98,7 @@ class RendererReader:
             calls = [_parsed_call(call, at, tools) for _, block in blocks for at, call in enumerate(block)]
         except Exception:  # noqa: BLE001  a parser may trip over what a model samples; the text is still the message
             return {"role": "assistant", "content": self._tokenizer.decode(ids)}
-        return message_of(parsed.content, (parsed.reasoning_content or "").strip(), calls)
+        return assistant(parsed.content, *calls, reasoning=(parsed.reasoning_content or "").strip())
 
     def is_thinking(self, ids: list[int], prompt_ids: Sequence[int]) -> bool:
         """See `Reader.is_thinking`."""
@@ -125,7 +134,7 @@ class ResponseReader:
             )
             calls = [_spoken_call(call["function"]) for call in parsed.get("tool_calls") or ()]
             content, reasoning = parsed.get("content") or "", parsed.get("reasoning_content") or parsed.get("thinking")
-            return message_of(content, (reasoning or "").strip(), calls)
+            return assistant(content, *calls, reasoning=(reasoning or "").strip())
         except Exception:  # noqa: BLE001  as above
             return {"role": "assistant", "content": self._tokenizer.decode(ids)}
 
@@ -140,16 +149,6 @@ def turn_of(completion_ids: Sequence[int], stops: frozenset[int]) -> list[int]:
     ids = list(completion_ids)
     ends = [ids.index(stop) for stop in stops.intersection(ids)]
     return ids[: min(ends)] if ends else ids
-
-
-def message_of(content: str, reasoning: str, calls: Sequence[ToolCall]) -> Message:
-    """An assistant message of what was read."""
-    message: Message = {"role": "assistant", "content": content}
-    if reasoning:
-        message["reasoning_content"] = reasoning
-    if calls:
-        message["tool_calls"] = list(calls)
-    return message
 
 
 def _spoken_call(function: dict[str, Any]) -> ToolCall:

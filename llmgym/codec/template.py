@@ -75,7 +75,7 @@ class TemplateCodec:
         self._reader, ends = _reader_of(self._template, form)
         self.call_form = self._reader.name
         self._turns: dict[tuple[tuple[str, ...], bool], Turn | None] = {}
-        self._deltas: dict[str, Deltas] = {}
+        self._deltas: dict[tuple[str, bool], Deltas] = {}
         learned = [turns.learn(self._template, (role,)) for role in ("user", "tool")]
         written = [turn.terminator_id for turn in learned if turn]
         inner = self._reader.inner_ends
@@ -154,9 +154,10 @@ class TemplateCodec:
 
     def _deltas_of(self, turn: Turn) -> Deltas:
         """The texts that follow a turn, as far as they are known."""
-        found = self._deltas.get(turn.prefix)
+        key = turn.prefix, turn.named
+        found = self._deltas.get(key)
         if found is None:
-            found = self._deltas[turn.prefix] = Deltas(functools.partial(turn.delta, self._template))
+            found = self._deltas[key] = Deltas(functools.partial(turn.delta, self._template))
         return found
 
     def _turn(self, roles: Iterable[str], tools: bool) -> Turn | None:
@@ -190,14 +191,12 @@ def _reader_of(template: ChatTemplate, form: str | None) -> tuple[Reader, list[i
         reader = reader_of(template, form)
     else:
         reader = None if template.native_tools else FormatReader(template, HERMES)
-    if isinstance(reader, FormatReader):  # which also writes what the template does not
-        template.tool_format = reader.form
     if template.native_tools and template.writes_calls:
         found, samples = find_reader(template) if reader is None else best_of(template, [reader])
         reader = reader or found
     if reader is None:
         what = f"calls in a form that nobody here reads: {samples[0].text!r}" if samples else "no calls"
         raise CodecError(f"the chat template of {template.tokenizer.name_or_path!r} writes {what}; {choices()}")
-    if isinstance(reader, FormatReader):
+    if isinstance(reader, FormatReader):  # which also writes what the template does not
         template.tool_format = reader.form
     return reader, [template.tokenizer.added[sample.end] for sample in samples]

@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from llmgym.codec.chat_template import ChatTemplate
-from llmgym.codec.readers import Reader, message_of
+from llmgym.codec.readers import Reader
 from llmgym.errors import ConfigError, MissingExtraError
-from llmgym.messages import Message, ToolSchema, scrub, split_reasoning, tool_call
+from llmgym.messages import Message, ToolSchema, assistant, scrub, split_reasoning, tool_call
 
 # What nobody may read as a call, though it talks of one.
 _PROSE = ("qzsaidqz", 'It sends {"name": "look", "parameters": {}} there.')
@@ -64,7 +64,7 @@ class VLLMReader:
             reasoning, rest, _ = self._split(text, prompt_ids, request)
             parsed = self._parser(self._tokenizer, request.tools).extract_tool_calls(rest, request)
             calls = [tool_call(scrub(c.function.name), scrub(c.function.arguments)) for c in parsed.tool_calls]
-            return message_of(scrub(parsed.content or ""), reasoning, calls)
+            return assistant(scrub(parsed.content or ""), *calls, reasoning=reasoning)
         except Exception:  # noqa: BLE001  a parser may trip over what a model samples; the text is still the message
             return {"role": "assistant", "content": text}
 

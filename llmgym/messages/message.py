@@ -68,9 +68,11 @@ def system(content: str) -> Message:
     return {"role": "system", "content": content}
 
 
-def assistant(content: str = "", *calls: ToolCall) -> Message:
-    """Make an assistant message with any tool calls."""
+def assistant(content: str = "", *calls: ToolCall, reasoning: str = "") -> Message:
+    """Make an assistant message with any tool calls and any reasoning."""
     message: Message = {"role": "assistant", "content": content}
+    if reasoning:
+        message["reasoning_content"] = reasoning
     if calls:
         message["tool_calls"] = list(calls)
     return message

@@ -39,10 +39,7 @@ def read_reply(text: str, opened: bool | None = None) -> Message:
     """
     reasoning, rest, _ = split_reasoning(_without_end(scrub(text)), opened, OPEN)
     content, calls = parse_tool_calls(rest)
-    message = assistant(content, *calls)
-    if reasoning:
-        message["reasoning_content"] = reasoning
-    return message
+    return assistant(content, *calls, reasoning=reasoning)
 
 
 def _without_end(text: str) -> str:

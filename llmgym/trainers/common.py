@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, get_args
 
@@ -353,26 +353,6 @@ def _sample(trajectory: Trajectory, segment: Segment, token_rewards: NDArray[np.
         trajectory=trajectory,
         spans=[(first - start, last - start) for first, last in spans],
     )
-
-
-def asked_of(given: Mapping[str, Any], max_output_tokens: int) -> ResponsesCreateParams:
-    """How a trainer has replies sampled, for the record of its episodes and for where their messages end.
-
-    Args:
-        given: The trainer's settings, under vLLM's names; others among them are left aside.
-        max_output_tokens: Most tokens of one reply.
-
-    Raises:
-        ConfigError: One makes no sense.
-    """
-    known = {name: given[name] for name in ResponsesCreateParams.__struct_fields__ if given.get(name) is not None}
-    known |= {"max_output_tokens": max_output_tokens, "top_k": max(known.get("top_k", 0), 0)}  # -1 is also all
-    if isinstance(stop := known.get("stop"), str):
-        known["stop"] = [stop]
-    try:
-        return msgspec.convert(known, ResponsesCreateParams)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"the trainer's sampling: {error}") from None
 
 
 def task_rows(**settings: Any) -> list[TaskRow]:

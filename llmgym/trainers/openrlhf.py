@@ -29,8 +29,9 @@ from llmgym.files import writing
 from llmgym.messages import Message, opens_reasoning, read_reply
 from llmgym.policies.base import Generation, LogprobsMode
 from llmgym.rollout.config import ResponsesCreateParams
-from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, asked_of, metrics, task_rows
+from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, metrics, task_rows
 from llmgym.trainers.compatibility import check_version
+from llmgym.trainers.parameters import asked_of
 from llmgym.trainers.siblings import Siblings
 from llmgym.trainers.text import TextEpisode, TextEpisodes
 from llmgym.trajectory import Status

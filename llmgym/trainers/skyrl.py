@@ -18,8 +18,9 @@ from llmgym.concurrency import drive_in_background
 from llmgym.errors import PolicyError
 from llmgym.messages import Message
 from llmgym.policies.base import Generation
-from llmgym.trainers.common import Episodes, Sample, TaskRef, TrainerPolicy, asked_of, metrics, task_rows
+from llmgym.trainers.common import Episodes, Sample, TaskRef, TrainerPolicy, metrics, task_rows
 from llmgym.trainers.compatibility import check_version
+from llmgym.trainers.parameters import asked_of
 from llmgym.trainers.text import TextEpisode, TextEpisodes
 from llmgym.trajectory import Trajectory
 

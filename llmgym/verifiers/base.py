@@ -80,6 +80,11 @@ def wrong(detail: str = "", reason: Reason = "wrong", **metrics: float) -> Verdi
     return Verdict(0.0, reason, detail, metrics)
 
 
+def too_long(size: int, limit: int = MAX_ANSWER) -> Verdict:
+    """The answer has more characters than are read."""
+    return wrong(f"{size:,} characters; {limit:,} are read", "too_long")
+
+
 def unscored(reason: Reason, detail: str) -> Verdict:
     """The verifier cannot tell."""
     return Verdict(None, reason, detail)

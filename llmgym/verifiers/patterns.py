@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from llmgym.errors import MissingExtraError, TaskError
-from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, unscored, wrong
+from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, too_long, unscored, wrong
 from llmgym.verifiers.text import without_thoughts
 
 #: Where a pattern must match: somewhere in the reply, all of it, or nowhere.
@@ -40,7 +40,7 @@ def check(answer: str, reference: str, *, mode: Mode = "search", ignore_case: bo
         return unscored("invalid_reference", str(error))
     said = without_thoughts(answer).strip()
     if len(said) > MAX_ANSWER:
-        return wrong(f"{len(said):,} characters; {MAX_ANSWER:,} are read", "too_long")
+        return too_long(len(said))
     try:
         match = (pattern.fullmatch if mode == "whole" else pattern.search)(said, timeout=_SECONDS)
     except TimeoutError:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, get_args
 
 from llmgym.errors import MissingExtraError, TaskError
-from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, graded, unscored, wrong
+from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, graded, too_long, unscored, wrong
 from llmgym.verifiers.text import folded, without_thoughts
 
 #: How strings are compared: "exact" and "normalised" as right or wrong, the others by their share in common: of words
@@ -62,7 +62,7 @@ def check(answer: str, reference: str | Sequence[str], *, mode: Mode = "normalis
     said = without_thoughts(answer).strip()
     limit = MAX_GRADED if mode in _SHARES else MAX_ANSWER
     if len(said) > limit:
-        return wrong(f"{len(said):,} characters; {limit:,} are read", "too_long")
+        return too_long(len(said), limit)
     if not said:
         return wrong("nothing", "no_answer")
     if share := _SHARES.get(mode):

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 
 from llmgym.errors import MessageError, TaskError
 from llmgym.messages import Message, ToolCall, as_assistant, assistant, tool_call
-from llmgym.verifiers.base import MAX_ANSWER, Verdict, graded, unscored, wrong
+from llmgym.verifiers.base import MAX_ANSWER, Verdict, graded, too_long, unscored, wrong
 from llmgym.verifiers.matching import match
 from llmgym.verifiers.trees import check_tree, read_json, same_leaf
 
@@ -72,7 +72,7 @@ def check(
     calls = message.get("tool_calls", [])
     size = sum(len(call["function"]["name"]) + len(call["function"]["arguments"]) for call in calls)
     if (size := size + len(message["content"])) > MAX_ANSWER:
-        return wrong(f"{size:,} characters; {MAX_ANSWER:,} are read", "too_long")
+        return too_long(size)
     if not calls and (wanted or not message["content"].strip()):
         return wrong("no call is made" if wanted else "nothing is written", "no_answer", calls=0.0)
     return _compare([_values(call) for call in calls], wanted, mode, strings, tolerance)

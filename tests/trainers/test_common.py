@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from llmgym.errors import ConfigError, EnvironmentFailure, PolicyError, TaskError
 from llmgym.policies import Generation, Sampling
 from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, WrapperConfig
-from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, asked_of, metrics, task_rows
+from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, metrics, task_rows
 from llmgym.trainers.siblings import Siblings
 from llmgym.trajectory import Status, Trajectory, Turn, segment_of
 from tests.exactness import FuzzPolicy, Recording
@@ -217,16 +217,6 @@ async def test_no_floor_of_an_engine_reaches_a_trainer(episodes: Episodes, token
     assert f"a log-probability of {floor}" in str(trajectory.error)
     sample = episodes.sample(trajectory)
     assert (sample.reward, sum(sample.loss_mask), set(sample.logprobs)) == (None, 0, {0.0})
-
-
-def test_sampling_in_a_trainers_words() -> None:
-    given = {"temperature": 0.5, "top_k": -1, "min_p": None, "stop": "END", "n": 4, "logprobs": 1, "max_tokens": 3}
-    assert asked_of(given, 9) == ResponsesCreateParams(0.5, max_output_tokens=9, stop=("END",))
-    assert asked_of({"top_k": 5, "stop": ["a", "b"]}, 9) == ResponsesCreateParams(
-        max_output_tokens=9, stop=("a", "b"), top_k=5
-    )
-    with pytest.raises(ConfigError, match=r"the trainer's sampling: Expected .* - at `\$\.min_p`"):
-        asked_of({"min_p": 2.0}, 9)
 
 
 async def test_a_task_that_is_not_there_is_an_error_of_the_caller(episodes: Episodes, tokenizer: Any) -> None:

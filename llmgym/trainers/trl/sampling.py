@@ -20,8 +20,9 @@ from llmgym.errors import ConfigError
 from llmgym.policies.base import Generation
 from llmgym.policies.transformers import TransformersPolicy
 from llmgym.tasks import stable_hash
-from llmgym.trainers.common import Generate, TrainerPolicy, asked_of
+from llmgym.trainers.common import Generate, TrainerPolicy
 from llmgym.trainers.compatibility import check_same_tokenizer
+from llmgym.trainers.parameters import asked_of
 from llmgym.trajectory import Trajectory
 
 Episode = Coroutine[Any, Any, Trajectory]

@@ -19,7 +19,8 @@ from llmgym.chat import FinishReason, Sampling
 from llmgym.errors import ConfigError
 from llmgym.policies.base import Generation
 from llmgym.rollout.thresholds import reaches
-from llmgym.trainers.common import Episodes, Sample, TrainerPolicy, asked_of
+from llmgym.trainers.common import Episodes, Sample, TrainerPolicy
+from llmgym.trainers.parameters import asked_of
 from llmgym.trainers.verl import versions
 from llmgym.trainers.verl.data import loop_settings, task_of
 from llmgym.trajectory import Trajectory

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmgym.errors import TaskError
-from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, unscored, wrong
+from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, too_long, unscored, wrong
 from llmgym.verifiers.choices.extraction import BOXED_OR_TEXT, GRADINGS, extract, extract_pattern
 from llmgym.verifiers.choices.names import Options
 from llmgym.verifiers.text import without_thoughts
@@ -29,7 +29,7 @@ def check(answer: str, reference: str, *, options: Options, grading: str = "answ
         return unscored("invalid_reference", fault)
     said = without_thoughts(answer)
     if len(said) > MAX_ANSWER:
-        return wrong(f"{len(said):,} characters; {MAX_ANSWER:,} are read", "too_long")
+        return too_long(len(said))
     chosen = extract(said, options, grading)
     if chosen is None:
         return wrong("no option, or not clearly one", "no_answer")

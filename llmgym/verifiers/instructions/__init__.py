@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
 
 from llmgym.errors import TaskError
-from llmgym.verifiers.base import MAX_ANSWER, Verdict, graded, unscored, wrong
+from llmgym.verifiers.base import MAX_ANSWER, Verdict, graded, too_long, unscored, wrong
 from llmgym.verifiers.instructions.arguments import Rules, read
 from llmgym.verifiers.instructions.families import FAMILIES
 from llmgym.verifiers.instructions.patterns import compile_pattern
@@ -53,7 +53,7 @@ def check(
     except ValueError as error:
         return unscored("invalid_reference", str(error))
     if len(answer) > MAX_ANSWER:
-        return wrong(f"{len(answer):,} characters; {MAX_ANSWER:,} are read", "too_long")
+        return too_long(len(answer))
     said = without_thoughts(answer)
     if not said.strip():
         return wrong("nothing is written", "no_answer")

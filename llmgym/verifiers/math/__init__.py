@@ -15,7 +15,7 @@ from typing import get_args
 
 from llmgym.concurrency import PastDeadline, WorkerError, drive_in_background, in_process
 from llmgym.errors import EnvironmentFailure, MissingExtraError, TaskError
-from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, unscored, wrong
+from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, too_long, unscored, wrong
 from llmgym.verifiers.math.extraction import Answer, extract
 from llmgym.verifiers.math.forms import Kind, Unreadable, compare, kind_of
 from llmgym.verifiers.math.formulas import NeedsLibrary, Options, compare_in_worker, prepare
@@ -118,7 +118,7 @@ def _compare(
         return unscored("invalid_reference", fault)
     said = without_thoughts(reply)
     if len(said) > MAX_ANSWER:
-        return wrong(f"{len(said):,} characters; {MAX_ANSWER:,} are read", "too_long")
+        return too_long(len(said))
     given = _given(said, kind, last_number)
     if isinstance(given, Verdict):
         return given

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from llmgym.errors import TaskError
-from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, unscored, wrong
+from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, too_long, unscored, wrong
 from llmgym.verifiers.numbers.quantities import (
     Percent,
     Quantity,
@@ -65,7 +65,7 @@ def check(
         return unscored("invalid_reference", str(error))
     said = without_thoughts(answer)
     if len(said) > MAX_ANSWER:
-        return wrong(f"{len(said):,} characters; {MAX_ANSWER:,} are read", "too_long")
+        return too_long(len(said))
     given = stated_quantity(said)
     if given is None:
         return wrong("no number", "no_answer")

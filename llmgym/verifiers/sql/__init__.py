@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, unscored, wrong
@@ -74,25 +75,29 @@ def check(
         return unscored(reason, f"the right query: {error}")
     if not gold or not all(right.complete for right in gold):
         return unscored("invalid_reference", f"there is no database, or there are more than {MAX_ROWS:,} right rows")
-    differences: list[str | None] = []
+    differs = partial(
+        difference, ordered=ordered, any_columns=columns == "any", as_sets=rows == "set", tolerance=tolerance,
+        deadline=deadline,
+    )  # fmt: skip
     try:
-        for database, right in zip(databases, gold, strict=True):
-            found = database.run(query, max_rows=len(right.rows), seconds=seconds)
-            differences.append(
-                difference(
-                    found, right, ordered=ordered, any_columns=columns == "any", as_sets=rows == "set",
-                    tolerance=tolerance, deadline=deadline,
-                )
-            )  # fmt: skip
+        differences = [
+            differs(database.run(query, max_rows=len(right.rows), seconds=seconds), right)
+            for database, right in zip(databases, gold, strict=True)
+        ]
     except QueryError as error:
         if error.reason == "infrastructure":
             return unscored("infrastructure", str(error))
         return wrong(str(error), error.reason)
     except TimeoutError:
         return wrong("its result takes too long to compare", "timeout")
+    return _verdict(differences)
+
+
+def _verdict(differences: Sequence[str | None]) -> Verdict:
+    """What comes of how the result differs on each database."""
     matched = sum(found is None for found in differences) / len(differences)
     if matched == 1:
         return correct(databases_matched=matched)
     first = next(index for index, found in enumerate(differences) if found is not None)
-    said = f"on database {first + 1} of {len(databases)}: {differences[first]}"
+    said = f"on database {first + 1} of {len(differences)}: {differences[first]}"
     return wrong(said, databases_matched=matched)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from llmgym.errors import TaskError
-from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, unscored, wrong
+from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, too_long, unscored, wrong
 from llmgym.verifiers.structured.blocks import find_block
 from llmgym.verifiers.structured.schemas import (
     FAULTS,
@@ -63,7 +63,7 @@ def check(
     except ValueError as error:
         return unscored("invalid_reference", str(error))
     if len(answer) > MAX_ANSWER:
-        return wrong(f"{len(answer):,} characters; {MAX_ANSWER:,} are read", "too_long")
+        return too_long(len(answer))
     said = without_thoughts(answer)
     if not said.strip():
         return wrong("nothing is written", "no_answer")
