@@ -30,7 +30,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Trajectory], Rec
     policy = Recording(make_policy("smollm2"))
     collector = Collector(
         ENVS, policy, output=folder, num_tasks=2, num_repeats=2, max_turns=3,
-        responses_create_params={"temperature": 0.8, "top_p": 0.9, "max_output_tokens": 40},
+        # Room for half of the replies to end of themselves: where all are cut, no episode has a second turn.
+        responses_create_params={"temperature": 0.8, "top_p": 0.9, "max_output_tokens": 96},
     )  # fmt: skip
 
     async def collect() -> list[Trajectory]:

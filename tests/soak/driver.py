@@ -79,6 +79,7 @@ def main() -> None:
     try:
         llmgym()
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command is over; what follows is no part of it
         time.sleep(0.2)  # threads that have been told to end
         ledger().note("census", *(now - then for now, then in zip(census(), before, strict=True)))
 
