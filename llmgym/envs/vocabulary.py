@@ -96,3 +96,17 @@ THINGS: tuple[str, ...] = _words(
     """
 )
 """Things that fit into a house, as singular nouns."""
+
+_PLURALS = {"knife": "knives", "shelf": "shelves", "scissors": "pairs of scissors"}
+
+
+def plural(noun: str) -> str:
+    """Several of a thing of `THINGS`."""
+    return _PLURALS.get(noun) or noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
+
+
+def with_article(noun: str) -> str:
+    """A thing of `THINGS` with "a" or "an" before it."""
+    if noun == "scissors":
+        return "a pair of scissors"
+    return f"{'an' if noun[0] in 'aeio' or noun.startswith('um') else 'a'} {noun}"
