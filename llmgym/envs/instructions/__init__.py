@@ -66,7 +66,7 @@ class Instructions(ToolEnv):
     ## Registered Variants
 
     - `llmgym/Instructions-v0`: two or three instructions, texts from 50 to 200 words.
-    - `llmgym/Instructions-easy-v0`: one or two instructions of ten families, texts from 15 to 90 words.
+    - `llmgym/Instructions-easy-v0`: one or two instructions of eleven families, texts from 15 to 90 words.
     - `llmgym/Instructions-hard-v0`: four instructions, texts from 100 to 255 words, within narrower limits.
 
     ## Version History

@@ -34,7 +34,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         "repairing a bicycle": "chain pedal wrench tyre brakes puncture saddle pump",
         "making pottery": "clay kiln glaze wheel vase ceramic apron sculpture",
         "school gardens": "children teacher carrots compost insects greenhouse beans shovel",
-        "weather forecasts": "barometer satellite thunder humidity forecast drizzle temperature meteorologist",
+        "weather forecasts": "barometer satellite thunder humidity breeze drizzle temperature meteorologist",
     }.items()
 }
 """Topics, each with eight words that people use when they write about it and that the topic itself does not have."""
