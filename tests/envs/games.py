@@ -1,4 +1,4 @@
-"""What every game owes, beside `tests.envs.checks`: an end whatever is sent, and nothing for play that does not look."""
+"""What every game owes beside `tests.envs.checks`: an end whatever is sent, and nothing for play that is blind."""
 
 from __future__ import annotations
 

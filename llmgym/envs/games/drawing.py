@@ -27,5 +27,5 @@ def phrase(phrasings: Sequence[str], puzzle: str) -> str:
 
 
 def plural(number: int, thing: str) -> str:
-    """ "1 move" or "2 moves"."""
+    """Write "1 move" or "2 moves"."""
     return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -18,6 +18,7 @@ from llmgym.verifiers.text import folded, without_thoughts
 
 _TAG = re.compile(r"<(?:move|action|guess)>([^<]*)", re.IGNORECASE)
 _READ = 64_000  # characters of a reply that are looked at
+_MARKS = " \t\r\n*`\"'."
 _BARE = 200  # characters of a reply that may be a move without a tag
 
 
@@ -95,8 +96,7 @@ class Game(ToolEnv):
         try:
             if not tags and len(reply) > _BARE:
                 raise ToolError("There is no move in it.")
-            moves = self.read_moves((tags[-1] if tags else reply).strip())
-            if not moves:
+            if not (moves := self.read_moves((tags[-1] if tags else reply).strip(_MARKS))):
                 raise ToolError("There is no move in it.")
         except ToolError as error:
             self._spend()

@@ -34,8 +34,8 @@ class Sokoban(Game):
 
     ## Observations
 
-    The rules, the level as a grid (`#` wall, `_` floor, `P` player, `B` box, `G` goal, `*` box on a goal, `+` player on a
-    goal) and the number of moves; then after each call the grid and how many moves are left, and why a
+    The rules, the level as a grid (`#` wall, `_` floor, `P` player, `B` box, `G` goal, `*` box on a goal, `+` player
+    on a goal) and the number of moves; then after each call the grid and how many moves are left, and why a
     move was not possible.
 
     ## Rewards
@@ -73,9 +73,9 @@ class Sokoban(Game):
     max_turns = 60
 
     rules = (
-        "You play Sokoban. You are P. Walk up, down, left or right over floor (_) and goals (G). Walk into a box (B) to push "
-        "it one cell on; the cell behind it must be free, with no wall (#) and no other box. You cannot pull. A box on a "
-        "goal is shown as *, you on a goal as +. You win when every box is on a goal."
+        "You play Sokoban. You are P. Walk up, down, left or right over floor (_) and goals (G). Walk into a box (B) "
+        "to push it one cell on; the cell behind it must be free, with no wall (#) and no other box. You cannot "
+        "pull. A box on a goal is shown as *, you on a goal as +. You win when every box is on a goal."
     )
     by_tool = "Call move with the directions to walk, one or several at a time."
     by_text = "Write the directions to walk in a tag, such as <move>up, left</move>; one or several at a time."
@@ -124,8 +124,8 @@ class Sokoban(Game):
         level = {
             "type": ["string", "array"],
             "items": {"type": "string"},
-            "description": "The level, in lines: # wall, _ floor, P player, B box, G goal, * box on goal, + player on goal.",
-        }
+            "description": "The level, in lines: # wall, _ floor, P player, B box, G goal, * box on goal, + player on
+        goal.", }
         return schema_of_row("A level of Sokoban", {"level": level}, required=["level"])
 
     @tool

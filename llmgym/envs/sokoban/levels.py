@@ -1,4 +1,4 @@
-"""Levels of Sokoban: searched backwards from the solved room, so that each is known to be solvable, and in how few pushes.
+"""Levels of Sokoban, searched backwards from the solved room: each is known to be solvable, and in how few pushes.
 
 Sets of cells are bits of an integer: cell `row * width + column`. Walls all around keep shifts from running over.
 """
