@@ -15,7 +15,7 @@ BUTTONS = "ABCDEFGH"
 _LUCK = 0.005  # share of all sequences of buttons, at most, that reach the goal
 
 _PROMPTS = (
-    "A machine has the buttons {buttons}. It always starts in the same hidden state, and each press lights one lamp and "
+    "A machine has the buttons {buttons}. It always starts in the same hidden state; each press lights one lamp and "
     "may change the state. Find buttons that light these lamps, in this order: {goal}.",
     "Here is a machine with the buttons {buttons} and a hidden state, which is the same at each start. A press lights "
     "a lamp, which depends on the state, and may change the state. Make it light: {goal}.",
