@@ -56,12 +56,10 @@ class Answer:
 
 
 def read_answers(texts: Sequence[str]) -> list[Answer]:
-    """Take final texts of one environment apart, by what they have in common."""
+    """Take final texts of one environment, of which at least two differ, apart by what they have in common."""
     tokens = [_TOKENS.findall(text) for text in texts]
     head = _shared(tokens)
     tail = _shared([row[head:][::-1] for row in tokens])
-    if len(set(texts)) < 2:
-        head = tail = 0
     answers = list[Answer]()
     for text, row in zip(texts, tokens, strict=True):
         before, after = "".join(row[:head]), "".join(row[len(row) - tail :])

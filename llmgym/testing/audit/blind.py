@@ -116,13 +116,13 @@ def _noise(stage: Stage) -> str:
 def _best(stage: Stage, answers: Mapping[str, Answer]) -> list[Policy]:
     """The answers that are right most often in one half of the tasks, given in the other half."""
     halves = [
-        Counter(answers[solution.task.id].text for solution in stage.solved[half::2] if solution.task.id in answers)
+        Counter(answers[solution.task.id].text for solution in stage.solutions[half::2] if solution.task.id in answers)
         for half in (0, 1)
     ]
     if not all(halves):
         return []
     best = [half.most_common(1)[0][0] for half in halves]
-    places = {solution.task.id: place % 2 for place, solution in enumerate(stage.solved)}
+    places = {solution.task.id: place % 2 for place, solution in enumerate(stage.solutions)}
     return [
         _depends("best", "the answer that is right most often", lambda solution: best[1 - places[solution.task.id]])
     ]

@@ -35,7 +35,9 @@ class NearMisses:
         """Take the final texts apart."""
         self._stage = stage
         speaking = [solution for solution in stage.solved if solution.speaks]
-        answers = read_answers([solution.text for solution in speaking])
+        texts = [solution.text for solution in speaking]
+        answers = read_answers(texts) if len(set(texts)) > 1 else []  # one text for all is no answer, but a last step
+        speaking = speaking if answers else []
         self.answers = {solution.task.id: answer for solution, answer in zip(speaking, answers, strict=True)}
         self._cores = list(dict.fromkeys(answer.core for answer in answers))
         self._needed = dict[str, list[tuple[int, int]]]()
@@ -221,8 +223,8 @@ def _saying(answer: Answer, core: str | None) -> str | None:
 
 
 def _number(answer: Answer, rng: random.Random) -> str | None:
-    """The last number of an answer that is more than one."""
-    if answer.kind not in ("words", "list", "prose"):
+    """The last number of an answer that is more than one; of prose, where it may be one by the way, none."""
+    if answer.kind not in ("words", "list"):
         return None
     found = list(re.finditer(r"\d+", answer.core))
     if not found:

@@ -108,16 +108,16 @@ def _overpaid(policy: Policy, row: Row, graded: bool) -> Finding | None:
             text = f"{row.label}: {len(full) - at} of {len(full)} right answers earn less than the ceiling"
             return Finding(row.name, text, examples=row.worst(best=False))
         case "wrong" | "unfinished" if at:
-            return Finding(row.name, count, examples=row.worst())
+            return Finding(row.name, count, examples=row.paid())
         case "doubtful" if at:
             grave = at > NEAR * len(full) and row.exceeds(BLIND, full)
             text = count if grave else f"{count}; look whether these are right"
-            return Finding(row.name, text, grave=grave, examples=row.worst())
+            return Finding(row.name, text, grave=grave, examples=row.paid())
         case "wrong" | "doubtful" if not graded and row.exceeds(NEAR, row.shares):
             return Finding(row.name, mean, examples=row.worst())
         case "blind" if row.exceeds(BLIND, row.shares):
             return Finding(row.name, mean, examples=row.worst())
         case "chance" if row.exceeds(BLIND, full):
-            return Finding(row.name, count, examples=row.worst())
+            return Finding(row.name, count, examples=row.paid())
         case _:
             return None

@@ -89,6 +89,10 @@ class Row:
             return False
         return chance(len(amounts), math.ceil(sum(amounts) - 1e-9), rate) < _RARE
 
+    def paid(self) -> tuple[Play, ...]:
+        """A few of the episodes that earn the ceiling."""
+        return tuple(play for play in self.plays if (play.reward or 0) >= AT * self.ceiling)[:_WORST]
+
     def worst(self, *, best: bool = True) -> tuple[Play, ...]:
         """The episodes that show most: those that earned the most, or the least."""
         scored = [play for play in self.plays if play.reward is not None]
