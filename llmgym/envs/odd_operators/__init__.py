@@ -18,8 +18,8 @@ from llmgym.verifiers import numbers
 
 _WITH_TOOLS = (
     "Solve the problem. Only the tool `calculate` knows what the signs mean: it applies one sign to two numbers. Call "
-    "it once for each operation, with the results of earlier calls. When you have the final result, reply without a call: "
-    "The answer is ..."
+    "it once for each operation, with the results of earlier calls. When you have the final result, reply without a "
+    "call: The answer is ..."
 )
 _WITHOUT_TOOLS = "Solve the problem with the meanings that it gives. End your reply with: The answer is ..."
 
@@ -31,8 +31,8 @@ class OddOperators(ToolEnv):
 
     A problem is an expression, or a list of steps, over signs such as `+`, `*` or `#`, each of which has another
     meaning in each problem: a rule ("3 times a, plus 2 times b, plus 5"), or a table that makes the result digit by
-    digit. A tool applies a sign to two numbers, and nothing else says what it means; or the problem tells the meanings and there
-    is no tool. All numbers have at most `digits` digits. What usual arithmetic gives is wrong in every problem.
+    digit. A tool applies a sign to two numbers, and nothing else says what it means; or the problem tells the meanings
+    and there is no tool. All numbers have at most `digits` digits. What usual arithmetic gives is wrong in every problem.
 
     ## Actions
 
