@@ -6,6 +6,8 @@ import re
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 from llmgym.errors import ToolError
 
@@ -13,10 +15,8 @@ MAX_QUERY = 300  # characters of a query; words past it say nothing more
 MAX_RESULTS = 10
 PAGE = 10  # documents that `find` names at once
 _WORD = re.compile(r"\w+")
-# In nearly every document, so that they say nothing and cost most.
-_WORDS = """a an and are as at be been by did do does for from had has have he her his how in is it its of on or she
-than that the their them then there they this to was were what when where which who whom whose why with"""
-_EMPTY = frozenset(_WORDS.split())
+_FEW = 50  # documents that are ranked at once in any case
+_COMMON = 0.06  # the share of documents from which on a word is common
 _SEARCH = """SELECT rowid - 1, snippet(texts, 1, '', '', ' ... ', 16) FROM texts WHERE texts MATCH ?
 ORDER BY rank, rowid LIMIT ?"""
 
@@ -51,17 +51,27 @@ class Library:
         """Index them."""
         self.documents = tuple(documents)
         self._by_id = {document.id: document for document in self.documents}
-        self._folded = [f"{document.title}\n{document.text}".casefold() for document in self.documents]
+        self._folded = [" ".join(f"{document.title} {document.text}".casefold().split()) for document in self.documents]
+        self._titles = {_bare(document.title): at for at, document in enumerate(self.documents)}
         # SQLite's own locks let several threads read.
         self._index = sqlite3.connect(":memory:", check_same_thread=False)
         self._index.execute("CREATE VIRTUAL TABLE texts USING fts5(title, text, tokenize='porter unicode61')")
         rows = ((document.title, document.text) for document in self.documents)
         self._index.executemany("INSERT INTO texts(title, text) VALUES (?, ?)", rows)
-        self._index.execute("INSERT INTO texts(texts, rank) VALUES ('rank', 'bm25(4.0, 1.0)')")
+        self._index.execute("INSERT INTO texts(texts, rank) VALUES ('rank', 'bm25(10.0, 1.0)')")
         self._index.commit()
+        self._count = lru_cache(maxsize=4096)(self._count_of)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the documents; they are indexed anew."""
+        return Library, (self.documents,)
+
+    def _count_of(self, word: str) -> int:
+        """How many documents have a word."""
+        return self._index.execute("SELECT count(*) FROM texts WHERE texts MATCH ?", (f'"{word}"',)).fetchone()[0]
 
     def search(self, query: str, k: int) -> list[Hit]:
-        """The documents that share most words with a query, best first; words that are rare count most.
+        """The documents whose titles a query names, then those that share most words with it, rare ones above all.
 
         Raises:
             ToolError: The query has no word, or the number is out of range.
@@ -69,11 +79,17 @@ class Library:
         if not 1 <= k <= MAX_RESULTS:
             raise ToolError(f"k must be from 1 to {MAX_RESULTS}")
         words = list(dict.fromkeys(_WORD.findall(query[:MAX_QUERY].casefold())))
-        words = [word for word in words if word not in _EMPTY] or words
         if not words:
             raise ToolError("the query has no word in it; write the words to look for")
+        # Words of many documents say little, and ranking all that have one takes most of the time.
+        words = [word for word in words if self._count(word) <= max(_FEW, len(self.documents) * _COMMON)] or words
         match = " OR ".join(f'"{word}"' for word in words)
-        return [Hit(self.documents[at], passage) for at, passage in self._index.execute(_SEARCH, (match, k))]
+        found = dict(self._index.execute(_SEARCH, (match, k)).fetchall())
+        named = dict.fromkeys(
+            at for name in (query, *query.split()) if (at := self._titles.get(_bare(name))) is not None
+        )
+        hits = [Hit(self.documents[at], found.get(at, "")) for at in {**named, **found}]
+        return hits[:k]
 
     def open(self, name: str) -> Document:
         """The document of an id.
@@ -97,8 +113,22 @@ class Library:
         if not 3 <= len(wanted) <= MAX_QUERY:
             raise ToolError(f"the passage has {len(wanted)} characters; write from 3 to {MAX_QUERY}")
         whole = re.compile(rf"(?<!\w){re.escape(wanted)}(?!\w)")
-        found = [at for at, text in enumerate(self._folded) if wanted in text and whole.search(text)]
+        found = [at for at in self._near(wanted) if whole.search(self._folded[at])]
         pages = max(1, -(-len(found) // PAGE))
         if not 1 <= page <= pages:
             raise ToolError(f"there is no such page; {len(found)} documents hold it, on the pages 1 to {pages}")
         return len(found), [self.documents[at] for at in found[(page - 1) * PAGE : page * PAGE]]
+
+    def _near(self, passage: str) -> list[int]:
+        """The documents that have the words of a passage side by side, whatever stands between them."""
+        if not (words := _WORD.findall(passage)):
+            raise ToolError("the passage has no word in it; write words as they stand in a document")
+        match = f'"{" ".join(words)}"'
+        return [
+            at
+            for (at,) in self._index.execute("SELECT rowid - 1 FROM texts WHERE texts MATCH ? ORDER BY rowid", (match,))
+        ]
+
+
+def _bare(name: str) -> str:
+    return name[:MAX_QUERY].casefold().strip(" \n`'\"?!.,:;()[]")

@@ -1,4 +1,4 @@
-"""Short answers: the name, number or date that a reply states, against the right one."""
+"""Short answers: the name, number, date or version that a reply states, against the right one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from llmgym.verifiers.strings import normalised
 from llmgym.verifiers.text import folded, without_thoughts
 
 #: What an answer is.
-Kind = Literal["name", "number", "date"]
+Kind = Literal["name", "number", "date", "version"]
 
 MAX_STATED = 200  # characters of an answer; a longer one is no short answer
 _FENCE = re.compile(r"```[\w-]*\n(?P<inside>[^`]*)\n?```")
 _COMMAND = re.compile(r"\\(?:text|textbf|mathrm|mathbf|texttt)\s*\{([^{}]*)\}")
 _LISTED = re.compile(r"\d\s*[,;]\s+\d|\d\s*\n")  # numbers side by side, of which none is the answer
+_VERSION = re.compile(r"(?<![\w.])\d+(?:\.\d+)+(?!\w)")
 _ARTICLE = re.compile(r"(?:an?|the) (?=.)")
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH = rf"(?P<month>{'|'.join(_MONTHS)})[a-z]*\.?"
@@ -39,8 +40,8 @@ def check(answer: str, reference: str | Sequence[str], *, kind: Kind = "name") -
     r"""Whether the short answer that a reply states is the right one, or one of several.
 
     The last box or "Answer: ..." counts, else the whole of a reply that is one line; a fence around it does not count,
-    nor do case, Markdown, a full stop, and an article before a name. Of a number or a date it may be a sentence, with
-    nothing else to choose from.
+    nor do case, Markdown, a full stop, and an article before a name. Of a number, a date or a version it may be a
+    sentence, with nothing else to choose from. 3.1 and 3.10 are different versions.
 
     Args:
         answer: The reply; thoughts in it do not count.
@@ -83,6 +84,8 @@ def prove(reference: str | Sequence[str], *, kind: Kind = "name") -> None:
 def _same(stated: str, right: str, kind: Kind) -> bool:
     if kind == "date":
         return read_date(stated) == read_date(right)
+    if kind == "version":
+        return set(_VERSION.findall(stated)) == {right.strip()}
     if kind == "number":
         return not _LISTED.search(stated) and bool(numbers.check(stated, right))
     return _bare(stated) == _bare(right)
@@ -116,6 +119,8 @@ def _fault(references: Sequence[str], kind: Kind) -> str:
         return f"is longer than {MAX_STATED} characters"
     if kind == "date":
         return "" if all(read_date(text) for text in references) else "is no date such as 1987-03-14"
+    if kind == "version":
+        return "" if all(_VERSION.fullmatch(text.strip()) for text in references) else "is no version such as 3.10"
     if kind == "number":
         return "" if all(numbers.parse_number(text) is not None for text in references) else "is no number"
     return "" if all(map(_bare, references)) else "holds nothing that is compared"

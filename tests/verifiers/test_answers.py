@@ -25,6 +25,7 @@ RIGHT = {
             "<think>Whitby</think>Isker Falls",
             'Final answer: "Isker Falls"',
             "Answer: the Isker Falls",
+            "The answer: is it? Answer: Isker Falls",
         ],
     ),
     "number": (
@@ -43,6 +44,7 @@ RIGHT = {
             "Aurora Kettle 3 has been sold since 1987.",
         ],
     ),
+    "version": ("3.10", ["3.10", "Python 3.10.", "It came in version 3.10.", "Answer: `3.10`", "in 3.10, as 3.10"]),
     "date": (
         "1987-03-14",
         [
@@ -68,6 +70,7 @@ WRONG = {
         "Answer: Isker Falls. No, wait, it is Whitby",
     ],
     "number": ["1986", "1985, 1986, 1987", "1987 or 1988", "Answer: 1985, 1986, 1987", "1980\n1987", "1987.5", "2087"],
+    "version": ["3.1", "3.100", "13.10", "3.9 or 3.10", "310", "3,10"],
     "date": ["14 March 1988", "14 March 1987 or 15 March 1987", "March 1987", "1987", "41 March 1987"],
 }
 
@@ -90,13 +93,14 @@ def test_one_of_several_is_enough() -> None:
     assert answers.check("Answer: it is not stated", ["not stated", "it is not stated"])
 
 
-@given(st.text(max_size=200), st.sampled_from(["name", "number", "date"]))
+@given(st.text(max_size=200), st.sampled_from(["name", "number", "date", "version"]))
 def test_any_text_is_read(reply: str, kind: answers.Kind) -> None:
     assert answers.check(reply, RIGHT[kind][0], kind=kind).score in (0, 1)
 
 
 @pytest.mark.parametrize(
-    ("reference", "kind"), [("**", "name"), ("soon", "number"), ("1987-13-14", "date"), ("x" * 300, "name")]
+    ("reference", "kind"),
+    [("**", "name"), ("soon", "number"), ("1987-13-14", "date"), ("3", "version"), ("x" * 300, "name")],
 )
 def test_references_that_nothing_matches(reference: str, kind: answers.Kind) -> None:
     assert answers.check("x", reference, kind=kind).reason == "invalid_reference"

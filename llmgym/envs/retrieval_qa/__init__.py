@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from llmgym.env import Episode, ToolEnv
+from llmgym.envs.apart import ApartTasks
 from llmgym.envs.library import Document, Library
 from llmgym.envs.retrieval_qa.questions import NOT_STATED, SORTS, Plan, Questions, size
 from llmgym.envs.retrieval_qa.relations import BY_NAME
 from llmgym.envs.retrieval_qa.rows import read_row, row_schema
-from llmgym.envs.retrieval_qa.tasks import WorldTasks
 from llmgym.envs.retrieval_qa.world import library
 from llmgym.envs.vocabulary import RIVERS
 from llmgym.errors import ConfigError
@@ -141,7 +141,7 @@ class RetrievalQA(ToolEnv):
         if tasks is None:
             asked = ((hops[0], hops[1]), tuple(sorts), among)
             train = Questions(documents, _TRAIN, worlds, *asked)
-            tasks = WorldTasks(train=train, test=Questions(documents, _TEST, worlds, *asked))
+            tasks = ApartTasks(train=train, test=Questions(documents, _TEST, worlds, *asked))
         super().__init__(tasks=tasks, **options)
 
     read_row = staticmethod(read_row)
