@@ -134,7 +134,7 @@ def test_cancelled_orders_do_not_count_and_returns_count_against() -> None:
         (tool_call("read_file", path="notes.md"), "there is no file 'notes.md'; there is README.md, orders.csv"),
         (tool_call("write_file", path="a" * 200, content=""), "is no name of a file"),
         (tool_call("write_file", path="report.csv", content="x" * 60_000), "a file holds at most 50,000 characters"),
-        (tool_call("set_score", score=1), "set_score"),
+        (tool_call("set_score", score=1), "set_score is locked"),
     ],
 )
 def test_what_cannot_be_done_is_told(call: Any, said: str) -> None:
