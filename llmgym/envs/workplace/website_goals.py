@@ -41,7 +41,7 @@ def _pick_report(picker: Picker) -> _Picked:
     tool, key, said = _FIGURES[figure]
     span = {"since": since, "until": until, "source": source}
     number = getattr(Desk(picker.office), tool)(**span)[key]
-    if not 1 <= number < 1000:
+    if number is None or not 1 <= number < 1000:
         return None
     to = picker.one(picker.others)
     name, subject = picker.named(to), f"{source.capitalize()} in {spoken(until).split()[1]}"
