@@ -19,7 +19,7 @@ from llmgym.verifiers.sql import QueryError, SQLite, check, query_of
 
 _RULES = (
     "Write one SQLite query that answers the question, and reply with it in a block:\n```sql\nSELECT ...\n```\n"
-    "It gives the columns that are asked for, in that order, and nothing else; their names do not matter. Do not round. "
+    "It has the columns that are asked for, in that order, and nothing else; their names do not matter. Do not round. "
     "Rows may be in any order unless one is asked for. The query is checked on another database with the "
     "same tables and other rows."
 )
