@@ -160,9 +160,8 @@ class Minesweeper(Game):
         row, column = move
         field = self.field
         if not (1 <= row <= field.rows and 1 <= column <= field.columns):
-            raise ToolError(
-                f"there is no cell in row {row}, column {column}; the field has {field.rows} rows and {field.columns}
-            columns." )
+            size = f"{field.rows} rows and {field.columns} columns"
+            raise ToolError(f"there is no cell in row {row}, column {column}; the field has {size}.")
         cell = (row - 1) * field.columns + column - 1
         if field.opened >> cell & 1:
             raise ToolError(f"the cell in row {row}, column {column} is open already; open a hidden one.")
