@@ -60,11 +60,13 @@ def _cut_short(env: ToolEnv, episodes: int) -> float:
     total = 0.0
     for seed in range(episodes):
         env.reset(seed=seed)
-        messages = iter(env.oracle(env.task))
-        message = next(messages)
-        for following in messages:
-            total += float(env.step(message)[1])
-            message = following
+        assert env.task
+        task_id, messages = env.task.id, list[Any]()
+        for message in env.oracle(env.task):
+            messages.append(message)
+            env.step(message)
+        env.reset(options={"task_id": task_id})
+        total += sum(float(env.step(message)[1]) for message in messages[:-1])
         total += play(env, itertools.repeat("I am done."))
     return total
 

@@ -24,8 +24,3 @@ def draw(rows: Iterable[Iterable[object]], *, numbered: bool = False) -> str:
 def phrase(phrasings: Sequence[str], puzzle: str) -> str:
     """One of several phrasings, always the same for a puzzle, so that no two tasks differ in their words alone."""
     return phrasings[zlib.crc32(puzzle.encode()) % len(phrasings)]
-
-
-def plural(number: int, thing: str) -> str:
-    """Write "1 move" or "2 moves"."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from llmgym.env import Episode, ToolEnv
-from llmgym.envs.games.drawing import plural
 from llmgym.errors import ToolError
 from llmgym.messages import Message, assistant, tool_call
 from llmgym.rewards import Reward
@@ -32,11 +31,13 @@ class Game(ToolEnv):
         rules: The rules, for the system message; a subclass may set them in its constructor.
         by_tool: How to move by the tool.
         by_text: How to move in text, with an example in a tag `<move>`.
+        unit: What one move is called, and several.
     """
 
     rules: str
     by_tool: str
     by_text: str
+    unit: tuple[str, str] = ("move", "moves")
 
     def __init__(self, *, offer_tools: bool = True, tasks: TaskSet | str | Path | None = None, **options: Any) -> None:
         """Make the environment.
@@ -148,7 +149,8 @@ class Game(ToolEnv):
             return "You have won."
         if self.lost:
             return "You have lost."
-        return f"You have {plural(self.moves_left, 'move')} left." if self.moves_left else "You have no moves left."
+        one, many = self.unit
+        return f"You have {self.moves_left or 'no'} {one if self.moves_left == 1 else many} left."
 
     def progress(self) -> dict[str, float]:
         """Metrics of an ended game."""

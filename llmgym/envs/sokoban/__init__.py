@@ -124,8 +124,7 @@ class Sokoban(Game):
         level = {
             "type": ["string", "array"],
             "items": {"type": "string"},
-            "description": "The level, in lines: # wall, _ floor, P player, B box, G goal, "
-            "* box on goal, + player on goal.",
+            "description": "The level, in lines: # wall, _ floor, P player, B box, G goal; on a goal * and +.",
         }
         return schema_of_row("A level of Sokoban", {"level": level}, required=["level"])
 
