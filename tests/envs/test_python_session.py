@@ -135,7 +135,7 @@ def test_the_session_keeps_its_state(base: PythonSession) -> None:
 
 
 def test_a_cell_that_does_not_end_is_interrupted(base: PythonSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llmgym.envs.python_session._SECONDS", 0.2)
+    monkeypatch.setattr("llmgym.envs.cells.SECONDS", 0.2)
     base.reset(seed=0)
     run(base, "x = 5")
     assert "interrupted" in run(base, "while True: pass")
@@ -145,10 +145,11 @@ def test_a_cell_that_does_not_end_is_interrupted(base: PythonSession, monkeypatc
 def test_episodes_end_their_sessions(base: PythonSession) -> None:
     base.reset(seed=0)
     run(base, "1")
-    session = base.session
+    assert base.cells is not None
+    session = base.cells._session  # pyright: ignore[reportPrivateUsage]
     assert session is not None
     base.reset(seed=1)
-    assert base.session is None
+    assert session._lost is not None  # pyright: ignore[reportPrivateUsage]
 
 
 def test_rows() -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from llmgym.env import Episode, ToolEnv
+from llmgym.envs.cells import Cells
 from llmgym.envs.python_session.questions import Problems
 from llmgym.messages import Message, assistant, tool_call
 from llmgym.rewards import Reward
-from llmgym.sandbox import Level, Result, Sandbox, Session
+from llmgym.sandbox import Level, Sandbox
 from llmgym.tasks import Task, TaskSet, one_column, row_schema, task_from_row
 from llmgym.tools import tool
 from llmgym.verifiers import math, numbers
@@ -22,8 +21,6 @@ _PROMPT = (
     "what the code prints and the value of an expression at its end. When you have an answer, reply with it, without a "
     "tool call."
 )
-_SECONDS = 10.0  # of a cell
-_SHOWN = 8000  # characters of what a cell gives
 
 
 class PythonSession(ToolEnv):
@@ -118,7 +115,7 @@ class PythonSession(ToolEnv):
         """
         problems = Problems(records, questions, filters, untidy, joined)
         self.sandbox = Sandbox(least=least)
-        self.session: Session | None = None
+        self.cells: Cells | None = None
         super().__init__(tasks=TaskSet.generated(problems) if tasks is None else tasks, **options)
 
     @staticmethod
@@ -157,14 +154,15 @@ class PythonSession(ToolEnv):
 
     def setup(self, task: Task) -> None:
         """Start with no answers; the session is started with the first cell."""
+        assert self.sandbox is not None
+        self.cells = Cells(self.sandbox, task.metadata["variables"])
         self.answers: list[str] = []
         self.metrics.update({"answered": 0.0, "cells": 0.0})
 
     async def teardown(self) -> None:
         """End the session."""
-        if self.session is not None:
-            session, self.session = self.session, None
-            await session.aclose()
+        if self.cells is not None:
+            await self.cells.aclose()
 
     @tool(serial=True)
     async def python(self, code: str) -> str:
@@ -173,24 +171,9 @@ class PythonSession(ToolEnv):
         Args:
             code: Python source. What it prints, and the value of an expression at its end, is the result.
         """
+        assert self.cells is not None
         self.count("cells")
-        session = self.session or await self._start()
-        result = await session.run(code, timeout=_SECONDS)
-        shown = _shown(result)
-        if result.status == "lost":
-            await self.teardown()
-            return (
-                f"{shown}The session has ended. The next call starts it anew, with its data and none of your variables."
-            )
-        return shown.rstrip("\n") or "(no output)"
-
-    async def _start(self) -> Session:
-        assert self.task is not None
-        assert self.sandbox is not None
-        self.session = await contextlib.AsyncExitStack().enter_async_context(self.sandbox.session())
-        data = json.dumps(dict(self.task.metadata["variables"]))
-        await self.session.run(f"globals().update(__import__('json').loads({data!r}))")
-        return self.session
+        return await self.cells.run(code)
 
     def respond(self, message: Message) -> str | None:
         """Take an answer, and ask the next question."""
@@ -213,15 +196,6 @@ class PythonSession(ToolEnv):
         for cell in cells:
             yield assistant("", tool_call("python", code=cell))
             yield f"The answer is {self.transcript[-1]['content']}."
-
-
-def _shown(result: Result) -> str:
-    text = result.stdout + result.stderr
-    if len(text) > _SHOWN:
-        text = f"{text[:_SHOWN]}\n... ({len(text) - _SHOWN:,} characters more)\n"
-    if result.status == "timeout":
-        text += f"The cell ran for {_SECONDS:g} seconds and was interrupted; the variables are as it left them.\n"
-    return text
 
 
 def _is_right(given: str, right: float | str) -> bool:
