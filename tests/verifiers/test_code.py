@@ -8,16 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.errors import TaskError
-from llmgym.sandbox import Limits, Sandbox, SandboxFailure, SandboxUnavailable
+from llmgym.sandbox import Limits, Sandbox, SandboxFailure
 from llmgym.verifiers import code
 from llmgym.verifiers.base import MAX_ANSWER
 from llmgym.verifiers.code.comparing import same_output, same_value
 from llmgym.verifiers.code.runner import _encoded  # pyright: ignore[reportPrivateUsage]
+from tests.walled import need_a_wall
 
-try:
-    Sandbox(least="landlock").check()
-except SandboxUnavailable as error:
-    pytest.skip(str(error), allow_module_level=True)
+need_a_wall()
 
 ADD: dict[str, Any] = {"fn_name": "add", "inputs": [[1, 2], [3, 4], [0, 0], [-5, 2]], "outputs": [3, 7, 0, -3]}
 SUM: dict[str, Any] = {"inputs": ["1 2\n", "3 4\n", "0 0\n"], "outputs": ["3\n", "7\n", "0\n"]}

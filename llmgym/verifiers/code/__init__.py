@@ -16,15 +16,13 @@ from llmgym.sandbox import Limits, Sandbox, SandboxFailure, run_sync
 from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, graded, too_long, unscored, wrong
 from llmgym.verifiers.code.cases import Cases
 from llmgym.verifiers.code.programs import program_of
-from llmgym.verifiers.code.running import Outcome, Status, run_cases
+from llmgym.verifiers.code.running import LIMITS, Outcome, Status, run_cases
 from llmgym.verifiers.text import without_thoughts
 
 __all__ = ["LIMITS", "Cases", "Outcome", "Score", "Status", "acheck", "check", "program_of", "prove", "run_cases"]
 
 Score = Literal["all", "share"]
 
-#: Of all calls of a function, or of each run of a program.
-LIMITS = Limits(output=4 << 20)
 _SANDBOX = Sandbox(least="landlock")
 
 
@@ -70,7 +68,7 @@ async def acheck(
     if not program.strip():
         return wrong("there is no program", "no_answer")
     try:
-        outcomes = await run_cases(program, cases, sandbox, limits, seconds, tolerance)
+        outcomes = await run_cases(program, cases, sandbox, limits=limits, seconds=seconds, tolerance=tolerance)
     except SandboxFailure as error:
         return unscored("infrastructure", str(error))
     return _verdict(outcomes, score)

@@ -18,6 +18,9 @@ Status = Literal[
     "passed", "wrong_answer", "runtime_error", "syntax_error", "time_limit", "memory_limit", "output_limit"
 ]
 
+#: Of all calls of a function, or of each run of a program.
+LIMITS = Limits(output=4 << 20)
+
 _RUNNER = files("llmgym.verifiers.code").joinpath("runner.py").read_text("utf-8")
 _KINDS: dict[str, Status] = {"timeout": "time_limit", "cpu": "time_limit", "memory": "memory_limit"}
 _SAID: dict[Status, str] = {
@@ -50,7 +53,13 @@ class Outcome:
 
 
 async def run_cases(
-    program: str, cases: Cases, sandbox: Sandbox, limits: Limits, seconds: float, tolerance: float
+    program: str,
+    cases: Cases,
+    sandbox: Sandbox,
+    *,
+    limits: Limits = LIMITS,
+    seconds: float = 30.0,
+    tolerance: float = 1e-6,
 ) -> list[Outcome]:
     """Run a program's tests, one after another; past its time all that are left fail.
 
@@ -68,8 +77,10 @@ async def run_cases(
     """
     found, used = list[Outcome](), 0.0
     while (done := len(found)) < len(cases.inputs):
-        if used >= seconds or (found and found[-1].status == "time_limit"):
-            return found + [Outcome("time_limit", _SAID["time_limit"])] * (len(cases.inputs) - done)
+        if used >= seconds:
+            found.append(Outcome("time_limit", _SAID["time_limit"]))
+        if found and found[-1].status in ("time_limit", "syntax_error"):
+            return found + found[-1:] * (len(cases.inputs) - len(found))
         if cases.function is None:
             result = await sandbox.run(program, stdin=cases.inputs[done], limits=limits)
             found.append(_printed(result, cases.outputs[done], tolerance))
