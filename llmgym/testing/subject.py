@@ -31,9 +31,14 @@ class TimeBox:
         self._end = time.monotonic() + seconds
 
     @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return max(0.0, self._end - time.monotonic())
+
+    @property
     def over(self) -> bool:
         """Whether it is used up."""
-        return time.monotonic() >= self._end
+        return not self.left
 
 
 @dataclass

@@ -120,6 +120,11 @@ def _fold(char: str) -> str:
     return plain if len(plain) == 1 else char
 
 
+def normalized(text: str) -> str:
+    """Text whatever its case, its blanks and the width of its characters."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
 _FOLDS = _Folds(
     {ord(char): plain for plain, chars in (("-", "‐‑‒−➖﹣－"), ("'", "‘’‛′ʼ"), ("/", "⁄∕")) for char in chars}
 )
