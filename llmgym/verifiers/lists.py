@@ -10,18 +10,18 @@ from llmgym.errors import TaskError
 from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, graded, too_long, unscored, wrong
 from llmgym.verifiers.numbers.statements import statements
 from llmgym.verifiers.strings import normalised
-from llmgym.verifiers.text import boxes, without_thoughts
+from llmgym.verifiers.text import boxes, folded, without_thoughts
 
 #: How lists are compared: all items and no others, or by the harmonic mean of the shares of them that are right.
 Mode = Literal["exact", "f1"]
 
 _MARK = re.compile(r"^\s*(?:[-*•+]|\d{1,3}[.)])\s+", re.MULTILINE)
+_MARKDOWN = " \t*_`"
 _BETWEEN = re.compile(r"[,;\n]\s*(?:and\s+)?|\s+and\s+")
 _AROUND = re.compile(r"\\(?:text|mathrm|textbf)\s?\{([^{}]*)\}|\\[{}]|[\[\]{}]")
 _FRAME = re.compile(r"^\s*```\w*\s*$|^[^\n]*:\s*$", re.MULTILINE)  # fences, and what introduces a list
-_LONGEST_NONE = 300  # characters of a reply that says there is none
+_LONGEST_NONE, _LONGEST, _LONGER = 300, 600, 100  # characters: of "there is none", of a list, and more for each item
 _ARTICLE = re.compile(r"^(?:the|an?)\s+")
-_BLOCK_END = re.compile(r"\n\s*\n(?!\s*(?:[-*•+]|\d{1,3}[.)])\s)")
 _NONE = re.compile(
     r"\b(?:none|nothing|nowhere|absent|missing|unknown|empty|no (?:such )?\w+|isn't|"
     r"(?:not|never|n't) (?:\w+ ){0,3}?(?:found|there|given|mentioned|stated|appear|present|contain\w*|have|in the text"
@@ -59,7 +59,7 @@ def check(
     if fault := _fault(reference, item):
         return unscored("invalid_reference", fault)
     right = set(map(_plain, reference))
-    said = without_thoughts(answer)
+    said = folded(without_thoughts(answer))
     if len(said) > MAX_ANSWER:
         return too_long(len(said))
     part = stated(said)
@@ -69,6 +69,8 @@ def check(
         return correct() if short and _NONE.search(part) else wrong()
     if not given:
         return wrong("no items", "no_answer")
+    if len(part) > _LONGEST + _LONGER * len(right):
+        return wrong(f"{len(part):,} characters are too many for a list", "unparsable")
     if len(given) > (2 * len(right) + 2 if most is None else most):
         return wrong(f"{len(given)} items are too many", "unparsable")
     if mode == "exact":
@@ -108,10 +110,22 @@ def stated(text: str) -> str:
     """The part of a reply without thoughts that is its answer: the last box or statement, else all of it."""
     boxed, says = list(boxes(text)), list(statements(text))
     if says and (not boxed or says[-1][0] >= boxed[-1][1]):
-        rest = text[says[-1][1] :].lstrip()
-        end = _BLOCK_END.search(rest)
-        return rest[: end.start()] if end else rest
+        return _behind(text[says[-1][1] :])
     return boxed[-1][2] if boxed else text
+
+
+def _behind(text: str) -> str:
+    """What an answer is behind "Answer:": the rest of the line, or else the lines below, with the items below these."""
+    first, *rest = text.split("\n")
+    told, is_below = [first], not first.strip(_MARKDOWN)
+    for line in rest:
+        if not line.strip():
+            is_below = is_below and not any(part.strip(_MARKDOWN) for part in told)
+        elif is_below or _MARK.match(line) or told[-1].rstrip().endswith(","):
+            told.append(line)
+        else:
+            break
+    return "\n".join(told)
 
 
 def _items(text: str, item: str | None = None) -> list[str]:
