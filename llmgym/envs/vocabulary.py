@@ -97,6 +97,29 @@ THINGS: tuple[str, ...] = _words(
 )
 """Things that fit into a house, as singular nouns."""
 
+JOBS: tuple[str, ...] = _words(
+    """
+    accountant actor archaeologist architect astronomer baker barber biologist bookbinder botanist carpenter cellist
+    chemist clockmaker composer dentist diver editor engraver farmer firefighter florist gardener geologist glazier
+    historian illustrator journalist judge librarian mason midwife miner painter pharmacist photographer pilot plumber
+    potter sailor sculptor surgeon surveyor tailor translator typesetter violinist weaver welder
+    """
+)
+"""What people do for a living, as singular nouns."""
+
+RIVERS: tuple[str, ...] = _words(
+    """
+    Adder Alne Arrow Barle Blythe Brathay Cale Cherwin Cocker Dart Derwen Dove Eamont Ebbing Erme Esk Fowey Fyle Glyme
+    Hamble Irthing Isker Kennow Lambourn Leven Lowman Lugg Mease Nadder Ottery Parret Piddle Rother Severell Swale
+    Tamarin Teign Thrushel Torridge Wharfe Windrush Wylye Yealm
+    """
+)
+"""Rivers, most of them invented."""
+
+GATHERINGS: tuple[str, ...] = _words("Congress Cup Exhibition Fair Festival Marathon Prize Rally Regatta Tournament")
+"""What is held every year and can be won."""
+
+
 _PLURALS = {"knife": "knives", "shelf": "shelves", "scissors": "pairs of scissors"}
 
 

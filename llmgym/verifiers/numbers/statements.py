@@ -16,7 +16,7 @@ _MAX_PLACES = 30  # decimal places that are shown before a fraction is
 _STATED = re.compile(
     r"(?<![^\W_])(?:answer|final (?:result|value|number|total|amount))\b(?:[ ](?:to|for|of)\b[^\n:=]{0,80}?)?"
     r"(?:[ ]?\([^()\n]{0,40}\))?[ \t\"'*_`]{0,6}"
-    r"(?:(?:is|was|would be|must be|should be|will be|equals|:|=|->|→)[ \t\"'*_`]{0,6}){1,3}"
+    r"(?:(?:(?:is|was|would be|must be|should be|will be|equals)(?![^\W\d])|:|=|->|→)[ \t\"'*_`]{0,6}){1,3}"
     r"|####|<answer>",
     re.IGNORECASE,
 )
