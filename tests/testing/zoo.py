@@ -472,7 +472,7 @@ BROKEN: list[tuple[type[ToolEnv], str]] = [
     (PaysCalls, "acting/tools"),
     (IgnoresArgument, "near/argument"),
     (Remembers, "acting/nothing"),
-    (PaysEarly, "acting/unfinished"),
+    (PaysEarly, "acting/half"),
 ]
 #: Sound ones, and what is written of them in a registry file.
 _EVEN = "each answer is right equally often"

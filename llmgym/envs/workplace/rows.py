@@ -98,6 +98,7 @@ def tables_of(task: Task) -> Tables:
     given = task.metadata["tables"]
     rows: dict[str, dict[str, Row]] = {name: {row["id"]: row for row in given.get(name, [])} for name in PREFIXES}
     rows["mails"] = {key: {**row, "refers_to": None} for key, row in rows["mails"].items()}
+    rows["events"] = {key: {"notes": "", **row} for key, row in rows["events"].items()}
     visits = [
         (row["date"], row["source"], row["visits"], row["engaged"], row["seconds"]) for row in given.get("visits", [])
     ]
