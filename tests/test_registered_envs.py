@@ -7,6 +7,7 @@ import pytest
 from llmgym.catalogue import EnvEntry
 from llmgym.registry import list_envs, register_envs
 from llmgym.testing import check_text_env
+from tests.walled import no_wall
 
 register_envs()
 _OUTSIDE = {"judge", "network"}
@@ -18,6 +19,8 @@ _OUTSIDE = {"judge", "network"}
 def test_a_registered_environment_conforms(entry: EnvEntry) -> None:
     if outside := _OUTSIDE.intersection(entry.needs):
         pytest.skip(f"needs {', '.join(sorted(outside))}")
+    if "sandbox" in entry.needs and (why := no_wall()):
+        pytest.skip(why)
     check_text_env(entry.id, seconds=60)
 
 
