@@ -43,8 +43,8 @@ class ErrorRecovery(ToolEnv):
     1 where the last message states the number that is true at the end, and exactly the deliveries were booked that had
     to be, each once; else 0. The number is read as in Calculator. An episode that ends with a call earns 0.
 
-    Metrics: `retries` (calls that repeat the failed call before them), `failures` (calls that the service answered with an error),
-    `booked` (entries that were written), `tool_calls`, `tool_errors`.
+    Metrics: `retries` (calls that repeat the failed call before them), `failures` (calls that the service answered with
+    an error), `booked` (entries that were written), `tool_calls`, `tool_errors`.
 
     ## Episode End
 
