@@ -19,11 +19,16 @@ PINS = ("constraints.txt", "trainers.txt", "tests/environments/verl.txt")
 
 
 def environments() -> str:
-    """A row for each registered id of llmgym."""
-    lines = ["| id | what it is | domains | turns | tasks |", "|---|---|---|---|---|"]
-    for entry in list_envs():
-        origin = f"{entry.tasks.origin} ({entry.tasks.licence})"
-        lines.append(f"| `{entry.id}` | {entry.summary} | {', '.join(entry.domains)} | {entry.max_turns} | {origin} |")
+    """A row for each environment of llmgym, by domain."""
+    lines = ["| domain | id | what it is | variants |", "|---|---|---|---|"]
+    entries = list_envs()
+    for entry in sorted((e for e in entries if e.id == e.base), key=lambda e: (e.domains[0], e.id)):
+        name, version = entry.id.rsplit("-", 1)
+        variants = (
+            e.id.removeprefix(f"{name}-").removesuffix(f"-{version}") for e in entries if e.base == entry.id != e.id
+        )
+        page = f"docs/envs/{name.partition('/')[2]}.md"
+        lines.append(f"| {entry.domains[0]} | [`{entry.id}`]({page}) | {entry.summary} | {', '.join(variants)} |")
     return "\n".join(lines) + "\n"
 
 
