@@ -165,6 +165,12 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any]) -> None:
         Instructions(**arguments)
 
 
+def test_a_row_may_have_no_arguments(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"prompt": "Say something.", "instruction_id_list": ["punctuation:no_comma"]}))
+    assert oracle_rewards(Instructions(tasks=path), 1) == [1.0]
+
+
 def test_partial_credit_and_pickling() -> None:
     env: Instructions = pickle.loads(pickle.dumps(Instructions(score="share")))
     env.reset(seed=0)
