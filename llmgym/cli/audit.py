@@ -60,6 +60,8 @@ def run(
     logging.getLogger("llmgym").setLevel(logging.ERROR)  # of what hostile texts bring about the report tells
     for env_id in env_ids:
         check_id(env_id)
+    if html is not None and not html.absolute().parent.is_dir():  # which is better known before an hour's work
+        raise ConfigError(f"cannot write {html}: there is no folder {html.parent}")
     reports: list[AuditReport] = []
     code = 0
     for env_id in env_ids:
@@ -135,7 +137,7 @@ def _show_finding(finding: Finding) -> None:
         return
     for play in finding.examples:
         earned = play.trouble or ("unscored" if play.reward is None else f"{play.reward:g}")
-        print(f"      {play.task_id}  {earned}  {play.said[:300]!r}")
+        print(f"      {play.task_id}  {earned}  {play.said!r}")
 
 
 def _number(value: float) -> str:

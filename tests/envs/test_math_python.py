@@ -102,7 +102,6 @@ def test_near_misses_earn_nothing(base: MathPython) -> None:
             rf"\boxed{{{right}}}. No: \boxed{{7}}",
             rf"<think>\boxed{{{right}}}</think>",
             "\n".join(str(right + n) for n in range(-3, 4)),
-            rf"\text{{{right}}} is near",
             "\\boxed{}",
         ):
             base.reset(options={"task": task})

@@ -319,9 +319,10 @@ def _ending(number: int) -> str:
 def _grid(rng: _Rng) -> Problem:
     width, height = _int(rng, 7, 11), _int(rng, 7, 11)
     blocked = sorted({(_int(rng, 1, width - 2), _int(rng, 0, height - 1)) for _ in range(_int(rng, 4, 7))})
+    listed = ", ".join(map(str, blocked))
     said = (
         f"the number of ways from (0, 0) to ({width - 1}, {height - 1}) in steps that add 1 to x or add 1 to y, "
-        f"without entering any of the points {', '.join(map(str, blocked))}"
+        f"without entering any of the points {listed}"
     )
     ways = [0] * height
     for x in range(width):
@@ -329,7 +330,7 @@ def _grid(rng: _Rng) -> Problem:
             came = (1 if (x, y) == (0, 0) else 0) + ways[y] + (ways[y - 1] if y else 0)
             ways[y] = 0 if (x, y) in blocked else came
     code = (
-        f"from functools import cache\nblocked = {set(blocked)}\n@cache\ndef ways(x, y):\n"
+        f"from functools import cache\nblocked = {{{listed}}}\n@cache\ndef ways(x, y):\n"
         "    if x < 0 or y < 0 or (x, y) in blocked:\n        return 0\n"
         f"    return 1 if x == y == 0 else ways(x - 1, y) + ways(x, y - 1)\nways({width - 1}, {height - 1})"
     )

@@ -209,4 +209,4 @@ def shown(trajectory: Trajectory) -> str:
         if sum(map(len, parts)) > 4 * _SHOWN:
             break
     text = " | ".join(parts)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} ... {text[-_SHOWN // 2 :]}"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 3]} ... {text[-2 * _SHOWN // 3 :]}"
