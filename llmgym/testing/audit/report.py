@@ -125,7 +125,7 @@ class Finding:
     @property
     def status(self) -> Literal["fault", "allowed", "note"]:
         """What becomes of it."""
-        return "note" if not self.grave else "allowed" if self.allowed else "fault"
+        return "allowed" if self.allowed else "fault" if self.grave else "note"
 
 
 @dataclass(frozen=True, slots=True)
