@@ -86,8 +86,8 @@ def sum_column(rng: Random, tree: Tree) -> Job | None:
     text = pick(
         rng,
         (
-            "What do the orders with the status {} come to, over all tables in the folder data? An order comes to quantity "
-            "times price.",
+            "What do the orders with the status {} come to, over all tables in the folder data? An order comes to "
+            "quantity times price.",
             "Over all CSV files in the folder data, add up quantity times price of the orders whose status is {}.",
         ),
     )
