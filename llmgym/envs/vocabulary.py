@@ -118,3 +118,18 @@ RIVERS: tuple[str, ...] = _words(
 
 GATHERINGS: tuple[str, ...] = _words("Congress Cup Exhibition Fair Festival Marathon Prize Rally Regatta Tournament")
 """What is held every year and can be won."""
+
+
+_PLURALS = {"knife": "knives", "shelf": "shelves", "scissors": "pairs of scissors"}
+
+
+def plural(noun: str) -> str:
+    """Several of a thing of `THINGS`."""
+    return _PLURALS.get(noun) or noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
+
+
+def with_article(noun: str) -> str:
+    """A thing of `THINGS` with "a" or "an" before it."""
+    if noun == "scissors":
+        return "a pair of scissors"
+    return f"{'an' if noun[0] in 'aeio' or noun.startswith('um') else 'a'} {noun}"

@@ -1,0 +1,33 @@
+"""Steps on a grid."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from llmgym.errors import ToolError
+
+Direction = Literal["up", "down", "left", "right"]
+
+DIRECTIONS: dict[Direction, tuple[int, int]] = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
+"""Rows and columns that a step goes on by."""
+
+_LETTERS: dict[str, Direction] = {name[0]: name for name in DIRECTIONS}
+_GAPS = re.compile(r"[\s,;\[\]\"'.*`]+")
+
+
+def read_directions(text: str) -> list[Direction]:
+    """Read "up, left", "Up Left" or "UL".
+
+    Raises:
+        ToolError: Something else is there; says what.
+    """
+    found: list[Direction] = []
+    for word in filter(None, _GAPS.split(text.lower())):
+        if word in DIRECTIONS:
+            found.append(word)
+        elif all(letter in _LETTERS for letter in word):
+            found.extend(_LETTERS[letter] for letter in word)
+        else:
+            raise ToolError(f"{word[:40]!r} is no direction; there is up, down, left and right.")
+    return found
