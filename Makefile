@@ -100,6 +100,7 @@ lint: $(DEV_STAMP) ## Check style, formatting, types and the layers of the packa
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python docs/tables.py --check
+	$(BIN)/python docs/pages.py --check
 
 format: $(DEV_STAMP) ## Format the code and apply the safe fixes
 	$(BIN)/ruff check --fix .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 import re
 import sys
@@ -19,11 +20,16 @@ PINS = ("constraints.txt", "trainers.txt", "tests/environments/verl.txt")
 
 
 def environments() -> str:
-    """A row for each registered id of llmgym."""
-    lines = ["| id | what it is | domains | turns | tasks |", "|---|---|---|---|---|"]
-    for entry in list_envs():
-        origin = f"{entry.tasks.origin} ({entry.tasks.licence})"
-        lines.append(f"| `{entry.id}` | {entry.summary} | {', '.join(entry.domains)} | {entry.max_turns} | {origin} |")
+    """A row for each environment of llmgym, by domain."""
+    lines = ["| domain | id | what it is | variants |", "|---|---|---|---|"]
+    entries = list_envs()
+    for entry in sorted((e for e in entries if e.id == e.base), key=lambda e: (e.domains[0], e.id)):
+        name, version = entry.id.rsplit("-", 1)
+        variants = (
+            e.id.removeprefix(f"{name}-").removesuffix(f"-{version}") for e in entries if e.base == entry.id != e.id
+        )
+        page = f"docs/envs/{name.partition('/')[2]}.md"
+        lines.append(f"| {entry.domains[0]} | [`{entry.id}`]({page}) | {entry.summary} | {', '.join(variants)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -87,7 +93,22 @@ def inspections() -> str:
     return re.sub(r"(Today Date|Current date): .*", r"\1: ...", "\n".join(made))
 
 
+def audits() -> str:
+    """A row for each environment that `benchmarks/audit.py` has audited."""
+    found = json.loads((ROOT / "docs/audit.json").read_text(encoding="utf-8"))
+    lines = [
+        "| environment | tasks | at the maximum | blind | near | unfinished | allowed |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for env_id, row in found.items():
+        shares = " | ".join(f"{row[group]:.0%}" for group in ("blind", "near", "acting"))
+        allowed = "; ".join(f"{name}: {reason}" for name, reason in row["allowed"].items())
+        lines.append(f"| `{env_id}` | {row['tasks']} | {row['solved'] / row['tasks']:.0%} | {shares} | {allowed} |")
+    return "\n".join(lines) + "\n"
+
+
 TABLES = [
+    ("docs/environments.md", "audits", audits),
     ("README.md", "environments", environments),
     ("docs/trainers/README.md", "trainers", trainers),
     ("docs/models.md", "models", models),

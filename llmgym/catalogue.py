@@ -33,6 +33,7 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     summary: str | None = None
     max_turns: int | None = None
     kwargs: dict[str, Any] = {}
+    allow: dict[str, str] = {}
 
 
 class EnvRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,6 +48,8 @@ class EnvRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     needs: list[str] = []
     kwargs: dict[str, Any] = {}
     nondeterministic: bool = False
+    no_oracle: str = ""
+    allow: dict[str, str] = {}
     variants: dict[str, Variant] = {}
 
 
@@ -69,6 +72,8 @@ class EnvEntry:
         max_turns: Assistant messages before truncation.
         kwargs: Arguments of the class.
         nondeterministic: Whether equal actions may give different results.
+        no_oracle: Why it has no oracle; empty where it has one.
+        allow: Why a finding of the audit is no fault here, by the finding's name.
         tasks: Licence and origin of its tasks.
         base: Id of the environment that it is a variant of, or its own.
         source: Registry file that it comes from.
@@ -82,6 +87,8 @@ class EnvEntry:
     max_turns: int
     kwargs: dict[str, Any]
     nondeterministic: bool
+    no_oracle: str
+    allow: dict[str, str]
     tasks: TaskOrigin
     base: str
     source: str
@@ -127,7 +134,7 @@ def _expand(row: EnvRow, path: Path, text: str, index: int) -> Iterator[EnvEntry
                 raise fail(f"{key}kwargs.{name}", what)
     base = EnvEntry(
         row.id, row.entry_point, row.summary, tuple(row.domains), tuple(row.needs), row.max_turns,
-        row.kwargs, row.nondeterministic, row.tasks, row.id, str(path),
+        row.kwargs, row.nondeterministic, row.no_oracle, row.allow, row.tasks, row.id, str(path),
     )  # fmt: skip
     yield base
     for name, variant in row.variants.items():
@@ -139,6 +146,7 @@ def _expand(row: EnvRow, path: Path, text: str, index: int) -> Iterator[EnvEntry
             summary=variant.summary or row.summary,
             max_turns=variant.max_turns or row.max_turns,
             kwargs=row.kwargs | variant.kwargs,
+            allow=row.allow | variant.allow,
         )
 
 

@@ -133,6 +133,11 @@ def entry(env_id: str) -> EnvEntry:
     raise RegistryError(f"there is no environment {env_id!r}{hint}")
 
 
+def known(env_id: str) -> EnvEntry | None:
+    """The entry of an id; None where it was registered by other means than a registry file."""
+    return _entries.get(env_id.rpartition(":")[2])
+
+
 def check_id(env_id: str) -> None:
     """See that an environment is registered; what `module:id` names is known only once the module is imported.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from llmgym.cli import check, doctor, export, info, models, play, rollout, schema, show, summary
+from llmgym.cli import audit, check, doctor, export, info, models, new, play, rollout, schema, show, summary
 from llmgym.cli import list as list_
 from llmgym.cli.ending import end_in_time
 from llmgym.cli.verb import EXIT_CODES, Registry, Traceback, begin, failing, verb
@@ -50,7 +50,9 @@ def options(
 
 app.command("list", epilog=list_.EXAMPLES)(verb(list_.run))
 app.command("info", epilog=info.EXAMPLES)(verb(info.run, user_code=True))
+app.command("new", epilog=new.EXAMPLES)(verb(new.run))
 app.command("check", epilog=check.EXAMPLES)(verb(check.run, user_code=True))
+app.command("audit", epilog=audit.EXAMPLES)(verb(audit.run, user_code=True))
 app.command("play", epilog=play.EXAMPLES)(verb(play.run, user_code=True))
 app.command("rollout", epilog=rollout.EXAMPLES + EXIT_CODES)(verb(rollout.run, user_code=True))
 app.command("summary", epilog=summary.EXAMPLES)(verb(summary.run))

@@ -32,9 +32,7 @@ def run(
     ID is an environment's, such as llmgym/Calculator-v0; `llmgym list` shows all. With it come an example of a task, as
     a model gets it, and of an answer that is right, as the oracle gives it.
     """
-    found = describe(env_id)
-    if "task_id" in found["example"]:
-        found["example"] |= _answered(found["id"], found["example"]["task_id"])
+    found = look(env_id)
     if json:
         print_json(found)
         return
@@ -47,6 +45,19 @@ def run(
     _print_example(found["example"])
     print()
     print_markdown(found["documentation"])
+
+
+def look(env_id: str) -> dict[str, Any]:
+    """All that is known of an environment, with an example of a task and of an answer that is right.
+
+    Raises:
+        RegistryError: There is no such environment.
+        LLMGymError: It cannot be made.
+    """
+    found = describe(env_id)
+    if "task_id" in found["example"]:
+        found["example"] |= _answered(found["id"], found["example"]["task_id"])
+    return found
 
 
 def _answered(env_id: str, task_id: str) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Annotated
 
 import msgspec
 import typer
 
+from llmgym.catalogue import EnvEntry
 from llmgym.cli.output import print_json, print_table
 from llmgym.errors import ConfigError
 from llmgym.registry import list_envs
@@ -24,6 +25,8 @@ Examples:
 #: What an environment may need besides extras; none needing one of these now is no mistake.
 _NEEDS = ("sandbox", "judge", "network")
 
+_COLUMNS = ["id", "summary", "variants", "turns", "needs"]
+
 
 def run(
     domain: Annotated[
@@ -35,7 +38,10 @@ def run(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the registered environments."""
+    """List the registered environments, by domain.
+
+    A variant's name goes into the id: `easy` of llmgym/Calculator-v0 is llmgym/Calculator-easy-v0.
+    """
     everything = list_envs()
     if domain is not None:
         _expect("domain", domain, {tag for entry in everything for tag in entry.domains})
@@ -45,9 +51,23 @@ def run(
     if json:
         print_json(msgspec.to_builtins(entries))
         return
-    rows = [[e.id, e.summary, ", ".join(e.domains), str(e.max_turns), ", ".join(e.needs) or "-"] for e in entries]
-    title = f"{len(entries)} environment{'' if len(entries) == 1 else 's'}"
-    print_table(title, ["id", "summary", "domains", "turns", "needs"], rows)
+    groups: dict[str, list[EnvEntry]] = {}
+    for entry in entries:
+        if entry.id == entry.base:
+            groups.setdefault(entry.domains[0] if entry.domains else "other", []).append(entry)
+    rows: list[list[str]] = []
+    for name, found in sorted(groups.items()):
+        rows += [[""] * len(_COLUMNS)] * bool(rows) + [[name.upper(), *[""] * (len(_COLUMNS) - 1)]]
+        rows += [_row(entry, [e for e in entries if e.base == entry.id != e.id]) for entry in found]
+    count = sum(map(len, groups.values()))
+    title = f"{count} environment{'' if count == 1 else 's'}, {len(entries) - count} variants"
+    print_table(title, _COLUMNS, rows)
+
+
+def _row(entry: EnvEntry, variants: Sequence[EnvEntry]) -> list[str]:
+    name, _, version = entry.id.rpartition("-")
+    names = [variant.id.removeprefix(f"{name}-").removesuffix(f"-{version}") for variant in variants]
+    return [entry.id, entry.summary, ", ".join(names) or "-", str(entry.max_turns), ", ".join(entry.needs) or "-"]
 
 
 def _expect(what: str, given: str, known: Collection[str]) -> None:

@@ -27,7 +27,7 @@ HOOKS: Final = frozenset(
 #: What a subclass, or an instance before it is used, may set.
 SETTINGS: Final = frozenset(
     {"tasks", "tools", "system_prompt", "max_turns", "tool_timeout", "hook_timeout", "verify_in", "roles", "sandbox",
-     "metadata", "render_mode", "split", "spec", "observation_space", "action_space"}
+     "oracle_kind", "metadata", "render_mode", "split", "spec", "observation_space", "action_space"}
 )  # fmt: skip
 
 #: Of these, what an instance is made with, and what it is; Gymnasium sets the last.
@@ -160,6 +160,11 @@ def _check_settings(cls: Any) -> None:
         raise AuthorError(f"{cls.__name__}.verify_in must be 'loop', 'thread' or 'process'; it is {cls.verify_in!r}")
     if cls.verify_in != "loop" and inspect.iscoroutinefunction(cls.verify):
         raise AuthorError(f"{cls.__name__}: an `async` verify runs in the event loop: leave verify_in out")
+    if cls.oracle_kind not in ("optimal", "reference"):
+        raise AuthorError(
+            f"{cls.__name__}.oracle_kind must be 'optimal', which earns the most on every task, or 'reference', which "
+            f"does well on average; it is {cls.oracle_kind!r}"
+        )
     if isinstance(cls.roles, str):
         raise AuthorError(f"{cls.__name__}.roles must be a tuple of names, such as ('judge',); it is {cls.roles!r}")
     for name in ("tool_timeout", "hook_timeout", "max_turns"):

@@ -53,6 +53,8 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         hook_timeout: Seconds for one call of setup, respond, verify or teardown.
         verify_in: "thread" takes a `verify` that blocks off the event loop, "process" one that computes; the process is
             killed at its deadline, and gives back only what `verify` returns. It is no sandbox.
+        oracle_kind: "optimal" where the oracle earns the same, the most, on every task; "reference" where it plays well
+            and no more, as in a game of chance.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "human"], "render_fps": 4}  # type: ignore[misc]
@@ -66,6 +68,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
     tool_timeout: float = 30.0
     hook_timeout: float = 60.0
     verify_in: Literal["loop", "thread", "process"] = "loop"
+    oracle_kind: Literal["optimal", "reference"] = "optimal"
 
     __traits: ClassVar[contract.Traits]
     __life: Lifecycle

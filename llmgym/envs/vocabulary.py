@@ -96,3 +96,40 @@ THINGS: tuple[str, ...] = _words(
     """
 )
 """Things that fit into a house, as singular nouns."""
+
+JOBS: tuple[str, ...] = _words(
+    """
+    accountant actor archaeologist architect astronomer baker barber biologist bookbinder botanist carpenter cellist
+    chemist clockmaker composer dentist diver editor engraver farmer firefighter florist gardener geologist glazier
+    historian illustrator journalist judge librarian mason midwife miner painter pharmacist photographer pilot plumber
+    potter sailor sculptor surgeon surveyor tailor translator typesetter violinist weaver welder
+    """
+)
+"""What people do for a living, as singular nouns."""
+
+RIVERS: tuple[str, ...] = _words(
+    """
+    Adder Alne Arrow Barle Blythe Brathay Cale Cherwin Cocker Dart Derwen Dove Eamont Ebbing Erme Esk Fowey Fyle Glyme
+    Hamble Irthing Isker Kennow Lambourn Leven Lowman Lugg Mease Nadder Ottery Parret Piddle Rother Severell Swale
+    Tamarin Teign Thrushel Torridge Wharfe Windrush Wylye Yealm
+    """
+)
+"""Rivers, most of them invented."""
+
+GATHERINGS: tuple[str, ...] = _words("Congress Cup Exhibition Fair Festival Marathon Prize Rally Regatta Tournament")
+"""What is held every year and can be won."""
+
+
+_PLURALS = {"knife": "knives", "shelf": "shelves", "scissors": "pairs of scissors"}
+
+
+def plural(noun: str) -> str:
+    """Several of a thing of `THINGS`."""
+    return _PLURALS.get(noun) or noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
+
+
+def with_article(noun: str) -> str:
+    """A thing of `THINGS` with "a" or "an" before it."""
+    if noun == "scissors":
+        return "a pair of scissors"
+    return f"{'an' if noun[0] in 'aeio' or noun.startswith('um') else 'a'} {noun}"

@@ -39,6 +39,12 @@ class TaskSet(ABC):
     def size(self, split: str) -> int | None:
         """How many tasks a split has; None where a generator makes them without end."""
 
+    @property
+    def outcomes(self) -> int | None:
+        """How many different tasks there are in all splits, at most; None where nobody knows."""
+        sizes = [self.size(split) for split in self.splits]
+        return None if None in sizes else sum(size for size in sizes if size)
+
     @abstractmethod
     def draw(self, split: str, seed: int, episode: int, *, scope: str = "") -> Task:
         """The task of one episode of a slot.
@@ -106,15 +112,16 @@ class TaskSet(ABC):
         return RowTasks(HuggingFaceSource(path, name, tuple(splits), options), row, duplicates)
 
     @staticmethod
-    def generated(make: Callable[[np.random.Generator], Task]) -> GeneratedTasks:
+    def generated(make: Callable[[np.random.Generator], Task], *, outcomes: int | None = None) -> GeneratedTasks:
         """Tasks that a function makes from a random generator, without end.
 
         A task belongs to "test" or "train" by a hash of all of its content, so the splits share none.
 
         Args:
             make: Makes one task; its `id` is set from the draw. Must be picklable.
+            outcomes: How many different tasks it can make at most, where these are few; the conformance kit compares.
         """
-        return GeneratedTasks(make)
+        return GeneratedTasks(make, outcomes)
 
     def check_split(self, split: str) -> None:
         """Raise `TaskError` for a split that the set does not have."""
@@ -128,7 +135,7 @@ class GeneratedTasks(TaskSet):
     splits = ("train", "test")
     _tries = 10_000
 
-    def __init__(self, make: Callable[[np.random.Generator], Task]) -> None:
+    def __init__(self, make: Callable[[np.random.Generator], Task], outcomes: int | None = None) -> None:
         """Keep the function.
 
         Raises:
@@ -136,7 +143,12 @@ class GeneratedTasks(TaskSet):
         """
         if not callable(make):
             raise ConfigError(f"TaskSet.generated takes a function of a numpy.random.Generator, not {make!r:.100}")
-        self._make = make
+        self._make, self._outcomes = make, outcomes
+
+    @property
+    def outcomes(self) -> int | None:
+        """As declared."""
+        return self._outcomes
 
     def size(self, split: str) -> None:
         """None: without end."""

@@ -10,6 +10,7 @@ import gymnasium
 
 from llmgym.env import ToolEnv
 from llmgym.errors import ConformanceError
+from llmgym.registry import known
 from llmgym.testing import checks, degenerate, lifecycle, tasksets
 from llmgym.testing.report import CheckResult, Report
 from llmgym.testing.subject import Check, Subject
@@ -92,7 +93,8 @@ def run_checks(
         raise ConformanceError(f"{env_id} cannot be made: {type(error).__name__}: {error}") from error
     if not isinstance(core, ToolEnv):
         raise ConformanceError(f"{env_id} is a {type(core).__name__}; the checks are for subclasses of llmgym.ToolEnv")
-    subject = Subject(env_id, core, num_tasks, seed, seconds, kwargs)
+    entry = known(env_id)
+    subject = Subject(env_id, core, num_tasks, seed, seconds, kwargs, entry.no_oracle if entry else "")
     try:
         yield from map(subject.run, CHECKS)
     finally:

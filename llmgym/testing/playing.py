@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import math
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -20,17 +22,18 @@ from llmgym.testing.report import Fault
 from llmgym.testing.subject import Env, Outcome, Subject, TimeBox
 from llmgym.trajectory import Trajectory
 
-Messages = Callable[[ToolEnv], Iterator[Message | str]]
+#: What a policy says in an episode of an environment: messages, all at once or as they are asked for.
+Messages = Callable[[ToolEnv], Any]
 Result = tuple[Any, ...]
 
 STEPS = 24  # sampled actions in a check that compares runs
 _FEWEST = 4  # results that are compared however slow they are
 
 
-def solver(core: ToolEnv) -> Iterator[Message | str]:
+def solver(core: ToolEnv) -> Any:
     """The oracle's messages for the running episode."""
     assert core.task is not None
-    return iter(core.oracle(core.task))
+    return core.oracle(core.task)
 
 
 def play(instances: Instances, task: Task, messages: Messages, seed: int) -> Outcome:
@@ -39,31 +42,63 @@ def play(instances: Instances, task: Task, messages: Messages, seed: int) -> Out
     Raises:
         Fault: The episode failed, or goes on where it should not.
     """
-    return drive_in_background(_play(instances, task, messages, seed))
+    trajectory = follow(instances, task, messages, seed)
+    if trajectory.failure is not None:
+        raise Fault(f"task {task.id}: the episode failed: {trajectory.error}")
+    said = next((message for message in reversed(trajectory.messages) if message["role"] == "assistant"), None)
+    reward = math.nan if trajectory.reward is None else trajectory.reward
+    return Outcome(task.id, reward, said["content"] if said else "")
 
 
-async def _play(instances: Instances, task: Task, messages: Messages, seed: int) -> Outcome:
+def follow(instances: Instances, task: Task, messages: Messages, seed: int, *, stop: bool = False) -> Trajectory:
+    """Play an episode as `play` does, and give all that it leaves, however it ends.
+
+    Args:
+        instances: Where it happens.
+        task: Its task.
+        messages: What is said, of the running environment.
+        seed: Of the episode.
+        stop: Whether an episode that outlasts the messages ends there and is scored as it is.
+
+    Raises:
+        Fault: The episode goes on where it should not.
+    """
+    return drive_in_background(_follow(instances, task, messages, seed, stop))
+
+
+async def _follow(instances: Instances, task: Task, messages: Messages, seed: int, stop: bool) -> Trajectory:
     core = instances.sample.unwrapped  # the one that the driver will take
     assert isinstance(core, ToolEnv)
     trajectory = Trajectory(instances.id, task.id, 0, seed)
     driver = Driver(instances, task, trajectory)
-    last = ""
     try:
         if await driver.open():
-            for message in messages(core):
-                last = message if isinstance(message, str) else message["content"]
-                await driver.step(message)
-                if driver.done:
-                    break
-                if len(trajectory.turns) > core.max_turns:
-                    raise Fault(f"task {task.id}: the episode goes on past its limit of {core.max_turns} turns")
-            else:
+            async with contextlib.aclosing(_each(messages(core))) as said:
+                async for message in said:
+                    await driver.step(message)
+                    if driver.done:
+                        break
+                    if len(trajectory.turns) > core.max_turns:
+                        raise Fault(f"task {task.id}: the episode goes on past its limit of {core.max_turns} turns")
+            if stop:
+                await driver.end("max_turns")
+            elif not driver.done:
                 raise Fault(f"task {task.id}: the messages end before the episode does; add the one that ends it")
     finally:
         await driver.close()
-    if trajectory.failure is not None:
-        raise Fault(f"task {task.id}: the episode failed: {trajectory.error}")
-    return Outcome(task.id, math.nan if trajectory.reward is None else trajectory.reward, last)
+    return trajectory
+
+
+async def _each(messages: Any) -> AsyncGenerator[Message | str]:
+    """Messages one by one, whether they come at once, from a generator, or from a coroutine."""
+    if inspect.isawaitable(messages):
+        messages = await messages
+    if hasattr(messages, "__aiter__"):
+        async for message in messages:
+            yield message
+    else:
+        for message in messages:
+            yield message
 
 
 def record(env: Env, seed: int, spoil: bool = False, options: dict[str, Any] | None = None) -> Iterator[Result]:

@@ -17,6 +17,7 @@ from llmgym.tasks import Task, TaskSet
 from llmgym.testing.report import CheckResult, Fault, Skip
 
 Env = gymnasium.Env[Any, Any]
+_FEWEST = 2  # tasks of a split that are drawn however long they take to make
 
 
 class TimeBox:
@@ -30,9 +31,14 @@ class TimeBox:
         self._end = time.monotonic() + seconds
 
     @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return max(0.0, self._end - time.monotonic())
+
+    @property
     def over(self) -> bool:
         """Whether it is used up."""
-        return time.monotonic() >= self._end
+        return not self.left
 
 
 @dataclass
@@ -46,6 +52,7 @@ class Subject:
         seed: Seed of tasks and sampled actions.
         seconds: Time of one check, after which it does less than it would.
         kwargs: Arguments of the environment.
+        no_oracle: Why it has no oracle; empty where it has one.
         solved: What the oracle earned; None until it was asked, and where it failed.
     """
 
@@ -55,7 +62,9 @@ class Subject:
     seed: int
     seconds: float
     kwargs: dict[str, Any] = field(default_factory=dict[str, Any])
+    no_oracle: str = ""
     solved: list[Outcome] | None = None
+    _drawn: dict[str, list[Task]] = field(default_factory=dict[str, list[Task]])
     _made: list[Env] = field(default_factory=list[Env])
     _instances: list[Instances] = field(default_factory=list[Instances])
     _cuts: list[str] = field(default_factory=list[str])
@@ -87,9 +96,22 @@ class Subject:
         return self.core.tasks
 
     def sample(self, split: str) -> list[Task]:
-        """Tasks of a split, none twice."""
-        drawn = (self.tasks.plan(split, self.seed, index) for index in range(self.count))
-        return list({task.id: task for task in drawn}.values())
+        """Tasks of a split, none twice; fewer where they take long to make."""
+        if split not in self._drawn:
+            box, drawn = self.box(1 / (2 * len(self.tasks.splits))), dict[str, Task]()
+            for index in range(self.count):
+                if box.over and len(drawn) >= _FEWEST:
+                    self.cut(f"{len(drawn)} of {self.count} tasks of split {split!r} drawn")
+                    break
+                task = self.tasks.plan(split, self.seed, index)
+                drawn.setdefault(task.id, task)
+            self._drawn[split] = list(drawn.values())
+        return self._drawn[split]
+
+    @property
+    def home(self) -> str:
+        """The split that policies are compared on."""
+        return "train" if "train" in self.tasks.splits else self.tasks.splits[0]
 
     @property
     def repeatable(self) -> bool:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from llmgym.tasks import TaskSet
 from llmgym.testing.report import Fault, Skip
 from llmgym.testing.subject import Subject
 
-_SLOTS = 64  # seeds, and episodes of each, in the check of how varied tasks are
-_FEWEST = 4  # slots that are looked at however long tasks take to make
+_SLOTS = 32  # seeds, and episodes of each, in the check of how varied tasks are
+_FEWEST = 6  # of these, however long tasks take to make
+_SHARE = 0.25  # of the tasks that a set declares, those that draws must meet where equal chances would have met all
 
 
 def tasks(subject: Subject) -> None:
@@ -26,39 +31,84 @@ def tasks(subject: Subject) -> None:
             content = found.plan(split, subject.seed, index).content_hash
             if (home := homes.setdefault(content, split)) != split:
                 raise Fault(f"the splits {home!r} and {split!r} share a task; split by content")
-            if box.over and index >= _SLOTS:
+            if box.over and index + 1 >= _FEWEST and index + 1 < count:
                 subject.cut(f"{index + 1} of {count} tasks of split {split!r} compared with other splits")
                 break
 
 
+@dataclass(frozen=True, slots=True)
+class Met:
+    """The tasks that slots of a split meet.
+
+    Attributes:
+        split: The split.
+        drawn: How many episodes.
+        contents: How many different tasks.
+    """
+
+    split: str
+    drawn: int
+    contents: int
+
+
 def variety(subject: Subject) -> None:
-    """Slots go through a split each in an order of its own, whatever its size."""
-    few = [said for split in subject.tasks.splits if (said := expect_varied(subject, subject.tasks, split))]
-    if len(few) == len(subject.tasks.splits):
-        raise Skip(f"{', '.join(few)}: episodes repeat them, and what they earn is not independent")
+    """Slots go through a split each in an order of its own, whatever its size, and meet what is declared."""
+    splits, declared = subject.tasks.splits, subject.tasks.outcomes
+    met = [expect_varied(subject, subject.tasks, split) for split in splits]
+    if declared is not None:
+        expect_declared(met, declared)
+    elif all(found.contents < 0.1 * found.drawn for found in met):
+        few = ", ".join(
+            f"split {found.split!r} has about {found.contents} tasks in {found.drawn} draws" for found in met
+        )
+        raise Skip(
+            f"{few}: episodes repeat them, and what they earn is not independent; where that is all there is, say so "
+            "by TaskSet.generated(make, outcomes=...)"
+        )
 
 
-def expect_varied(subject: Subject, found: TaskSet, split: str) -> str | None:
-    """What is to be said of a split that is small, which is no fault.
+def expect_declared(met: Sequence[Met], declared: int) -> None:
+    """See that a set gives about as many tasks as it says, and not more.
+
+    Raises:
+        Fault: It does not.
+    """
+    contents, drawn = sum(found.contents for found in met), sum(found.drawn for found in met)
+    if contents > declared:
+        raise Fault(f"{contents} tasks in {drawn} draws, where the set declares {declared} in all; mend `outcomes`")
+    equal = declared * -math.expm1(-max(found.drawn for found in met) / declared)  # met where all had equal chances
+    if contents < _SHARE * equal:
+        raise Fault(
+            f"{contents} tasks in {drawn} draws, of {declared} that the set declares; vary what it draws, or mend "
+            "`outcomes`"
+        )
+
+
+def expect_varied(subject: Subject, found: TaskSet, split: str) -> Met:
+    """See that slots meet tasks each in an order of its own.
 
     Slots that repeat one another meet few different pairs of tasks, one after the other, for the tasks that they meet.
+
+    Raises:
+        Fault: They repeat one another.
     """
-    contents, pairs, drawn = set[str](), set[tuple[str, str]](), 0
-    box = subject.box(1 / len(found.splits))
-    for seed in range(_SLOTS):
-        if box.over and seed >= _FEWEST:
-            subject.cut(f"{seed} of {_SLOTS} slots of split {split!r}")
-            break
-        slot = [found.draw(split, seed, episode).content_hash for episode in range(_SLOTS)]
-        contents.update(slot)
-        pairs.update(pairwise(slot))
-        drawn += len(slot)
-    ways = drawn - drawn // _SLOTS
-    if len(contents) > 1 and len(pairs) < min(1.5 * len(contents), 0.9 * ways):
+    budget = subject.seconds / len(found.splits)
+    began = time.monotonic()
+    for episode in range(_FEWEST):
+        found.draw(split, 0, episode)
+    each = (time.monotonic() - began) / _FEWEST
+    side = min(_SLOTS, max(_FEWEST, math.isqrt(int(budget / each)))) if each else _SLOTS
+    if side < _SLOTS:
+        subject.cut(f"{side} of {_SLOTS} slots of split {split!r}, {side} episodes of each")
+    slots = [[found.draw(split, seed, episode).content_hash for episode in range(side)] for seed in range(side)]
+    contents, pairs = (
+        {content for slot in slots for content in slot},
+        {pair for slot in slots for pair in pairwise(slot)},
+    )
+    drawn = side * side
+    if len(contents) > 1 and len(pairs) < min(1.5 * len(contents), 0.9 * (drawn - side)):
         raise Fault(
             f"slots of split {split!r} repeat one another: in {drawn} episodes they meet {len(contents)} tasks, always "
             "in the same order; draw by a hash of seed and episode, as TaskSet.generated does"
         )
-    if len(contents) < 0.1 * drawn:
-        return f"split {split!r} has about {len(contents)} tasks in {drawn} draws"
-    return None
+    return Met(split, drawn, len(contents))

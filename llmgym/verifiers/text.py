@@ -6,10 +6,12 @@ import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterator
+from typing import NamedTuple
 
 _THOUGHT = re.compile(
     r"<(?P<end>/?)(?:think|thinking|thought|thoughts|reasoning)>|\[(?P<stop>/?)THINK\]", re.IGNORECASE
 )
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*([\w+.-]*)[ \t]*\r?")
 _BOX = re.compile(r"\\(?:boxed|fbox)[ ]?\{")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
@@ -64,6 +66,41 @@ def _closing(text: str, starts: list[int]) -> dict[int, int]:
     return found
 
 
+class Block(NamedTuple):
+    """A fenced block: what its fence calls it, what is in it, and whether it is closed before the text ends."""
+
+    name: str
+    content: str
+    is_closed: bool
+
+
+class Blocks(NamedTuple):
+    """The fenced blocks of a text, and whether there is anything else in it."""
+
+    blocks: list[Block]
+    around: bool
+
+
+def fenced_blocks(text: str) -> Blocks:
+    """The blocks of Markdown that stand between fences; the last may lack its end."""
+    found: list[Block] = []
+    around = False
+    lines = text.split("\n")
+    opened: tuple[str, str, int] | None = None
+    for at, line in enumerate(lines):
+        fence = _FENCE.fullmatch(line)
+        if opened is None:
+            if fence:
+                opened = (fence[1], fence[2], at)
+            around = around or bool(not fence and line.strip())
+        elif fence and not fence[2] and fence[1].startswith(opened[0]):
+            found.append(Block(opened[1], "\n".join(lines[opened[2] + 1 : at]), is_closed=True))
+            opened = None
+    if opened is not None:
+        found.append(Block(opened[1], "\n".join(lines[opened[2] + 1 :]), is_closed=False))
+    return Blocks(found, around)
+
+
 class _Folds(dict[int, str]):
     """What each character is folded to, worked out when it is first met."""
 
@@ -81,6 +118,11 @@ def _fold(char: str) -> str:
         return char
     plain = unicodedata.normalize("NFKC", char)
     return plain if len(plain) == 1 else char
+
+
+def normalized(text: str) -> str:
+    """Text whatever its case, its blanks and the width of its characters."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 _FOLDS = _Folds(

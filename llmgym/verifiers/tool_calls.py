@@ -12,7 +12,6 @@ alone stands for more than itself:
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -20,6 +19,7 @@ from llmgym.errors import MessageError, TaskError
 from llmgym.messages import Message, ToolCall, as_assistant, assistant, tool_call
 from llmgym.verifiers.base import MAX_ANSWER, Verdict, graded, too_long, unscored, wrong
 from llmgym.verifiers.matching import match
+from llmgym.verifiers.text import normalized
 from llmgym.verifiers.trees import check_tree, read_json, same_leaf
 
 __all__ = ["Mode", "Strings", "check", "fits", "from_bfcl", "prove", "write_calls"]
@@ -135,7 +135,7 @@ def fits(value: Any, wanted: Any, *, strings: Strings = "exact", tolerance: floa
                 return False
             return None not in match([[at for at, one in enumerate(value) if fit(one, other)] for other in inner])
         if form == "$text":
-            return isinstance(value, str) and _normalized(value) == _normalized(inner)
+            return isinstance(value, str) and normalized(value) == normalized(inner)
         if isinstance(wanted, dict):
             if not isinstance(value, dict) or value.keys() - wanted.keys():
                 return False
@@ -158,15 +158,11 @@ def _form(wanted: Any) -> tuple[str, Any]:
     return "", None
 
 
-def _normalized(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
 def _bfcl(text: str) -> str:
     return re.sub(r"[ ,./\-_*^]", "", text).lower().replace("'", '"')
 
 
-_STRINGS: dict[Strings, Callable[[str], str]] = {"exact": str, "normalized": _normalized, "bfcl": _bfcl}
+_STRINGS: dict[Strings, Callable[[str], str]] = {"exact": str, "normalized": normalized, "bfcl": _bfcl}
 
 
 def prove(reference: Sequence[Mapping[str, Any]]) -> None:

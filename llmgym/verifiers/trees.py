@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -93,7 +93,14 @@ class Agreement(NamedTuple):
         return self.alike == self.leaves
 
 
-def agree(value: Any, expected: Any, *, tolerance: float = 0.0, ordered: bool = True) -> Agreement:
+def agree(
+    value: Any,
+    expected: Any,
+    *,
+    tolerance: float = 0.0,
+    ordered: bool = True,
+    fold: Callable[[str], str] = str,
+) -> Agreement:
     """Compare trees of JSON. A bool is no number, and 1.0 is 1.
 
     Args:
@@ -101,25 +108,37 @@ def agree(value: Any, expected: Any, *, tolerance: float = 0.0, ordered: bool = 
         expected: What is right. An empty list or object is a leaf.
         tolerance: How far numbers may be off, as a share of the expected one.
         ordered: Whether the order of lists counts.
+        fold: What is compared of texts.
     """
+
+    def same(value: Any, expected: Any) -> bool:
+        return same_leaf(value, expected, tolerance, fold)
+
+    return _agree(value, expected, same, ordered)
+
+
+_Same = Callable[[Any, Any], bool]
+
+
+def _agree(value: Any, expected: Any, same: _Same, ordered: bool) -> Agreement:
     if isinstance(expected, dict) and isinstance(value, dict) and (expected or value):
         pairs = [(value.get(key, _ABSENT), expected.get(key, _ABSENT)) for key in expected | value]
     elif isinstance(expected, list) and isinstance(value, list) and (expected or value):
         if not ordered:
-            return _agree_unordered(value, expected, tolerance)
+            return _agree_unordered(value, expected, same)
         pairs = list(zip_longest(value, expected, fillvalue=_ABSENT))
     elif expected is _ABSENT or value is _ABSENT:
         return Agreement(0, count_leaves(value if expected is _ABSENT else expected))
     else:
-        return Agreement(1, 1) if same_leaf(value, expected, tolerance) else Agreement(0, count_leaves(expected))
-    found = [agree(one, other, tolerance=tolerance, ordered=ordered) for one, other in pairs]
+        return Agreement(1, 1) if same(value, expected) else Agreement(0, count_leaves(expected))
+    found = [_agree(one, other, same, ordered) for one, other in pairs]
     return Agreement(sum(one.alike for one in found), sum(one.leaves for one in found))
 
 
-def _agree_unordered(value: list[Any], expected: list[Any], tolerance: float) -> Agreement:
+def _agree_unordered(value: list[Any], expected: list[Any], same: _Same) -> Agreement:
     """Compare lists whose elements stand beside those that they equal, as many as can be, and the rest as they come."""
     near = value if len(value) <= 2 * len(expected) + 1 else []  # to compare a list that is all there is takes long
-    table = [[agree(one, other, tolerance=tolerance, ordered=False) for one in near] for other in expected]
+    table = [[_agree(one, other, same, ordered=False) for one in near] for other in expected]
     partners = match([[at for at, one in enumerate(row) if one.full] for row in table])
     found = [row[at] for row, at in zip(table, partners, strict=True) if at is not None]
     taken = set(partners)
@@ -139,8 +158,10 @@ def count_leaves(value: Any) -> int:
     return 1
 
 
-def same_leaf(value: Any, expected: Any, tolerance: float) -> bool:
-    """Whether two leaves are equal, numbers within a share of the expected one."""
+def same_leaf(value: Any, expected: Any, tolerance: float, fold: Callable[[str], str] = str) -> bool:
+    """Whether two leaves are equal, numbers within a share of the expected one, and texts where they are folded."""
+    if isinstance(value, str) and isinstance(expected, str):
+        return value == expected or fold(value) == fold(expected)
     if _is_number(value) and _is_number(expected):
         try:
             return value == expected or abs(value - expected) <= tolerance * abs(expected)

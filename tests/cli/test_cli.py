@@ -50,8 +50,8 @@ def test_version() -> None:
 
 def test_list(registry: Path) -> None:
     done = llmgym("--registry", registry, "list", "--domain", "spelling")
-    assert done.stdout.splitlines()[0].strip() == "1 environment"
-    assert len(done.stdout.splitlines()) == 3  # in a pipe, no line is wrapped
+    assert done.stdout.splitlines()[0].strip() == "1 environment, 0 variants"
+    assert len(done.stdout.splitlines()) == 4  # a domain; and in a pipe, no line is wrapped
     assert "mine/Letters-v0" in done.stdout
     [entry] = json.loads(llmgym("--registry", registry, "list", "--domain", "spelling", "--json").stdout)
     assert (entry["id"], entry["max_turns"], entry["tasks"]["licence"]) == ("mine/Letters-v0", 4, "CC0-1.0")

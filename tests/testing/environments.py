@@ -222,6 +222,47 @@ class FewTasks(Adder):
     tasks = TaskSet.generated(make_one_of_few)
 
 
+class DeclaresFew(Adder):
+    """Says how few they are."""
+
+    tasks = TaskSet.generated(make_one_of_few, outcomes=22)
+
+
+class DeclaresTooFew(Adder):
+    """Has more tasks than it says."""
+
+    tasks = TaskSet.generated(make_one_of_few, outcomes=10)
+
+
+class DeclaresTooMany(Adder):
+    """Has fewer tasks than it says."""
+
+    tasks = TaskSet.generated(make_one_of_few, outcomes=1000)
+
+
+class Luck(Adder):
+    """Pays a part of what its oracle could hope for, which depends on the task."""
+
+    oracle_kind = "reference"
+
+    def verify(self, episode: Episode) -> float:  # type: ignore[override]
+        return (super().verify(episode).value or 0.0) * (episode.task.answer % 7 - 1)
+
+
+class BadLuck(Luck):
+    """Its oracle plays no better than others."""
+
+    def verify(self, episode: Episode) -> float:  # type: ignore[override]
+        return float(episode.task.answer % 7)
+
+
+class AsyncOracle(Adder):
+    """Its oracle is asynchronous."""
+
+    async def oracle(self, task: Task) -> list[Message | str]:  # type: ignore[override]
+        return [str(task.answer)]
+
+
 class Overlapping(TaskSet):
     """A set of tasks whose splits are the same."""
 
@@ -344,6 +385,18 @@ class Slow(Adder):
         return a + b
 
 
+def make_slowly(rng: np.random.Generator) -> Task:
+    """A sum that takes long to find."""
+    time.sleep(0.005)
+    return make_sum(rng)
+
+
+class SlowTasks(Adder):
+    """Its tasks take long to make."""
+
+    tasks = TaskSet.generated(make_slowly)
+
+
 class Endless(Adder):
     """Refuses a limit below its own."""
 
@@ -374,6 +427,9 @@ BROKEN: list[tuple[type[ToolEnv], set[str]]] = [
     (Warns, {"gymnasium"}),
     (Undescribed, {"tools"}),
     (InStep, {"variety"}),
+    (DeclaresTooFew, {"variety"}),
+    (DeclaresTooMany, {"variety"}),
+    (BadLuck, {"silent", "echo", "constant", "random", "malformed", "injection"}),
     (Overlap, {"tasks"}),
     (Differs, {"vectors"}),
     (Unverified, {"limit"}),
@@ -391,8 +447,8 @@ BROKEN: list[tuple[type[ToolEnv], set[str]]] = [
     (Ticking, {"threads"}),
     (Waiting, {"threads"}),
 ]
-SOUND = [Copies, Held, Plain, Tidy]
-for _cls in (*(cls for cls, _ in BROKEN), *SOUND, Locked, FewTasks, Rows, Slow):
+SOUND = [AsyncOracle, Copies, DeclaresFew, Held, Luck, Plain, Tidy]
+for _cls in (*(cls for cls, _ in BROKEN), *SOUND, Locked, FewTasks, Rows, Slow, SlowTasks):
     gymnasium.register(
         f"test/{_cls.__name__}-v0",
         entry_point=f"{_cls.__module__}:{_cls.__name__}",

@@ -13,7 +13,8 @@ import gymnasium
 import pytest
 
 from llmgym.env import ToolEnv
-from llmgym.errors import ConformanceError
+from llmgym.errors import AuthorError, ConformanceError
+from llmgym.registry import register_envs
 from llmgym.testing import CHECKS, CheckResult, check_text_env, run_checks
 from tests.testing.environments import BROKEN, SOUND
 
@@ -119,6 +120,42 @@ def test_a_set_that_is_small_is_no_fault(tmp_path: Path) -> None:
         results = outcomes("test/Rows-v0", num_tasks=5, rows=str(rows))
         assert {name for name, result in results.items() if not result.passed} == set()
         assert (results["constant"].status == "skipped") == (count == 1)
+
+
+def test_an_environment_without_an_oracle_says_why(tmp_path: Path) -> None:
+    silent = outcomes("test/NoOracle-v0", num_tasks=3)
+    assert silent["oracle"].status == "failed"
+    assert "write" in silent["oracle"].detail or "no_oracle" in silent["oracle"].detail
+    rows = tmp_path / "registry.yaml"
+    rows.write_text(
+        "environments:\n"
+        "  - id: test/Unsolved-v0\n"
+        "    entry_point: tests.testing.environments:NoOracle\n"
+        "    summary: A problem that nobody has solved.\n"
+        "    domains: [math]\n"
+        "    max_turns: 6\n"
+        "    no_oracle: nobody knows the answers\n"
+        "    tasks: {licence: CC0-1.0, origin: generated}\n"
+    )
+    register_envs(rows)
+    told = outcomes("test/Unsolved-v0", num_tasks=3)
+    assert [result for result in told.values() if not result.passed] == []
+    for name in ("oracle", "silent", "echo", "constant", "random", "malformed", "injection"):
+        assert told[name].status == "skipped"
+        assert "nobody knows the answers" in told[name].detail
+
+
+def test_a_kind_of_oracle_that_there_is_not_is_refused() -> None:
+    with pytest.raises(AuthorError, match=r"'optimal'.*'reference'.*it is 'best'"):
+        type("Odd", (ToolEnv,), {"oracle_kind": "best"})
+
+
+def test_tasks_that_take_long_to_make_are_drawn_in_less_depth() -> None:
+    results = outcomes("test/SlowTasks-v0", num_tasks=50, seconds=0.1)
+    assert {name for name, result in results.items() if not result.passed} == set()
+    for name in ("tasks", "variety", "oracle"):
+        assert "cut at 0.1 s" in results[name].detail
+    assert "6 of 32 slots" in results["variety"].detail
 
 
 def test_a_slow_environment_is_checked_in_less_depth_and_says_so() -> None:

@@ -31,6 +31,8 @@ _FORMULA_IN_WORDS = re.compile(
     r"[\\^√π=]|[0-9][A-Za-z(]|[0-9] over\b"
     r"|\b(?:times|plus|minus|divided|root|squared|cubed|power|pi|log|ln|sine?|cosine?)\b"
 )
+_BETWEEN = re.compile(r"\s*(?:[,;]|\bor\b|\band\b)\s*")
+_SQUARE_UNIT = re.compile(r"(?<=[0-9 ])(?:[ckdm]?m|in|ft)\^\{?[23]\}?(?![0-9A-Za-z])")
 
 
 async def acheck(
@@ -158,6 +160,8 @@ def _fault(reference: str, kind: Kind) -> str:
 def _given(said: str, kind: Kind, last_number: bool) -> str | Quantity | Verdict:
     """The answer of a reply; of prose around a number the quantity that it states."""
     found = extract(said)
+    if kind == "number" and found.formulas and _is_list(found.formulas[-1]):
+        return wrong("several answers side by side", "unparsable")
     if kind == "number" and (found.is_turned or _is_told(found) or (last_number and not found.formulas)):
         stated = stated_quantity(said)
         if isinstance(stated, Quantity):
@@ -172,11 +176,19 @@ def _given(said: str, kind: Kind, last_number: bool) -> str | Quantity | Verdict
     return given
 
 
+def _is_list(text: str) -> bool:
+    """Whether an answer ends in a list of numbers, so that there is no telling which of them is meant."""
+    if len(text) > MAX_LENGTH or parse_quantity(text) is not None:
+        return False
+    parts = [parse_quantity(part) is not None for part in _BETWEEN.split(text)]
+    return sum(parts) > 2 and parts[-1]
+
+
 def _is_told(found: Answer) -> bool:
     """Whether an answer is prose about a number, and no formula in words."""
     if found.is_boxed or not found.formulas or parse_quantity(found.formulas[0]) is not None:
         return False
-    return not is_formula(found.formulas[0]) and not _FORMULA_IN_WORDS.search(found.formulas[0])
+    return not is_formula(found.formulas[0]) and not _FORMULA_IN_WORDS.search(_SQUARE_UNIT.sub("", found.formulas[0]))
 
 
 def _verdict(same: bool) -> Verdict:

@@ -13,6 +13,7 @@ _MATHS = re.compile(
     re.DOTALL,
 )
 _BOXES_JOINED = re.compile(r"[\s$*,]{0,9}(?:\b(?:or|and)\b|[,/&])[\s$*]{0,9}(?:[A-Za-z]\s{0,3}=\s{0,3})?")
+_FENCE = re.compile(r"```[a-z]*\n(?P<line>[^\n]*)\n```")
 _TAG_END = re.compile(r"</answer>", re.IGNORECASE)
 _END = re.compile(r"\.(?=\s|$)|\n|[.,;:]?\s(?:because|since|as|so|which|where|who)\b")
 _AROUND = " \t\n*_`\"'“”.,;:!"  # "5!" in prose is 5, and a factorial in LaTeX
@@ -51,6 +52,8 @@ def extract(text: str) -> Answer:
         turned = TURN.search(text, found[-1][1]) is not None
         return Answer([content.strip() for _, _, content in found], is_boxed=True, is_turned=turned)
     alone = text.strip()
+    if fenced := _FENCE.fullmatch(alone):
+        alone = fenced["line"]
     return Answer([_bare(alone)] if alone and "\n" not in alone else [])
 
 

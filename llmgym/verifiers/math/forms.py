@@ -23,6 +23,11 @@ MAX_ELEMENTS = 32  # of a set: each is compared with each
 
 _CLOCK = re.compile(r"0?([0-9]{1,2}):([0-9]{2})(:[0-9]{2})?\s*(?:([aApP])\.?\s?[mM]\.?)?")
 _BASE = re.compile(r"([0-9A-Za-z]+)_(?:\{?([0-9]{1,2})\}?)")
+_IN_BASE = re.compile(
+    r"\(?(?P<digits>[0-9A-Za-z]+(?: [0-9A-Za-z]+)*?)\)?"
+    r"(?:_\{?(?P<base>[0-9]{1,2})\}?|[ ]?\(?(?:in )?base (?P<named>[0-9]{1,2})\)?)?"
+)
+_PREFIXES = {"2": "0b", "8": "0o", "16": "0x"}  # as programs write numbers in these bases
 _LETTER = re.compile(
     r"[\s(\[]*(?:\\(?:text|textbf|mathrm|mathbf)\s?\{)?[\s(\[]*([A-Za-z])(?:[)\].:}].*|\s*$)", re.DOTALL
 )
@@ -82,6 +87,8 @@ def compare(reference: str, answer: str, kind: Kind, same: Same) -> bool:
     if kind == "equation":
         return _same_equation(normalised(reference), normalised(answer), same)
     if kind in ("number", "expression"):
+        if number := _WORDS.fullmatch(answer.strip()):
+            answer = number[1]
         return same(normalised(reference), _single(_value(normalised(answer)), normalised(reference)))
     wanted, given = normalised(reference, thousands=False), normalised(answer, thousands=False)
     return {"set": _same_set, "tuple": _same_tuple, "interval": _same_interval}[kind](wanted, given, same)
@@ -104,11 +111,14 @@ def _letter(text: str) -> str:
 
 def _same_base(reference: str, answer: str) -> bool:
     """Digits count as they are written; the base may be left out."""
-    wanted, given = _BASE.fullmatch(normalised(reference)), _BASE.fullmatch(normalised(answer))
+    wanted = _BASE.fullmatch(normalised(reference))
     if wanted is None:
         raise Unreadable("no number in another base, such as 101_2")
-    digits, base = (given[1], given[2]) if given else (normalised(answer), wanted[2])
-    return digits.lstrip("0").upper() == wanted[1].lstrip("0").upper() and base == wanted[2]
+    given = _IN_BASE.fullmatch(_WORDS.sub(r"\1", normalised(_value(answer))))
+    if given is None or (given["base"] or given["named"] or wanted[2]) != wanted[2]:
+        return False
+    digits = given["digits"].replace(" ", "").lower().removeprefix(_PREFIXES.get(wanted[2], " "))
+    return digits.lstrip("0") == wanted[1].lower().lstrip("0")
 
 
 def _value(answer: str) -> str:

@@ -16,7 +16,7 @@ _MAX_PLACES = 30  # decimal places that are shown before a fraction is
 _STATED = re.compile(
     r"(?<![^\W_])(?:answer|final (?:result|value|number|total|amount))\b(?:[ ](?:to|for|of)\b[^\n:=]{0,80}?)?"
     r"(?:[ ]?\([^()\n]{0,40}\))?[ \t\"'*_`]{0,6}"
-    r"(?:(?:is|was|would be|must be|should be|will be|equals|:|=|->|→)[ \t\"'*_`]{0,6}){1,3}"
+    r"(?:(?:(?:is|was|would be|must be|should be|will be|equals)(?![^\W\d])|:|=|->|→)[ \t\"'*_`]{0,6}){1,3}"
     r"|####|<answer>",
     re.IGNORECASE,
 )
@@ -33,6 +33,8 @@ _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n|</answer>|;")
 _SENTENCE_MARK = re.compile(r"[.!?](?=[ ])|[\n;]")
 _JOINED = re.compile(r"[\s$*_`)\]}]{0,6}(?:,? ?\bor\b|,? ?\band\b)[\s$*_`(\\\[{]{0,6}")
 _BOXES_JOINED = re.compile(r"[\s$*,]{0,9}(?:\b(?:or|and)\b|[,/&])[\s$*]{0,9}")
+_COMMA = re.compile(r"[\s$*_`]{0,6},[\s$*_`]{0,6}")
+_ITEM_END = re.compile(r"[\s$*_`]{0,6}(?:$|[,;.]|(?:or|and)\b)")
 _OPERATOR = re.compile(r"[\s$)\]}]{0,4}(?:[-+*/×÷·^x]|\\times|\\cdot|\\div)[\s$(\[{]{0,4}")
 TURN = re.compile(
     r"(?:^|[.!?\n]\s{0,3}|[—–]\s?)(?:(?:hmm+|oh|oops|sorry|but),? )?"
@@ -159,7 +161,9 @@ class _Reply:
         first = numbers[0]
         if len(numbers) > 1:
             between = text[first.end : numbers[1].start]
-            if _JOINED.fullmatch(between):
+            if _JOINED.fullmatch(between) or (
+                _COMMA.fullmatch(between) and _ITEM_END.match(text[numbers[1].end : end])  # "13, 12 of them red" is 13
+            ):
                 return _UNCLEAR
             if "=" in between.strip(" $") or _OPERATOR.fullmatch(between):
                 return self._result(numbers, start, end) if "=" in text[start:end] else _UNCLEAR

@@ -22,12 +22,27 @@ __all__ = ["Database", "DuckDB", "QueryError", "Result", "SQLite", "check", "is_
 _FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
 
 
+_BEGINS = re.compile(r"\s*(?:select|with|values|explain)\b", re.IGNORECASE)
+_PROSE = re.compile(
+    r"(?:^|:|`)[ \t*`]*(?P<query>(?:select\b|values\s*\(|with\s+(?:recursive\s+)?\w+\s*(?:\([^()]*\)\s*)?as\b)"
+    r"(?:'[^']*'|\"[^\"]*\"|[^;`'\"])*?)\s*(?:;|`|\n[ \t]*\n|\Z)",
+    re.MULTILINE | re.IGNORECASE,
+)
+
+
 def query_of(answer: str) -> str:
-    """The query in an answer: its last fenced block, one of `sql` first, or else all that is no thought."""
+    """The query in an answer: its last fenced block, one of `sql` first; else the last one that stands in its prose.
+
+    In prose a query begins a line, or stands behind a colon or a backtick, and ends at a semicolon, a backtick or an
+    empty line. Where there is none, it is all that is no thought.
+    """
     answer = without_thoughts(answer)
     blocks = [(language.lower(), text) for language, text in _FENCE.findall(answer)]
     named = [text for language, text in blocks if language in ("sql", "sqlite", "duckdb")]
-    return (named or [text for _, text in blocks] or [answer])[-1].strip().rstrip(";").rstrip()
+    found = named or [text for _, text in blocks]
+    if not found and not _BEGINS.match(answer):
+        found = [match["query"] for match in _PROSE.finditer(answer)]
+    return (found or [answer])[-1].strip().rstrip(";").rstrip()
 
 
 def check(

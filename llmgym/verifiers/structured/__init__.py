@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from llmgym.errors import TaskError
 from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, too_long, unscored, wrong
@@ -19,10 +19,13 @@ from llmgym.verifiers.structured.schemas import (
     find_faults,
 )
 from llmgym.verifiers.structured.syntaxes import NAMES, Syntax, read
-from llmgym.verifiers.text import without_thoughts
+from llmgym.verifiers.text import normalized, without_thoughts
 from llmgym.verifiers.trees import agree, check_tree
 
-__all__ = ["FAULTS", "Fault", "Syntax", "check", "close_schema", "prove"]
+__all__ = ["FAULTS", "Fault", "Strings", "Syntax", "check", "close_schema", "prove"]
+
+#: When texts are equal: as they are, or whatever their case and blanks.
+Strings = Literal["exact", "normalized"]
 
 _NONE: Any = object()
 _SHOWN = 5  # faults that a verdict's detail tells
@@ -37,6 +40,7 @@ def check(
     lenient: bool = False,
     tolerance: float = 0.0,
     ordered: bool = True,
+    strings: Strings = "exact",
 ) -> Verdict:
     """Whether a reply is data that fits a schema and has the right values.
 
@@ -51,13 +55,15 @@ def check(
         lenient: Take the last fenced block, whatever stands around it.
         tolerance: How far numbers may be off, as a share of the right one.
         ordered: Whether the order of lists counts.
+        strings: When texts are equal.
 
     Raises:
-        ValueError: The syntax is none that there is.
+        ValueError: The syntax is none that there is, or `strings`.
         MissingExtraError: A package of the extra `verifiers` is needed.
     """
-    if syntax not in get_args(Syntax):
-        raise ValueError(f"{syntax!r} is none of {', '.join(get_args(Syntax))}")
+    for option, known in ((syntax, Syntax), (strings, Strings)):
+        if option not in get_args(known):
+            raise ValueError(f"{option!r} is none of {', '.join(get_args(known))}")
     try:
         schema, value = _read(reference, strict)
     except ValueError as error:
@@ -76,7 +82,8 @@ def check(
     metrics = count_faults(faults)
     right = True
     if value is not _NONE:
-        alike, leaves = agreement = agree(found, value, tolerance=tolerance, ordered=ordered)
+        fold = normalized if strings == "normalized" else str
+        alike, leaves = agreement = agree(found, value, tolerance=tolerance, ordered=ordered, fold=fold)
         metrics["leaves"] = alike / leaves
         right = agreement.full
     if right and not faults:

@@ -410,3 +410,26 @@ def test_a_set_has_no_order_and_a_tuple_has(elements: list[str], random: Any) ->
 def test_any_text_has_a_verdict(text: str, reference: str) -> None:
     compared = math._compare(text, reference, None, math.Options(None, 0.0, "optional", "either"), last_number=True)
     assert isinstance(compared, tuple) or compared.score in (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("reply", "reference", "right"),
+    [
+        ("0x2A5", "2A5_16", True),
+        ("2a5 (base 16)", "2A5_16", True),
+        ("\\boxed{(2A5)_{16}}", "2A5_16", True),
+        ("\\boxed{2\\text{A}5_{16}}", "2A5_16", True),
+        ("1101 0110", "11010110_2", True),
+        ("2A5_8", "2A5_16", False),
+        ("```\n12\n```", "12", True),
+        ("\\boxed{\\text{12}}", "12", True),
+        ("The area is 12 m^2.", "12 m^2", True),
+        ("The area is 12 cm^2.", "12 m^2", False),
+        ("The answer is 12, 5, 7.", "12", False),
+        ("It is one of 5, 7, 12.", "12", False),
+        ("The answer is 12, 5.", "12", False),
+        ("5, 6 and 1 make 12.", "12", True),
+    ],
+)
+def test_bases_fences_and_lists(reply: str, reference: str, right: bool) -> None:
+    assert math.check(reply, reference).score == float(right)

@@ -98,6 +98,18 @@ def test_values_count_beside_the_schema() -> None:
     assert check(json.dumps(VALUE | {"id": 7.0}), REFERENCE)
 
 
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [("new york ", True), ("New  York", True), ("ＮＥＷ YORK", True), ("Newyork", False), ("New York.", False)],
+)
+def test_texts_may_differ_in_case_and_blanks(text: str, same: bool) -> None:
+    reference = {"value": {"at": ["New York"]}}
+    assert check(json.dumps({"at": [text]}), reference, strings="normalized").score == same
+    assert check(json.dumps({"at": [text]}), reference).score == 0
+    with pytest.raises(ValueError, match="none of exact"):
+        check("{}", reference, strings="any")  # type: ignore[arg-type]
+
+
 def test_strict_closes_objects_unless_the_schema_says_otherwise() -> None:
     inner = {"properties": {"a": {}, "b": {}}, "required": ["a"], "additionalProperties": True}
     either = {"anyOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]}
