@@ -32,12 +32,14 @@ class Game(ToolEnv):
         by_tool: How to move by the tool.
         by_text: How to move in text, with an example in a tag `<move>`.
         unit: What one move is called, and several.
+        endings: What is said at the end of a game that is won, and of one that is lost.
     """
 
     rules: str
     by_tool: str
     by_text: str
     unit: tuple[str, str] = ("move", "moves")
+    endings: tuple[str, str] = ("You have won.", "You have lost.")
 
     def __init__(self, *, offer_tools: bool = True, tasks: TaskSet | str | Path | None = None, **options: Any) -> None:
         """Make the environment.
@@ -145,10 +147,8 @@ class Game(ToolEnv):
     def _ending(self) -> str:
         if self.is_over:
             self.finish()
-        if self.won:
-            return "You have won."
-        if self.lost:
-            return "You have lost."
+        if self.won or self.lost:
+            return self.endings[self.lost]
         one, many = self.unit
         return f"You have {self.moves_left or 'no'} {one if self.moves_left == 1 else many} left."
 
