@@ -22,6 +22,8 @@ _FENCE = re.compile(r"```[\w-]*\n(?P<inside>[^`]*)\n?```")
 _COMMAND = re.compile(r"\\(?:text|textbf|mathrm|mathbf|texttt)\s*\{([^{}]*)\}")
 _LISTED = re.compile(r"\d\s*[,;]\s+\d|\d\s*\n")  # numbers side by side, of which none is the answer
 _VERSION = re.compile(r"(?<![\w.])\d+(?:\.\d+)+(?!\w)")
+_COMMA = re.compile(r"[,;](?=\s)")
+_MOST_COMMAS = 2  # of a sentence around a number; with more it is a list of which one is right
 _ARTICLE = re.compile(r"(?:an?|the) (?=.)")
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH = rf"(?P<month>{'|'.join(_MONTHS)})[a-z]*\.?"
@@ -65,7 +67,7 @@ def check(answer: str, reference: str | Sequence[str], *, kind: Kind = "name") -
     stated = found.formulas[0]
     if len(stated) > MAX_STATED:
         return too_long(len(stated), MAX_STATED)
-    if len(found.formulas) > 1 or found.is_turned:
+    if len(found.formulas) > 1 or found.is_turned or (kind != "name" and len(_COMMA.findall(stated)) > _MOST_COMMAS):
         return wrong("several answers", "unparsable")
     stated = _COMMAND.sub(r"\1", stated)
     return correct() if any(_same(stated, right, kind) for right in references) else wrong()

@@ -19,6 +19,7 @@ _TAG = re.compile(r"<(?:move|action|guess)>([^<]*)", re.IGNORECASE)
 _READ = 64_000  # characters of a reply that are looked at
 _MARKS = " \t\r\n*`\"'."
 _BARE = 200  # characters of a reply that may be a move without a tag
+_LONGEST = 2_000  # characters of a move in a tag
 
 
 class Game(ToolEnv):
@@ -92,14 +93,13 @@ class Game(ToolEnv):
         self.moves_left = self.begin(task)
         self.metrics.update({"moves": 0.0, "illegal_moves": 0.0})
 
-    def respond(self, message: Message) -> str:
+    def respond(self, message: Message) -> str | None:
         """Make the moves that a text states, or say that there are none."""
         reply = folded(without_thoughts(message["content"][-_READ:])).strip()
         tags = _TAG.findall(reply)
         try:
-            if not tags and len(reply) > _BARE:
-                raise ToolError("There is no move in it.")
-            if not (moves := self.read_moves((tags[-1] if tags else reply).strip(_MARKS))):
+            stated = (tags[-1] if tags else reply).strip(_MARKS)
+            if len(stated) > (_LONGEST if tags else _BARE) or not (moves := self.read_moves(stated)):
                 raise ToolError("There is no move in it.")
         except ToolError as error:
             self._spend()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 from llmgym.errors import ToolError
@@ -31,3 +32,8 @@ def read_directions(text: str) -> list[Direction]:
         else:
             raise ToolError(f"{word[:40]!r} is no direction; there is up, down, left and right.")
     return found
+
+
+def in_letters(directions: Iterable[Direction]) -> str:
+    """Directions as one letter each, which `read_directions` reads back."""
+    return "".join(name[0].upper() for name in directions)

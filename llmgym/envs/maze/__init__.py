@@ -14,8 +14,6 @@ from llmgym.errors import ToolError
 from llmgym.tasks import Task, TaskSet, schema_of_row
 from llmgym.tools import tool
 
-_LETTERS = {name[0].upper(): name for name in DIRECTIONS}
-
 
 class Maze(Game):
     """Walk to the exit of a maze.
@@ -167,6 +165,6 @@ class Maze(Game):
 
     def solution(self, task: Task) -> Iterator[Sequence[Direction]]:
         """A shortest way, up to five steps in a message."""
-        steps = [_LETTERS[letter] for letter in task.answer]
+        steps = read_directions(task.answer)
         for first in range(0, len(steps), 5):
             yield steps[first : first + 5]

@@ -11,7 +11,7 @@ _READ = 64_000
 _TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.IGNORECASE | re.DOTALL)
 _BETWEEN = re.compile(r"[\s|,;\[\]()*`&\\\"']+")
 _EMPTY = str.maketrans("._?", "000")
-_LABEL = re.compile(r"\s*(?:[-*] )?(?:\*\*)?(?:row|r) ?\d(?:\*\*)?\s*[:.)](?:\*\*)?", re.IGNORECASE)
+_LABEL = re.compile(r"\A\s*(?:[-*] )?(?:\*\*)?(?:row|r) ?\d(?:\*\*)?\s*[:.)](?:\*\*)?", re.IGNORECASE)
 _RULE = re.compile(r"[-+=|:\s_`\[\]]*")
 
 
