@@ -12,7 +12,7 @@ from llmgym.tasks import TaskSet
 from llmgym.testing.report import Fault, Skip
 from llmgym.testing.subject import Subject
 
-_SLOTS = 64  # seeds, and episodes of each, in the check of how varied tasks are
+_SLOTS = 32  # seeds, and episodes of each, in the check of how varied tasks are
 _FEWEST = 6  # of these, however long tasks take to make
 _SHARE = 0.25  # of the tasks that a set declares, those that draws must meet where equal chances would have met all
 

@@ -33,7 +33,11 @@ def test_a_new_package_conforms_and_is_clean_as_it_is(kind: Kind, tmp_path: Path
     name, folder = "corner_shop", tmp_path / "corner_shop"
     done = llmgym("new", name, "--kind", kind, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    for command in (["check", "--num-tasks", "10"], ["audit"], ["check", "--tasks", "rows.jsonl"]):
+    for command in (
+        ["check", "--num-tasks", "4"],
+        ["audit", "--num-tasks", "4", "--seconds", "15"],
+        ["check", "--tasks", "rows.jsonl"],
+    ):
         verb, *options = command
         done = llmgym(verb, "corner_shop/CornerShop-v0", *options, "--registry", f"{name}/registry.yaml", cwd=folder)
         assert (done.returncode, done.stderr) == (0, ""), done.stdout

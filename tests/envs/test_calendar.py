@@ -18,6 +18,7 @@ from llmgym.envs.calendar.schedules import Event, faults, schedule
 from llmgym.errors import ConfigError, TaskError
 from llmgym.messages import Message
 from llmgym.tasks import Task
+from llmgym.verifiers.structured.schemas import find_faults
 from tests.envs.checks import DEGENERATE, oracle_rewards, play, policy_reward
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -286,6 +287,7 @@ def own(tmp_path: Path, given: dict[str, Any]) -> Any:
     ],
 )  # fmt: skip
 def test_rows_of_nemo_gym(tmp_path: Path, constraint: str | None, start: str, right: bool) -> None:
+    assert not find_faults(row(constraint=constraint), Calendar.row_schema())
     env = own(tmp_path, row(constraint=constraint))
     observation, _ = env.reset(seed=0)
     assert [message["role"] for message in observation] == ["system", "user", "assistant", "user"]

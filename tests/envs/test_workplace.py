@@ -17,6 +17,7 @@ from llmgym.envs.workplace import Workplace
 from llmgym.envs.workplace.requests import AREAS, KINDS, Requests
 from llmgym.errors import ConfigError, TaskError, ToolError
 from llmgym.messages import assistant, tool_call
+from llmgym.verifiers.structured.schemas import find_faults
 from tests.envs.checks import DEGENERATE, oracle_rewards, play, policy_reward
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -272,6 +273,7 @@ def own(tmp_path: Path, row: dict[str, Any]) -> Any:
 
 
 def test_rows_with_tables_of_their_own(tmp_path: Path) -> None:
+    assert not find_faults(ROW, Workplace.row_schema())
     env = own(tmp_path, ROW)
     observation, info = env.reset(seed=0)
     assert "Ann Lee" in observation[0]["content"]
@@ -292,7 +294,7 @@ def test_rows_with_tables_of_their_own(tmp_path: Path) -> None:
         ({"answer": "delete it"}, "answer"),
         ({"now": "today"}, "now"),
         ({"tables": {"people": []}}, "people"),
-        ({"ground_truth": [{"name": "email_delete_email", "arguments": "{}"}]}, "NeMo Gym"),
+        ({"ground_truth": [{"name": "email_delete_email", "arguments": "{}"}]}, "no tools"),
     ],
 )
 def test_malformed_rows(tmp_path: Path, change: dict[str, Any], said: str) -> None:

@@ -155,7 +155,7 @@ def test_tasks_that_take_long_to_make_are_drawn_in_less_depth() -> None:
     assert {name for name, result in results.items() if not result.passed} == set()
     for name in ("tasks", "variety", "oracle"):
         assert "cut at 0.1 s" in results[name].detail
-    assert "6 of 64 slots" in results["variety"].detail
+    assert "6 of 32 slots" in results["variety"].detail
 
 
 def test_a_slow_environment_is_checked_in_less_depth_and_says_so() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import random
 import re
@@ -455,6 +456,19 @@ class Dice(ToolEnv):
         yield "I stop."
 
 
+class Slow(Sum):
+    """Takes its time."""
+
+    async def verify(self, episode: Episode) -> float | None:  # type: ignore[override]
+        await asyncio.sleep(0.02)
+        return super().verify(episode)
+
+
+def says_yes(messages: Any, tools: Any) -> str:
+    """A policy."""
+    return "yes"
+
+
 #: Broken ones, and the check that must find each.
 BROKEN: list[tuple[type[ToolEnv], str]] = [
     (PaysConstant, "blind/constants"),
@@ -472,7 +486,7 @@ BROKEN: list[tuple[type[ToolEnv], str]] = [
     (PaysCalls, "acting/tools"),
     (IgnoresArgument, "near/argument"),
     (Remembers, "acting/nothing"),
-    (PaysEarly, "acting/unfinished"),
+    (PaysEarly, "acting/half"),
 ]
 #: Sound ones, and what is written of them in a registry file.
 _EVEN = "each answer is right equally often"
@@ -489,7 +503,7 @@ SOUND: list[tuple[type[ToolEnv], dict[str, str]]] = [
     (Asks, {}),
     (Dice, {}),
 ]
-for _cls in (*(cls for cls, _ in BROKEN), *(cls for cls, _ in SOUND)):
+for _cls in (*(cls for cls, _ in BROKEN), *(cls for cls, _ in SOUND), Slow):
     gymnasium.register(
         f"zoo/{_cls.__name__}-v0",
         entry_point=f"{_cls.__module__}:{_cls.__name__}",

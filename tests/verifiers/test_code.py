@@ -259,6 +259,8 @@ def test_a_value_is_itself(value: Any) -> None:
         {"inputs": [], "outputs": []},
         {"inputs": ["1"], "outputs": []},
         {"inputs": [1], "outputs": ["1"]},
+        {"inputs": ["1"], "outputs": [None]},
+        {"inputs": [0], "outputs": [1], "fn_name": "f"},
         {"inputs": ["1"], "outputs": [1]},
         {"inputs": ["1"], "outputs": ["1"], "fn_name": "f"},
         {"inputs": [[1]], "outputs": [1], "fn_name": "f("},

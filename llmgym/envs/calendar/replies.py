@@ -27,7 +27,9 @@ def read_calendar(reply: str) -> dict[int, tuple[int, Any]] | None:
     Raises:
         Unreadable: There is neither a calendar nor "none".
     """
-    text = folded(without_thoughts(reply[:MAX_ANSWER])).strip()
+    text = folded(without_thoughts(reply)).strip()
+    if len(text) > MAX_ANSWER:
+        raise Unreadable(f"that is longer than {MAX_ANSWER:,} characters")
     lists = _LIST.findall(text)
     if not lists:
         lines = text.splitlines() or [""]

@@ -32,7 +32,7 @@ class OddOperators(ToolEnv):
     A problem is an expression, or a list of steps, over signs such as `+`, `*` or `#`, each of which has another
     meaning in each problem: a rule ("3 times a, plus 2 times b, plus 5"), or a table that makes the result digit by
     digit. A tool applies a sign to two numbers, and nothing else says what it means; or the problem tells the meanings
-    and there is no tool. All numbers have at most `digits` digits. What usual arithmetic gives is wrong in every problem.
+    and there is no tool. All numbers have at most `digits` digits. What usual arithmetic gives is never the answer.
 
     ## Actions
 

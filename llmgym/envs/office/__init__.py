@@ -49,10 +49,10 @@ class OfficeEnv(Scheduling, Selling, Planning, Counting, ToolEnv):
 
     def opening(self, task: Task) -> list[Message]:
         """Who the assistant works for and what day it is, then the request."""
-        me, now = self.office.me, self.office.now
         messages = task.messages
         if messages[0]["role"] == "system":
             return messages
+        me, now = self.office.me, self.office.now
         return [system(_PROMPT.format(**me, weekday=WEEKDAYS[day(now).weekday()], now=now)), *messages]
 
     def judge(self, calls: Iterable[dict[str, Any]]) -> Verdict:

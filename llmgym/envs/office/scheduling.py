@@ -77,7 +77,13 @@ class Scheduling(Mailing):
         others = dict.fromkeys(read_address(each) for each in participants)
         others.pop(self.office.me["email"], None)
         row = self.office.add(
-            "events", title=title, start=read_time(start), minutes=minutes, place=place, participants=list(others)
+            "events",
+            title=title,
+            start=read_time(start),
+            minutes=minutes,
+            place=place,
+            participants=list(others),
+            notes="",
         )
         return {"created": row["id"], "start": row["start"]}
 

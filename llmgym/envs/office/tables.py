@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from llmgym.errors import ToolError
@@ -32,7 +32,7 @@ class Tables:
     Attributes:
         before: The rows as they were, by table and id; shared by episodes, and never changed.
         rows: The rows as they are.
-        journal: Table and id of each row written, in order.
+        journal: Table and id of each row written, in order, and the row as it was written; None where it was deleted.
         visits: Visits of the website, which nothing changes.
         people: Everyone in the firm, by address.
         me: The row of whom the assistant works for.
@@ -44,7 +44,7 @@ class Tables:
     ) -> None:
         self.before = {name: rows.get(name, {}) for name in PREFIXES}
         self.rows = {name: dict(table) for name, table in self.before.items()}
-        self.journal: list[tuple[str, str]] = []
+        self.journal: list[tuple[str, str, Row | None]] = []
         self.visits, self.people = visits, {row["email"]: row for row in people}
         self.me, self.now = people[0], now
 
@@ -89,21 +89,31 @@ class Tables:
             raise ToolError(f"nothing was written: {MAX_WRITES} changes are the most that one request may take")
         if row and any(isinstance(value, str) and len(value) > MAX_TEXT for value in row.values()):
             raise ToolError(f"nothing was written: a text is longer than {MAX_TEXT:,} characters")
-        self.journal.append((table, key))
+        self.journal.append((table, key, row))
         if row is None:
             del self.rows[table][key]
             return {}
         self.rows[table][key] = row
         return row
 
-    def compare(self, right: Tables) -> Verdict:
+    def compare(self, right: Tables, leaving_out: Collection[tuple[str, str]] = ()) -> Verdict:
         """Whether the tables are those that are right: rows that were there by id, new ones by what they hold.
 
         Only rows that either has written can differ, so that only these are looked at.
+
+        Args:
+            right: The tables as they should be.
+            leaving_out: Table and id of rows of these tables that do not count.
         """
-        touched = dict.fromkeys((*self.journal, *right.journal))
-        sides = [self._view(side, touched) for side in (self.rows, right.rows, self.before)]
-        return state.check(sides[0], sides[1], before=sides[2], rules=_RULES)
+        mine = [(table, key) for table, key, _ in self.journal if (table, key) not in leaving_out]
+        theirs = [(table, key) for table, key, _ in right.journal]
+        touched = dict.fromkeys((*mine, *theirs))
+        counted = [each for each in touched if each not in leaving_out]
+        found, wanted, before = (
+            self._view(rows, keys)
+            for rows, keys in ((self.rows, counted), (right.rows, touched), (self.before, touched))
+        )
+        return state.check(found, wanted, before=before, rules=_RULES)
 
     def _view(self, rows: Mapping[str, Mapping[str, Row]], touched: Iterable[tuple[str, str]]) -> dict[str, Any]:
         """The touched rows: of each table those with ids of before, and the new ones without theirs."""

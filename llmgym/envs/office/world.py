@@ -159,7 +159,7 @@ class _Maker:
         )
         return [
             {"id": key, "title": f"{project} {meeting}", "start": start, "minutes": minutes, "place": place,
-             "participants": [one, other] if pair == 0 and one != other else [one]}
+             "participants": [one, other] if pair == 0 and one != other else [one], "notes": ""}
             for key, project, meeting, start, minutes, place, one, other, pair in columns
         ]  # fmt: skip
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from llmgym.envs.structured_output.fields import (
+from llmgym.envs.kinds import (
     CODE,
     DATE,
     EMAIL,
@@ -14,15 +15,36 @@ from llmgym.envs.structured_output.fields import (
     PLACE,
     THING,
     TIME,
-    Field,
+    Kind,
+    Rng,
     choice,
     count,
     flag,
     part,
     parts_list,
     people,
+    pick,
     things,
 )
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a record.
+
+    Attributes:
+        name: Its name, as a property.
+        kind: What its value may be.
+        told: Sentences that tell it, with `{}` for the value.
+    """
+
+    name: str
+    kind: Kind
+    told: tuple[str, ...]
+
+    def tell(self, rng: Rng, value: Any) -> str:
+        """A sentence."""
+        return pick(rng, self.told).format(self.kind.show(rng, value))
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from llmgym.envs.structured_output.domains import CODE_FIELD, DOMAINS, Domain
-from llmgym.envs.structured_output.fields import Field, Rng, Schema, pick, some
+from llmgym.envs.kinds import Rng, Schema, pick, some
+from llmgym.envs.structured_output.domains import CODE_FIELD, DOMAINS, Domain, Field
 from llmgym.errors import ConfigError
 from llmgym.tasks import Task
 

@@ -13,11 +13,14 @@ from llmgym.envs.office import OfficeEnv
 from llmgym.envs.office.tables import Tables
 from llmgym.envs.office.world import SIZES, make_office
 from llmgym.envs.workplace import rows
+from llmgym.envs.workplace.nemo_gym import NemoOffice, offered
+from llmgym.envs.workplace.nemo_tables import find_folder, load
 from llmgym.envs.workplace.requests import Requests, solve, tools_for
 from llmgym.errors import ConfigError
 from llmgym.messages import Message, assistant, tool_call
 from llmgym.rewards import Reward
 from llmgym.tasks import Task, TaskSet
+from llmgym.tools import Tool
 
 
 class Workplace(OfficeEnv):
@@ -70,8 +73,9 @@ class Workplace(OfficeEnv):
     - `conditional` (0.25): share of the requests with a condition.
     - `simple` (False): only what takes few calls.
     - `all_tools` (True): offer all tools; otherwise those of the areas that the request is about.
-    - `tasks`: a file of rows with `prompt`, `now`, `tables` and `answer`, the calls that do it. Rows of NeMo Gym's
-      workplace_assistant are refused: their tables stand in no row.
+    - `tasks`: a file of rows with `prompt`, `now`, `tables` and `answer`, the calls that do it. Or rows of NeMo
+      Gym's workplace_assistant, whose `ground_truth` are calls of that server's tools; these are offered then.
+    - `nemo_gym_tables` (that of an installed nemo-gym): the folder `csv_data` of that server, for such rows.
 
     ## Registered Variants
 
@@ -95,6 +99,7 @@ class Workplace(OfficeEnv):
         simple: bool = False,
         all_tools: bool = True,
         tasks: TaskSet | str | Path | None = None,
+        nemo_gym_tables: str | Path | None = None,
         **options: Any,
     ) -> None:
         """Make the environment.
@@ -106,6 +111,7 @@ class Workplace(OfficeEnv):
             simple: Ask only for what takes few calls.
             all_tools: Offer all tools; otherwise those of the areas that a request is about.
             tasks: Other requests.
+            nemo_gym_tables: Folder of the tables of NeMo Gym's workplace_assistant, for rows of it.
             **options: Passed to `ToolEnv`.
 
         Raises:
@@ -117,7 +123,7 @@ class Workplace(OfficeEnv):
             raise ConfigError(f"goals is {goals!r}; give two numbers from 1 to 3, the smaller one first")
         if not 0 <= conditional <= 1:
             raise ConfigError(f"conditional is {conditional!r}; give a share from 0 to 1")
-        self.all_tools = all_tools
+        self.all_tools, self.nemo_gym_tables = all_tools, nemo_gym_tables
         made = Requests(size, (goals[0], goals[1]), conditional, simple)
         super().__init__(tasks=TaskSet.generated(made) if tasks is None else tasks, **options)
 
@@ -128,22 +134,39 @@ class Workplace(OfficeEnv):
         """The JSON Schema of a row with tables of its own."""
         return rows.SCHEMA
 
+    def setup(self, task: Task) -> None:
+        """Begin with the tables of the task."""
+        self.nemo_gym = None
+        if task.metadata.get("nemo_gym"):
+            self.nemo_gym = NemoOffice(load(Path(self.nemo_gym_tables or find_folder())))
+        else:
+            super().setup(task)
+
+    def opening(self, task: Task) -> list[Message]:
+        """As in any office; a row of NeMo Gym says all of it."""
+        return task.messages if self.nemo_gym else super().opening(task)
+
     def office_of(self, task: Task) -> Tables:
         """The office of a seed, or of a row."""
         if "tables" in task.metadata:
             return rows.tables_of(task)
         return make_office(task.metadata["office"], task.metadata["size"]).fresh()
 
-    def offered(self, task: Task) -> list[str]:
-        """All tools, or those of the areas of the request."""
+    def offered(self, task: Task) -> list[Tool] | list[str]:
+        """All tools, or those of the areas of the request, or those of a row of NeMo Gym."""
+        if task.metadata.get("nemo_gym"):
+            return offered(task)
         if self.all_tools or "plan" not in task.metadata:
             return list(self.tools)
         return tools_for(task.metadata["plan"])
 
     def verify(self, episode: Episode) -> Reward:
         """Compare the tables with those that the right calls make."""
-        verdict = self.judge(episode.task.answer)
-        return Reward(correct=verdict.score, metrics={**verdict.metrics, "writes": float(len(self.office.journal))})
+        if self.nemo_gym:
+            verdict, writes = self.nemo_gym.judge(episode.task.answer), len(self.nemo_gym.journal)
+        else:
+            verdict, writes = self.judge(episode.task.answer), len(self.office.journal)
+        return Reward(correct=verdict.score, metrics={**verdict.metrics, "writes": float(writes)})
 
     def oracle(self, task: Task) -> Iterator[Message | str]:
         """Look up what the request names and do it, with what the tools answer; for a row, make its calls."""

@@ -6,8 +6,9 @@ from typing import Any
 
 from llmgym.envs.office import Desk
 from llmgym.envs.office.tables import PREFIXES, Row, Tables
+from llmgym.envs.workplace import nemo_gym
 from llmgym.errors import ToolError
-from llmgym.tasks import Task, schema_of_row
+from llmgym.tasks import Task, row_schema, schema_of_row
 from llmgym.verifiers.structured.schemas import find_faults
 
 _TEXT = {"type": "string"}
@@ -53,7 +54,7 @@ _CALLS: dict[str, Any] = {
     },
     "description": "Calls of the tools that do what is asked; none where nothing is to change.",
 }
-SCHEMA = schema_of_row(
+_OWN = schema_of_row(
     "A request in an office",
     {
         "prompt": {"type": "string", "description": "The request."},
@@ -67,6 +68,24 @@ SCHEMA = schema_of_row(
     },
     required=["prompt", "now", "tables", "answer"],
 )
+_THEIRS: dict[str, Any] = {
+    **row_schema(),
+    "title": "A row of NeMo Gym's workplace_assistant",
+    "required": ["responses_create_params", "ground_truth"],
+}
+_THEIRS["properties"] = {
+    **_THEIRS["properties"],
+    "ground_truth": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {"name": {"enum": sorted(nemo_gym.NAMES)}, "arguments": _TEXT},
+            "required": ["name", "arguments"],
+        },
+        "description": "The calls that do it; arguments are an object in JSON text.",
+    },
+}
+SCHEMA: dict[str, Any] = {"title": "A row of Workplace", "type": "object", "anyOf": [_OWN, _THEIRS]}
 
 
 def read(row: dict[str, Any]) -> Task:
@@ -76,11 +95,8 @@ def read(row: dict[str, Any]) -> Task:
         ValueError: It does not fit the schema, or its calls fail.
     """
     if "ground_truth" in row:
-        raise ValueError(
-            "a row of NeMo Gym's workplace_assistant: its calls are of that server's own tools and tables, which stand "
-            "in no row; write `tables` and `answer` with the tools of this environment"
-        )
-    if faults := find_faults(row, SCHEMA):
+        return nemo_gym.read(row)
+    if faults := find_faults(row, _OWN):
         raise ValueError("; ".join(text for _, text in faults[:3]))
     task = Task(
         id=row.get("id", ""), prompt=row["prompt"], answer=row["answer"],
@@ -98,6 +114,7 @@ def tables_of(task: Task) -> Tables:
     given = task.metadata["tables"]
     rows: dict[str, dict[str, Row]] = {name: {row["id"]: row for row in given.get(name, [])} for name in PREFIXES}
     rows["mails"] = {key: {**row, "refers_to": None} for key, row in rows["mails"].items()}
+    rows["events"] = {key: {"notes": "", **row} for key, row in rows["events"].items()}
     visits = [
         (row["date"], row["source"], row["visits"], row["engaged"], row["seconds"]) for row in given.get("visits", [])
     ]

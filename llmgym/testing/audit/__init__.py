@@ -8,6 +8,7 @@ are said in other words, verdicts that change from one process to the next. It n
 from __future__ import annotations
 
 from llmgym.testing.audit.auditing import audit_env
+from llmgym.testing.audit.page import page
 from llmgym.testing.audit.report import AuditReport, Finding, Play, Row
 
-__all__ = ["AuditReport", "Finding", "Play", "Row", "audit_env"]
+__all__ = ["AuditReport", "Finding", "Play", "Row", "audit_env", "page"]

@@ -16,7 +16,8 @@ def acting() -> list[Policy]:
     """Policies by what they do."""
     return [
         Policy("acting/nothing", "does nothing", "unfinished", lambda solution: lambda core: []),
-        Policy("acting/unfinished", "leaves the last step out", "unfinished", _unfinished),
+        Policy("acting/half", "stops half-way", "unfinished", _half),
+        Policy("acting/unfinished", "leaves the last step out", "early", _unfinished),
         Policy("acting/tools", "calls every tool once", "chance", _tools),
         Policy("acting/loop", "makes one call for ever", "chance", _loop),
         Policy("acting/answer", "gives the answer, and does nothing for it", "shown", _answer),
@@ -24,11 +25,24 @@ def acting() -> list[Policy]:
 
 
 def _unfinished(solution: Solution) -> Messages | None:
-    """The solution without what it does last; where the text at the end matters, `look` has seen that it does."""
-    acting = [at for at, message in enumerate(solution.said) if message.get("tool_calls")]
-    if solution.speaks or not acting:
-        return None
-    said = [message for at, message in enumerate(solution.said) if at != acting[-1]]
+    """The solution without what it does last; where the text at the end matters, that is known to cost something."""
+    steps = _steps(solution)
+    return _without(solution, steps[-1:]) if steps else None
+
+
+def _half(solution: Solution) -> Messages | None:
+    """The solution without the second half of what it does."""
+    steps = _steps(solution)
+    return _without(solution, steps[len(steps) // 2 :]) if len(steps) > 1 else None
+
+
+def _steps(solution: Solution) -> list[int]:
+    """Which messages do something, where it is not the text at the end that counts."""
+    return [] if solution.speaks else [at for at, message in enumerate(solution.said) if message.get("tool_calls")]
+
+
+def _without(solution: Solution, left_out: list[int]) -> Messages:
+    said = [message for at, message in enumerate(solution.said) if at not in left_out]
     return lambda core: said
 
 

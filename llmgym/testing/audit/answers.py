@@ -11,12 +11,12 @@ from typing import Any, Literal
 Kind = Literal["number", "letter", "words", "list", "json", "code", "prose"]
 
 _TOKENS = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|\s+|.", re.DOTALL)
-NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w])|(?<=[A-Za-z])\d+\b")
 _NUMERIC = re.compile(r"[-+\u2212]?[$\u20ac\u00a3]?\d[\d,]*(?:\.\d+)?%?")
 _CODE = re.compile(r"```|^\s*(def |import |from |class |SELECT\b|WITH\b|#!)|;\s*$", re.MULTILINE)
 _FENCE = re.compile(r"\A\s*```(\w*)\n(.*)\n```\s*\Z", re.DOTALL)
 _SEPARATOR = re.compile(r"\s*[,;\n]\s*")
-_FEW = 6  # words of an answer that is no prose
+_FEW = 3  # words of an answer, or of an item, that is no prose
+_GROUP = 3  # texts that begin alike by more than chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,36 @@ class Answer:
 
 
 def read_answers(texts: Sequence[str]) -> list[Answer]:
-    """Take final texts of one environment, of which at least two differ, apart by what they have in common."""
+    """Take final texts of one environment, of which at least two differ, apart by what they have in common.
+
+    Where they have nothing in common, those that begin with the same word are taken apart by themselves.
+    """
     tokens = [_TOKENS.findall(text) for text in texts]
-    head = _shared(tokens)
-    tail = _shared([row[head:][::-1] for row in tokens])
+    if _shared(tokens):
+        return _read(texts, tokens, range(len(texts)))
+    groups, rest = dict[str, list[int]](), list[int]()
+    for place, row in enumerate(tokens):
+        (rest if not row or row[0].isdigit() else groups.setdefault(row[0], [])).append(place)
+    for places in [*groups.values()]:
+        if len(places) < _GROUP or len({texts[place] for place in places}) == 1:
+            rest += places
+            groups.pop(tokens[places[0]][0])
+    found = dict[int, Answer]()
+    for places in (*groups.values(), rest):
+        found |= zip(places, _read(texts, tokens, places), strict=True)
+    return [found[place] for place in range(len(texts))]
+
+
+def _read(texts: Sequence[str], tokens: Sequence[Sequence[str]], places: Sequence[int]) -> list[Answer]:
+    """Take the texts at some places apart."""
+    rows = [tokens[place] for place in places]
+    head = _shared(rows)
+    tail = _shared([row[head:][::-1] for row in rows])
+    if len({texts[place] for place in places}) < 2:
+        head = tail = 0
     answers = list[Answer]()
-    for text, row in zip(texts, tokens, strict=True):
-        before, after = "".join(row[:head]), "".join(row[len(row) - tail :])
+    for place, row in zip(places, rows, strict=True):
+        text, before, after = texts[place], "".join(row[:head]), "".join(row[len(row) - tail :])
         core = text[len(before) : len(text) - len(after)]
         blank = len(core) - len(core.lstrip())
         before, core = before + core[:blank], core[blank:]

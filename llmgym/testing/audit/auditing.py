@@ -11,6 +11,7 @@ from llmgym.errors import ConformanceError
 from llmgym.registry import known
 from llmgym.testing.audit.acting import acting
 from llmgym.testing.audit.blind import blind
+from llmgym.testing.audit.difficulty import played_by, variants
 from llmgym.testing.audit.figures import figures
 from llmgym.testing.audit.near import NearMisses
 from llmgym.testing.audit.paraphrases import paraphrases
@@ -21,7 +22,10 @@ from llmgym.testing.audit.verdicts import hostile, stable
 from llmgym.testing.subject import TimeBox
 
 #: Shares of the time.
-_SHARES = {"oracle": 0.15, "ceiling": 0.1, "near": 0.25, "blind": 0.25, "acting": 0.1, "verifier": 0.1, "tasks": 0.05}
+_SHARES = {
+    "oracle": 0.1, "ceiling": 0.1, "near": 0.25, "blind": 0.25, "acting": 0.1, "verifier": 0.1, "tasks": 0.05,
+    "difficulty": 0.05,
+}  # fmt: skip
 
 Progress = Callable[[str], None]
 
@@ -33,6 +37,7 @@ def audit_env(
     seed: int = 0,
     seconds: float = 60.0,
     allow: Mapping[str, str] | None = None,
+    policy: str | None = None,
     progress: Progress = lambda group: None,
     **kwargs: Any,
 ) -> AuditReport:
@@ -44,6 +49,7 @@ def audit_env(
         seed: Seed of tasks and sampled actions.
         seconds: Time for all, of which each group of checks has a share; it does less where that ends.
         allow: Why findings are no faults here, by name, beside what the registry says.
+        policy: Short form of a policy, such as "smollm2", that plays the tasks too; for which no time is set.
         progress: Is told which group begins.
         **kwargs: Arguments of the environment.
 
@@ -59,6 +65,9 @@ def audit_env(
             note = f"there is no oracle, so that rewards cannot be compared: {entry.no_oracle}"
             return AuditReport(env_id, None, {}, notes=(note,))
         report = _audit(stage, seconds, progress)
+        if policy is not None:
+            progress(policy)
+            report = replace(report, facts={**report.facts, **played_by(policy, stage)})
     finally:
         stage.close()
     return replace(
@@ -74,9 +83,34 @@ def _audit(stage: Stage, seconds: float, progress: Progress) -> AuditReport:
         raise ConformanceError(
             f"{stage.env_id}: the oracle solves nothing: {stage.unsolved[0].trouble or 'its episodes are unscored'}"
         )
-    findings = list(_ceiling(stage))
     stage.look(TimeBox(times["oracle"]))
     misses = NearMisses(stage)
+    measured = _measure(stage, misses, times, progress)
+    progress("verifier")
+    unstable = stable(stage, TimeBox(times["verifier"] / 2))
+    hostile_row, broken = hostile(stage, misses.answers, TimeBox(times["verifier"] / 2))
+    progress("tasks")
+    facts, spread = figures(stage, misses.answers, TimeBox(times["tasks"]))
+    progress("difficulty")
+    difficulty = () if stage.kwargs else variants(stage.env_id, stage.seed, TimeBox(times["difficulty"]))
+    oracle = Row("ceiling/oracle", "the oracle", tuple(s.play for s in stage.solutions), stage.ceiling)
+    findings = [*_ceiling(stage), *judge(measured, optimal=stage.optimal), *unstable, *broken, *spread]
+    return AuditReport(
+        stage.env_id,
+        stage.ceiling,
+        dict(Counter(solution.split for solution in stage.solutions)),
+        tuple(_highest([oracle, *(row for _, row in measured), hostile_row])),
+        tuple(_graver(findings)),
+        facts,
+        difficulty,
+        stage.notes,
+    )
+
+
+def _measure(
+    stage: Stage, misses: NearMisses, times: Mapping[str, float], progress: Progress
+) -> list[tuple[Policy, Row]]:
+    """Have all policies play; with an oracle that is a reference, none that says what it says in another way."""
     groups: list[tuple[str, Iterable[Policy]]] = [
         ("ceiling", paraphrases(misses.answers) if stage.optimal else ()),
         ("near", misses.policies() if stage.optimal else ()),
@@ -87,24 +121,11 @@ def _audit(stage: Stage, seconds: float, progress: Progress) -> AuditReport:
     for group, policies in groups:
         progress(group)
         measured += measure(stage, policies, times[group])
-    findings += judge(measured, optimal=stage.optimal)
-    progress("verifier")
-    findings += stable(stage, TimeBox(times["verifier"] / 2))
-    row, found = hostile(stage, misses.answers, TimeBox(times["verifier"] / 2))
-    findings += found
-    progress("tasks")
-    facts, found = figures(stage, misses.answers, TimeBox(times["tasks"]))
-    findings += found
-    oracle = Row("ceiling/oracle", "the oracle", tuple(s.play for s in stage.solutions), stage.ceiling)
-    rows = _highest([oracle, *(row for _, row in measured), *([row] if row else [])])
-    splits = Counter(solution.split for solution in stage.solutions)
-    return AuditReport(
-        stage.env_id, stage.ceiling, dict(splits), tuple(rows), tuple(_graver(findings)), facts, (), stage.notes
-    )
+    return measured
 
 
 def _highest(rows: Sequence[Row]) -> list[Row]:
-    """Of the rows of one name, the one that earned the most, or of right answers the least."""
+    """Of the rows of one name, the one that earned the most."""
     found = dict[str, Row]()
     for row in rows:
         known = found.setdefault(row.name, row)

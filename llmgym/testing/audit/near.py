@@ -39,7 +39,11 @@ class NearMisses:
         answers = read_answers(texts) if len(set(texts)) > 1 else []  # one text for all is no answer, but a last step
         speaking = speaking if answers else []
         self.answers = {solution.task.id: answer for solution, answer in zip(speaking, answers, strict=True)}
-        self._cores = list(dict.fromkeys(answer.core for answer in answers))
+        self._cores = dict[str, list[str]]()  # by what stands before them
+        for answer in answers:
+            known = self._cores.setdefault(answer.before, [])
+            if answer.core not in known:
+                known.append(answer.core)
         self._needed = dict[str, list[tuple[int, int]]]()
         self._values = dict[tuple[str, str], list[Any]]()
         for solution in stage.solved:
@@ -85,7 +89,7 @@ class NearMisses:
 
     def _word(self, answer: Answer, rng: random.Random) -> str | None:
         """Another word in an answer of few words, or another item in a list."""
-        others = [core for core in self._cores if core != answer.core]
+        others = [core for core in self._cores[answer.before] if core != answer.core]
         if not others:
             return None
         if answer.kind == "letter":
@@ -132,7 +136,7 @@ class NearMisses:
         if answer.kind not in ("number", "letter", "words", "list") or len(answer.core) > _SHORT:
             return []
         own = answer.core.casefold()
-        found = [core for core in self._cores if core.casefold() != own and len(core) <= _SHORT and core]
+        found = [core for core in self._cores[answer.before] if core.casefold() != own and len(core) <= _SHORT and core]
         return rng.sample(found, min(len(found), _LISTED - 1))
 
     def _other(self, solution: Solution) -> Messages | None:

@@ -18,9 +18,10 @@ from llmgym.testing.subject import TimeBox
 #: "doubtful": the same, but a change of that sort may leave a solution right: a few at the ceiling are for a look only.
 #: "blind": it must earn nearly nothing.
 #: "unfinished": it must never earn the ceiling.
+#: "early": the same, but the last step of a solution may be a look at it, so that the ceiling is for a look only.
 #: "chance": it must rarely earn the ceiling.
 #: "shown": it is held to nothing.
-Held = Literal["full", "wrong", "doubtful", "blind", "unfinished", "chance", "shown"]
+Held = Literal["full", "wrong", "doubtful", "blind", "unfinished", "early", "chance", "shown"]
 
 BLIND, NEAR = 0.05, 0.10  # shares of the ceiling
 _PART = 0.99  # less than it is a part of the reward
@@ -109,6 +110,8 @@ def _overpaid(policy: Policy, row: Row, graded: bool) -> Finding | None:
             return Finding(row.name, text, examples=row.worst(best=False))
         case "wrong" | "unfinished" if at:
             return Finding(row.name, count, examples=row.paid())
+        case "early" if at:
+            return Finding(row.name, f"{count}; look whether it is needed", grave=False, examples=row.paid())
         case "doubtful" if at:
             grave = at > NEAR * len(full) and row.exceeds(BLIND, full)
             text = count if grave else f"{count}; look whether these are right"

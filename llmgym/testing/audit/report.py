@@ -22,14 +22,14 @@ class Play:
         reward: What it earned; None where it was left unscored.
         said: What the policy said.
         trouble: Why it failed, or how it went past a limit; empty where it did not.
-        seconds: Of its longest step.
+        held_s: Seconds for which it held the event loop, and so all other episodes.
     """
 
     task_id: str
     reward: float | None
     said: str
     trouble: str = ""
-    seconds: float = 0.0
+    held_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,9 +179,9 @@ class Stage:
             return None, Play(task.id, None, "", str(fault).removeprefix(f"task {task.id}: "))
         except Exception as error:  # noqa: BLE001 -- of an oracle, which is its author's code
             return None, Play(task.id, None, "", f"{type(error).__name__}: {error}")
-        slowest = max((turn.env_s for turn in trajectory.turns), default=0.0)
+        held = trajectory.timings.get("held_s", 0.0)
         trouble = trajectory.error or "" if trajectory.failure is not None else ""
-        return trajectory, Play(task.id, trajectory.reward, shown(trajectory), trouble, slowest)
+        return trajectory, Play(task.id, trajectory.reward, shown(trajectory), trouble, held)
 
     def play(self, solution: Solution, messages: Messages) -> Play:
         """Have a policy play a task, to the end of what it says."""
@@ -209,4 +209,4 @@ def shown(trajectory: Trajectory) -> str:
         if sum(map(len, parts)) > 4 * _SHOWN:
             break
     text = " | ".join(parts)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} ... {text[-_SHOWN // 2 :]}"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 3]} ... {text[-2 * _SHOWN // 3 :]}"

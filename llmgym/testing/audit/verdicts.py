@@ -15,7 +15,7 @@ from llmgym.testing.subject import TimeBox
 
 _SAMPLE = 12  # episodes that are played again in another process
 _TASKS = 3  # tasks that hostile text is tried on
-_SLOW = 5.0  # seconds of a step that hold up everything else
+_SLOW = 2.0  # seconds
 
 HOSTILE = {
     "200 KB in a word": "9" * 200_000,
@@ -33,7 +33,12 @@ HOSTILE = {
 }
 
 
-def stable(stage: Stage, box: TimeBox) -> Iterator[Finding]:
+def stable(stage: Stage, box: TimeBox) -> list[Finding]:
+    """What is wrong with verdicts that should be the same again."""
+    return list(_stable(stage, box))
+
+
+def _stable(stage: Stage, box: TimeBox) -> Iterator[Finding]:
     """Solutions played again, in order and shuffled, here and in a process with other hashes."""
     if stage.core.spec is not None and stage.core.spec.nondeterministic:
         stage.notes.append("verifier: episodes are registered as nondeterministic, and were not compared")
@@ -94,7 +99,7 @@ def _same(one: float | None, other: float | None) -> bool:
     return one == other or (one is not None and other is not None and abs(one - other) < 1e-9)
 
 
-def hostile(stage: Stage, answers: Mapping[str, Answer], box: TimeBox) -> tuple[Row | None, list[Finding]]:
+def hostile(stage: Stage, answers: Mapping[str, Answer], box: TimeBox) -> tuple[Row, list[Finding]]:
     """Text that breaks what reads it, as an answer and as arguments: nothing fails, nothing hangs, all is scored."""
     plays = list[tuple[str, Play]]()
     for solution, (name, text) in itertools.product(stage.solutions[:_TASKS], HOSTILE.items()):
@@ -102,13 +107,11 @@ def hostile(stage: Stage, answers: Mapping[str, Answer], box: TimeBox) -> tuple[
             break
         for messages in _written(solution, answers.get(solution.task.id), text):
             plays.append((name, stage.replay(solution, messages)))
-    if not plays:
-        return None, []
     row = Row("verifier/hostile", "text that breaks what reads it", tuple(play for _, play in plays), stage.ceiling)
     checks: list[tuple[str, Callable[[Play], bool]]] = [
         ("an episode fails", lambda play: bool(play.trouble)),
         ("an episode is left unscored", lambda play: play.reward is None),
-        (f"a step takes over {_SLOW:g} s", lambda play: play.seconds > _SLOW),
+        (f"it holds all episodes for over {_SLOW:g} s", lambda play: play.held_s > _SLOW),
     ]
     for text, found in checks:
         if bad := [(name, play) for name, play in plays if found(play)]:

@@ -37,10 +37,10 @@ class Cases:
         if len(inputs) != len(outputs) or not inputs:
             raise ValueError(f"there are {len(inputs)} inputs and {len(outputs)} outputs; a test has one of each")
         kind, what = (str, "the text on standard input") if function is None else (list, "the list of arguments")
-        if wrong := next((given for given in inputs if not isinstance(given, kind)), None):
-            raise ValueError(f"an input is {what}, not {wrong!r:.100}")
-        if function is None and (odd := next((right for right in outputs if not isinstance(right, str)), None)):
-            raise ValueError(f"an output of a program is text, not {odd!r:.100}")
+        if wrong := [given for given in inputs if not isinstance(given, kind)]:
+            raise ValueError(f"an input is {what}, not {wrong[0]!r:.100}")
+        if function is None and (wrong := [right for right in outputs if not isinstance(right, str)]):
+            raise ValueError(f"an output of a program is text, not {wrong[0]!r:.100}")
         return cls(inputs, outputs, function)
 
 

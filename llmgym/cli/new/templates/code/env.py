@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,16 +11,26 @@ from llmgym import Episode, Reward, Task, TaskSet, ToolEnv
 from llmgym.sandbox import Sandbox
 from llmgym.verifiers import code
 
-# Steps of a function: what they are in words, and in Python.
-_STEPS = (
-    ("leave out the numbers below {n}", "numbers = [number for number in numbers if number >= {n}]"),
-    ("leave out the numbers that {n} divides", "numbers = [number for number in numbers if number % {n}]"),
-    ("add {n} to each number", "numbers = [number + {n} for number in numbers]"),
-    ("multiply each number by {n}", "numbers = [number * {n} for number in numbers]"),
-    ("put them in reverse order", "numbers = numbers[::-1]"),
-    ("sort them, the largest first", "numbers = sorted(numbers, reverse=True)"),
-    ("keep only the first {n} of them", "numbers = numbers[:{n}]"),
-    ("drop the first of them", "numbers = numbers[1:]"),
+Step = Callable[[list[int], int], list[int]]
+
+# Steps of a function: what they are in words, in Python, and here.
+_STEPS: tuple[tuple[str, str, Step], ...] = (
+    (
+        "leave out the numbers below {n}",
+        "[each for each in numbers if each >= {n}]",
+        lambda given, n: [x for x in given if x >= n],
+    ),
+    (
+        "leave out the numbers that {n} divides",
+        "[each for each in numbers if each % {n}]",
+        lambda given, n: [x for x in given if x % n],
+    ),
+    ("add {n} to each number", "[each + {n} for each in numbers]", lambda given, n: [x + n for x in given]),
+    ("multiply each number by {n}", "[each * {n} for each in numbers]", lambda given, n: [x * n for x in given]),
+    ("put them in reverse order", "numbers[::-1]", lambda given, n: given[::-1]),
+    ("sort them, the largest first", "sorted(numbers, reverse=True)", lambda given, n: sorted(given, reverse=True)),
+    ("keep only the first {n} of them", "numbers[:{n}]", lambda given, n: given[:n]),
+    ("drop the first of them", "numbers[1:]", lambda given, n: given[1:]),
 )
 _PHRASINGS = (
     "Write a Python function `change(numbers)` that takes a list of integers and returns a list.",
@@ -45,13 +56,14 @@ class Functions:
         while True:
             steps = [_STEPS[index] for index in rng.permutation(len(_STEPS))[: self.steps]]
             numbers = [int(number) for number in rng.integers(2, 6, self.steps)]
-            lines = [line.format(n=number) for (_, line), number in zip(steps, numbers, strict=True)]
             inputs = [rng.integers(0, 20, int(rng.integers(0, 9))).tolist() for _ in range(_TESTS)]
-            outputs = [_run(lines, given) for given in inputs]
-            shorter = [lines[:index] + lines[index + 1 :] for index in range(len(lines))]
+            doing = [(step, number) for (_, _, step), number in zip(steps, numbers, strict=True)]
+            outputs = [_run(doing, given) for given in inputs]
+            shorter = [doing[:index] + doing[index + 1 :] for index in range(len(doing))]
             if all([_run(some, given) for given in inputs] != outputs for some in (*shorter, [])):
                 break
-        words = [word.format(n=number) for (word, _), number in zip(steps, numbers, strict=True)]
+        lines = [line.format(n=number) for (_, line, _), number in zip(steps, numbers, strict=True)]
+        words = [word.format(n=number) for (word, _, _), number in zip(steps, numbers, strict=True)]
         parts = [_PHRASINGS[rng.integers(len(_PHRASINGS))], "Step by step:"]
         parts += [f"{place}. {word}" for place, word in enumerate(words, 1)]
         shown = sorted(zip(inputs, outputs, strict=True), key=lambda pair: -len(pair[0]))[:_SHOWN]
@@ -60,15 +72,15 @@ class Functions:
         return Task(prompt="\n".join(parts), answer=_source(lines), metadata={"tests": tests})
 
 
-def _run(lines: list[str], numbers: list[int]) -> list[int]:
-    """What the steps make of numbers; they are our own, and need no sandbox."""
-    names: dict[str, Any] = {"numbers": list(numbers)}
-    exec("\n".join(lines), names)
-    return names["numbers"]
+def _run(steps: list[tuple[Step, int]], numbers: list[int]) -> list[int]:
+    """What the steps make of numbers."""
+    for step, number in steps:
+        numbers = step(numbers, number)
+    return numbers
 
 
 def _source(lines: list[str]) -> str:
-    return "\n".join(["def change(numbers):", *(f"    {line}" for line in lines), "    return numbers"])
+    return "\n".join(["def change(numbers):", *(f"    numbers = {line}" for line in lines), "    return numbers"])
 
 
 class Scaffolded(ToolEnv):

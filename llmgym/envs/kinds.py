@@ -1,4 +1,7 @@
-"""Fields of records: what a value may be, the schema that says so, and how prose tells it."""
+"""Kinds of values: how they are drawn, the JSON schema that says what they may be, and how prose tells them.
+
+What a seed draws is part of every environment that uses it, as with the words of `vocabulary`.
+"""
 
 from __future__ import annotations
 
@@ -46,25 +49,6 @@ class Kind:
     draw: Callable[[Rng], Any]
     show: Callable[[Rng, Any], str]
     level: int = 1
-
-
-@dataclass(frozen=True)
-class Field:
-    """A field of a record.
-
-    Attributes:
-        name: Its name, as a property.
-        kind: What its value may be.
-        told: Sentences that tell it, with `{}` for the value.
-    """
-
-    name: str
-    kind: Kind
-    told: tuple[str, ...]
-
-    def tell(self, rng: Rng, value: Any) -> str:
-        """A sentence."""
-        return pick(rng, self.told).format(self.kind.show(rng, value))
 
 
 def _as_text(rng: Rng, value: Any) -> str:
