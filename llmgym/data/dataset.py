@@ -2,43 +2,61 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from llmgym.data import lines
 from llmgym.data.index import Index, Progress, merged_metrics
 from llmgym.data.lines import Span
 from llmgym.data.problems import BadRowsError, Problem, UnreadableError
+from llmgym.data.scalars import FIXED, PLACES
 from llmgym.errors import ConfigError, MissingExtraError
 from llmgym.rollout.retired import read_retired
 from llmgym.rollout.thresholds import TOLERANCE
 from llmgym.trajectory import Trajectory
 
-ROLLOUTS = "rollouts.jsonl"
+ROLLOUTS, FAILURES = "rollouts.jsonl", "failures.jsonl"
 
 #: Of the repeats of a task, for `--group-where`. A reward that reaches the threshold passes.
 _GROUPS = f"""
-    select group_id, any_value(env_id) as env_id, count(*) as size, count(reward) as scored,
+    select source, group_id, agent, any_value(env_id) as env_id, count(*) as size, count(reward) as scored,
         avg((reward >= $threshold - {TOLERANCE})::int) filter (reward is not null) as pass_rate,
-        avg(reward) as reward_mean, coalesce(stddev_pop(reward), 0) as reward_std,
+        avg(reward) as reward_mean, stddev_pop(reward) as reward_std,
         min(reward) as reward_min, max(reward) as reward_max, max(reward) - min(reward) as reward_gap
-    from rows group by group_id
+    from rows group by source, group_id, agent
 """
 
 
 @dataclass(frozen=True)
 class Group:
-    """The repeats of a task, as numbers; see the columns of `--group-where`."""
+    """The repeats of a task in a file, of one agent, as numbers; None where no reward is known.
 
+    Attributes:
+        source: Which of the files.
+        group_id: Environment and task.
+        agent: Whose episodes; agents that earn apart are compared apart.
+        env_id: Environment.
+        size: How many rows.
+        scored: How many of them have a reward.
+        pass_rate: Share of these whose reward reaches the threshold.
+        reward_mean: Mean of the rewards.
+        reward_std: Their standard deviation, of all of them and not of a sample.
+        reward_min: Their least.
+        reward_max: Their greatest.
+        reward_gap: What these two are apart.
+    """
+
+    source: int
     group_id: str
+    agent: str
     env_id: str
     size: int
     scored: int
     pass_rate: float | None
     reward_mean: float | None
-    reward_std: float
+    reward_std: float | None
     reward_min: float | None
     reward_max: float | None
     reward_gap: float | None
@@ -109,6 +127,7 @@ class Dataset:
             UnreadableError: A file cannot be read, or holds rows of no shape that is known.
             BadRowsError: There are rows that cannot be used.
         """
+        require_engine()
         files = [path / ROLLOUTS if path.is_dir() else path for path in map(Path, paths)]
         for number, path in enumerate(files):
             if not path.is_file():
@@ -153,59 +172,99 @@ class Dataset:
             if where is not None:
                 rows = rows.filter(where)
             if group_where is not None:
-                groups = self._connection.table("groups").filter(group_where).project("group_id as chosen")
-                rows = rows.join(groups, "group_id = chosen", how="inner")
-            found = rows.project("source, byte_position, byte_length").order("source, byte_position").fetchall()
+                keys = "source as chosen_source, group_id as chosen, agent as chosen_agent"
+                groups = self._connection.table("groups").filter(group_where).project(keys)
+                of_them = "source = chosen_source and group_id = chosen and agent = chosen_agent"
+                rows = rows.join(groups, of_them, how="inner")
+            found = rows.project("source, byte_position, byte_length").order("source, byte_position").fetchnumpy()
         except duckdb.Error as error:
             raise ConfigError(_plain(error)) from None
-        spans: list[list[Span]] = [[] for _ in self.indexes]
-        for source, position, length in found:
-            spans[source].append(Span(position, length))
-        return Selection(tuple(map(tuple, spans)))
+        return self._selection(*found.values())
+
+    def rows(self, query: str, **parameters: Any) -> Selection:
+        """The rows that a query of ours names by `source` and `line`, in the order of their files.
+
+        Raises:
+            ConfigError: It cannot be answered.
+        """
+        import duckdb
+
+        text = (
+            f"select source, byte_position, byte_length from rows semi join ({query}) using (source, line) "
+            "order by source, byte_position"
+        )
+        try:
+            return self._selection(*self._connection.execute(text, parameters).fetchnumpy().values())
+        except duckdb.Error as error:
+            raise ConfigError(_plain(error)) from None
+
+    def _selection(self, sources: Any, positions: Any, lengths: Any) -> Selection:
+        spans: list[tuple[Span, ...]] = []
+        for source in range(len(self.indexes)):
+            own = sources == source
+            spans.append(tuple(map(Span, positions[own].tolist(), lengths[own].tolist())))
+        return Selection(tuple(spans))
 
     def groups(self) -> Iterator[Group]:
-        """The groups, by their ids."""
-        for row in self.query("select * from groups order by group_id"):
+        """The groups, by file and id."""
+        for row in self.query("select * from groups order by source, group_id, agent"):
             yield Group(*row)
 
     def lines(self, selection: Selection) -> Iterator[bytes]:
-        """Rows as they stand in their files."""
+        """Rows as they stand in their files.
+
+        Raises:
+            UnreadableError: A file is another one by now.
+        """
         for index, spans in zip(self.indexes, selection.spans, strict=True):
-            yield from lines.fetch(index.path, spans)
+            yield from index.fetch(spans)
 
     def trajectories(self, selection: Selection) -> Iterator[Trajectory]:
         """Rows whole.
 
         Raises:
-            LLMGymError: A row has scalars and is otherwise none; names its byte.
+            LLMGymError: A row has scalars and is otherwise none; names its byte. Or a file is another one by now.
         """
         for index, spans in zip(self.indexes, selection.spans, strict=True):
-            for span, data in zip(spans, lines.fetch(index.path, spans), strict=True):
+            for span, data in zip(spans, index.fetch(spans), strict=True):
                 yield index.shape.trajectory(data, f"{index.path}, byte {span.position}")
 
     def copy(self, selection: Selection, target: IO[bytes]) -> None:
-        """Write rows as they stand in their files, byte for byte."""
+        """Write rows as they stand in their files, each with one line end.
+
+        Raises:
+            UnreadableError: A file is another one by now.
+        """
         for index, spans in zip(self.indexes, selection.spans, strict=True):
-            lines.copy(index.path, spans, target)
+            index.copy(spans, target)
 
     def _define(self) -> None:
         """Make the tables. A row that a run has retired, or that is there twice, is in none."""
-        parts: list[str] = []
-        metrics = ", ".join(f"null::double as {_quoted(name)}" for name in merged_metrics(self.indexes))
+        metrics = "".join(f", null::double as {quoted(name)}" for name in merged_metrics(self.indexes))
+        columns = ", ".join(f"null::{_TYPES[kind]} as {name}" for name, kind in FIXED.items())
+        places = ", ".join(f"0::bigint as {name}" for name in PLACES)
+        parts = [f"select * from (select {columns}, {places}, 0 as source, 1::bigint as nth{metrics}) where false"]
         for number, index in enumerate(self.indexes):
+            if not index.files:
+                continue
+            files = ", ".join("'" + file.replace("'", "''") + "'" for file in index.files)
+            table = f"(select *, {number} as source from read_parquet([{files}], union_by_name = true))"
             retired = read_retired(index.path.parent) if index.path.name == ROLLOUTS else {}
-            self._connection.execute(f"create table retired_{number} (id text, task_hash text, times int)")
-            for (name, task_hash), times in retired.items():
-                self._connection.execute(f"insert into retired_{number} values (?, ?, ?)", [name, task_hash, times])
-            if index.files:
-                files = ", ".join("'" + file.replace("'", "''") + "'" for file in index.files)
-                parts.append(_LIVE.format(number=number, files=files))
-        empty = f"select * from ({_EMPTY}{', ' + metrics if metrics else ''}) where false"
-        self._connection.execute(f"create view found as {' union all by name '.join([empty, *parts])}")
+            if retired:
+                self._connection.execute(f"create table retired_{number} (name text, hash text, times int)")
+                values = [(name, task_hash, times) for (name, task_hash), times in retired.items()]
+                self._connection.executemany(f"insert into retired_{number} values (?, ?, ?)", values)
+                table = _KEPT.format(table=table, number=number)
+            simple = index.meta.unique or index.path.name == FAILURES  # an episode can fail in several sessions
+            nth = "1::bigint" if simple else "row_number() over (partition by id order by line)"
+            parts.append(f"select *, {nth} as nth from {table}")
+        self._connection.execute(f"create view found as {' union all by name '.join(parts)}")
         self._connection.execute("create view rows as select * exclude (nth) from found where nth = 1")
         self._connection.execute(f"create view groups as {_GROUPS.replace('$threshold', repr(float(self.threshold)))}")
 
     def _duplicates(self) -> list[Problem]:
+        if all(index.meta.unique for index in self.indexes):
+            return []
         found = self.query("select source, line, id from found where nth > 1 order by source, line")
         return [
             Problem(str(self.indexes[source].path), line, "duplicate", f"a row before it has the id {name!r}")
@@ -213,32 +272,34 @@ class Dataset:
         ]
 
 
-#: Rows of a file that count: those of an id and a task that were retired come first.
-_LIVE = """
-    select * exclude (place, times), row_number() over (partition by id, agent order by line) as nth from (
-        select row.*, {number} as source, coalesce(times, 0) as times,
-            row_number() over (partition by row.id, row.agent, row.task_hash order by line) as place
-        from read_parquet([{files}], union_by_name = true) as row
-        left join retired_{number} as gone on row.id = gone.id and row.task_hash = gone.task_hash
-    ) where place > times
+#: Rows of a file without those of an episode and a task that were retired: the first so many of them.
+_KEPT = """
+    (select * exclude (name, hash, times, place) from (
+        select *, row_number() over (partition by id, task_hash order by line) as place
+        from {table} as row left join retired_{number} as gone
+        on row.episode_id = gone.name and row.task_hash = gone.hash
+    ) where place > coalesce(times, 0))
 """
 
-_EMPTY = """
-    select ''::text as id, ''::text as env_id, ''::text as task_id, ''::text as group_id, ''::text as task_hash,
-        0::bigint as repeat, ''::text as agent, ''::text as status, 0::double as reward, 0::bigint as attempts,
-        0::bigint as num_turns, 0::bigint as num_sampled_tokens, 0::bigint as num_context_tokens,
-        0::bigint as num_tool_errors, 0::double as wall_s, ''::text as failure, 0::bigint as line,
-        0::bigint as byte_position, 0::bigint as byte_length, 0 as source, 0::bigint as nth
-"""
+_TYPES = {str: "text", int: "bigint", float: "double"}
+
+
+def require_engine() -> None:
+    """See that what reads indexes is installed.
+
+    Raises:
+        MissingExtraError: It is not.
+    """
+    if importlib.util.find_spec("duckdb") is None or importlib.util.find_spec("pyarrow") is None:
+        raise MissingExtraError("llmgym.data", "data")
 
 
 def _connect(folders: Sequence[Path]) -> Any:
     """A database in memory that can read the indexes, and nothing else of this machine or of others."""
-    try:
-        import duckdb
-    except ImportError:
-        raise MissingExtraError("data", "data") from None
+    import duckdb
+
     connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"})
+    connection.execute("set enable_progress_bar = false")
     allowed = ", ".join("'" + str(folder).replace("'", "''") + "'" for folder in {*folders})
     connection.execute(f"set allowed_directories = [{allowed}]")
     connection.execute("set enable_external_access = false")
@@ -246,7 +307,8 @@ def _connect(folders: Sequence[Path]) -> Any:
     return connection
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name as SQL has it."""
     return '"' + name.replace('"', '""') + '"'
 
 

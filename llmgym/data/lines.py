@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from llmgym.data.problems import UnreadableError
+
 _BUFFER = 1 << 20
+_CHANGED = "it is shorter than when it was read, so it has been replaced or cut: run the command again"
 
 
 class Line(NamedTuple):
@@ -17,13 +22,13 @@ class Line(NamedTuple):
         number: Which line of the file, from 1.
         position: The byte that it starts at.
         data: The line without its end.
-        whole: Whether it has one.
+        end: How many bytes its end has; 0 where it has none, as it is torn or still being written.
     """
 
     number: int
     position: int
     data: bytes
-    whole: bool
+    end: int
 
 
 class Span(NamedTuple):
@@ -39,7 +44,7 @@ class Span(NamedTuple):
 
 
 def read_lines(path: Path, position: int = 0, number: int = 1) -> Iterator[Line]:
-    """The lines from a byte on that are not blank; one that is being written comes too, as not whole.
+    """All lines from a byte on, blank ones and one that is being written included.
 
     Args:
         path: The file.
@@ -48,42 +53,65 @@ def read_lines(path: Path, position: int = 0, number: int = 1) -> Iterator[Line]
     """
     with path.open("rb", buffering=_BUFFER) as file:
         file.seek(position)
-        for raw in file:
-            whole = raw.endswith(b"\n")
-            data = raw.rstrip(b"\r\n") if whole else raw
-            if data and not data.isspace():
-                yield Line(number, position, data, whole)
+        for at, raw in enumerate(file, number):
+            if not position and raw.startswith(codecs.BOM_UTF8):
+                raw, position = raw[3:], 3
+            data = raw.rstrip(b"\r\n") if raw.endswith(b"\n") else raw
+            yield Line(at, position, data, len(raw) - len(data))
             position += len(raw)
-            number += 1
 
 
 def fetch(path: Path, spans: Iterable[Span]) -> Iterator[bytes]:
-    """Lines by where they stand."""
-    file = os.open(path, os.O_RDONLY)
-    try:
+    """Lines by where they stand.
+
+    Raises:
+        UnreadableError: The file does not have them any more.
+    """
+    with _opened(path) as file:
         for span in spans:
-            yield os.pread(file, span.length, span.position)
-    finally:
-        os.close(file)
+            yield _read(file, span, path)
 
 
 def copy(path: Path, spans: Iterable[Span], target: IO[bytes]) -> None:
-    """Write lines, as they are and each with one end, behind each other; neighbours go in one piece."""
-    with path.open("rb", buffering=0) as source:
-        for start, length in _runs(spans):
-            data = os.pread(source.fileno(), length + 1, start)
-            target.write(data if data[length:] == b"\n" else data[:length].rstrip(b"\r") + b"\n")
+    """Write lines, as they are and each with one end, behind each other; neighbours go in one piece.
+
+    Raises:
+        UnreadableError: The file does not have them any more.
+    """
+    with _opened(path) as file:
+        for run in _runs(spans):
+            target.write(_read(file, run, path))
+            target.write(b"\n")
 
 
 def _runs(spans: Iterable[Span]) -> Iterator[Span]:
     """Spans with those joined that stand behind each other with a plain line end between them."""
     start = end = -1
-    for span in spans:
-        if span.position == end + 1 and start >= 0 and span.position + span.length - start < _BUFFER:
-            end = span.position + span.length
+    for position, length in spans:
+        if position == end + 1 and start >= 0 and position + length - start < _BUFFER:
+            end = position + length
             continue
         if start >= 0:
             yield Span(start, end - start)
-        start, end = span.position, span.position + span.length
+        start, end = position, position + length
     if start >= 0:
         yield Span(start, end - start)
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[int]:
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise UnreadableError(path, error.strerror or str(error)) from error
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _read(file: int, span: Span, path: Path) -> bytes:
+    data = os.pread(file, span.length, span.position)
+    if len(data) != span.length:
+        raise UnreadableError(path, _CHANGED)
+    return data

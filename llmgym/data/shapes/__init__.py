@@ -18,8 +18,10 @@ from llmgym.trajectory import Trajectory
 class Shape(Protocol):
     """What is known of rows of one shape; a module has these names."""
 
-    NAME: str
-    """What people call it."""
+    @property
+    def NAME(self) -> str:  # noqa: N802 -- a constant of a module
+        """What people call it."""
+        ...
 
     def fits(self, row: Mapping[str, Any]) -> bool:
         """Whether a row is of this shape, by the names of its fields."""
@@ -44,20 +46,27 @@ class Shape(Protocol):
 
 #: In the order in which they are tried.
 SHAPES: tuple[Shape, ...] = (rollouts,)
+BY_NAME: dict[str, Shape] = {shape.NAME: shape for shape in SHAPES}
 
 _LOOKED_AT = 20  # lines, where the first ones are broken
 
 
-def shape_of(path: Path) -> Shape:
-    """The shape of a file's rows, by the first of them that fits one.
+def shape_of(path: Path, named: Path) -> Shape:
+    """The shape of a file's rows, by the first of them that fits one; ours where there is none yet.
+
+    Args:
+        path: The file.
+        named: What errors call it.
 
     Raises:
         UnreadableError: None fits.
     """
     fields: list[str] = []
+    whole = 0
     for line in read_lines(path):
         if line.number > _LOOKED_AT:
             break
+        whole += line.end > 0 and not line.data.isspace() and bool(line.data)
         try:
             row = msgspec.json.decode(line.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -68,6 +77,7 @@ def shape_of(path: Path) -> Shape:
             if shape.fits(row):
                 return shape
         fields = fields or sorted(row)
-    known = ", ".join(shape.NAME for shape in SHAPES)
-    seen = f"its rows have {', '.join(fields[:12])}" if fields else "it has no rows"
-    raise UnreadableError(path, f"{seen}; what is read is {known}")
+    if not fields and not whole:
+        return rollouts
+    seen = f"its rows have {', '.join(fields[:12])}" if fields else "its first lines are no JSON objects"
+    raise UnreadableError(named, f"{seen}; what is read is {', '.join(shape.NAME for shape in SHAPES)}")

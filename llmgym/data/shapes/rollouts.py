@@ -53,16 +53,19 @@ def scalars(data: bytes) -> Scalars:
     row = _decoder.decode(data)
     if row.format != FORMAT:
         raise ValueError(f"a row of format {row.format}; this version of llmgym reads format {FORMAT}")
+    episode_id = row.id if row.agents == 1 else row.id[: -len(row.agent) - 1]
+    counts = row.counts
     return Scalars(
-        row.id, row.env_id, row.group_id[len(row.env_id) + 1 :], row.group_id, row.task_hash, row.repeat, row.agent,
-        row.status, row.reward, row.attempts, row.counts.turns, row.counts.sampled_tokens, row.counts.context_tokens,
-        sum(row.tool_errors.values()), row.timings.wall_s, row.failure.kind if row.failure else "",
-        {
-            name: float(value) if isinstance(value, str) else value
-            for name, value in row.metrics.items()
-            if name not in _COUNTED
-        },
+        row.id, episode_id, row.env_id, row.group_id[len(row.env_id) + 1 :], row.group_id, row.task_hash, row.repeat,
+        row.agent, row.agents, row.status, row.reward, row.attempts, counts.turns, counts.sampled_tokens,
+        counts.context_tokens, sum(row.tool_errors.values()), row.timings.wall_s,
+        row.failure.kind if row.failure else "",
+        {name: _number(value) for name, value in row.metrics.items() if name not in _COUNTED},
     )  # fmt: skip
+
+
+def _number(value: float | str | None) -> float | None:
+    return value if not isinstance(value, str) else None if value == "NaN" else float(value)
 
 
 def trajectory(data: bytes, place: str) -> Trajectory:
