@@ -78,11 +78,11 @@ class Page:
             raise RuntimeError(got["exceptionDetails"])
         return got["result"].get("value")
 
-    async def until(self, expression: str, seconds: float = 30) -> Any:
+    async def until(self, expression: str) -> None:
         """Wait until an expression is true."""
-        for _ in range(int(seconds * 50)):
-            if value := await self.ask(expression):
-                return value
+        for _ in range(750):
+            if await self.ask(f"Boolean({expression})"):
+                return
             await asyncio.sleep(0.02)
         raise TimeoutError(f"{expression}; the page says {await self.ask('document.body.innerText.slice(0, 500)')!r}")
 

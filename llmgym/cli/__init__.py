@@ -23,6 +23,7 @@ from llmgym.cli import (
     schema,
     show,
     summary,
+    view,
 )
 from llmgym.cli import list as list_
 from llmgym.cli.ending import end_in_time
@@ -74,6 +75,7 @@ app.command("summary", epilog=summary.EXAMPLES)(verb(summary.run))
 app.command("schema", epilog=schema.EXAMPLES)(verb(schema.run, user_code=True))
 app.command("show", epilog=show.EXAMPLES)(verb(show.run))
 app.command("report", epilog=report.EXAMPLES)(verb(report.run))
+app.command("view", epilog=view.EXAMPLES)(verb(view.run))
 app.command("doctor", epilog=doctor.EXAMPLES)(verb(doctor.run))
 app.add_typer(models.app, name="models")
 app.add_typer(export.app, name="export")

@@ -98,7 +98,8 @@ class Report:
         Raises:
             LLMGymError: A row cannot be used; names file and line.
         """
-        if len(self.columns) and any(source.changed for source in self.sources):
+        stale = [source.refresh() for source in self.sources]
+        if any(stale):
             self._begin()
         before = len(self.columns)
         for run, source in enumerate(self.sources):

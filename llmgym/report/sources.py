@@ -73,12 +73,17 @@ class Source:
         """Bytes that there are."""
         return self.rows.stat().st_size if self.rows.is_file() else 0
 
-    @property
-    def changed(self) -> bool:
-        """Whether what was read no longer counts: rows were retired, failures made good, or the file is another one."""
+    def refresh(self) -> bool:
+        """Look whether what was read no longer counts, and has to be read again from the start.
+
+        So it is where rows were retired, failures made good, the policy is known by now, or the file is another one.
+        """
         if self.size < self.done or (self.is_run and read_retired(self.rows.parent) != self._retired):
             return True
-        return not self._failed.isdisjoint(self._seen)
+        if self.description is None or not self.is_run:
+            return False
+        before, self.description = self.description, read_description(self.rows.parent) or self.description
+        return before.confirmed != self.description.confirmed or not self._failed.isdisjoint(self._seen)
 
     def episodes(self) -> Iterator[list[Trajectory]]:
         """Episodes that are new: for each the rows of its agents.

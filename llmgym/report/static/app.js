@@ -32,10 +32,11 @@
       h("div.bar", h("a.brand", { href: "#/" }, h("i"), "llmgym"),
         h("div.runs", runs.map((/** @type {any} */ run, /** @type {number} */ at) => [at ? h("span.muted", "and") : null, runs.length > 1 ? h("span.dot", { class: at ? "other" : "own" }) : null, h("b", flat(run.name)), facts(run)])),
         summary().live ? h("span.live", "live") : null, h("span.grow"),
+        envs.length > 1 ? select : null,
         h("button.icon", { title: "keys (?)", onclick: help }, "?"),
         h("button.icon", { title: "dark or light (d)", onclick: theme }, "◐")),
       h("div.bar", h("nav.pages", PAGES.map(([to, name]) => h("a", { href: `#/${to}`, class: here === to || (to === "episodes" && here === "e") || (to === "tasks" && here === "side") ? "on" : "" }, name,
-        to === "failures" && failed ? h("span.pill", count(failed)) : null))), h("span.grow"), envs.length > 1 ? select : null));
+        to === "failures" && failed ? h("span.pill", count(failed)) : null)))));
   }
 
   /** @param {any} run */

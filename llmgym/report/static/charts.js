@@ -5,7 +5,7 @@
 const charts = (() => {
   /** @type {Set<any>} */
   const drawn = new Set();
-  const HEIGHT = 190;
+  const HEIGHT = 180;
   const watcher = new ResizeObserver((entries) => {
     for (const entry of entries) {
       const plot = /** @type {any} */ (entry.target).plot;
@@ -26,10 +26,9 @@ const charts = (() => {
   /** @param {string} color @param {number} share */
   const faint = (color, share) => `color-mix(in oklab, ${color} ${share * 100}%, transparent)`;
 
-  /** @param {string} [label] @param {any} [more] */
-  const axis = (label, more) => ({
-    stroke: colors.css("--muted"), font: `11px ${colors.css("--sans")}`, size: label ? 40 : 28, gap: 4,
-    label, labelFont: `11px ${colors.css("--sans")}`, labelSize: 14, labelGap: 0,
+  /** @param {any} more */
+  const axis = (more) => ({
+    stroke: colors.css("--muted"), font: `11px ${colors.css("--sans")}`, size: 24, gap: 5,
     grid: { stroke: colors.css("--line"), width: 1 }, ticks: { show: false }, ...more,
   });
 
@@ -37,7 +36,7 @@ const charts = (() => {
   function draw(place, options, data) {
     const plot = new uPlot({
       width: Math.max(200, Math.floor(place.clientWidth)), height: HEIGHT, legend: { show: false },
-      cursor: { y: false, points: { show: false }, drag: { setScale: false } }, padding: [8, 8, 0, 0], ...options,
+      cursor: { y: false, points: { show: false }, drag: { setScale: false } }, padding: [8, 10, 0, 0], ...options,
     }, data, place);
     const tip = h("div.tip");
     plot.over.append(tip);
@@ -80,9 +79,8 @@ const charts = (() => {
   /**
    * @param {HTMLElement} place
    * @param {number[][]} series the values of each run
-   * @param {{label: string, colors?: boolean}} about
    */
-  function histogram(place, series, about) {
+  function histogram(place, series) {
     const found = edges(series);
     if (!found) {
       place.append(h("p.empty", "nothing to show"));
@@ -109,9 +107,9 @@ const charts = (() => {
         y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ high) => [0, high * 1.08 || 1] },
       },
       axes: [
-        axis(about.label, { grid: { show: false }, incrs: whole ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6] : undefined,
+        axis({ grid: { show: false }, incrs: whole ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6] : undefined,
           values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map((v) => brief(v)) }),
-        axis(undefined, { size: 38, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map((v) => `${Number(v.toFixed(2))}%`) }),
+        axis({ size: 38, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map((v) => `${Number(v.toFixed(2))}%`) }),
       ],
       series: [{}, ...shares.map((_, run) => ({
         stroke: ofRun(run), width: series.length > 1 ? 1.5 : 0, points: { show: false },
@@ -125,7 +123,7 @@ const charts = (() => {
   /**
    * @param {HTMLElement} place
    * @param {{x: number, mean: number | null, low: number | null, high: number | null, note: string}[][]} series of each run
-   * @param {{label: string, unit?: boolean}} about
+   * @param {{unit?: boolean}} about
    */
   function curve(place, series, about) {
     const xs = [...new Set(series.flat().map((point) => point.x))].sort((a, b) => a - b);
@@ -148,8 +146,8 @@ const charts = (() => {
         } },
       },
       axes: [
-        axis(about.label, { grid: { show: false }, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 1e4, 1e5] }),
-        axis(undefined, { size: 38 }),
+        axis({ grid: { show: false }, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 1e4, 1e5] }),
+        axis({ size: 38 }),
       ],
       series: [{}, ...series.flatMap((_, run) => [
         { stroke: "transparent", points: { show: false } }, { stroke: "transparent", points: { show: false } },

@@ -68,7 +68,7 @@ const lists = (() => {
     const line = (/** @type {number} */ row) => h("div.what",
       h("div", flat(c.words.prompt[c.prompt[row]])), h("div.muted", flat(c.reply[row])));
     return new Table([
-      { name: "reward", label: "Reward", track: "76px", num: true, phone: true, value: (row) => c.reward[row], cell: (row) => rewardMark(c.reward[row]) },
+      { name: "reward", label: "Reward", track: "62px", num: true, left: true, phone: true, value: (row) => c.reward[row], cell: (row) => rewardMark(c.reward[row]) },
       ...(two() ? [{ name: "run", label: "", track: "24px", phone: true, value: (/** @type {number} */ row) => c.run[row], cell: (/** @type {number} */ row) => runDot(c.run[row]) }] : []),
       word("prompt", "Task and last reply", "minmax(180px, 4fr)", line, true),
       ...(c.words.env.length > 1 ? [word("env", "Environment", "minmax(128px, 1.2fr)", (row) => flat(shortEnv(c.words.env[c.env[row]])))] : []),
@@ -118,9 +118,9 @@ const lists = (() => {
     const num = (/** @type {string} */ name, /** @type {string} */ label, phone = false) =>
       ({ name, label, track: "82px", num: true, phone, value: (/** @type {number} */ i) => tasks[i][name], cell: (/** @type {number} */ i) => number(tasks[i][name]) });
     return new Table([
-      { name: "mean", label: two() ? "First" : "Reward", track: "76px", num: true, phone: true, value: (i) => tasks[i].mean, cell: (i) => rewardMark(tasks[i].mean) },
+      { name: "mean", label: two() ? "First" : "Reward", track: "62px", num: true, left: true, phone: true, value: (i) => tasks[i].mean, cell: (i) => rewardMark(tasks[i].mean) },
       ...(two() ? [
-        { name: "other", label: "Second", track: "76px", num: true, phone: true, value: (/** @type {number} */ i) => tasks[i].other, cell: (/** @type {number} */ i) => rewardMark(tasks[i].other) },
+        { name: "other", label: "Second", track: "62px", num: true, left: true, phone: true, value: (/** @type {number} */ i) => tasks[i].other, cell: (/** @type {number} */ i) => rewardMark(tasks[i].other) },
         { name: "delta", label: "Change", track: "82px", num: true, value: (/** @type {number} */ i) => tasks[i].delta, cell: (/** @type {number} */ i) => {
           const delta = tasks[i].delta;
           return delta === null ? "–" : h("span", { class: delta > 1e-6 ? "up" : delta < -1e-6 ? "down" : "muted" }, `${delta > 0 ? "+" : ""}${number(delta)}`);

@@ -37,7 +37,7 @@ const overview = (() => {
     const each = (/** @type {(scope: any) => any} */ of) => scopes.map(of);
     const last = (/** @type {any} */ scope) => scope.passes[scope.passes.length - 1];
     const counts = first.counts, rows = counts.rows || 1;
-    const ended = Object.entries(first.statuses).map(([name, many]) => `${name.replace(/_/g, " ")} ${count(/** @type {number} */ (many))}`).slice(0, 3).join(", ");
+    const ended = Object.entries(first.statuses).map(([name, many]) => `${count(/** @type {number} */ (many))} ${name.replace(/_/g, " ")}`).slice(0, 2).join(", ");
     const failed = summary.failures.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + (env ? one.envs[env] ?? 0 : one.count), 0);
     const out = [
       tile("Reward", each((s) => number(s.reward.mean)), scopes.length > 1 ? "mean" : interval(first.reward) || "mean",
@@ -110,15 +110,15 @@ const overview = (() => {
     };
     const points = (/** @type {any} */ scope, /** @type {string} */ of, /** @type {string} */ key, /** @type {(p: any) => string} */ note) =>
       (scope?.[of] ?? []).map((/** @type {any} */ p) => ({ x: p[key], mean: p.mean, low: p.low, high: p.high, note: note(p) }));
-    add("Reward", "share of the episodes", (box) => charts.histogram(box, values("reward", env), { label: "" }));
+    add("Reward", "share of the episodes", (box) => charts.histogram(box, values("reward", env)));
     const curves = scopes.map((/** @type {any} */ s) => points(s, "passes", "k", (p) => `pass@${p.k} ${number(p.mean)} (${interval(p) || "one task"}; ${count(p.tasks)} tasks)`));
-    if (curves.some((/** @type {any[]} */ one) => one.length > 1)) add("pass@k", `reward ≥ ${number(summary.threshold)}, with 95% intervals over tasks`, (box) => charts.curve(box, curves, { label: "", unit: true }));
+    if (curves.some((/** @type {any[]} */ one) => one.length > 1)) add("pass@k", `reward ≥ ${number(summary.threshold)}, with 95% intervals over tasks`, (box) => charts.curve(box, curves, { unit: true }));
     const learning = scopes.map((/** @type {any} */ s) => points(s, "versions", "version", (p) => `weights ${p.version}: ${number(p.mean)} (${interval(p) || "one task"}; ${count(p.episodes)} episodes)`));
-    if (learning.some((/** @type {any[]} */ one) => one.length > 1)) add("Learning", "reward over versions of the weights", (box) => charts.curve(box, learning, { label: "" }));
-    add("Turns", "assistant messages of an episode", (box) => charts.histogram(box, values("turns", env), { label: "" }));
+    if (learning.some((/** @type {any[]} */ one) => one.length > 1)) add("Learning", "reward over versions of the weights", (box) => charts.curve(box, learning, {}));
+    add("Turns", "assistant messages of an episode", (box) => charts.histogram(box, values("turns", env)));
     if (scopes.some((/** @type {any} */ s) => s?.counts.tokens)) {
-      add("Length", "sampled tokens of an episode", (box) => charts.histogram(box, values("sampled", env), { label: "" }));
-      add("Log-probability", "mean over an episode's sampled tokens", (box) => charts.histogram(box, values("logprob", env), { label: "" }));
+      add("Length", "sampled tokens of an episode", (box) => charts.histogram(box, values("sampled", env)));
+      add("Log-probability", "mean over an episode's sampled tokens", (box) => charts.histogram(box, values("logprob", env)));
     }
     const own = scopes[0];
     if (own) grid.append(h("section.card", h("header", h("h3", "Groups"), h("span.note", "tasks by what their repeats earn")), kinds(own)));

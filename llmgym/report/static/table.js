@@ -6,7 +6,7 @@
  */
 class Table {
   /**
-   * @param {{name: string, label: string, track: string, phone?: boolean, num?: boolean, first?: number,
+   * @param {{name: string, label: string, track: string, phone?: boolean, num?: boolean, left?: boolean,
    *   value: (row: number) => any, cell: (row: number) => any}[]} columns
    * @param {{open: (row: number) => void, sort?: string, down?: boolean, sorted?: (name: string, down: boolean) => void}} about
    */
@@ -42,7 +42,7 @@ class Table {
     this.element.classList.toggle("narrow", this.narrow);
     this.head.style.gridTemplateColumns = this.tracks;
     this.head.replaceChildren(...this.shown.map((column) => h("button.th", {
-      class: `${column.num ? "num" : ""} ${this.sort === column.name ? "on" : ""}`, role: "columnheader",
+      class: `${column.num ? "num" : ""} ${column.left ? "left" : ""} ${this.sort === column.name ? "on" : ""}`, role: "columnheader",
       "aria-sort": this.sort === column.name ? (this.down ? "descending" : "ascending") : "none",
       onclick: () => this.order(column.name, this.sort === column.name ? !this.down : Boolean(column.num)),
     }, column.label, h("span.arrow", this.sort === column.name ? (this.down ? "↓" : "↑") : ""))));
@@ -100,7 +100,7 @@ class Table {
     for (let i = first; i < last; i++) {
       const row = this.rows[i];
       const line = h("div.tr", { role: "row", "data-row": row, class: i === this.at ? "chosen" : "" },
-        this.shown.map((column) => h("div.td", { class: column.num ? "num" : "" }, column.cell(row))));
+        this.shown.map((column) => h("div.td", { class: `${column.num ? "num" : ""} ${column.left ? "left" : ""}` }, column.cell(row))));
       line.style.gridTemplateColumns = this.tracks ?? "";
       line.style.height = `${this.height}px`;
       made.push(line);

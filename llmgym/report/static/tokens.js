@@ -89,7 +89,7 @@ const tokens = (() => {
       one.style.background = colors.surprise(-surprise);
       return one;
     }));
-    const button = h("button.small", { onclick: (/** @type {Event} */ event) => {
+    const button = h("button.lesser", { onclick: (/** @type {Event} */ event) => {
       folded = !folded;
       /** @type {HTMLElement} */ (event.target).closest(".tokens")?.classList.toggle("folded", folded);
       /** @type {HTMLElement} */ (event.target).textContent = folded ? "show context" : "hide context";
