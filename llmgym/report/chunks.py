@@ -1,7 +1,7 @@
 """Whole episodes in packs that a page loads when it shows one of them.
 
-A pack is gzip of four bytes with the length of what follows, JSON, blanks up to a multiple of four bytes, the ids of all
-tokens as uint32, and their log-probabilities as uint16, in thousandths below 0 (`UNKNOWN` where there is none).
+A pack is gzip of four bytes with the length of what follows, JSON, blanks up to a multiple of four bytes, the ids of
+all tokens as uint32, and their log-probabilities as uint16, in thousandths below 0 (`UNKNOWN` where there is none).
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ def _handler(viewer: Viewer) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- as http.server calls it
+        def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
     return Handler

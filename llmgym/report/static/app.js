@@ -29,7 +29,7 @@
     } }, h("option", { value: "" }, `all ${envs.length} environments`), envs.map((name) => h("option", { value: name, selected: state.env === name }, flat(String(name)))));
     const failed = summary().failures.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.count, 0);
     return h("header.top",
-      h("div.bar", h("a.brand", { href: "#/" }, h("i"), "llmgym"),
+      h("div.bar", h("a.brand", { href: "#/" }, h("i"), h("span", "llmgym")),
         h("div.runs", runs.map((/** @type {any} */ run, /** @type {number} */ at) => [at ? h("span.muted", "and") : null, runs.length > 1 ? h("span.dot", { class: at ? "other" : "own" }) : null, h("b", flat(run.name)), facts(run)])),
         summary().live ? h("span.live", "live") : null, h("span.grow"),
         envs.length > 1 ? select : null,

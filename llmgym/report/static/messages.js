@@ -69,7 +69,7 @@ function turnHead(turn, at) {
     h("span.grow"),
     turn.end ? h("span.note", `${count(turn.end - turn.start)} tokens`) : null,
     turn.engine_s ? h("span.note", duration(turn.engine_s)) : null,
-    turn.reward === undefined ? null : h("span.earned", turn.reward === null ? "unscored" : `${turn.reward > 0 ? "+" : ""}${number(turn.reward)}`));
+    turn.reward === undefined ? null : h("span.earned", { class: turn.reward < 0 ? "minus" : "" }, turn.reward === null ? "unscored" : `${turn.reward > 0 ? "+" : ""}${number(turn.reward)}`));
 }
 
 /** @param {any} row */

@@ -7,7 +7,7 @@ const overview = (() => {
 
   /** @param {any} found a mean with its interval @param {number} [digits] */
   function interval(found, digits = 3) {
-    return found.low === null || found.low === undefined ? "" : `95%: ${number(found.low, digits)} to ${number(found.high, digits)}`;
+    return found.low === null || found.low === undefined ? "" : `${number(found.low, digits)} – ${number(found.high, digits)}`;
   }
 
   /** @param {any} found @param {number} low @param {number} high */
@@ -40,7 +40,7 @@ const overview = (() => {
     const ended = Object.entries(first.statuses).map(([name, many]) => `${count(/** @type {number} */ (many))} ${name.replace(/_/g, " ")}`).slice(0, 2).join(", ");
     const failed = summary.failures.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + (env ? one.envs[env] ?? 0 : one.count), 0);
     const out = [
-      tile("Reward", each((s) => number(s.reward.mean)), scopes.length > 1 ? "mean" : interval(first.reward) || "mean",
+      tile("Reward", each((s) => number(s.reward.mean)), scopes.length > 1 ? "mean" : h("span", { title: "95% interval over tasks" }, interval(first.reward) || "mean"),
         h("div.bars", scopes.map((/** @type {any} */ s) => bar(s.reward, Math.min(0, s.reward.low ?? 0), Math.max(1, s.reward.high ?? 1))))),
     ];
     if (first.passes.length) {
@@ -111,11 +111,12 @@ const overview = (() => {
     const points = (/** @type {any} */ scope, /** @type {string} */ of, /** @type {string} */ key, /** @type {(p: any) => string} */ note) =>
       (scope?.[of] ?? []).map((/** @type {any} */ p) => ({ x: p[key], mean: p.mean, low: p.low, high: p.high, note: note(p) }));
     add("Reward", "share of the episodes", (box) => charts.histogram(box, values("reward", env)));
-    const curves = scopes.map((/** @type {any} */ s) => points(s, "passes", "k", (p) => `pass@${p.k} ${number(p.mean)} (${interval(p) || "one task"}; ${count(p.tasks)} tasks)`));
+    const curves = scopes.map((/** @type {any} */ s) => points(s, "passes", "k", (p) => `pass@${p.k} ${number(p.mean)} (${interval(p) ? `95%: ${interval(p)}` : "one task"}; ${count(p.tasks)} tasks)`));
     if (curves.some((/** @type {any[]} */ one) => one.length > 1)) add("pass@k", `reward ≥ ${number(summary.threshold)}, with 95% intervals over tasks`, (box) => charts.curve(box, curves, { unit: true }));
-    const learning = scopes.map((/** @type {any} */ s) => points(s, "versions", "version", (p) => `weights ${p.version}: ${number(p.mean)} (${interval(p) || "one task"}; ${count(p.episodes)} episodes)`));
+    const learning = scopes.map((/** @type {any} */ s) => points(s, "versions", "version", (p) => `weights ${p.version}: ${number(p.mean)} (${interval(p) ? `95%: ${interval(p)}` : "one task"}; ${count(p.episodes)} episodes)`));
     if (learning.some((/** @type {any[]} */ one) => one.length > 1)) add("Learning", "reward over versions of the weights", (box) => charts.curve(box, learning, {}));
-    add("Turns", "assistant messages of an episode", (box) => charts.histogram(box, values("turns", env)));
+    const turns = values("turns", env);
+    if (turns.some((/** @type {number[]} */ of) => of.some((value) => value !== of[0]))) add("Turns", "assistant messages of an episode", (box) => charts.histogram(box, turns));
     if (scopes.some((/** @type {any} */ s) => s?.counts.tokens)) {
       add("Length", "sampled tokens of an episode", (box) => charts.histogram(box, values("sampled", env)));
       add("Log-probability", "mean over an episode's sampled tokens", (box) => charts.histogram(box, values("logprob", env)));

@@ -3,6 +3,7 @@
 /** The tokens of an episode: what the policy was shown, what it sampled and how sure it was, and what a loss is taken of. */
 const tokens = (() => {
   const PIECE = 4000; // tokens that are put into the page at once
+  const HEAD = 48, TAIL = 72; // of a long run of context
   const WHITE = { "\n": "⏎", "\t": "⇥", "\r": "␍" };
   let folded = false;
 
@@ -172,7 +173,7 @@ const tokens = (() => {
       out.append(h("span.badge", [run.label, version].filter(Boolean).join(" · ")));
     }
     if (!run.sampled) out.append(h("span.fold", `${count(to - from)} tokens of context`));
-    for (let i = from; i < to; i++) {
+    const one = (/** @type {number} */ i) => {
       const id = row.pack.ids[segment.at + i];
       const token = h("span.token", { class: run.sampled ? "sampled" : "context", "data-segment": place, "data-at": i },
         shownText(texts[id], id));
@@ -180,7 +181,13 @@ const tokens = (() => {
         const logprob = R.logprob(row.pack, segment.at + i);
         if (logprob !== null) token.style.backgroundColor = colors.surprise(logprob);
       }
-      out.append(token);
+      return token;
+    };
+    const all = (/** @type {number} */ a, /** @type {number} */ b) => Array.from({ length: b - a }, (_, i) => one(a + i));
+    if (run.sampled || to - from <= HEAD + TAIL + 40) out.append(...all(from, to));
+    else {
+      const more = h("button.between", { onclick: () => more.replaceWith(...all(from + HEAD, to - TAIL)) }, `${count(to - from - HEAD - TAIL)} more tokens of context`);
+      out.append(...all(from, from + HEAD), more, ...all(to - TAIL, to));
     }
     return out;
   }
