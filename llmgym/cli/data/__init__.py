@@ -17,4 +17,6 @@ def options() -> None:
     PATH is a run folder, or a file of rows: of llmgym, NeMo Gym or verifiers, ATIF trajectories, or chats, compressed
     or not. An index of it is kept beside it.
     """
+
+
 app.command("filter", epilog=filter.EXAMPLES)(verb(filter.run))
