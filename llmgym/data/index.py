@@ -34,7 +34,14 @@ _SHARD = 100_000  # rows
 _SMALL = 8  # shards that are not full, before they are made one
 _HEAD = 4096  # bytes by which a file is known again
 _STRAY = "it ends without a line end: it is torn, or still being written"
-_BAD = (ValueError, KeyError, TypeError, RecursionError, LLMGymError)  # what is raised for what is no row
+_BAD = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    LLMGymError,
+)  # what is raised for what is no row
 _CHANGED = "it is not the file that was indexed, it has been replaced or written over: run the command again"
 _LINES = "lines.jsonl"  # of a file that is packed
 
@@ -303,6 +310,10 @@ class _Builder:
         columns = shape.columns(rows)
         if "" in columns["id"]:
             columns["id"] = [name or f"line {at}" for name, at in zip(columns["id"], numbers, strict=True)]
+        if "" in columns["episode_id"]:
+            columns["episode_id"] = [
+                own or name for own, name in zip(columns["episode_id"], columns["id"], strict=True)
+            ]
         places = dict(zip(PLACES, (numbers, positions, lengths), strict=True))
         metrics = shape.metrics(rows)
         names = [name for name in dict.fromkeys(chain.from_iterable(metrics)) if name not in COUNTED]

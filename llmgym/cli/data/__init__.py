@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from llmgym.cli.data import filter
+from llmgym.cli.data import convert, filter
 from llmgym.cli.verb import verb
 
 app = typer.Typer(no_args_is_help=True, help="Measure, filter, convert and export rollouts.")
@@ -20,3 +20,4 @@ def options() -> None:
 
 
 app.command("filter", epilog=filter.EXAMPLES)(verb(filter.run))
+app.command("convert", epilog=convert.EXAMPLES)(verb(convert.run))
