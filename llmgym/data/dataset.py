@@ -245,7 +245,7 @@ class Dataset:
         import pyarrow as pa
 
         text = f"select * exclude (source, {', '.join(PLACES)}) from rows order by source, byte_position"
-        for batch in self._connection.execute(text).to_arrow_reader(rows):
+        for batch in self._connection.sql(text).to_arrow_reader(rows):
             yield pa.Table.from_batches([batch])
 
     def groups(self) -> Iterator[Group]:

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 import msgspec
 
+from llmgym import __version__
 from llmgym.data import lines
 from llmgym.data.lines import Span, lines_of, read_blocks
 from llmgym.data.problems import Problem, ProblemKind, UnreadableError
@@ -29,7 +30,7 @@ from llmgym.data.unpacking import is_packed, unpack
 from llmgym.errors import LLMGymError
 from llmgym.policies.models import cache_dir
 
-VERSION = 1
+VERSION = f"1 {__version__}"  # shapes may be read otherwise by another
 _SHARD = 100_000  # rows
 _SMALL = 8  # shards that are not full, before they are made one
 _HEAD = 4096  # bytes by which a file is known again
@@ -56,7 +57,7 @@ class Meta(msgspec.Struct):
     """What is known of an index.
 
     Attributes:
-        version: Of its form.
+        version: Of its form, and of llmgym.
         packed: Marks of the file, where its lines were unpacked.
         shape: Name of the rows' shape.
         size: Bytes of the lines that are in it.
@@ -68,7 +69,7 @@ class Meta(msgspec.Struct):
         problems: Lines that hold no row.
     """
 
-    version: int = VERSION
+    version: str = VERSION
     packed: str = ""
     shape: str = ""
     size: int = 0

@@ -66,7 +66,8 @@ def write(lines: Iterable[bytes], path: Path, metrics: Sequence[str], told: Call
 
     columns = [name for name in metrics if name not in {*TEXTS, *INTEGERS, *REALS, *JSONS, *_OWN}]
     count, source = 0, iter(lines)
-    with pq.ParquetWriter(path, _schema(columns), compression="zstd") as writer:
+    few: Any = ["env_id", "agent", "status", "fields", "task", "responses_create_params"]  # the others hardly repeat
+    with pq.ParquetWriter(path, _schema(columns), compression="zstd", use_dictionary=few) as writer:
         while batch := list(islice(source, _BATCH)):
             writer.write_batch(_batch([_rows.decode(line) for line in batch], columns, writer.schema))
             count += len(batch)
@@ -153,47 +154,42 @@ def write_others(
     return count
 
 
-def _column(rows: list[Raws], rests: list[Raws], name: str, convert: Callable[[bytes], tuple[Any, bool]]) -> list[Any]:
-    """The values of a field; a raw one that they do not give back stays in its row's rest."""
+def _column(rows: list[Raws], rests: list[Raws], name: str, convert: Callable[[bytes], Any]) -> list[Any]:
+    """The values of a field; where one does not give the raw one back, that stays in the row's rest."""
+    raws = [row.get(name) for row in rows]
     values: list[Any] = []
-    for row, rest in zip(rows, rests, strict=True):
-        raw = row.get(name)
-        value, exact = (None, True) if raw is None else convert(bytes(raw))
-        if not exact and raw is not None:
-            rest[name] = raw
+    for at, raw in enumerate(raws):
+        value = None if raw is None else convert(bytes(raw))
+        if value is None and raw is not None and bytes(raw) != b"null":
+            rests[at][name] = rows[at][name]
         values.append(value)
     return values
 
 
-def _as_text(raw: bytes) -> tuple[str | None, bool]:
+def _as_text(raw: bytes) -> str | None:
     try:
-        return _text.decode(raw), True
+        return _text.decode(raw)
     except msgspec.ValidationError:
-        return None, False
+        return None
 
 
-def _as_integer(raw: bytes) -> tuple[int | None, bool]:
-    if raw == b"null":
-        return None, True
-    return (int(raw), True) if _INTEGER.fullmatch(raw) else (None, False)
+def _as_integer(raw: bytes) -> int | None:
+    return int(raw) if _INTEGER.fullmatch(raw) else None
 
 
-def _as_real(raw: bytes) -> tuple[float | None, bool]:
-    value = _metric(raw)
-    return value, raw == b"null" or (value is not None and not _is_integer(raw))
-
-
-def _is_integer(raw: bytes) -> bool:
-    return not any(mark in raw for mark in b".eE")
+def _as_real(raw: bytes) -> float | None:
+    """A number that is written as none of the integers."""
+    return None if raw.isalpha() or raw.lstrip(b"-").isdigit() else _metric(raw)
 
 
 def _metric(raw: msgspec.Raw | bytes | None) -> float | None:
     """A number as a column has it; None for what is none, or is beyond its range."""
+    text = b"" if raw is None else bytes(raw)
     try:
-        value = float(bytes(raw)) if raw is not None else None
+        value = float(text)
     except ValueError:
-        return float(bytes(raw or b"") == b"true") if raw in (b"true", b"false") else None
-    return value if value is not None and abs(value) <= _MOST else None
+        return float(text == b"true") if text in (b"true", b"false") else None
+    return value if abs(value) <= _MOST else None
 
 
 _MOST = float(np.finfo(np.float64).max)
