@@ -1,7 +1,7 @@
 """What `llmgym report` costs, and how fast its page is in Chromium, from disk.
 
-The rows are those of `data.py`: 100,000 of them, or 20,000 with --short. Times in the page are medians of so many visits
-each; on a machine that does other things they are that much longer. The last line printed is one JSON object.
+The rows are those of `data.py`: 100,000 of them, or 20,000 with --short. Times in the page are medians of a few visits.
+The last line printed is one JSON object.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ VISITS = 5
 #: When the columns are there, and the table of episodes with them.
 WATCH = """
 new MutationObserver(() => {
-  if (!window.usable && document.body?.dataset.ready && document.querySelector(".tr")) window.usable = performance.now();
+  const there = document.body?.dataset.ready && document.querySelector(".tr");
+  if (there && !window.usable) window.usable = performance.now();
 }).observe(document, { subtree: true, childList: true, attributes: true });
 """
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 
 from llmgym.data.lines import Line, read_lines
 from llmgym.data.problems import BadRowsError, Problem, UnreadableError
-from llmgym.data.shapes import Shape, shape_of
-from llmgym.data.strictness import flaw
-from llmgym.data.unpacking import is_packed
+from llmgym.data.shapes import Shape, rollouts, shape_of
+from llmgym.data.strictness import encoding_flaw, explained
+from llmgym.data.unpacking import is_packed, unpack
 from llmgym.errors import LLMGymError
 from llmgym.records import record_of
 from llmgym.rollout.description import Description, read_description
@@ -48,11 +49,14 @@ class Source:
         """
         self.path = Path(path)
         self.rows = self.path / ROLLOUTS if self.path.is_dir() else self.path
+        self._unpacked: TemporaryDirectory[str] | None = None
         self.description: Description | None = read_description(self.rows.parent) if self.is_run else None
         if not self.rows.is_file() and self.description is None:
             raise UnreadableError(self.rows, "there is no such file")
         if self.rows.is_file() and is_packed(self.rows):
-            raise UnreadableError(self.rows, "it is compressed: unpack it, or `llmgym data convert` it, before")
+            self._unpacked = TemporaryDirectory(prefix="llmgym-report-")
+            self.rows = Path(self._unpacked.name) / self.rows.name
+            unpack(self.path, self.rows)
         self.problems: list[Problem] = []
         self.torn, self.done = False, 0
         self._skip_bad, self._lines = skip_bad, 0
@@ -64,9 +68,13 @@ class Source:
         self._left = Counter(self._retired)
 
     @property
+    def _named(self) -> Path:
+        return self.rows if self._unpacked is None else self.path
+
+    @property
     def is_run(self) -> bool:
         """Whether the rows are those of a run's folder."""
-        return self.rows.name == ROLLOUTS
+        return self.rows.name == ROLLOUTS and self._unpacked is None
 
     @property
     def size(self) -> int:
@@ -94,13 +102,13 @@ class Source:
         """
         if not self.size:
             return
-        shape = self._shape = self._shape or shape_of(self.rows, self.rows)
+        shape = self._shape = self._shape or shape_of(self.rows, self.path)
         self.torn = False
         for line in read_lines(self.rows, self.done, self._lines + 1):
             row = self._row(line, shape)
             if self.torn:
                 return
-            self.done, self._lines = line.position + len(line.data) + line.end, line.number
+            self.done, self._lines = line.position + len(line.data) + line.whole, line.number
             if row is None:
                 continue
             self._pending.append(row)
@@ -117,7 +125,7 @@ class Source:
             return []
         last: dict[str, Trajectory] = {}
         for line in read_lines(path):
-            if not line.end:
+            if not line.whole:
                 break  # being written
             row = self._loaded(line, self._shape or shape_of(path, path), path)
             if row is not None and (row.failure is not None or row.episode_id not in last):
@@ -129,28 +137,28 @@ class Source:
     def _row(self, line: Line, shape: Shape) -> Trajectory | None:
         if not line.data or line.data.isspace():
             return None
-        if not line.end:
+        if not line.whole:
             try:  # a file may end without a line end, and a line may be half written
                 msgspec.json.decode(line.data)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 self.torn = True
                 return None
-        row = self._loaded(line, shape, self.rows)
+        row = self._loaded(line, shape, self._named)
         if row is None:
             return None
-        if row.id in self._seen and not self._retired:
-            self._leave_out(self.rows, line, "duplicate", f"a row before it has the id {row.id!r}")
+        if shape is rollouts and row.id in self._seen and not self._retired:
+            self._leave_out(self._named, line, "duplicate", f"a row before it has the id {row.id!r}")
             return None
         self._seen.add(row.id)
         return row
 
     def _loaded(self, line: Line, shape: Shape, path: Path) -> Trajectory | None:
-        reason = flaw(line.data)
+        reason = encoding_flaw(line.data)
         if reason is None:
             try:
                 return shape.trajectory(line.data, f"{path}:{line.number}")
             except _BAD as error:
-                reason = " ".join(str(error).split()).removeprefix(f"{path}:{line.number}: ")
+                reason = explained(line.data) or " ".join(str(error).split()).removeprefix(f"{path}:{line.number}: ")
         self._leave_out(path, line, "invalid", reason)
         return None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llmgym.codec.tokenizer import token_bytes
-from llmgym.errors import LLMGymError
+from llmgym.errors import ConfigError, LLMGymError
 from llmgym.policies.models import MODELS, cache_dir, load_tokenizer
 
 
@@ -53,19 +53,21 @@ def vocabulary_of(confirmed: Mapping[str, Any] | None, named: str | None) -> Voc
     if not name:
         return Vocabulary(missing="the rows do not say of which model they are; --tokenizer names one")
     try:
-        source = _on_this_machine(name)
-        if source is None:
-            reason = f"{name} is not on this machine; --tokenizer names a folder that has its tokenizer"
-            return Vocabulary(name, missing=reason)
-        tokenizer = load_tokenizer(source, "token texts")
-        backend = getattr(tokenizer, "backend_tokenizer", None)
-        if backend is None:
-            return Vocabulary(name, missing=f"the tokenizer of {name} is none of `tokenizers`")
-        return Vocabulary(name, backend)
+        return Vocabulary(name, _backend(name))
     except LLMGymError as error:
         if named:
             raise
         return Vocabulary(name, missing=" ".join(str(error).split()))
+
+
+def _backend(name: str) -> Any:
+    source = _on_this_machine(name)
+    if source is None:
+        raise ConfigError(f"{name} is not on this machine; --tokenizer names a folder that has its tokenizer")
+    backend = getattr(load_tokenizer(source, "token texts"), "backend_tokenizer", None)
+    if backend is None:
+        raise ConfigError(f"the tokenizer of {name} is none of `tokenizers`, of which ids can be looked up")
+    return backend
 
 
 def _on_this_machine(name: str) -> Path | None:

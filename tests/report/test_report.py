@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import zlib
@@ -108,7 +109,9 @@ def test_log_probabilities_that_are_none() -> None:
 # --- what is wrong -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [b"{\n", b"[]\n", changed(line("x"), reward="much"), line("a"), b'{"a":"\\ud800"}\n'])
+@pytest.mark.parametrize(
+    "bad", [b"{\n", b"[]\n", changed(line("x"), reward="much"), line("a"), changed(line("x"), error="\ud800")]
+)
 def test_bad_rows(tmp_path: Path, bad: bytes) -> None:
     run = run_of(tmp_path / "run", [line("a"), bad, line("b")])
     with pytest.raises(BadRowsError, match=r"rollouts\.jsonl:2: "):
@@ -116,6 +119,20 @@ def test_bad_rows(tmp_path: Path, bad: bytes) -> None:
     report, _ = read(run, skip_bad=True)
     assert len(report.columns) == 2
     assert report.summary()["num_problems"] == 1
+
+
+@pytest.mark.parametrize("name", ["chats.jsonl", "chats.jsonl.gz"])
+def test_files_of_others(tmp_path: Path, name: str) -> None:
+    rows = b"".join(
+        json.dumps({"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}]}).encode()
+        + b"\n"
+        for _ in range(3)
+    )
+    (tmp_path / name).write_bytes(gzip.compress(rows) if name.endswith("gz") else rows)
+    report, packs = read(tmp_path / name)
+    assert len(report.columns) == 3
+    assert unpacked(packs[0])[0]["rows"][2]["messages"][1]["content"] == "yes"
+    assert report.summary()["runs"][0]["name"] == name
 
 
 def test_a_torn_end_is_no_error(tmp_path: Path) -> None:
