@@ -42,7 +42,7 @@ class Files(FolderEnv):
 
     ## Observations
 
-    The task; then what each command prints, and its exit code where that is not 0. A command that takes more than 2
+    The task; then what each command prints, and its exit code where that is not 0. A command that takes more than 3
     seconds is stopped, and the shell stays.
 
     ## Rewards
