@@ -19,7 +19,7 @@ from tests.envs.games import answer, calls, check_contents, check_game, start, w
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
     "easy": {"boxes": 1, "pushes": [2, 3]},
-    "hard": {"size": 6, "boxes": 3, "walls": 0.2, "pushes": [7, 10], "max_turns": 120},
+    "hard": {"size": 6, "boxes": 3, "walls": 0.2, "pushes": [7, 10], "max_turns": 180},
 }
 LEVEL = ["######", "#G_B_#", "#__#P#", "######"]
 
