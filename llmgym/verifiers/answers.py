@@ -43,8 +43,8 @@ def check(answer: str, reference: str | Sequence[str], *, kind: Kind = "name") -
     r"""Whether the short answer that a reply states is the right one, or one of several.
 
     The last box or "Answer: ..." counts, else the whole of a reply that is one line; a fence around it does not count,
-    nor do case, Markdown, a full stop, an article before a name, and what stands in parentheses after it. Of a number, a date or a version it may be a
-    sentence, with nothing else to choose from. 3.1 and 3.10 are different versions.
+    nor do case, Markdown, a full stop, an article before a name, and what stands in parentheses after it. Of a number,
+    a date or a version it may be a sentence, with nothing else to choose from. 3.1 and 3.10 are different versions.
 
     Args:
         answer: The reply; thoughts in it do not count.
