@@ -57,8 +57,8 @@ _WAIT = re.compile(
 )
 _WHY = re.compile(r"\bwhy\b|\breason\b")
 _PAYMENT = re.compile(r"payment method|original (?:form|method|payment)|gift ?card|store credit or|refunded to")
-_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
-_FEW = 12  # numbers of a message that tells one
+_NUMBER = re.compile(r"(?<![\w/:-])\d[\d,]*(?:\.\d+)?(?![\w/:-]*\d)")  # dates and codes are none
+_FEW = 5  # numbers of a message that tells one: three prices, the total, and what is paid back
 
 
 class Customer:
@@ -104,9 +104,12 @@ class Customer:
         asked = [name for name in self.known if any(_SLOT[name].search(s) for s in asking)]
         if new := [name for name in asked if name in self.hidden]:
             return self._tell(new)
-        if any(_REFUSES.search(s) and not _NOT_FOUND.search(s) and not _UNTIL.search(s) for s in sentences):
-            return self._refused(said)
         confirms = any(_CONFIRM.search(s) for s in asking)
+        if any(_REFUSES.search(s) and not _NOT_FOUND.search(s) and not _UNTIL.search(s) for s in sentences):
+            # "This cannot be undone. Shall I go ahead?" is no refusal; what else it may be, the agent has to say.
+            if confirms and not _OTHER.search(said) and not self.hidden and self._patient("unclear"):
+                return "If you can do what I asked for, please go ahead. If you cannot, please say so."
+            return self._refused(said)
         if confirms and _OTHER.search(said):
             return "No, thank you, I only want what I asked for."
         if not self.hidden and any(_WHY.search(s) for s in asking) and self._patient("why"):
@@ -129,6 +132,7 @@ class Customer:
         wish = self.wish
         told = wish["told"]
         self.known = {"email": self._identity(), "target": _reference(wish), **dict(wish.get("slots", []))}
+        self.hidden = {name: text for name, text in self.hidden.items() if name == "email"}
         self.hidden |= {name: text for name, text in self.known.items() if name != "email" and name not in told}
 
     def _identity(self) -> str:
@@ -194,5 +198,5 @@ def _reference(wish: Wish) -> str:
 
 def tells(text: str, value: float) -> bool:
     """Whether a message tells a number, and not many others."""
-    numbers = _NUMBER.findall(text[:_MOST])
-    return len(numbers) <= _FEW and any(float(n.replace(",", "").rstrip(".") or 0) == value for n in numbers)
+    numbers = {float(number.replace(",", "")) for number in _NUMBER.findall(text[:_MOST])}
+    return len(numbers) <= _FEW and value in numbers

@@ -17,6 +17,8 @@ from llmgym.verifiers import lists, numbers
 from llmgym.verifiers.base import wrong
 from llmgym.verifiers.text import without_thoughts
 
+_LONGEST = 400  # characters of an answer that is a number, and of what is said around it
+
 
 class LongContext(ToolEnv):
     r"""Find facts in a long text.
@@ -58,7 +60,7 @@ class LongContext(ToolEnv):
     ## Arguments
 
     - `length` (16,000): characters of the text without its facts, 500 to 4,000,000.
-    - `others` (12): facts about other depots, 0 to 1000.
+    - `others` (20): facts about other depots, 0 to 1000.
     - `kinds` (all): kinds of questions, named in `llmgym.envs.long_context.problems.KINDS`.
     - `tasks`: a file of rows with `prompt` (or `messages`), which holds text and question, and `answer` (or
       `expected_answer`): a number, a text, or a list of texts, which may be JSON. Rows of NeMo Gym's `graphwalks` and
@@ -67,7 +69,7 @@ class LongContext(ToolEnv):
     ## Registered Variants
 
     - `llmgym/LongContext-v0`: 16,000 characters.
-    - `llmgym/LongContext-easy-v0`: 2,000 characters, one fact is asked for among five.
+    - `llmgym/LongContext-easy-v0`: 2,000 characters, one fact is asked for among 21.
     - `llmgym/LongContext-hard-v0`: 240,000 characters, sixty other facts.
 
     ## Version History
@@ -85,7 +87,7 @@ class LongContext(ToolEnv):
         self,
         *,
         length: int = 16_000,
-        others: int = 12,
+        others: int = 20,
         kinds: Sequence[str] = tuple(KINDS),
         tasks: TaskSet | str | Path | None = None,
         **options: Any,
@@ -147,8 +149,9 @@ class LongContext(ToolEnv):
         answer = episode.task.answer
         if not isinstance(answer, list):
             part = lists.stated(without_thoughts(episode.final_text))
-            several = sum(any(map(str.isdigit, item)) for item in lists.read(part)) > 1
-            return (wrong("several numbers") if several else numbers.check(part, answer)).reward
+            if len(part) > _LONGEST or sum(any(map(str.isdigit, item)) for item in lists.read(part)) > 1:
+                return wrong("several numbers, or none that is marked as the answer", "unparsable").reward
+            return numbers.check(part, answer).reward
         item = CODE if "text" in episode.task.metadata else None
         mode = "f1" if len(answer) > 1 else "exact"
         return lists.check(episode.final_text, answer, item=item, mode=mode, most=len(answer) + 1).reward
