@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from llmgym.data.index import Index, Progress, merged_metrics
 from llmgym.data.lines import Span
@@ -17,6 +17,10 @@ from llmgym.rollout.retired import read_retired
 from llmgym.rollout.thresholds import TOLERANCE
 from llmgym.trajectory import Trajectory
 
+#: Conditions of a row in SQL.
+Where = str | Sequence[str] | None
+
+_FETCHED = 4096  # rows at once
 ROLLOUTS, FAILURES = "rollouts.jsonl", "failures.jsonl"
 
 #: Of the repeats of a task, for `--group-where`. A reward that reaches the threshold passes.
@@ -75,6 +79,22 @@ class Selection:
     def __len__(self) -> int:
         """How many rows there are."""
         return sum(map(len, self.spans))
+
+
+class Repeat(NamedTuple):
+    """One of the repeats of a task.
+
+    Attributes:
+        source: Which of the files.
+        id: Of the row.
+        reward: None where unscored.
+        span: Where it stands.
+    """
+
+    source: int
+    id: str
+    reward: float | None
+    span: Span
 
 
 class Dataset:
@@ -155,11 +175,11 @@ class Dataset:
         except duckdb.Error as error:
             raise ConfigError(_plain(error)) from None
 
-    def select(self, where: str | None = None, group_where: str | None = None) -> Selection:
+    def select(self, where: Where = None, group_where: str | None = None) -> Selection:
         """The rows that fulfil conditions.
 
         Args:
-            where: Of a row, in SQL, such as "reward >= 0.8 and num_turns < 10".
+            where: Of a row, in SQL, such as "reward >= 0.8 and num_turns < 10"; or several such conditions.
             group_where: Of the group that it is in, such as "pass_rate between 0.2 and 0.8".
 
         Raises:
@@ -168,18 +188,59 @@ class Dataset:
         import duckdb
 
         try:
-            rows = self._connection.table("rows")
-            if where is not None:
-                rows = rows.filter(where)
-            if group_where is not None:
-                keys = "source as chosen_source, group_id as chosen, agent as chosen_agent"
-                groups = self._connection.table("groups").filter(group_where).project(keys)
-                of_them = "source = chosen_source and group_id = chosen and agent = chosen_agent"
-                rows = rows.join(groups, of_them, how="inner")
+            rows = self._chosen(where, group_where)
             found = rows.project("source, byte_position, byte_length").order("source, byte_position").fetchnumpy()
         except duckdb.Error as error:
             raise ConfigError(_plain(error)) from None
         return self._selection(*found.values())
+
+    def _chosen(self, where: Where, group_where: str | None) -> Any:
+        rows = self._connection.table("rows")
+        for condition in [where] if isinstance(where, str) else where or ():  # apart, since `1) or (1` is none
+            rows = rows.filter(condition)
+        if group_where is not None:
+            keys = "source as chosen_source, group_id as chosen, agent as chosen_agent"
+            groups = self._connection.table("groups").filter(group_where).project(keys)
+            of_them = "source = chosen_source and group_id = chosen and agent = chosen_agent"
+            rows = rows.join(groups, of_them, how="inner")
+        return rows
+
+    def repeats(self, where: Where = None, group_where: str | None = None) -> Iterator[list[Repeat]]:
+        """The rows that fulfil conditions by task and agent, wherever they stand; one group at a time is in memory.
+
+        Raises:
+            ConfigError: A condition is none, or names a column that there is not.
+        """
+        import duckdb
+        import pyarrow as pa
+
+        names = "source, group_id, agent, id, reward, byte_position, byte_length"
+        try:
+            rows = self._chosen(where, group_where).project(names).order("source, group_id, agent, byte_position")
+            table = pa.table(rows)  # numbers and names in columns, some 100 bytes a row: a reader would hold the engine
+        except duckdb.Error as error:
+            raise ConfigError(_plain(error)) from None
+        key, group = None, list[Repeat]()
+        for batch in table.to_batches(_FETCHED):
+            for source, group_id, agent, *row in zip(*(column.to_pylist() for column in batch), strict=True):
+                if key != (source, group_id, agent) and group:
+                    yield group
+                    group = []
+                key = source, group_id, agent
+                name, reward, position, length = row
+                group.append(Repeat(source, name, reward, Span(position, length)))
+        if group:
+            yield group
+
+    def trajectory(self, repeat: Repeat) -> Trajectory:
+        """One of these rows whole.
+
+        Raises:
+            LLMGymError: It has scalars and is otherwise none. Or its file is another one by now.
+        """
+        index = self.indexes[repeat.source]
+        (data,) = index.fetch([repeat.span])
+        return index.shape.trajectory(data, f"{index.path}, byte {repeat.span.position}")
 
     def rows(self, query: str, **parameters: Any) -> Selection:
         """The rows that a query of ours names by `source` and `line`, in the order of their files.

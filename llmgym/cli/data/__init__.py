@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from llmgym.cli.data import export
+from llmgym.cli.verb import verb
+
 app = typer.Typer(no_args_is_help=True, help="Measure, filter, convert and export rollouts.")
 
 
@@ -14,3 +17,6 @@ def options() -> None:
     PATH is a run folder, or a file of rows: of llmgym, NeMo Gym or verifiers, ATIF trajectories, or chats, compressed
     or not. An index of it is kept beside it.
     """
+
+
+app.command("export", epilog=export.EXAMPLES)(verb(export.run))
