@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from typing import Any
 
@@ -48,8 +49,9 @@ class Lengths:
 
 
 def enough(recipe: Recipe, lengths: Lengths) -> int:
-    """The length that a trainer is told: above that of every row, with a margin for those that were guessed."""
-    longest = lengths.longest * (1.5 if lengths.report()["guessed"] else 1)
+    """The length that a trainer is told, with a margin unless it is given the tokens themselves."""
+    guessed = lengths.report()["guessed"]
+    longest = lengths.longest * (1.5 if guessed else 1 if recipe.tokens else 1.125)  # its template may write more
     if recipe.trainer == "nemo-rl":
         longest += 1  # it trains nothing of a row that is as long as it may be
-    return int(-(-longest // _ROUND) * _ROUND)
+    return math.ceil(longest / _ROUND) * _ROUND
