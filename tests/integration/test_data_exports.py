@@ -164,9 +164,7 @@ def test_openrlhf_sft(run: Path, tmp_path: Path) -> None:
     module = pytest.importorskip("openrlhf.datasets.sft_dataset")
     path, manifest = exported(run, tmp_path, "sft", "openrlhf", malformed_calls="text")
     keys = strategy(input_key="messages", output_key=None, apply_chat_template=True)
-    data = module.SFTDataset(
-        loaded(path, tmp_path), tiny_tokenizer(), 4096, keys, num_processors=None, multiturn=True
-    )
+    data = module.SFTDataset(loaded(path, tmp_path), tiny_tokenizer(), 4096, keys, num_processors=None, multiturn=True)
     assert len(data) == manifest["rows"]
     for ids, _, mask in (data[at] for at in range(len(data))):
         # the mask is of what is predicted, a place before it

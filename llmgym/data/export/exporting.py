@@ -58,10 +58,12 @@ def export(
         The manifest.
 
     Raises:
-        ConfigError: There is such a file, or no episode gives a row; says why none does.
+        ConfigError: There is such a file, its name is not for what is in it, or no episode gives a row; says why.
         LLMGymError: A row is none, or its file is another one by now.
     """
     output = Path(output)
+    if output.suffix != (suffix := f".{shape_of(recipe).file}"):
+        raise ConfigError(f"{output}: {recipe.trainer} reads {suffix} files here, and knows them by their names")
     beside = output.with_name(f"{output.name}.manifest.json")
     for path in (output, beside):
         check_free(path, force=force)

@@ -23,7 +23,7 @@ class Losses:
     def add(self, reason: str, name: str = "", count: int = 1) -> None:
         """Count something."""
         known, examples = self._found.get(reason, (0, []))
-        if name and len(examples) < _EXAMPLES:
+        if name and name not in examples and len(examples) < _EXAMPLES:
             examples.append(name)
         self._found[reason] = (known + count, examples)
 

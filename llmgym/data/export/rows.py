@@ -49,10 +49,10 @@ _PAIR: Final[dict[str, Type]] = {
     "prompt": "json", "chosen": "json", "rejected": "json", "tools": "json", "margin": "float", "chosen_id": "text",
     "rejected_id": "text",
 }  # fmt: skip
-_TASK: Final[dict[str, Type]] = {
-    "env_id": "text", "task_id": "text", "episodes": "int", "reward_mean": "float", "reward_std": "float",
-    "pass_rate": "float",
+_STATISTICS: Final[dict[str, Type]] = {
+    "episodes": "int", "reward_mean": "float", "reward_std": "float", "pass_rate": "float",
 }  # fmt: skip
+_TASK: Final[dict[str, Type]] = {"env_id": "text", "task_id": "text", **_STATISTICS}
 
 
 def _origin(sample: Sample) -> Row:
@@ -186,7 +186,7 @@ def _verl_prompt(sample: Sample, recipe: Recipe) -> Row:
         "extra_info": {
             "index": sample.number, "split": "train", "task_id": sample.episode.task_id, "tools_kwargs": carried,
         },
-        **{name: task[name] for name in ("episodes", "reward_mean", "reward_std", "pass_rate")},
+        **{name: task[name] for name in _STATISTICS},
     }  # fmt: skip
 
 
@@ -277,14 +277,15 @@ _SHAPES: Final[dict[tuple[Kind, Trainer], Shape]] = {
     ("reward-model", "openrlhf"): Shape(_PLAIN_PAIR, _plain_pair),
     ("reward-model", "nemo-rl"): Shape({}, _ranked, "jsonl"),
     ("reward-model", "generic"): Shape({}, _scored, "jsonl"),
-    ("kto", "trl"): Shape({"prompt": "json", "completion": "json", "label": "bool", "tools": "json", **_ORIGIN}, _reply),
+    ("kto", "trl"): Shape(
+        {"prompt": "json", "completion": "json", "label": "bool", "tools": "json", **_ORIGIN}, _reply
+    ),
     ("kto", "generic"): Shape({}, _text_reply, "jsonl"),
     ("grpo", "trl"): Shape({"prompt": "json", "answer": "json", **_TASK}, _trl_prompt),
     ("grpo", "verl"): Shape(
         {
-            "data_source": "text", "agent_name": "text", "prompt": "chat", "ability": "text", "reward_model": "verl_reward",
-            "extra_info": "verl_extra", "episodes": "int", "reward_mean": "float", "reward_std": "float",
-            "pass_rate": "float",
+            "data_source": "text", "agent_name": "text", "prompt": "chat", "ability": "text",
+            "reward_model": "verl_reward", "extra_info": "verl_extra", **_STATISTICS,
         },
         _verl_prompt,
     ),

@@ -6,7 +6,6 @@ from llmgym.data.export.recipe import Recipe
 
 _TRL = {"sft": "SFTConfig", "dpo": "DPOConfig", "kto": "KTOConfig", "reward-model": "RewardConfig"}
 
-#: Why an export is as it is, where its reader may wonder.
 _AS_TEXT = "this trainer gives chat templates no tools: they stand in the system message, calls and results in the text"
 
 
@@ -36,8 +35,6 @@ def notes_of(recipe: Recipe) -> list[str]:
             "its processor renders every prefix: templates that refuse a lone system message (Qwen3.5 and later) fail "
             "where there is one"
         )
-    if recipe.trainer == "nemo-rl" and recipe.kind == "reward-model":
-        notes.append("its loss is on the last message of a completion")
     return notes
 
 

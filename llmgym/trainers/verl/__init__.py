@@ -6,8 +6,8 @@
 - `sft` reads what `llmgym data export sft --to verl` writes.
 - `data` writes the files that verl is configured with: datasets, the agent loop's and the tools' YAML.
 
-verl's workers import what YAML names, as `llmgym.trainers.verl.NAME`. Only the agent loop, the tools and `sft` need verl, so
-datasets can be made where it is not installed.
+verl's workers import what YAML names, as `llmgym.trainers.verl.NAME`. Only the agent loop, the tools and `sft` need
+verl, so datasets can be made where it is not installed.
 """
 
 from __future__ import annotations

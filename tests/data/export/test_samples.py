@@ -139,9 +139,7 @@ def test_episodes_whose_task_or_context_differs_are_no_pair() -> None:
     other.messages[0] = user("say b")
     with pytest.raises(LeftOut, match="begin otherwise"):
         of_pair(better, other, DPO)
-    compacted = talk(
-        look("1"), result("1"), assistant("no"), reward=0.0, compactions=[Compaction(1, 3, 0, "Shorter.")]
-    )
+    compacted = talk(look("1"), result("1"), assistant("no"), reward=0.0, compactions=[Compaction(1, 3, 0, "Shorter.")])
     with pytest.raises(LeftOut, match="compacted otherwise"):
         of_pair(better, compacted, DPO)
 
