@@ -205,6 +205,19 @@ class Dataset:
             rows = rows.join(groups, of_them, how="inner")
         return rows
 
+    def count(self, where: Where = None, group_where: str | None = None) -> int:
+        """How many rows fulfil conditions.
+
+        Raises:
+            ConfigError: A condition is none, or names a column that there is not.
+        """
+        import duckdb
+
+        try:
+            return self._chosen(where, group_where).aggregate("count(*)").fetchall()[0][0]
+        except duckdb.Error as error:
+            raise ConfigError(_plain(error)) from None
+
     def repeats(self, where: Where = None, group_where: str | None = None) -> Iterator[list[Repeat]]:
         """The rows that fulfil conditions by task and agent, wherever they stand; one group at a time is in memory.
 

@@ -188,10 +188,9 @@ def _write(
 
 
 def _count_unselected(data: Dataset, losses: Losses, conditions: list[str], group_where: str | None) -> None:
-    ((total,),) = data.query("select count(*) from rows")
     for problem in data.problems:
         losses.add(f"a bad row: {problem.kind}", str(problem))
-    if unselected := total - len(data.select(conditions, group_where)):
+    if unselected := data.count() - data.count(conditions, group_where):
         losses.add("not selected by --where, --group-where or --min-reward-threshold", count=unselected)
 
 
