@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 from llmgym.data.index import Index, Progress, merged_metrics
 from llmgym.data.lines import Span
@@ -16,9 +17,6 @@ from llmgym.errors import ConfigError, MissingExtraError
 from llmgym.rollout.retired import read_retired
 from llmgym.rollout.thresholds import TOLERANCE
 from llmgym.trajectory import Trajectory
-
-#: Conditions of a row in SQL.
-Where = str | Sequence[str] | None
 
 _FETCHED = 4096  # rows at once
 ROLLOUTS, FAILURES = "rollouts.jsonl", "failures.jsonl"
@@ -64,6 +62,21 @@ class Group:
     reward_min: float | None
     reward_max: float | None
     reward_gap: float | None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What rows, or the groups that they are in, have to fulfil.
+
+    Attributes:
+        name: What a manifest calls it.
+        text: In SQL.
+        of: What it is about.
+    """
+
+    name: str
+    text: str
+    of: Literal["rows", "groups"] = "rows"
 
 
 @dataclass(frozen=True)
@@ -175,38 +188,24 @@ class Dataset:
         except duckdb.Error as error:
             raise ConfigError(_plain(error)) from None
 
-    def select(self, where: Where = None, group_where: str | None = None) -> Selection:
+    def select(self, where: str | None = None, group_where: str | None = None) -> Selection:
         """The rows that fulfil conditions.
 
         Args:
-            where: Of a row, in SQL, such as "reward >= 0.8 and num_turns < 10"; or several such conditions.
+            where: Of a row, in SQL, such as "reward >= 0.8 and num_turns < 10".
             group_where: Of the group that it is in, such as "pass_rate between 0.2 and 0.8".
 
         Raises:
             ConfigError: A condition is none, or names a column that there is not.
         """
-        import duckdb
+        conditions = [Condition("where", where)] if where is not None else []
+        conditions += [Condition("group_where", group_where, of="groups")] if group_where is not None else []
+        return self.narrow(conditions)[0]
 
-        try:
-            rows = self._chosen(where, group_where)
-            found = rows.project("source, byte_position, byte_length").order("source, byte_position").fetchnumpy()
-        except duckdb.Error as error:
-            raise ConfigError(_plain(error)) from None
-        return self._selection(*found.values())
+    def narrow(self, conditions: Sequence[Condition]) -> tuple[Selection, list[int]]:
+        """The rows that fulfil conditions, and how many each of these left out of those that the ones before it kept.
 
-    def _chosen(self, where: Where, group_where: str | None) -> Any:
-        rows = self._connection.table("rows")
-        for condition in [where] if isinstance(where, str) else where or ():  # apart, since `1) or (1` is none
-            rows = rows.filter(condition)
-        if group_where is not None:
-            keys = "source as chosen_source, group_id as chosen, agent as chosen_agent"
-            groups = self._connection.table("groups").filter(group_where).project(keys)
-            of_them = "source = chosen_source and group_id = chosen and agent = chosen_agent"
-            rows = rows.join(groups, of_them, how="inner")
-        return rows
-
-    def count(self, where: Where = None, group_where: str | None = None) -> int:
-        """How many rows fulfil conditions.
+        Groups are those of all rows, whatever the conditions before leave of them.
 
         Raises:
             ConfigError: A condition is none, or names a column that there is not.
@@ -214,11 +213,29 @@ class Dataset:
         import duckdb
 
         try:
-            return self._chosen(where, group_where).aggregate("count(*)").fetchall()[0][0]
+            *steps, rows = self._steps(conditions)
+            counts = list(map(_count, steps))
+            found = rows.project("source, byte_position, byte_length").order("source, byte_position").fetchnumpy()
+        except duckdb.Error as error:
+            raise ConfigError(_plain(error)) from None
+        selection = self._selection(*found.values())
+        counts += [len(selection)] if conditions else []
+        return selection, [before - after for before, after in itertools.pairwise(counts)]
+
+    def count(self, conditions: Sequence[Condition]) -> list[int]:
+        """How many rows each condition leaves out, as `narrow` says it, without choosing any.
+
+        Raises:
+            ConfigError: A condition is none, or names a column that there is not.
+        """
+        import duckdb
+
+        try:
+            return [before - after for before, after in itertools.pairwise(map(_count, self._steps(conditions)))]
         except duckdb.Error as error:
             raise ConfigError(_plain(error)) from None
 
-    def repeats(self, where: Where = None, group_where: str | None = None) -> Iterator[list[Repeat]]:
+    def repeats(self, conditions: Sequence[Condition] = ()) -> Iterator[list[Repeat]]:
         """The rows that fulfil conditions by task and agent, wherever they stand; one group at a time is in memory.
 
         Raises:
@@ -229,7 +246,7 @@ class Dataset:
 
         names = "source, group_id, agent, id, reward, byte_position, byte_length"
         try:
-            rows = self._chosen(where, group_where).project(names).order("source, group_id, agent, byte_position")
+            rows = self._steps(conditions)[-1].project(names).order("source, group_id, agent, byte_position")
             table = pa.table(rows)  # numbers and names in columns, some 100 bytes a row: a reader would hold the engine
         except duckdb.Error as error:
             raise ConfigError(_plain(error)) from None
@@ -255,20 +272,38 @@ class Dataset:
         (data,) = index.fetch([repeat.span])
         return index.shape.trajectory(data, f"{index.path}, byte {repeat.span.position}")
 
-    def rows(self, query: str, **parameters: Any) -> Selection:
-        """The rows that a query of ours names by `source` and `line`, in the order of their files.
+    def _steps(self, conditions: Sequence[Condition]) -> list[Any]:
+        """All rows, and what is left of them behind each condition."""
+        return list(itertools.accumulate(conditions, self._narrowed, initial=self._connection.table("rows")))
+
+    def _narrowed(self, rows: Any, condition: Condition) -> Any:
+        if condition.of == "rows":
+            return rows.filter(condition.text)
+        keys = "source as chosen_source, group_id as chosen, agent as chosen_agent"
+        groups = self._connection.table("groups").filter(condition.text).project(keys)
+        joined = rows.join(groups, "source = chosen_source and group_id = chosen and agent = chosen_agent", how="semi")
+        return joined.set_alias("rows")
+
+    def among(self, selection: Selection, query: str) -> Selection:
+        """The rows that a query names by `source` and `line`, which asks the table `chosen`: the rows of a selection.
 
         Raises:
             ConfigError: It cannot be answered.
         """
         import duckdb
+        import pyarrow as pa
 
-        text = (
-            f"select source, byte_position, byte_length from rows semi join ({query}) using (source, line) "
-            "order by source, byte_position"
-        )
+        sources = [source for source, spans in enumerate(selection.spans) for _ in spans]
+        positions = [span.position for spans in selection.spans for span in spans]
+        chosen = pa.table({"source": pa.array(sources, pa.int32()), "byte_position": pa.array(positions, pa.int64())})
+        text = f"""
+            with chosen as (from rows semi join picked using (source, byte_position))
+            select source, byte_position, byte_length from rows semi join ({query}) using (source, line)
+            order by source, byte_position
+        """
         try:
-            return self._selection(*self._connection.execute(text, parameters).fetchnumpy().values())
+            self._connection.register("picked", chosen)
+            return self._selection(*self._connection.execute(text).fetchnumpy().values())
         except duckdb.Error as error:
             raise ConfigError(_plain(error)) from None
 
@@ -278,6 +313,14 @@ class Dataset:
             own = sources == source
             spans.append(tuple(map(Span, positions[own].tolist(), lengths[own].tolist())))
         return Selection(tuple(spans))
+
+    def tables(self, rows: int) -> Iterator[Any]:
+        """What the indexes know of the rows, as Arrow tables of at most so many, in the order of the files."""
+        import pyarrow as pa
+
+        text = f"select * exclude (source, {', '.join(PLACES)}) from rows order by source, byte_position"
+        for batch in self._connection.sql(text).to_arrow_reader(rows):
+            yield pa.Table.from_batches([batch])
 
     def groups(self) -> Iterator[Group]:
         """The groups, by file and id."""
@@ -384,6 +427,10 @@ def _connect(folders: Sequence[Path]) -> Any:
 def quoted(name: str) -> str:
     """A name as SQL has it."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def _count(relation: Any) -> int:
+    return relation.aggregate("count(*)").fetchall()[0][0]
 
 
 def _plain(error: Exception) -> str:

@@ -33,8 +33,9 @@ def run(
     output: Output,
     where: Where = None,
     group_where: GroupWhere = None,
-    min_reward_threshold: Annotated[
-        float | None, typer.Option(metavar="R", help="Only episodes that earned so much.")
+    min_reward: Annotated[
+        float | None,
+        typer.Option("--min-reward", "--min-reward-threshold", metavar="R", help="Only episodes that earn so much."),
     ] = None,
     form: Annotated[
         Literal["tokens", "messages"] | None,
@@ -67,16 +68,15 @@ def run(
     not and why. What is printed has the lengths of rows and the settings that they need.
     """
     from llmgym.data.export import Kind, Recipe, Trainer, export
+    from llmgym.data.filtering import conditions
 
     recipe = Recipe(
         cast("Kind", kind), cast("Trainer", to), form, malformed_calls, _pairs(pairs), min_quality_difference, turns,
         threshold,
     )  # fmt: skip
     data = opened(paths, skip_bad=skip_bad, threshold=threshold)
-    manifest = export(
-        data, recipe, output, where=where, group_where=group_where, min_reward_threshold=min_reward_threshold,
-        force=force, progress=_told(),
-    )  # fmt: skip
+    chosen = conditions(where=where, group_where=group_where, min_reward=min_reward)
+    manifest = export(data, recipe, output, chosen, force=force, progress=_told())
     if json:
         print_json(manifest)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from llmgym.data.dataset import Dataset
+from llmgym import __version__
+from llmgym.data.dataset import Condition, Dataset
 from llmgym.data.export.lengths import Lengths, enough
 from llmgym.data.export.losses import LeftOut, Losses
 from llmgym.data.export.pairs import pairs_of
@@ -24,7 +25,6 @@ from llmgym.data.output import check_free, replacing
 from llmgym.errors import ConfigError
 from llmgym.rollout.config import EnvConfig
 from llmgym.rollout.description import read_description
-from llmgym.rollout.thresholds import TOLERANCE
 from llmgym.trajectory import Trajectory
 
 _HELD = 64  # episodes of a group that are kept, where each is in several pairs
@@ -35,10 +35,8 @@ def export(
     data: Dataset,
     recipe: Recipe,
     output: Path | str,
+    conditions: Sequence[Condition] = (),
     *,
-    where: str | None = None,
-    group_where: str | None = None,
-    min_reward_threshold: float | None = None,
     force: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
@@ -48,9 +46,7 @@ def export(
         data: The episodes.
         recipe: What is written.
         output: The file.
-        where: Only episodes of which this holds, in SQL.
-        group_where: Only those of groups of which this holds.
-        min_reward_threshold: Only those that earned so much.
+        conditions: What episodes have to fulfil; see `llmgym.data.filtering`.
         force: Replace a file that is there.
         progress: Told how many rows have been written.
 
@@ -69,18 +65,15 @@ def export(
         check_free(path, force=force)
     if recipe.tokens:
         _check_one_model(data)
-    conditions = [condition for condition in (where,) if condition is not None]
-    if min_reward_threshold is not None:
-        conditions.append(f"reward >= {float(min_reward_threshold)!r} - {TOLERANCE}")
     losses, lengths = Losses(), Lengths()
-    _count_unselected(data, losses, conditions, group_where)
+    _count_unselected(data, losses, conditions)
     with replacing(beside, force=force) as manifest_path, replacing(output, force=force) as path:
-        samples = samples_of(Files(data, conditions, group_where), recipe, losses)
+        samples = samples_of(Files(data, conditions), recipe, losses)
         rows = _write(samples, recipe, path, lengths, progress)
         if not rows:
             raise ConfigError(f"no episode gives a row: {_said(losses)}")
         manifest = {
-            **_about(data, recipe, where, group_where, min_reward_threshold),
+            **_about(data, recipe, conditions),
             "rows": rows,
             "left_out": losses.report(),
             "tokens": lengths.report(),
@@ -187,25 +180,20 @@ def _write(
 # --- what is said of it -------------------------------------------------------------------------
 
 
-def _count_unselected(data: Dataset, losses: Losses, conditions: list[str], group_where: str | None) -> None:
+def _count_unselected(data: Dataset, losses: Losses, conditions: Sequence[Condition]) -> None:
     for problem in data.problems:
         losses.add(f"a bad row: {problem.kind}", str(problem))
-    if unselected := data.count() - data.count(conditions, group_where):
-        losses.add("not selected by --where, --group-where or --min-reward-threshold", count=unselected)
+    for condition, count in zip(conditions, data.count(conditions), strict=True):
+        if count:
+            losses.add(condition.name, count=count)
 
 
-def _about(
-    data: Dataset, recipe: Recipe, where: str | None, group_where: str | None, threshold: float | None
-) -> dict[str, Any]:
-    from llmgym import __version__
-
+def _about(data: Dataset, recipe: Recipe, conditions: Sequence[Condition]) -> dict[str, Any]:
     return {
         "llmgym": __version__,
-        "sources": [str(index.path) for index in data.indexes],
+        "inputs": [{"path": str(index.path), "rows": index.meta.rows} for index in data.indexes],
         "recipe": asdict(recipe) | {"form": "tokens" if recipe.tokens else "messages"},
-        "where": where,
-        "group_where": group_where,
-        "min_reward_threshold": threshold,
+        "conditions": {condition.name: condition.text for condition in conditions},
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import msgspec
 import orjson
 
-from llmgym.data.dataset import Dataset, Repeat, Where
+from llmgym.data.dataset import Condition, Dataset, Repeat
 from llmgym.data.problems import UnreadableError
 from llmgym.data.shapes import SHAPES
 from llmgym.errors import ConfigError
@@ -54,24 +54,24 @@ class Source(Protocol):
 
 
 class Files:
-    """The episodes of files that a condition holds of; one group at a time is in memory."""
+    """The episodes of files that fulfil conditions; one group at a time is in memory."""
 
-    def __init__(self, data: Dataset, where: Where = None, group_where: str | None = None) -> None:
-        """Take conditions, as `Dataset.select` does.
+    def __init__(self, data: Dataset, conditions: Sequence[Condition] = ()) -> None:
+        """Take what rows have to fulfil.
 
         Raises:
-            ConfigError: A condition is none. Or two runs call different environments by one name.
+            ConfigError: Two runs call different environments by one name.
         """
-        self._data, self._where, self._group_where = data, where, group_where
+        self._data, self._conditions = data, conditions
         self.environments = _environments(data)
 
     def episodes(self) -> Iterator[Trajectory]:
         """Read them one by one."""
-        yield from self._data.trajectories(self._data.select(self._where, self._group_where))
+        yield from self._data.trajectories(self._data.narrow(self._conditions)[0])
 
     def groups(self) -> Iterator[Group]:
         """Read what is asked for of each."""
-        for repeats in self._data.repeats(self._where, self._group_where):
+        for repeats in self._data.repeats(self._conditions):
             yield _Stored(self._data, repeats)
 
 

@@ -20,6 +20,7 @@ from llmgym.data import Dataset
 from llmgym.data.export import KINDS, SUPPORTED, TRAINERS, Recipe, export, transform_rollouts, write_jsonl
 from llmgym.data.export import writing as writing_module
 from llmgym.data.export.writing import write_jsonl as write_lines
+from llmgym.data.filtering import conditions
 from llmgym.errors import ConfigError, LLMGymError
 from llmgym.messages import assistant, tool_call, user
 from llmgym.records import dump_row
@@ -46,7 +47,7 @@ def written(run: Path, kind: Any, trainer: Any, options: dict[str, Any] | None =
     recipe = Recipe(kind, trainer, **settings)
     jsonl = trainer in ("nemo-rl", "generic")
     path = run.parent / f"{kind}-{trainer}.{'jsonl' if jsonl else 'parquet'}"
-    manifest = export(Dataset.open([run]), recipe, path, force=True, **(options or {}))
+    manifest = export(Dataset.open([run]), recipe, path, conditions(**(options or {})), force=True)
     assert json.loads(path.with_name(f"{path.name}.manifest.json").read_text()) == manifest
     return read(path), manifest
 
@@ -73,18 +74,18 @@ def test_what_there_is_not_is_said() -> None:
     for wrong in (("sft", "megatron"), ("rlhf", "trl"), ("kto", "verl"), ("sft", "openrlhf", "tokens")):
         with pytest.raises(ConfigError):
             Recipe(*wrong)
-    with pytest.raises(ConfigError, match="kto.*trl, generic"):
+    with pytest.raises(ConfigError, match=r"'kto'; it is for trl, generic"):
         Recipe("kto", "verl")
     assert set(KINDS) == {kind for kinds in SUPPORTED.values() for kind in kinds}
 
 
 def test_rewards_and_conditions_choose_and_the_rest_is_counted(run: Path) -> None:
-    _, manifest = written(run, "sft", "trl", {"min_reward_threshold": 0.5})
+    _, manifest = written(run, "sft", "trl", {"min_reward": 0.5})
     assert manifest["rows"] == 4
-    assert lost(manifest) == {"not selected by --where, --group-where or --min-reward-threshold": 2}
+    assert lost(manifest) == {"unscored": 1, "reward below 0.5": 1}
     _, manifest = written(run, "sft", "trl", {"where": "repeat = 0", "group_where": "pass_rate < 1"})
     assert manifest["rows"] == 1
-    with pytest.raises(ConfigError, match="no episode gives a row.*not selected"):
+    with pytest.raises(ConfigError, match=r"no episode gives a row: not \(reward > 7\) \(6\)"):
         written(run, "sft", "trl", {"where": "reward > 7"})
     with pytest.raises(ConfigError, match="rewrd"):
         written(run, "dpo", "trl", {"where": "rewrd > 7"})
@@ -118,7 +119,7 @@ def test_columns_of_json_keep_keys_and_numbers(tmp_path: Path) -> None:
     calls = [
         tool_call("look", at=1),
         tool_call("find", '{"words": ["a"], "most": null}'),
-        tool_call("count", '{"n": %d, "x": 1.0, "t": "\\ud800"}' % 2**70),
+        tool_call("count", f'{{"n": {2**70}, "x": 1.0, "t": "\\ud800"}}'),
     ]
     made = episode(messages=[user("say"), assistant("", *calls), assistant("ok")])
     run = rows.run_of(tmp_path / "run", [dump_row(made)])
