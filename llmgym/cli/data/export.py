@@ -17,9 +17,9 @@ from llmgym.errors import ConfigError
 EXAMPLES = """
 \b
 Examples:
-  llmgym data export sft runs/first --to trl --min-reward-threshold 0.8 -o sft.parquet
+  llmgym data export sft runs/first --to trl --form messages --min-reward 0.8 -o sft.parquet
   llmgym data export dpo runs/first --to trl --min-quality-difference 0.1 -o dpo.parquet
-  llmgym data export grpo runs/first --to verl --group-where "pass_rate between 0.2 and 0.8" -o tasks.parquet
+  llmgym data export grpo runs/first --to verl --group-where "pass_rate >= 0.2" -o tasks.parquet
 """
 
 _BAR = 40

@@ -250,6 +250,34 @@ def test_the_snippets_of_the_integration_guide_run_on_our_files(tmp_path: Path) 
     ]  # fmt: skip
 
 
+#: A row as the guide shows it.
+SHOWN = {
+    "responses_create_params": {
+        "input": [{"role": "user", "content": "What is 47 × 23?"}],
+        "tools": [{"type": "function", "name": "calculator"}],
+    },
+    "output": [
+        {"type": "function_call", "name": "calculator", "arguments": '{"expression": "47 * 23"}'},
+        {"type": "function_call_output", "output": "1081"},
+        {"type": "message", "content": [{"text": "The answer is 1,081"}]},
+    ],
+    "reward": 1.0,
+    "accuracy": 1.0,
+}
+
+
+def test_the_rollouts_of_the_guide_become_its_conversation() -> None:
+    (row,) = transform_rollouts([SHOWN], "generic", "sft")
+    assert row["messages"] == [
+        {"role": "user", "content": "What is 47 × 23?"},
+        {"role": "assistant", "content": "", "tool_calls": [
+            {"name": "calculator", "arguments": {"expression": "47 * 23"}}]},
+        {"role": "tool", "content": "1081"},
+        {"role": "assistant", "content": "The answer is 1,081"},
+    ]  # fmt: skip
+    assert row["tools"] == [{"name": "calculator"}]
+
+
 def test_the_generic_rows_are_those_of_the_guide(run: Path, tmp_path: Path) -> None:
     rollouts = [json.loads(line) for line in (run / "rollouts.jsonl").open()]
     turns = [json.loads(rows.line("t", 0, 1.0, turns=2))]
