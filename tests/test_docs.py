@@ -117,7 +117,7 @@ def test_examples_of_help(folder: Path) -> None:
     assert len(lines) > 15
     for words in (shlex.split(line.replace("\\\n", "")) for line in lines):
         check_command(words)
-        # The reader's own; what all environments are put to elsewhere; and pairs, which the oracle's episodes are none of.
+        # The reader's own; what all environments are put to elsewhere; pairs, which need rewards that differ.
         if {"--registry", "ID", "check", "audit", "dpo"} & {*words}:
             continue
         if words[1] == "rollout":  # each of these is the first run, for the verbs behind it

@@ -74,6 +74,7 @@ def export(
             raise ConfigError(f"no episode gives a row: {_said(losses)}")
         manifest = {
             **_about(data, recipe, conditions),
+            "outputs": [{"path": str(output), "rows": rows, "bytes": path.stat().st_size}],
             "rows": rows,
             "left_out": losses.report(),
             "tokens": lengths.report(),
