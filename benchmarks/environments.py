@@ -58,7 +58,8 @@ def main() -> None:
     parser.add_argument("ids", nargs="*", metavar="ID")
     parser.add_argument("--episodes", type=int, default=EPISODES)
     args = parser.parse_args()
-    entries = [entry for entry in list_envs() if entry.id == entry.base and entry.id.startswith("llmgym/")]
+    ours = [entry for entry in list_envs() if entry.id == entry.base and entry.id.startswith("llmgym/")]
+    entries = [entry for entry in ours if "judge" not in entry.needs]
     costs: dict[str, dict[str, float]] = {}
     for entry in entries:
         if not args.ids or entry.id in args.ids:

@@ -43,8 +43,8 @@ config = Server.model_fields["config"].annotation(
     name="workplace_assistant", host="127.0.0.1", port=port, entrypoint="app.py", domain="agent")
 client = ServerClient(
     head_server_config=BaseServerConfig(host="127.0.0.1", port=1), global_config_dict=OmegaConf.create({}))
-uvicorn.run(Server(config=config, server_client=client).setup_webserver(), host="127.0.0.1", port=port,
-log_level="error")
+app = Server(config=config, server_client=client).setup_webserver()
+uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", timeout_keep_alive=600)
 """
 FIND = "print(__import__('resources_servers.workplace_assistant').workplace_assistant.__path__[0])"
 

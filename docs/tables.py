@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 import re
 import sys
@@ -92,7 +93,22 @@ def inspections() -> str:
     return re.sub(r"(Today Date|Current date): .*", r"\1: ...", "\n".join(made))
 
 
+def audits() -> str:
+    """A row for each environment that `benchmarks/audit.py` has audited."""
+    found = json.loads((ROOT / "docs/audit.json").read_text(encoding="utf-8"))
+    lines = [
+        "| environment | tasks | at the maximum | blind | near | unfinished | allowed |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for env_id, row in found.items():
+        shares = " | ".join(f"{row[group]:.0%}" for group in ("blind", "near", "acting"))
+        allowed = "; ".join(f"{name}: {reason}" for name, reason in row["allowed"].items())
+        lines.append(f"| `{env_id}` | {row['tasks']} | {row['solved'] / row['tasks']:.0%} | {shares} | {allowed} |")
+    return "\n".join(lines) + "\n"
+
+
 TABLES = [
+    ("docs/environments.md", "audits", audits),
     ("README.md", "environments", environments),
     ("docs/trainers/README.md", "trainers", trainers),
     ("docs/models.md", "models", models),

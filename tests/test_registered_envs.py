@@ -8,6 +8,7 @@ from llmgym.catalogue import EnvEntry
 from llmgym.registry import list_envs, register_envs
 from llmgym.testing import check_text_env
 from llmgym.testing.audit import audit_env
+from tests.walled import no_wall
 
 register_envs()
 _ENTRIES = list_envs()
@@ -18,6 +19,8 @@ _OUTSIDE = {"judge", "network"}
 def _expect_here(entry: EnvEntry) -> None:
     if outside := _OUTSIDE.intersection(entry.needs):
         pytest.skip(f"needs {', '.join(sorted(outside))}")
+    if "sandbox" in entry.needs and (why := no_wall()):
+        pytest.skip(why)
 
 
 @pytest.mark.parametrize("entry", _ENTRIES, ids=lambda entry: entry.id)

@@ -52,10 +52,10 @@ def run(
 ) -> None:
     """Check environments, or a file of tasks for one.
 
-    ID is an environment's, such as llmgym/Calculator-v0; without one, all that are registered are checked: that they
+    ID is an environment's, such as llmgym/Calculator-v0; without one, all that need no model are checked: that they
     keep Gymnasium's rules, that equal seeds give equal episodes, and that rewards tell good from bad.
     """
-    wanted = env_ids or [entry.id for entry in list_envs()]
+    wanted = env_ids or [entry.id for entry in list_envs() if "judge" not in entry.needs]
     if tasks is not None:
         _expect_alone(tasks, env_ids, num_tasks)
     _expect_known(wanted)

@@ -228,6 +228,18 @@ def take_files(link: socket.socket, names: Sequence[str], limit: int) -> dict[st
         os.close(folder)
 
 
+def names_in(folder: int, limit: int) -> list[str]:
+    """Names of all that is no folder in an open folder and below, links not followed; no more than a limit."""
+    found: list[str] = []
+    for top, folders, names, fd in os.fwalk(".", dir_fd=folder, onerror=None):
+        # A link to a folder is a name, not a way.
+        links = [name for name in folders if stat.S_ISLNK(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode)]
+        found += [os.path.normpath(os.path.join(top, name)) for name in (*names, *links)]
+        if len(found) >= limit:
+            break
+    return sorted(found[:limit])
+
+
 def read_file(folder: int, name: str, limit: int) -> bytes | None:
     """A file in an open folder, by a way without links; None where it is no regular file, or too large.
 

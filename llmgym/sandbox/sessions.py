@@ -115,6 +115,14 @@ class Session:
         """
         return runs.read_file(self._folder, runs.checked_name(name), self._limits.disk)
 
+    def names(self, limit: int = 10_000) -> list[str]:
+        """Names of all that is no folder in the session's folder and in those inside of it, links not followed.
+
+        Args:
+            limit: How many are named at most.
+        """
+        return runs.names_in(self._folder, limit)
+
     async def aclose(self) -> None:
         """End it, with all that it has started."""
         if self._lost is None:

@@ -63,14 +63,14 @@ def check(
     if len(said) > MAX_ANSWER:
         return too_long(len(said))
     part = stated(said)
+    if len(part) > _LONGEST + _LONGER * len(right):
+        return wrong(f"{len(part):,} characters are too many for a list", "unparsable")
     given = {plain for text in _items(part, item) if (plain := _plain(text))}
     if not right:
         short = len(part) <= _LONGEST_NONE and (item is None or not given)
         return correct() if short and _NONE.search(part) else wrong()
     if not given:
         return wrong("no items", "no_answer")
-    if len(part) > _LONGEST + _LONGER * len(right):
-        return wrong(f"{len(part):,} characters are too many for a list", "unparsable")
     if len(given) > (2 * len(right) + 2 if most is None else most):
         return wrong(f"{len(given)} items are too many", "unparsable")
     if mode == "exact":

@@ -227,7 +227,17 @@ def test_hostile_text_is_heard_quickly(text: str) -> None:
 def test_amounts_are_told_alone() -> None:
     assert tells("The total was $1,084.25.", 1084.25)
     assert not tells("The total was $1,084.20.", 1084.25)
+    assert tells("Order W1234 of 2025-05-14: lamp $31.25, vase $53.00, so **$84.25** in total.", 84.25)
+    assert not tells("$84.25, $1, $2, $3, $4, $5", 84.25)
     assert not tells(" ".join(map(str, range(100))), 25)
+
+
+def test_what_was_kept_back_of_a_wish_is_forgotten_with_it() -> None:
+    customer = _script()
+    customer.script["wishes"].append({**customer.wish, "kind": "cancel", "slots": [], "sentence": "Cancel it."})
+    assert customer.hear("I can't do that.") == "That is a pity. Cancel it."
+    assert set(customer.hidden) == {"email", "target"}
+    assert [customer.hear("") for _ in range(2)] == ["My email is a.b@example.com.", "The order is W1234."]
 
 
 ORACLE = CustomerService(level="medium")

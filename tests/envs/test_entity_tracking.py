@@ -19,7 +19,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
     "easy": {"events": 3, "size": 6, "distractors": 0.0},
     "turns": {"events": 8, "rounds": 5, "max_turns": 5},
-    "hard": {"events": 200, "size": 16, "distractors": 0.3, "conditions": True},
+    "hard": {"events": 120, "size": 16, "distractors": 0.3, "conditions": True},
 }
 
 

@@ -14,7 +14,7 @@ from llmgym.messages import Message, assistant, tool_call
 from llmgym.registry import list_envs, register_envs
 from llmgym.tasks import Task
 from llmgym.verifiers import tool_calls
-from tests.envs.checks import DEGENERATE, distinct_share, oracle_rewards, play, policy_reward, shared_contents
+from tests.envs.checks import DEGENERATE, distinct_share, oracle_rewards, play, policy_reward
 
 register_envs()
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -152,7 +152,10 @@ def test_the_second_step_needs_what_the_first_one_answers() -> None:
         ("Not done: 2", True),
         ("**Not done:** 2", True),
         ("I did the rest.\nnot done - 2 (there is no tool for it)", True),
-        ("Not done: 1\nNot done: 2", True),
+        ("Not done: 1\nNot done: 2", False),
+        ("Not done: 2\nNot done: 2.", True),
+        ("Not done: 2\nThat was it.", False),
+        ("Confirmed by ZX-1111.\nNot done: 2", False),
         ("Not done: none", False),
         ("Not done: 1, 2", False),
         ("Not done: 1 and 2", False),
@@ -167,6 +170,28 @@ def test_the_line_about_what_was_not_done(line: str, right: bool) -> None:
     said = solved(env, task)
     env.reset(options={"task": task})
     assert play(env, [*said[:-1], line]) == right
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("{code}", True),
+        ("Done! The confirmation code is **{lower}**.", True),
+        ("I removed {thing}; confirmation: {code}", True),
+        ("<think>ZX-1111</think>{code}", True),
+        ("ZX-1111", False),
+        ("{code} or ZX-1111", False),
+        ("It was done.", False),
+        ("{thing}", False),
+        ("<think>{code}</think>It was done.", False),
+    ],
+)
+def test_the_confirmation_code(text: str, right: bool) -> None:
+    env, task = env_of("single")
+    *calls, code = solved(env, task)
+    thing = next((code for things in task.metadata["things"].values() for code in things), "it")
+    env.reset(options={"task": task})
+    assert play(env, [*calls, text.format(code=code, lower=str(code).lower(), thing=thing)]) == right
 
 
 @pytest.mark.parametrize(
@@ -277,7 +302,6 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any]) -> None:
         FunctionCalling(**arguments)
 
 
-def test_tasks_are_many_and_splits_are_apart() -> None:
+def test_tasks_are_many() -> None:
     env = pickle.loads(pickle.dumps(FunctionCalling(**VARIANTS["FunctionCalling-easy-v0"])))
     assert distinct_share(env) >= 0.99
-    assert not shared_contents(env)

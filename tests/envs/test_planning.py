@@ -255,6 +255,7 @@ def test_tours(reply: str, reward: float) -> None:
         ("No plan does that: it is impossible. The earliest hour is 5.", 1),
         ('{"impossible": true, "best": 6}', 0),
         ('{"impossible": true}', 0),
+        ('{"impossible": false, "best": 5}', 0),
         ("It is impossible.", 0),
         (json.dumps({"plan": PLAN}), 0),
     ],

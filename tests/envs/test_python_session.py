@@ -21,7 +21,7 @@ need_a_wall()
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
     "easy": {"records": 20, "questions": 1, "filters": 0},
-    "hard": {"records": 80, "questions": 3, "untidy": True, "joined": True, "max_turns": 24},
+    "hard": {"records": 60, "questions": 3, "untidy": True, "joined": True, "max_turns": 24},
 }
 
 

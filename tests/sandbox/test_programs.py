@@ -10,7 +10,7 @@ import pytest
 from llmgym.errors import ConfigError
 from llmgym.sandbox import Limits, Sandbox
 
-QUICK = Limits(wall=0.5)
+QUICK = Limits(wall=0.5, memory=64 << 20)
 
 
 async def test_a_program_reads_and_writes(box: Sandbox) -> None:

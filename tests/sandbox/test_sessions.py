@@ -89,6 +89,9 @@ async def test_files_of_a_session(box: Sandbox) -> None:
             session.read("no")
         with pytest.raises(ConfigError):
             session.read("../d")
+        await session.run("os.makedirs('e/e'); os.symlink('/', 'd/root'); os.mkfifo('p')")
+        assert session.names() == ["d/f", "d/root", "l", "p"]
+        assert len(session.names(limit=2)) == 2
 
 
 async def test_sessions_and_runs_are_apart(box: Sandbox) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from llmgym.sandbox import Limits, Sandbox, SandboxFailure, run_sync, zygotes
+from llmgym.sandbox import LEVELS, Limits, Sandbox, SandboxFailure, run_sync, zygotes
+from llmgym.sandbox.levels import probe
 
 
 def descendants(pid: int) -> set[int]:
@@ -49,16 +50,19 @@ def wait_for_end(pids: set[int], seconds: float = 10.0) -> None:
 
 
 HOST = """
-import asyncio, sys
+import asyncio, contextlib, sys
 from llmgym.sandbox import Limits, Sandbox
 
 async def main():
-    box = Sandbox(level=sys.argv[1])
-    async with box.session() as session, box.shell() as shell:
-        await session.run("x = 1")
-        await shell.run("(setsid sleep 60 &)")
-        task = asyncio.create_task(box.run("while True: pass", limits=Limits(wall=60, cpu=60)))
-        await asyncio.sleep(0.3)
+    async with contextlib.AsyncExitStack() as stack:
+        for level in sys.argv[1:]:
+            box = Sandbox(level=level)
+            session = await stack.enter_async_context(box.session())
+            shell = await stack.enter_async_context(box.shell())
+            await session.run("x = 1")
+            await shell.run("(setsid sleep 60 &)")
+            task = asyncio.create_task(box.run("while True: pass", limits=Limits(wall=60, cpu=60)))
+        await asyncio.sleep(0.5)
         print("up", flush=True)
         {then}
 
@@ -66,11 +70,12 @@ asyncio.run(main())
 """
 
 
-def start_host(level: str, then: str, folder: Path) -> tuple[subprocess.Popen[str], set[int]]:
-    """A process with runs and sessions, whose temporary files go into a folder; and all that it has started."""
+def start_host(then: str, folder: Path) -> tuple[subprocess.Popen[str], set[int]]:
+    """A process with runs and sessions at each level, with temporary files in a folder; and all that it has started."""
     folder.chmod(0o755)
+    levels = [level for level in LEVELS if probe(level).available]
     host = subprocess.Popen(
-        [sys.executable, "-c", HOST.replace("{then}", then), level],
+        [sys.executable, "-c", HOST.replace("{then}", then), *levels],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -78,16 +83,17 @@ def start_host(level: str, then: str, folder: Path) -> tuple[subprocess.Popen[st
     )
     assert host.stdout is not None
     assert host.stdout.readline() == "up\n"
-    return host, descendants(host.pid)
+    started = descendants(host.pid)
+    assert len(started) >= 4 * len(levels)
+    return host, started
 
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 
 
 @needs_proc
-def test_nothing_is_left_when_the_host_is_killed(box: Sandbox, tmp_path: Path) -> None:
-    host, started = start_host(box.level, "await asyncio.sleep(60)", tmp_path)
-    assert len(started) >= 4
+def test_nothing_is_left_when_the_host_is_killed(tmp_path: Path) -> None:
+    host, started = start_host("await asyncio.sleep(60)", tmp_path)
     host.kill()
     host.communicate()
     wait_for_end(started)
@@ -96,18 +102,18 @@ def test_nothing_is_left_when_the_host_is_killed(box: Sandbox, tmp_path: Path) -
 
 @needs_proc
 @pytest.mark.parametrize("then", ["task.cancel()", "sys.exit(3)", "1 / 0"])
-def test_nothing_is_left_when_the_host_ends(box: Sandbox, then: str, tmp_path: Path) -> None:
-    host, started = start_host(box.level, then, tmp_path)
+def test_nothing_is_left_when_the_host_ends(then: str, tmp_path: Path) -> None:
+    host, started = start_host(then, tmp_path)
     host.communicate(timeout=20)
     wait_for_end(started)
     assert not list(tmp_path.iterdir())
 
 
 @needs_proc
-def test_a_killed_host_with_a_forked_child_of_its_own(box: Sandbox, tmp_path: Path) -> None:
+def test_a_killed_host_with_a_forked_child_of_its_own(tmp_path: Path) -> None:
     """The child has inherited the sockets, so that only the host's own end can be what the zygote sees."""
     then = "pid = ctypes.CDLL(None).fork(); pid or os.execvp('sleep', ['sleep', '20']); print(pid, flush=True)"
-    host, started = start_host(box.level, f"import ctypes, os, time; {then}; time.sleep(60)", tmp_path)
+    host, started = start_host(f"import ctypes, os, time; {then}; time.sleep(60)", tmp_path)
     assert host.stdout is not None
     child = int(host.stdout.readline())
     host.kill()

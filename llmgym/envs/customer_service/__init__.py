@@ -12,12 +12,13 @@ import orjson
 
 from llmgym.env import Episode, ToolEnv
 from llmgym.envs.customer_service.customer import Customer, tells
-from llmgym.envs.customer_service.desk import Decision, Row, Tables, Wish, money
+from llmgym.envs.customer_service.desk import Decision, Row, Tables, Wish, added, money
 from llmgym.envs.customer_service.problems import DOMAINS, Conversations, Level
+from llmgym.envs.customer_service.rows import read_row, row_schema
 from llmgym.errors import ToolError
 from llmgym.messages import Message, assistant, system, tool_call
 from llmgym.rewards import Reward
-from llmgym.tasks import Task, TaskSet, row_schema, task_from_row
+from llmgym.tasks import Task, TaskSet
 from llmgym.tools import tool
 from llmgym.verifiers import state
 
@@ -55,8 +56,8 @@ class CustomerService(ToolEnv):
 
     ## Rewards
 
-    1 where at the end the data are exactly as the policy has it, and each amount that the customer asked for has been
-    told, else 0. A message with more than 12 numbers tells none.
+    1 where the customer has ended the conversation, the data are exactly as the policy has it, and each amount that the
+    customer asked for has been told, else 0. A message with more than five different numbers tells none.
 
     Metrics: `share` (of the rows that were or should have been changed, those that are right), `missing`, `extra`,
     `changed`, `told` (share of the amounts asked for), `wishes` (dealt with at the end), `tool_calls`, `tool_errors`.
@@ -109,29 +110,8 @@ class CustomerService(ToolEnv):
         conversations = Conversations(level, tuple(domains))
         super().__init__(tasks=TaskSet.generated(conversations) if tasks is None else tasks, **options)
 
-    @staticmethod
-    def read_row(row: dict[str, Any]) -> Task:
-        """Make the task of a row that holds a whole conversation."""
-        task = task_from_row(row)
-        if missing := [name for name in ("domain", "today", "policy", "tables", "user") if name not in task.metadata]:
-            raise ValueError(
-                f"metadata has no {missing[0]!r}; a row holds the data, the policy and the customer, as those of "
-                "generated tasks do: tools and customers that a model plays are not taken"
-            )
-        if task.metadata["domain"] not in DOMAINS:
-            raise ValueError(f"domain is {task.metadata['domain']!r}; there is {', '.join(DOMAINS)}")
-        if not isinstance(task.answer, dict) or {"tables", "told"} - task.answer.keys():
-            raise ValueError(
-                "the answer is an object with `tables`, the rows that change, and `told`, the amounts to tell"
-            )
-        return task
-
-    @staticmethod
-    def row_schema() -> dict[str, Any]:
-        """The JSON Schema of a row that holds a whole conversation."""
-        needed = ["domain", "today", "policy", "tables", "user"]
-        known = {"metadata": {"type": "object", "required": needed, "properties": {"domain": {"enum": [*DOMAINS]}}}}
-        return {**row_schema(), "title": "A conversation of CustomerService", "allOf": [{"properties": known}]}
+    read_row = staticmethod(read_row)
+    row_schema = staticmethod(row_schema)
 
     def setup(self, task: Task) -> None:
         """Lay out the data, and let the customer in."""
@@ -218,7 +198,7 @@ class CustomerService(ToolEnv):
         key, order = self._row("orders", order_id)
         if order["status"] == "cancelled":
             raise ToolError(f"{key} is cancelled already")
-        order.update(status="cancelled", refund=_added(order["refund"], refund, order["total"]))
+        order.update(status="cancelled", refund=added(order["refund"], refund, order["total"]))
         return f"{key} was cancelled; {money(refund)} will be paid back."
 
     @tool
@@ -236,7 +216,7 @@ class CustomerService(ToolEnv):
         if found is None or found["status"] == "returned":
             names = ", ".join(each["name"] for each in order["items"] if each["status"] == "kept")
             raise ToolError(f"{key} has no item {item[:_LONGEST]!r} to take back; it has {names or 'none'}")
-        order["refund"] = _added(order["refund"], refund, order["total"])
+        order["refund"] = added(order["refund"], refund, order["total"])
         found["status"] = "returned"
         return f"The {found['name']} of {key} is taken back; {money(refund)} will be paid back."
 
@@ -301,7 +281,7 @@ class CustomerService(ToolEnv):
         key, booking = self._row("bookings", booking_code)
         if booking["status"] == "cancelled":
             raise ToolError(f"{key} is cancelled already")
-        booking.update(status="cancelled", refund=_added(booking["refund"], refund, booking["paid"]))
+        booking.update(status="cancelled", refund=added(booking["refund"], refund, booking["paid"]))
         return f"{key} was cancelled; {money(refund)} will be paid back."
 
     @tool
@@ -317,7 +297,7 @@ class CustomerService(ToolEnv):
         flight, _ = self._row("flights", flight_number)
         if flight == booking["flight"]:
             raise ToolError(f"{key} is on {flight} already")
-        booking.update(charged=_added(booking["charged"], charge), flight=flight)
+        booking.update(charged=added(booking["charged"], charge), flight=flight)
         return f"{key} is on {flight} now; {money(charge)} was charged."
 
     @tool
@@ -332,7 +312,7 @@ class CustomerService(ToolEnv):
         key, booking = self._row("bookings", booking_code)
         if not 1 <= bags <= 100:
             raise ToolError(f"bags is {bags}; 1 to 100")
-        booking.update(charged=_added(booking["charged"], charge), bags=booking["bags"] + bags)
+        booking.update(charged=added(booking["charged"], charge), bags=booking["bags"] + bags)
         return f"{key} has {booking['bags']} bags now; {money(charge)} was charged."
 
     def _row(self, table: str, key: str) -> tuple[str, Row]:
@@ -363,7 +343,7 @@ class CustomerService(ToolEnv):
             "told": sum(told) / len(told) if told else 1.0,
             "wishes": float(self.customer.index + self.customer.done),
         }
-        return Reward(correct=float(bool(verdict) and all(told)), metrics=metrics)
+        return Reward(correct=float(self.customer.done and bool(verdict) and all(told)), metrics=metrics)
 
     def oracle(self, task: Task) -> Iterator[Message | str]:
         """Ask, look up, and do what the policy says of what was found."""
@@ -414,15 +394,3 @@ class CustomerService(ToolEnv):
     def _answer(self) -> Any:
         """What the last tool call gave."""
         return orjson.loads(self.transcript[-1]["content"])
-
-
-def _added(before: float, amount: float, most: float | None = None) -> float:
-    """An amount with another one added.
-
-    Raises:
-        ToolError: It cannot be.
-    """
-    if not 0 <= amount <= 100_000 or (most is not None and before + amount > most + 0.005):
-        limit = "" if most is None else f", and no more than was paid ({money(most)}) in all"
-        raise ToolError(f"the amount is {amount}; it is 0 or more{limit}")
-    return round(before + amount, 2)

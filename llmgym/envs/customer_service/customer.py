@@ -57,8 +57,8 @@ _WAIT = re.compile(
 )
 _WHY = re.compile(r"\bwhy\b|\breason\b")
 _PAYMENT = re.compile(r"payment method|original (?:form|method|payment)|gift ?card|store credit or|refunded to")
-_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
-_FEW = 12  # numbers of a message that tells one
+_NUMBER = re.compile(r"(?<![\w/:-])\d[\d,]*(?:\.\d+)?(?![\w/:-]*\d)")  # dates and codes are none
+_FEW = 5  # numbers of a message that tells one: three prices, the total, and what is paid back
 
 
 class Customer:
@@ -129,6 +129,7 @@ class Customer:
         wish = self.wish
         told = wish["told"]
         self.known = {"email": self._identity(), "target": _reference(wish), **dict(wish.get("slots", []))}
+        self.hidden = {name: text for name, text in self.hidden.items() if name == "email"}
         self.hidden |= {name: text for name, text in self.known.items() if name != "email" and name not in told}
 
     def _identity(self) -> str:
@@ -194,5 +195,5 @@ def _reference(wish: Wish) -> str:
 
 def tells(text: str, value: float) -> bool:
     """Whether a message tells a number, and not many others."""
-    numbers = _NUMBER.findall(text[:_MOST])
-    return len(numbers) <= _FEW and any(float(n.replace(",", "").rstrip(".") or 0) == value for n in numbers)
+    numbers = {float(number.replace(",", "")) for number in _NUMBER.findall(text[:_MOST])}
+    return len(numbers) <= _FEW and value in numbers

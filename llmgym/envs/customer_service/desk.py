@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from llmgym.envs.vocabulary import FAMILY_NAMES, GIVEN_NAMES
+from llmgym.errors import ToolError
 
 Rng = np.random.Generator
 Row = dict[str, Any]
@@ -99,3 +100,15 @@ def days(first: str, second: date) -> int:
 def money(value: float) -> str:
     """An amount as people write it."""
     return f"${value:,.2f}"
+
+
+def added(before: float, amount: float, most: float | None = None) -> float:
+    """An amount with another one added.
+
+    Raises:
+        ToolError: It cannot be.
+    """
+    if not 0 <= amount <= 100_000 or (most is not None and before + amount > most + 0.005):
+        limit = "" if most is None else f", and no more than was paid ({money(most)}) in all"
+        raise ToolError(f"the amount is {amount}; it is 0 or more{limit}")
+    return round(before + amount, 2)

@@ -40,6 +40,7 @@ class CustomerServiceLive(CustomerService):
         )
         said = reply["content"].replace("END", "").strip()
         if "END" in reply["content"]:
+            self.customer.done = True
             self.finish()
         return said or "Goodbye."
 

@@ -69,7 +69,7 @@ class EntityTracking(ToolEnv):
     - `llmgym/EntityTracking-v0`: twenty events among eight rooms.
     - `llmgym/EntityTracking-easy-v0`: three events among six rooms.
     - `llmgym/EntityTracking-turns-v0`: five rounds of eight events.
-    - `llmgym/EntityTracking-hard-v0`: two hundred events among sixteen rooms, some of which depend on others.
+    - `llmgym/EntityTracking-hard-v0`: a hundred and twenty events among sixteen rooms, some of which depend on others.
 
     ## Version History
 

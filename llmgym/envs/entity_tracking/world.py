@@ -77,10 +77,11 @@ class World:
 
     def note(self) -> None:
         """Add the rooms of all things to their history, where they have changed."""
-        for thing in self.things:
-            rooms = self.history.setdefault(thing, [])
-            if not rooms or rooms[-1] != self.room(thing):
-                rooms.append(self.room(thing))
+        rooms = self.people | self.containers
+        for thing, holder in self.things.items():
+            known = self.history.setdefault(thing, [])
+            if not known or known[-1] != rooms[holder]:
+                known.append(rooms[holder])
 
     def introduction(self) -> list[str]:
         """Where all are at the beginning."""

@@ -13,7 +13,7 @@ from llmgym.envs.error_recovery.stock import DOZEN, START, Service
 from llmgym.errors import ToolError
 from llmgym.messages import Message, assistant, tool_call
 from llmgym.rewards import Reward
-from llmgym.tasks import Task, TaskSet
+from llmgym.tasks import Task, TaskSet, one_column, row_schema, task_from_row
 from llmgym.tools import tool
 from llmgym.verifiers.numbers import final_number
 
@@ -43,8 +43,8 @@ class ErrorRecovery(ToolEnv):
     1 where the last message states the number that is true at the end, and exactly the deliveries were booked that had
     to be, each once; else 0. The number is read as in Calculator. An episode that ends with a call earns 0.
 
-    Metrics: `retries` (calls that repeat the failed call before them), `failures` (calls that the service failed),
-    `booked` (entries that were written), `tool_calls`, `tool_errors`.
+    Metrics: `retries` (calls that repeat the failed call before them), `failures` (calls that the service answered with
+    an error), `booked` (entries that were written), `tool_calls`, `tool_errors`.
 
     ## Episode End
 
@@ -56,6 +56,7 @@ class ErrorRecovery(ToolEnv):
     - `troubles` ([2, 3]): fewest and most things that go wrong, 1 to 6, besides the reports and lost answers.
     - `entries` ([5, 10]): fewest and most entries of a ledger, of which a page has four; 2 to 24.
     - `balance` (True): whether each entry has the balance; else changes have to be added up, some of them in dozens.
+    - `tasks`: a file of rows whose metadata is what the generator makes.
 
     ## Registered Variants
 
@@ -101,6 +102,16 @@ class ErrorRecovery(ToolEnv):
         made = Problems(tuple(kinds), (min(troubles), max(troubles)), (min(entries), max(entries)), balance)
         super().__init__(tasks=TaskSet.generated(made) if tasks is None else tasks, **options)
 
+    @staticmethod
+    def read_row(row: dict[str, Any]) -> Task:
+        """Make the task of a row that has what the generator gives its tasks."""
+        task = task_from_row(row)
+        if missing := [name for name in ("items", "troubles", "balance", "wanted") if name not in task.metadata]:
+            raise ValueError(f"the metadata has no {missing[0]!r}; see what the generator makes by `llmgym show`")
+        if not isinstance(task.answer, dict) or not {"number", "booked"} <= task.answer.keys():
+            raise ValueError(f"answer is {task.answer!r:.100}; it has a `number` and what is `booked`")
+        return task
+
     def setup(self, task: Task) -> None:
         """Start the service."""
         metadata = task.metadata
@@ -108,6 +119,13 @@ class ErrorRecovery(ToolEnv):
         self.failed_call: tuple[Any, ...] | None = None
         self._first_page: int | str = 1  # that the oracle begins with
         self.metrics.update({"retries": 0.0, "failures": 0.0})
+
+    @staticmethod
+    def row_schema() -> dict[str, Any]:
+        """The JSON Schema of such a row."""
+        answer = {"type": "object", "required": ["number", "booked"]}
+        known = [one_column("answer", answer), one_column("expected_answer", answer, without=["answer"])]
+        return {**row_schema(), "title": "A task of ErrorRecovery", "allOf": [{"anyOf": known}]}
 
     @tool
     def find_item(self, name: str) -> list[dict[str, str]]:

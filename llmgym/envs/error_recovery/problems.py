@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from llmgym.envs.error_recovery.stock import DOZEN, PAGE
@@ -119,17 +120,22 @@ class Problems:
         """Something in a store, whose report is as old as an earlier entry, and wrong."""
         count = int(rng.integers(self.entries[0], self.entries[1] + 1))
         days = sorted(DATE.draw(rng) for _ in range(count))
-        balance = 0
-        balances: list[int] = []
-        entries: list[dict[str, Any]] = []
-        for at, day in enumerate(days):
-            change = int(rng.integers(200, 900)) if not at else _change(rng, balance, dozens and at >= PAGE)
-            balance += change
-            balances.append(balance)
-            entries.append({"day": day, "change": change, "reference": CODE.draw(rng)})
-        at = pick(rng, [at for at, one in enumerate(balances[:-1]) if one != balance])
-        report = {"item_id": code, "quantity": balances[at], "as_of": days[at]}
-        return {"id": code, "name": name, "town": town, "entries": entries, "report": report}
+        changes = [int(rng.integers(200, 900))]
+        while len(changes) < count:
+            changes.append(_change(rng, sum(changes), dozens and len(changes) >= PAGE))
+            if len(changes) == count and 0 in accumulate(reversed(changes)):  # an earlier balance would be right
+                changes.pop()
+        old = int(rng.integers(count - 1))
+        return {
+            "id": code,
+            "name": name,
+            "town": town,
+            "entries": [
+                {"day": day, "change": change, "reference": CODE.draw(rng)}
+                for day, change in zip(days, changes, strict=True)
+            ],
+            "report": {"item_id": code, "quantity": sum(changes[: old + 1]), "as_of": days[old]},
+        }
 
 
 def _change(rng: Rng, balance: int, dozens: bool) -> int:

@@ -58,11 +58,11 @@ class Service:
         pages = max(1, -(-len(entries) // PAGE))
         tokens = [START, *self._tokens[: pages - 1]]
         if self._tokens_from and not (isinstance(page, int) and page < self._tokens_from):
-            return self._page_of_token(item_id, page, tokens)
+            return self._page_of_token(item["id"], page, tokens)
         number = int(page) if isinstance(page, int) or page.isdecimal() else 0
         if not 1 <= number <= pages:
             raise ToolError(f"there is no page {str(page)[:20]!r}; the pages are 1 to {pages}")
-        return {"page": number, "pages": pages, "entries": self._shown(item_id, number - 1)}
+        return {"page": number, "pages": pages, "entries": self._shown(item["id"], number - 1)}
 
     def _page_of_token(self, item_id: str, page: int | str, tokens: list[str]) -> dict[str, Any]:
         if page not in tokens:
@@ -103,10 +103,6 @@ class Service:
         if kept is not None:
             raise ToolError("timeout: no answer came in time, and the entry may have been written or not")
         return {"written": True, "reference": reference}
-
-    def quantity(self, item_id: str) -> int:
-        """How many units there are in truth."""
-        return sum(entry["change"] for entry in self._entries[item_id])
 
     def _item(self, item_id: str) -> dict[str, Any]:
         found = self._items.get(item_id.strip().upper())

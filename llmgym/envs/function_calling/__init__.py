@@ -21,6 +21,7 @@ from llmgym.verifiers import tool_calls
 from llmgym.verifiers.text import folded, without_thoughts
 
 _NOT_DONE = re.compile(r"not done\W{0,8}?(none|\d+(?:(?:[\s,;&]|and)+\d+)*)\b", re.IGNORECASE)
+_CODE = re.compile(r"\b[A-Z]{2}-\d{4}\b")
 _ASKING = re.compile(r"\?|please|need|missing|tell me|provide|let me know|specify", re.IGNORECASE)
 
 
@@ -80,9 +81,9 @@ class FunctionCalling(ToolEnv):
     ## Rewards
 
     1 where the calls that were carried out are exactly the right ones, in any order and over any messages, and the last
-    message has the confirmation code, or the right line "Not done"; else 0. Case and blanks of names do not count, nor
-    does the order of lists; a parameter with a default may be left out. One call too many, even one that only looks,
-    earns 0.
+    message has the confirmation code, or ends in the right line "Not done", and no code of anything else; else 0. Case
+    and blanks of names do not count, nor does the order of lists; a parameter with a default may be left out. One call
+    too many, even one that only looks, earns 0.
 
     Metrics: `matched` (the share of the right calls that were made), `calls` (that were carried out), `asked` (1 where
     the user was asked for what was missing), `tool_calls`, `tool_errors`.
@@ -182,12 +183,19 @@ class FunctionCalling(ToolEnv):
         text = episode.final_text
         said = assistant(text, *self.made) if self.made else assistant(text)
         verdict = tool_calls.check(said, answer["calls"], mode="order_free", strings="normalized")
-        done = True
-        if "things" in episode.task.metadata:
-            wanted, last = answer["not_done"], self.confirmations[answer["calls"][-1]["name"]]
-            done = last in folded(text).upper() if wanted is None else _not_done(text) == set(wanted)
+        done = "things" not in episode.task.metadata or self._said_so(folded(without_thoughts(text[-20_000:])), answer)
         metrics = {"calls": float(len(self.made)), "matched": verdict.metrics.get("matched", 0.0)}
         return Reward(correct=None if verdict.score is None else verdict.score * done, metrics=metrics)
+
+    def _said_so(self, text: str, answer: dict[str, Any]) -> bool:
+        """Whether the last message has the confirmation code, or says what was not done, and has no other code."""
+        known = {code for things in self.things.values() for code in things}
+        codes = [code for code in _CODE.findall(text.upper()) if code not in known]
+        if not set(codes).issubset(self.confirmations.values()):
+            return False
+        if answer["not_done"] is None:
+            return codes[-1:] == [self.confirmations[answer["calls"][-1]["name"]]]
+        return _not_done(text) == set(answer["not_done"])
 
     def oracle(self, task: Task) -> Iterator[Message | str]:
         """Make the calls step by step, ask for what is missing, and say what was not done."""
@@ -200,9 +208,9 @@ class FunctionCalling(ToolEnv):
             yield from self._carry_out([asked["plan"]])
         not_done = task.answer["not_done"]
         if not_done is None:
-            yield f"The confirmation code is {json.loads(self.transcript[-1]['content'])['confirmation']}."
+            yield json.loads(self.transcript[-1]["content"])["confirmation"]
         else:
-            yield f"That is all.\nNot done: {', '.join(map(str, not_done)) or 'none'}"
+            yield f"Not done: {', '.join(map(str, not_done)) or 'none'}"
 
     def _carry_out(self, plans: Sequence[Sequence[Any]]) -> Iterator[Message]:
         """The first steps of all plans in one message, then the next ones with what those answered."""
@@ -234,6 +242,7 @@ def _filled(step: Sequence[Any], result: Any) -> ToolCall:
 
 
 def _not_done(text: str) -> set[int] | None:
-    """The numbers that the last line about it names; None where there is no such line."""
-    found = _NOT_DONE.findall(folded(without_thoughts(text[-20_000:])))
-    return {int(number) for number in re.findall(r"\d{1,4}", found[-1])} if found else None
+    """The numbers that the last line names as not done; None where it names none, or an earlier one names others."""
+    found = [{int(number) for number in re.findall(r"\d{1,4}", named)} for named in _NOT_DONE.findall(text)]
+    last = text.strip().rpartition("\n")[2]
+    return found[-1] if found and _NOT_DONE.search(last) and all(one == found[-1] for one in found) else None

@@ -27,7 +27,7 @@ def read_row(row: dict[str, Any]) -> Task:
     task = task_from_row(columns)
     reference = {
         "instruction_id_list": list(names) if names is not None else None,
-        "kwargs": given if given is None else [_without_nulls(one) for one in given],
+        "kwargs": [_without_nulls(one) for one in given or [None] * len(names or ())],
     }
     instructions.prove(reference)
     metadata = task.metadata if mode is None else {**task.metadata, "score": _MODES[mode]}

@@ -17,6 +17,8 @@ from llmgym.verifiers import lists, numbers
 from llmgym.verifiers.base import wrong
 from llmgym.verifiers.text import without_thoughts
 
+_LONGEST = 400  # characters of an answer that is a number, and of what is said around it
+
 
 class LongContext(ToolEnv):
     r"""Find facts in a long text.
@@ -147,8 +149,9 @@ class LongContext(ToolEnv):
         answer = episode.task.answer
         if not isinstance(answer, list):
             part = lists.stated(without_thoughts(episode.final_text))
-            several = sum(any(map(str.isdigit, item)) for item in lists.read(part)) > 1
-            return (wrong("several numbers") if several else numbers.check(part, answer)).reward
+            if len(part) > _LONGEST or sum(any(map(str.isdigit, item)) for item in lists.read(part)) > 1:
+                return wrong("several numbers, or none that is marked as the answer", "unparsable").reward
+            return numbers.check(part, answer).reward
         item = CODE if "text" in episode.task.metadata else None
         mode = "f1" if len(answer) > 1 else "exact"
         return lists.check(episode.final_text, answer, item=item, mode=mode, most=len(answer) + 1).reward

@@ -68,6 +68,11 @@ def make_office(seed: int, size: str) -> Tables:
     return Tables(keyed, maker.visits(), maker.people, f"{maker.today} {maker.clock}")
 
 
+@lru_cache
+def _clocks(step: int) -> list[str]:
+    return [f"{minutes // 60:02d}:{minutes % 60:02d}" for minutes in range(8 * 60, 17 * 60, step)]
+
+
 class _Maker:
     """Draws whole columns at a time, which is quick."""
 
@@ -97,15 +102,10 @@ class _Maker:
 
     def times(self, low: int, high: int, count: int, step: int = 30) -> list[str]:
         """Times of weekdays in office hours, each another one."""
-        weekdays = [i for i in range(low, high) if (self.weekday + i) % 7 < 5]
-        slots = 9 * 60 // step
-        chosen = self.rng.permutation(len(weekdays) * slots)[:count].tolist()
-        found: list[str] = []
-        for number in chosen:
-            day, slot = divmod(number, slots)
-            hours, minutes = divmod(8 * 60 + slot * step, 60)
-            found.append(f"{_DATES[self.at + weekdays[day]]} {hours:02d}:{minutes:02d}")
-        return found
+        days = [_DATES[self.at + i] for i in range(low, high) if (self.weekday + i) % 7 < 5]
+        clocks = _clocks(step)
+        chosen = self.rng.permutation(len(days) * len(clocks))[:count].tolist()
+        return [f"{days[number // len(clocks)]} {clocks[number % len(clocks)]}" for number in chosen]
 
     def hire(self, count: int) -> None:
         """The people; the first is whom the assistant works for."""

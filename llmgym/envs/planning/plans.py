@@ -56,6 +56,8 @@ def read_reply(text: str, problem: Problem) -> Reply:
     for value in _values(said):
         if found := _from_json(value, problem):
             return found
+        if isinstance(value, dict) and "impossible" in value:
+            raise Unreadable("it has neither a plan nor says that there is none")
     if _IMPOSSIBLE.search(said[-_ENDING:]):
         number = final_number(said)
         return Reply(None, int(number) if number is not None and number.denominator == 1 else None)

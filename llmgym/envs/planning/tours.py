@@ -13,8 +13,8 @@ Rng = np.random.Generator
 Problem = Mapping[str, Any]
 
 _SIGHTS = (
-    "museum", "park", "zoo", "castle", "market", "tower", "harbour", "gallery", "garden", "theatre", "cathedral", "aquarium",
-    "library", "brewery", "planetarium", "lighthouse", "windmill", "palace",
+    "museum", "park", "zoo", "castle", "market", "tower", "harbour", "gallery", "garden", "theatre", "cathedral",
+    "aquarium", "library", "brewery", "planetarium", "lighthouse", "windmill", "palace",
 )  # fmt: skip
 
 

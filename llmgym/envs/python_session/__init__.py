@@ -76,7 +76,7 @@ class PythonSession(ToolEnv):
 
     - `llmgym/PythonSession-v0`: two questions about 40 records.
     - `llmgym/PythonSession-easy-v0`: one question about all of 20 records.
-    - `llmgym/PythonSession-hard-v0`: three questions about 80 records that are kept carelessly, and persons apart.
+    - `llmgym/PythonSession-hard-v0`: three questions about 60 records that are kept carelessly, and persons apart.
 
     ## Version History
 

@@ -67,9 +67,8 @@ class TextToSQL(ToolEnv):
 
     ## Arguments
 
-    - `level` ("medium"): "easy" has one or two tables and questions about one of them; "medium" three to five,
-      and joins, groups and orders too; "hard" four to six, and rows without partners, groups with conditions, queries
-      in queries and windows.
+    - `level` ("medium"): "easy" has one table; "medium" three to five, and joins, groups and orders too; "hard" four to
+      six, and rows without partners, groups with conditions, queries in queries and windows.
     - `mode` ("text"): "tools" offers `describe` and `query`, and does not show the tables.
     - `tasks`: a file of rows with `question`, `gt_sql` and `sql_context` (also as `sql_prompt` and `sql`), as those of
       NeMo Gym, with `responses_create_params` or without. `sql_context` has the CREATE and INSERT statements of a
@@ -79,7 +78,7 @@ class TextToSQL(ToolEnv):
     ## Registered Variants
 
     - `llmgym/TextToSQL-v0`: up to five tables, joins and groups.
-    - `llmgym/TextToSQL-easy-v0`: one or two tables, one of which is asked about.
+    - `llmgym/TextToSQL-easy-v0`: one table, conditions and aggregates.
     - `llmgym/TextToSQL-tools-v0`: the questions of the first, with tools and without the schema.
     - `llmgym/TextToSQL-hard-v0`: hard questions, with tools and without the schema.
 

@@ -20,7 +20,7 @@ from llmgym.tasks import Task
 Level = Literal["easy", "medium", "hard"]
 
 _LEVELS: dict[str, tuple[tuple[int, int], tuple[Kind, ...]]] = {
-    "easy": ((1, 2), EASY),
+    "easy": ((1, 1), EASY),
     "medium": ((3, 5), (*EASY, *MEDIUM, *MEDIUM)),
     "hard": ((4, 6), HARD),
 }

@@ -104,7 +104,8 @@ def _pick_note(picker: Picker) -> _Picked:
 
 def _note(values: dict[str, Any]) -> Solving:
     customers = yield "search_customers", {"text": values["name"]}
-    yield "update_customer", {"customer_id": customers["rows"][0]["id"], "note": values["note"]}
+    customer = next(row for row in customers["rows"] if row["name"] == values["name"])
+    yield "update_customer", {"customer_id": customer["id"], "note": values["note"]}
 
 
 def _pick_drop(picker: Picker) -> _Picked:

@@ -129,7 +129,7 @@ def _pick_status(picker: Picker) -> tuple[dict[str, Any], str, bool] | None:
 
 def _status(values: dict[str, Any]) -> Solving:
     customers = yield "search_customers", {"text": values["name"]}
-    return customers["rows"][0]["status"] == values["status"]
+    return next(row["status"] for row in customers["rows"] if row["name"] == values["name"]) == values["status"]
 
 
 def _pick_free(picker: Picker) -> tuple[dict[str, Any], str, bool] | None:

@@ -122,7 +122,8 @@ class NearMisses:
             items = split_items(answer.core)
             foreign = [item for core in others[:5] for item in split_items(core) if item not in items]
             return answer.saying(joined(answer.core, [*items, *foreign])) if foreign else None
-        return answer.saying(", ".join([*others[:4], answer.core, *others[4:]])) if len(others) > 1 else None
+        middle = len(others) // 2
+        return answer.saying(", ".join([*others[:middle], answer.core, *others[middle:]])) if middle else None
 
     def _lines(self, answer: Answer, rng: random.Random) -> str | None:
         """The same, each in a line of its own, in the form of an answer."""

@@ -101,7 +101,12 @@ class Row:
 
 def chance(tries: int, hits: int, rate: float) -> float:
     """How likely as many hits or more are among so many tries."""
-    return math.fsum(math.comb(tries, n) * rate**n * (1 - rate) ** (tries - n) for n in range(hits, tries + 1))
+
+    def exactly(n: int) -> float:  # by logarithms, since a float does not hold the ways to choose among thousands
+        ways = math.lgamma(tries + 1) - math.lgamma(n + 1) - math.lgamma(tries - n + 1)
+        return math.exp(ways + n * math.log(rate) + (tries - n) * math.log1p(-rate))
+
+    return math.fsum(exactly(n) for n in range(hits, tries + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,7 @@ class Finding:
     @property
     def status(self) -> Literal["fault", "allowed", "note"]:
         """What becomes of it."""
-        return "note" if not self.grave else "allowed" if self.allowed else "fault"
+        return "allowed" if self.allowed else "fault" if self.grave else "note"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ def test_a_few_lucky_episodes_are_no_fault(hits: int, count: int, exceeds: bool)
 def test_chance_is_that_of_so_many_hits_or_more() -> None:
     assert chance(2, 0, 0.5) == pytest.approx(1.0)
     assert chance(2, 1, 0.5) == pytest.approx(0.75)
+    assert chance(5000, 0, 0.05) == pytest.approx(1.0)
     assert chance(10, 10, 0.1) == pytest.approx(1e-10)
 
 
