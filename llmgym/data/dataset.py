@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from llmgym.data.index import Index, Progress, merged_metrics
 from llmgym.data.lines import Span
@@ -60,6 +61,21 @@ class Group:
     reward_min: float | None
     reward_max: float | None
     reward_gap: float | None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What rows, or the groups that they are in, have to fulfil.
+
+    Attributes:
+        name: What a manifest calls it.
+        text: In SQL.
+        of: What it is about.
+    """
+
+    name: str
+    text: str
+    of: Literal["rows", "groups"] = "rows"
 
 
 @dataclass(frozen=True)
@@ -165,21 +181,40 @@ class Dataset:
         Raises:
             ConfigError: A condition is none, or names a column that there is not.
         """
+        conditions = [Condition("where", where)] if where is not None else []
+        conditions += [Condition("group_where", group_where, of="groups")] if group_where is not None else []
+        return self.narrow(conditions)[0]
+
+    def narrow(self, conditions: Sequence[Condition]) -> tuple[Selection, list[int]]:
+        """The rows that fulfil conditions, and how many each of these left out of those that the ones before it kept.
+
+        Groups are those of all rows, whatever the conditions before leave of them.
+
+        Raises:
+            ConfigError: A condition is none, or names a column that there is not.
+        """
         import duckdb
 
         try:
             rows = self._connection.table("rows")
-            if where is not None:
-                rows = rows.filter(where)
-            if group_where is not None:
-                keys = "source as chosen_source, group_id as chosen, agent as chosen_agent"
-                groups = self._connection.table("groups").filter(group_where).project(keys)
-                of_them = "source = chosen_source and group_id = chosen and agent = chosen_agent"
-                rows = rows.join(groups, of_them, how="inner")
+            counts = [_count(rows)] if conditions else []
+            for number, condition in enumerate(conditions, 1):
+                rows = self._narrowed(rows, condition)
+                counts += [_count(rows)] if number < len(conditions) else []
             found = rows.project("source, byte_position, byte_length").order("source, byte_position").fetchnumpy()
         except duckdb.Error as error:
             raise ConfigError(_plain(error)) from None
-        return self._selection(*found.values())
+        selection = self._selection(*found.values())
+        counts += [len(selection)] if conditions else []
+        return selection, [before - after for before, after in itertools.pairwise(counts)]
+
+    def _narrowed(self, rows: Any, condition: Condition) -> Any:
+        if condition.of == "rows":
+            return rows.filter(condition.text)
+        keys = "source as chosen_source, group_id as chosen, agent as chosen_agent"
+        groups = self._connection.table("groups").filter(condition.text).project(keys)
+        joined = rows.join(groups, "source = chosen_source and group_id = chosen and agent = chosen_agent", how="semi")
+        return joined.set_alias("rows")
 
     def rows(self, query: str, **parameters: Any) -> Selection:
         """The rows that a query of ours names by `source` and `line`, in the order of their files.
@@ -310,6 +345,10 @@ def _connect(folders: Sequence[Path]) -> Any:
 def quoted(name: str) -> str:
     """A name as SQL has it."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def _count(relation: Any) -> int:
+    return relation.aggregate("count(*)").fetchall()[0][0]
 
 
 def _plain(error: Exception) -> str:

@@ -58,11 +58,10 @@ def merged(folder: Path, shards: list[Shard], full: int, small: int) -> tuple[li
         small: How many that are not full may be there.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     ids = pa.concat_tables([pq.read_table(folder / shard.name, columns=["id"]) for shard in shards])["id"]
-    unique = len(pc.unique(ids)) == len(ids)
+    unique = len(ids.unique()) == len(ids)
     tail: list[Shard] = []
     for shard in reversed(shards):
         if shard.rows >= full:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from llmgym.cli.data import filter
+from llmgym.cli.verb import verb
+
 app = typer.Typer(no_args_is_help=True, help="Measure, filter, convert and export rollouts.")
 
 
@@ -14,3 +17,4 @@ def options() -> None:
     PATH is a run folder, or a file of rows: of llmgym, NeMo Gym or verifiers, ATIF trajectories, or chats, compressed
     or not. An index of it is kept beside it.
     """
+app.command("filter", epilog=filter.EXAMPLES)(verb(filter.run))
