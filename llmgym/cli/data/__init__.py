@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from llmgym.cli.data import filter
+from llmgym.cli.data import filter, quality
 from llmgym.cli.verb import verb
 
 app = typer.Typer(no_args_is_help=True, help="Measure, filter, convert and export rollouts.")
@@ -17,4 +17,7 @@ def options() -> None:
     PATH is a run folder, or a file of rows: of llmgym, NeMo Gym or verifiers, ATIF trajectories, or chats, compressed
     or not. An index of it is kept beside it.
     """
+
+
 app.command("filter", epilog=filter.EXAMPLES)(verb(filter.run))
+app.command("quality", epilog=quality.EXAMPLES)(verb(quality.run))

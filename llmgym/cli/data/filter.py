@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from llmgym.cli.data.options import Force, GroupWhere, Json, Output, Paths, SkipBad, Threshold, Where, opened
+from llmgym.cli.data.options import Force, GroupWhere, Json, Output, Paths, SkipBad, Threshold, Where, opened, told
 from llmgym.cli.output import print_field, print_json
 
 EXAMPLES = """
@@ -41,13 +41,16 @@ def run(
 
     Conditions are SQL over the numbers of a row (`llmgym data columns PATH`), or of the group that it is in: group_id, size,
     scored, pass_rate, reward_mean, reward_std, reward_min, reward_max, reward_gap. What was left out and why is in
-    OUTPUT.manifest.json.
+    OUTPUT.manifest.json. What `llmgym data quality` measures of texts can be asked for too, such as "tail_repeat < 20".
     """
     from llmgym.data.filtering import conditions, manifest, write_rows
     from llmgym.data.output import check_free
+    from llmgym.data.quality.report import asks_for_measures, measure
 
     check_free(output, force=force)
     data = opened(paths, skip_bad=skip_bad, threshold=threshold)
+    if asks_for_measures(where):
+        measure(data, skip_bad=skip_bad, progress=told("measuring"))
     asked = conditions(
         where=where, group_where=group_where, min_reward=min_reward, min_difference=min_quality_difference
     )

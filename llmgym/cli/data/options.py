@@ -48,14 +48,15 @@ def opened(paths: Sequence[Path], *, skip_bad: bool, threshold: float = 1.0) -> 
     return data
 
 
-def told(what: str) -> Progress:
-    """Says how far something is, on standard error, every few seconds."""
+def told(what: str, unit: str = "MB") -> Progress:
+    """Says how far something is, on standard error, every few seconds; it is told bytes, or how many of another unit."""
+    scale = 1e6 if unit == "MB" else 1
     last = time.monotonic()
 
     def tell(done: int, total: int) -> None:
         nonlocal last
         if time.monotonic() - last >= _TOLD_S:
             last = time.monotonic()
-            print(f"{what}: {done / max(total, 1):.0%} of {total / 1e6:,.0f} MB", file=sys.stderr, flush=True)
+            print(f"{what}: {done / max(total, 1):.0%} of {total / scale:,.0f} {unit}", file=sys.stderr, flush=True)
 
     return tell
