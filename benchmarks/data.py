@@ -1,8 +1,9 @@
 """What `llmgym data` costs the CPU beside loops of `json.loads` that do the same, on rows in the store's real format.
 
-The rows are episodes that oracles play, with the tokens that SmolLM2's tokenizer gives them, made into as many as are
-wanted: 1,000,000 of them, or 100,000 with --short. Every figure is of a process of its own, its start and its imports
-included. The last line printed is one JSON object: the ratios, and megabytes per CPU-second.
+The rows are episodes that oracles play, each message after some words of thought, with the tokens that SmolLM2's
+tokenizer gives them, made into as many as are wanted: 1,000,000 of them, or 100,000 with --short. Every figure is of a
+process of its own, without what the start of such a process and its imports take, which is printed apart. The last line
+printed is one JSON object: the ratios, and megabytes per CPU-second.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ from llmgym.trajectory import Segment, Trajectory, Turn, segment_of
 
 ENVS = ["Calculator-v0", "Calculator-easy-v0", "Calculator-hard-v0", "MultipleChoice-v0", "Wordle-v0"]
 REPEATS = 8
+THOUGHT = 16  # words before each message
 WHERE = "reward >= 0.8 and num_turns < 10"
+
+START = "import llmgym.cli, llmgym.data, llmgym.data.filtering, duckdb"
 
 LOOP = """
 import json, sys
@@ -86,7 +90,8 @@ def tokenised(trajectory: Trajectory, tokenizer: Any) -> Trajectory:
     """An episode with tokens, as ChatML has its messages."""
     ids: list[int] = []
     turns: list[Turn] = []
-    for at, message in enumerate(trajectory.messages):
+    messages = [thoughtful(message, trajectory) for message in trajectory.messages]
+    for at, message in enumerate(messages):
         ids += tokenizer.encode(f"<|im_start|>{message['role']}\n").ids
         start = len(ids)
         ids += tokenizer.encode(f"{said(message)}<|im_end|>").ids
@@ -95,7 +100,15 @@ def tokenised(trajectory: Trajectory, tokenizer: Any) -> Trajectory:
     spans = [(turn.start, turn.end) for turn in turns]
     count = sum(end - start for start, end in spans)
     segment = segment_of(ids, spans, np.zeros(count, np.float32))
-    return dataclasses.replace(trajectory, turns=turns, segments=[segment])
+    return dataclasses.replace(trajectory, messages=messages, turns=turns, segments=[segment])
+
+
+def thoughtful(message: Message, trajectory: Trajectory) -> Message:
+    """A message of the model with some thought before it, as models write them and oracles do not."""
+    if message["role"] != "assistant":
+        return message
+    words = trajectory.messages[trajectory.opening - 1]["content"].split()[:THOUGHT]
+    return {**message, "content": f"I am asked: {' '.join(words)}. Let me see.\n{message['content']}"}
 
 
 def said(message: Message) -> str:
@@ -134,45 +147,65 @@ def cpu(*command: str | Path) -> tuple[float, float]:
     return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
-def main() -> None:
+class Figures:
+    """CPU and memory of what was run."""
+
+    def __init__(self, megabytes: float) -> None:
+        self.megabytes = megabytes
+        self.cpu: dict[str, float] = {}
+        self.memory: dict[str, int] = {}
+
+    def take(self, name: str, *command: str | Path, start: str = "") -> None:
+        """Run a command; `start` is what it does before its work."""
+        before = min(cpu("-c", start)[0] for _ in range(3))
+        seconds, memory = cpu(*command)
+        self.cpu[name], self.memory[name] = seconds - before, round(memory)
+        rate = self.megabytes / self.cpu[name]
+        print(
+            f"{name:14} {self.cpu[name]:6.2f} cpu-s  {rate:6.0f} MB/cpu-s  {memory:5.0f} MB  start {before:.2f} cpu-s"
+        )
+
+    def ratio(self, name: str, loop: str) -> float:
+        """How many times cheaper something is than a loop."""
+        return round(self.cpu[loop] / self.cpu[name], 1)
+
+
+def measured(folder: Path, count: int) -> dict[str, Any]:
     """Measure all of it."""
+    path, out, loop, parquet = (folder / name for name in ("rows.jsonl", "out.jsonl", "loop.jsonl", "x.parquet"))
+    write(path, count, episodes(folder / "run"))
+    figures = Figures(path.stat().st_size / 1e6)
+    print(f"{count} rows, {figures.megabytes:.0f} MB")
+    filter_ = ("-m", "llmgym", "data", "filter", path, "--where", WHERE, "-o", out, "--force")
+    figures.take("loop", "-c", LOOP, path, loop, start="import json")
+    figures.take("filter_first", *filter_, start=f"{START}, pyarrow.parquet")
+    assert subprocess.run(["cmp", out, loop], check=False).returncode == 0, "other rows than the loop's"
+    figures.take("filter_cached", *filter_, start=START)
+    loop.unlink()
+    out.unlink()
+    figures.take("parquet_loop", "-c", ARROW_LOOP, path, parquet, start="import json, numpy, pyarrow.parquet")
+    convert = ("-m", "llmgym", "data", "convert", path, "-o", parquet, "--force")
+    figures.take("parquet", *convert, start=f"{START}, pyarrow.parquet")
+    return {
+        "rows": count,
+        "megabytes": round(figures.megabytes),
+        "filter_first_ratio": figures.ratio("filter_first", "loop"),
+        "filter_cached_ratio": figures.ratio("filter_cached", "loop"),
+        "parquet_ratio": figures.ratio("parquet", "parquet_loop"),
+        "megabytes_per_cpu_second": {name: round(figures.megabytes / seconds) for name, seconds in figures.cpu.items()},
+        "memory_megabytes": figures.memory,
+    }
+
+
+def main() -> None:
+    """Measure, and print one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="100,000 rows.")
     parser.add_argument("--rows", type=int, help="So many rows.")
     options = parser.parse_args()
-    count = options.rows or (100_000 if options.short else 1_000_000)
     folder = Path(tempfile.mkdtemp(prefix="llmgym-data-"))
     try:
-        path, out, loop, parquet = (folder / name for name in ("rows.jsonl", "out.jsonl", "loop.jsonl", "x.parquet"))
-        write(path, count, episodes(folder / "run"))
-        megabytes = path.stat().st_size / 1e6
-        print(f"{count} rows, {megabytes:.0f} MB")
-        llmgym = ("-m", "llmgym", "data")
-        figures: dict[str, tuple[float, float]] = {}
-
-        def measure(name: str, *command: str | Path) -> None:
-            figures[name] = cpu(*command)
-            seconds, memory = figures[name]
-            print(f"{name:16} {seconds:7.2f} cpu-s  {megabytes / seconds:6.0f} MB/cpu-s  {memory:5.0f} MB", flush=True)
-
-        measure("loop", "-c", LOOP, path, loop)
-        measure("filter_first", *llmgym, "filter", path, "--where", WHERE, "-o", out)
-        assert subprocess.run(["cmp", out, loop], check=False).returncode == 0, "other rows than the loop's"
-        measure("filter_cached", *llmgym, "filter", path, "--where", WHERE, "-o", out, "--force")
-        loop.unlink()
-        out.unlink()
-        measure("parquet_loop", "-c", ARROW_LOOP, path, parquet)
-        measure("parquet", *llmgym, "convert", path, "-o", parquet, "--force")
-        report = {
-            "rows": count,
-            "megabytes": round(megabytes),
-            "filter_first_ratio": round(figures["loop"][0] / figures["filter_first"][0], 1),
-            "filter_cached_ratio": round(figures["loop"][0] / figures["filter_cached"][0], 1),
-            "parquet_ratio": round(figures["parquet_loop"][0] / figures["parquet"][0], 1),
-            "megabytes_per_cpu_second": {name: round(megabytes / seconds) for name, (seconds, _) in figures.items()},
-            "memory_megabytes": {name: round(memory) for name, (_, memory) in figures.items()},
-        }
-        print(json.dumps(report))
+        print(json.dumps(measured(folder, options.rows or (100_000 if options.short else 1_000_000))))
     finally:
         shutil.rmtree(folder)
 

@@ -12,18 +12,19 @@ import os
 import secrets
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate, chain
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import msgspec
 
 from llmgym.data import lines
-from llmgym.data.lines import Line, Span, read_lines
+from llmgym.data.lines import Span, lines_of, read_blocks
 from llmgym.data.problems import Problem, ProblemKind, UnreadableError
-from llmgym.data.scalars import COLUMNS, Scalars
+from llmgym.data.scalars import COLUMNS, COUNTED, PLACES
 from llmgym.data.shapes import BY_NAME, Shape, shape_of
-from llmgym.data.shards import Shard, merged, write_shard
-from llmgym.data.strictness import flaw
+from llmgym.data.shards import Rows, Shard, merged
+from llmgym.data.strictness import encoding_flaw, explained
 from llmgym.data.unpacking import is_packed, unpack
 from llmgym.errors import LLMGymError
 from llmgym.policies.models import cache_dir
@@ -33,6 +34,7 @@ _SHARD = 100_000  # rows
 _SMALL = 8  # shards that are not full, before they are made one
 _HEAD = 4096  # bytes by which a file is known again
 _STRAY = "it ends without a line end: it is torn, or still being written"
+_BAD = (ValueError, KeyError, TypeError, RecursionError, LLMGymError)  # what is raised for what is no row
 _CHANGED = "it is not the file that was indexed, it has been replaced or written over: run the command again"
 _LINES = "lines.jsonl"  # of a file that is packed
 
@@ -225,8 +227,7 @@ class _Builder:
 
     def __init__(self, path: Path, folder: Path, meta: Meta) -> None:
         self.path, self.folder, self.meta = path, folder, meta
-        self._rows: list[Scalars] = []
-        self._places: list[tuple[int, int, int]] = []
+        self._rows = Rows()
 
     def build(self, progress: Progress | None) -> Found | None:
         """Take in the lines that are there; what is torn at the end is told, and read again the next time."""
@@ -234,26 +235,19 @@ class _Builder:
         if not meta.shards:
             for file in self.folder.glob("*.parquet"):  # of another file
                 file.unlink()
-        lines_path = self.path
-        if is_packed(self.path):
-            lines_path = self.folder / _LINES
-            if not meta.packed:
-                meta.packed = _marks(self.path, self.path.stat().st_size)
-                unpack(self.path, lines_path)
-        size = lines_path.stat().st_size
+        lines_path = self._unpacked()
+        size, before = lines_path.stat().st_size, len(meta.shards)
         shape = BY_NAME[meta.shape] if meta.rows else shape_of(lines_path, self.path)
-        meta.shape, torn, before = shape.NAME, None, len(meta.shards)
-        for line in read_lines(lines_path, meta.size, meta.lines + 1):
-            if line.position >= size:
+        meta.shape, torn = shape.NAME, None
+        for position, block in read_blocks(lines_path, meta.size):
+            if position >= size:
                 break  # written since
-            torn = self._take(line, shape)
-            if torn is not None:
-                break
-            meta.size, meta.lines = line.position + len(line.data) + line.end, line.number
-            if len(self._rows) == _SHARD:
+            if not self._take_whole(block, position, shape):
+                torn = self._take_apart(block, position, shape)
+            if len(self._rows) >= _SHARD:
                 self._write()
-                if progress:
-                    progress(meta.size, size)
+            if progress:
+                progress(meta.size, size)
         self._write()
         if len(meta.shards) > before:
             meta.shards, meta.unique = merged(self.folder, meta.shards, _SHARD, _SMALL)
@@ -263,36 +257,64 @@ class _Builder:
         temporary.replace(self.folder / "index.json")
         return torn
 
-    def _take(self, line: Line, shape: Shape) -> Found | None:
-        """Take in a line; what is wrong with it where it has no end and is no row."""
-        data = line.data
-        if not data or data.isspace():
-            return None
-        row = None
+    def _unpacked(self) -> Path:
+        """The file that has the lines."""
+        if not is_packed(self.path):
+            return self.path
+        lines_path = self.folder / _LINES
+        if not self.meta.packed:
+            unpack(self.path, lines_path)
+            self.meta.packed = _marks(self.path, self.path.stat().st_size)
+        return lines_path
+
+    def _take_whole(self, block: Sequence[bytes], position: int, shape: Shape) -> bool:
+        """Take in lines that are all rows, as they mostly are; False where one of them is not."""
         try:
-            row = shape.scalars(data)
-            reason = flaw(data)
-        except (ValueError, KeyError, TypeError, RecursionError, LLMGymError) as error:
-            reason = flaw(data) or f"no row of {shape.NAME}: {_said(error)}"
-        if row is not None and reason is None:
-            row.id = row.id or f"line {line.number}"
-            self._rows.append(row)
-            self._places.append((line.number, line.position, len(data)))
-        elif not line.end:
-            return line.number, "torn", _STRAY
-        else:
-            self.meta.problems.append((line.number, "invalid", reason or ""))
+            rows = list(map(shape.decode, block))
+        except _BAD:
+            return False
+        if not block[-1].endswith(b"\n") or not (all(map(bytes.isascii, block)) or not any(map(encoding_flaw, block))):
+            return False
+        lengths = [len(raw) - 1 for raw in block]
+        positions = list(accumulate(map(len, block), initial=position))
+        first = self.meta.lines + 1
+        self._add(shape, rows, list(range(first, first + len(rows))), positions[:-1], lengths)
+        self.meta.size, self.meta.lines = positions[-1], self.meta.lines + len(rows)
+        return True
+
+    def _take_apart(self, block: Sequence[bytes], position: int, shape: Shape) -> Found | None:
+        """Take in those lines that are rows, and note the others; gives what is torn."""
+        for line in lines_of(block, position, self.meta.lines + 1):
+            if line.data and not line.data.isspace():
+                try:
+                    row, reason = shape.decode(line.data), encoding_flaw(line.data)
+                except _BAD as error:
+                    row, reason = None, explained(line.data) or f"no row of {shape.NAME}: {_said(error)}"
+                if reason is None:
+                    self._add(shape, [row], [line.number], [line.position], [len(line.data)])
+                elif not line.whole:
+                    return line.number, "torn", _STRAY
+                else:
+                    self.meta.problems.append((line.number, "invalid", reason))
+            self.meta.size, self.meta.lines = line.position + len(line.data) + line.whole, line.number
         return None
+
+    def _add(self, shape: Shape, rows: list[Any], numbers: list[int], positions: list[int], lengths: list[int]) -> None:
+        columns = shape.columns(rows)
+        if "" in columns["id"]:
+            columns["id"] = [name or f"line {at}" for name, at in zip(columns["id"], numbers, strict=True)]
+        places = dict(zip(PLACES, (numbers, positions, lengths), strict=True))
+        metrics = shape.metrics(rows)
+        names = [name for name in dict.fromkeys(chain.from_iterable(metrics)) if name not in COUNTED]
+        self._rows.add(columns | places, {self._column(name): [row.get(name) for row in metrics] for name in names})
 
     def _write(self) -> None:
         """Write a shard of the rows that were taken in."""
-        if self._rows:
-            names = {name: None for row in self._rows for name in row.metrics}
-            columns = {name: self._column(name) for name in names}
+        if len(self._rows):
             shard = Shard(f"{secrets.token_hex(6)}.parquet", len(self._rows))
-            write_shard(self.folder / shard.name, self._rows, self._places, columns)
+            self._rows.write(self.folder / shard.name)
             self.meta.shards.append(shard)
-            self._rows, self._places = [], []
+            self._rows = Rows()
 
     def _column(self, metric: str) -> str:
         """The column of a metric: its name, unless a column has it, whatever its case."""

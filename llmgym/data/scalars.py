@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
+
+#: Of a metric; text is what JSON has no number for, such as "NaN".
+Number = float | str | None
 
 
 class Scalars(msgspec.Struct, gc=False):
@@ -29,7 +33,7 @@ class Scalars(msgspec.Struct, gc=False):
         num_tool_errors: Calls that were answered by an error.
         wall_s: Seconds that it took.
         failure: Kind of what went wrong; "" where nothing did.
-        metrics: Named numbers; None for NaN, which SQL takes to be greater than any number.
+        metrics: Named numbers.
     """
 
     id: str
@@ -50,7 +54,7 @@ class Scalars(msgspec.Struct, gc=False):
     num_tool_errors: int = 0
     wall_s: float | None = None
     failure: str = ""
-    metrics: Mapping[str, float | None] = {}
+    metrics: Mapping[str, Number] = {}
 
 
 #: The columns of every row, and what they hold; None where that is not known.
@@ -59,6 +63,17 @@ FIXED: dict[str, type] = {
     "agent": str, "agents": int, "status": str, "reward": float, "attempts": int, "num_turns": int,
     "num_sampled_tokens": int, "num_context_tokens": int, "num_tool_errors": int, "wall_s": float, "failure": str,
 }  # fmt: skip
+
+
+def metrics(rows: Sequence[Scalars]) -> list[Mapping[str, Number]]:
+    """The metrics of rows."""
+    return [row.metrics for row in rows]
+
+
+def columns(rows: Sequence[Scalars]) -> dict[str, list[Any]]:
+    """The columns of rows, without metrics."""
+    return {name: [getattr(row, name) for row in rows] for name in FIXED}
+
 
 #: Where a row stands: its line, the byte that this starts at, and its bytes, the line's end left out.
 PLACES = ("line", "byte_position", "byte_length")
@@ -69,6 +84,9 @@ MEASURED = (
     "refusal", "runaway", "no_counts", "capture_mismatch", "prompt_hash", "reply_hash", "signature", "mean_logprob",
     "min_logprob", "is_entropy", "turn_tokens", "turn_logprobs", "unreadable",
 )  # fmt: skip
+
+#: Metrics of ours that are what a column is.
+COUNTED = frozenset({"num_turns", "num_sampled_tokens", "num_context_tokens"})
 
 #: The columns that are no metrics.
 COLUMNS = (*FIXED, *PLACES, "source", *MEASURED)

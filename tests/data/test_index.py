@@ -133,7 +133,7 @@ def test_an_index_is_extended_by_what_its_file_grows_by(tmp_path: Path, monkeypa
         ("a", 1), ("b", 2), ("c", 3), ("d", 4),
     ]  # fmt: skip
     read: list[Any] = []
-    monkeypatch.setattr("llmgym.data.index.read_lines", lambda *args: read.append(args) or iter(()))
+    monkeypatch.setattr("llmgym.data.index.read_blocks", lambda *args: read.append(args) or iter(()))
     Index.of(path)
     assert not read  # what is known is not read again
 

@@ -21,7 +21,7 @@ def test_lines_are_found_where_they_stand_and_copied_as_they_are(
     path.write_bytes(b"".join(text + end for text, end in made))
     lines = list(read_lines(path))
     bom = b"\xef\xbb\xbf"
-    texts = [text.rstrip(b"\r") for text, _ in made]
+    texts = [text + end[:-1] for text, end in made]
     if texts and made[0][0].startswith(bom):
         texts[0] = texts[0][3:]
     assert [line.data for line in lines] == texts
@@ -37,14 +37,14 @@ def test_lines_are_found_where_they_stand_and_copied_as_they_are(
 def test_a_line_that_is_being_written_has_no_end(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b'{"a":1}\n\n{"b"')
-    assert [(line.data, line.end) for line in read_lines(path)] == [(b'{"a":1}', 1), (b"", 1), (b'{"b"', 0)]
+    assert [(line.data, line.whole) for line in read_lines(path)] == [(b'{"a":1}', True), (b"", True), (b'{"b"', False)]
     assert [line.number for line in read_lines(path, 8, 2)] == [2, 3]
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"\xef\xbb\xbf{}\n{}\n")
-    assert [tuple(line) for line in read_lines(path)] == [(1, 3, b"{}", 1), (2, 6, b"{}", 1)]
+    assert [tuple(line) for line in read_lines(path)] == [(1, 3, b"{}", True), (2, 6, b"{}", True)]
 
 
 def test_what_is_not_there_any_more_is_an_error(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ import msgspec
 
 from llmgym.data.lines import read_lines
 from llmgym.data.problems import UnreadableError
-from llmgym.data.scalars import Scalars
+from llmgym.data.scalars import Number
 from llmgym.data.shapes import rollouts
 from llmgym.trajectory import Trajectory
 
@@ -27,12 +27,20 @@ class Shape(Protocol):
         """Whether a row is of this shape, by the names of its fields."""
         ...
 
-    def scalars(self, data: bytes) -> Scalars:
-        """What the index keeps of a row.
+    def decode(self, data: bytes) -> Any:
+        """What the index wants of a row, which the two below take apart.
 
         Raises:
             ValueError: It is no row of this shape; says why.
         """
+        ...
+
+    def columns(self, rows: Sequence[Any]) -> dict[str, list[Any]]:
+        """The columns of rows, as `Scalars` has them."""
+        ...
+
+    def metrics(self, rows: Sequence[Any]) -> list[Mapping[str, Number]]:
+        """The named numbers of rows."""
         ...
 
     def trajectory(self, data: bytes, place: str) -> Trajectory:
@@ -66,7 +74,7 @@ def shape_of(path: Path, named: Path) -> Shape:
     for line in read_lines(path):
         if line.number > _LOOKED_AT:
             break
-        whole += line.end > 0 and not line.data.isspace() and bool(line.data)
+        whole += line.whole and not line.data.isspace() and bool(line.data)
         try:
             row = msgspec.json.decode(line.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

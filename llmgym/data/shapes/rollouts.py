@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 
-from llmgym.data.scalars import Scalars
+from llmgym.data.scalars import Number
 from llmgym.failures import Failure
 from llmgym.records import FORMAT, load_row
 from llmgym.records.row import Counts, Timings
@@ -16,10 +16,14 @@ from llmgym.trajectory import Trajectory
 NAME = "llmgym's rollouts"
 
 
+class _Versioned(msgspec.Struct):
+    format: int
+
+
 class _Row(msgspec.Struct, gc=False):
     """What is taken of a row; the decoder skips the rest at the speed of a scan."""
 
-    format: int
+    format: Literal[1]
     id: str
     agent: str
     agents: int
@@ -32,15 +36,13 @@ class _Row(msgspec.Struct, gc=False):
     counts: Counts
     timings: Timings
     tool_errors: dict[str, int]
-    metrics: dict[str, float | str | None]
+    metrics: dict[str, Number]
     attempts: int = 1
     failure: Failure | None = None
 
 
-#: Of these numbers, which stand among the metrics too, the index has columns of its own.
-_COUNTED = frozenset({"num_turns", "num_sampled_tokens", "num_context_tokens"})
-
 _decoder = msgspec.json.Decoder(_Row)
+_version_decoder = msgspec.json.Decoder(_Versioned)
 
 
 def fits(row: Mapping[str, Any]) -> bool:
@@ -48,24 +50,45 @@ def fits(row: Mapping[str, Any]) -> bool:
     return "format" in row and "group_id" in row and "responses_create_params" in row
 
 
-def scalars(data: bytes) -> Scalars:
-    """What the index keeps of a row."""
-    row = _decoder.decode(data)
-    if row.format != FORMAT:
-        raise ValueError(f"a row of format {row.format}; this version of llmgym reads format {FORMAT}")
-    episode_id = row.id if row.agents == 1 else row.id[: -len(row.agent) - 1]
-    counts = row.counts
-    return Scalars(
-        row.id, episode_id, row.env_id, row.group_id[len(row.env_id) + 1 :], row.group_id, row.task_hash, row.repeat,
-        row.agent, row.agents, row.status, row.reward, row.attempts, counts.turns, counts.sampled_tokens,
-        counts.context_tokens, sum(row.tool_errors.values()), row.timings.wall_s,
-        row.failure.kind if row.failure else "",
-        {name: _number(value) for name, value in row.metrics.items() if name not in _COUNTED},
-    )  # fmt: skip
+def decode(data: bytes) -> _Row:
+    """What the index wants of a row."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.ValidationError:
+        if (version := _version_decoder.decode(data).format) != FORMAT:
+            text = f"a row of format {version}; this version of llmgym reads format {FORMAT}"
+            raise ValueError(text) from None
+        raise
 
 
-def _number(value: float | str | None) -> float | None:
-    return value if not isinstance(value, str) else None if value == "NaN" else float(value)
+def columns(rows: Sequence[_Row]) -> dict[str, list[Any]]:
+    """The columns of rows."""
+    counts = [row.counts for row in rows]
+    return {
+        "id": [row.id for row in rows],
+        "episode_id": [row.id if row.agents == 1 else row.id[: -len(row.agent) - 1] for row in rows],
+        "env_id": [row.env_id for row in rows],
+        "task_id": [row.group_id[len(row.env_id) + 1 :] for row in rows],
+        "group_id": [row.group_id for row in rows],
+        "task_hash": [row.task_hash for row in rows],
+        "repeat": [row.repeat for row in rows],
+        "agent": [row.agent for row in rows],
+        "agents": [row.agents for row in rows],
+        "status": [row.status for row in rows],
+        "reward": [row.reward for row in rows],
+        "attempts": [row.attempts for row in rows],
+        "num_turns": [count.turns for count in counts],
+        "num_sampled_tokens": [count.sampled_tokens for count in counts],
+        "num_context_tokens": [count.context_tokens for count in counts],
+        "num_tool_errors": [sum(row.tool_errors.values()) for row in rows],
+        "wall_s": [row.timings.wall_s for row in rows],
+        "failure": [row.failure.kind if row.failure else "" for row in rows],
+    }
+
+
+def metrics(rows: Sequence[_Row]) -> list[Mapping[str, Number]]:
+    """The metrics of rows."""
+    return [row.metrics for row in rows]
 
 
 def trajectory(data: bytes, place: str) -> Trajectory:
