@@ -39,15 +39,9 @@ def run(
 ) -> None:
     """Copy the rows that fulfil conditions, byte for byte.
 
-<<<<<<< HEAD
-    Conditions are SQL over the numbers of a row (`llmgym data columns PATH`), or of the group that it is in: group_id, size,
-    scored, pass_rate, reward_mean, reward_std, reward_min, reward_max, reward_gap. What was left out and why is in
-    OUTPUT.manifest.json. What `llmgym data quality` measures of texts can be asked for too, such as "tail_repeat < 20".
-=======
-    Conditions are SQL over the numbers of a row (`llmgym data columns PATH` has them), or of the group that it is in:
-    group_id, size, scored, pass_rate, reward_mean, reward_std, reward_min, reward_max, reward_gap. What was left out
-    and why is in OUTPUT.manifest.json.
->>>>>>> data
+    Conditions are SQL over the numbers of a row (`llmgym data columns PATH` has them, and `llmgym data quality --help`
+    those of its texts), or of the group that it is in: group_id, size, scored, pass_rate, reward_mean, reward_std,
+    reward_min, reward_max, reward_gap. What was left out and why is in OUTPUT.manifest.json.
     """
     from llmgym.data.filtering import conditions, manifest, write_rows
     from llmgym.data.output import check_free

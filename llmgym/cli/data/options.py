@@ -49,7 +49,7 @@ def opened(paths: Sequence[Path], *, skip_bad: bool, threshold: float = 1.0) -> 
 
 
 def told(what: str, unit: str = "MB") -> Progress:
-    """Says how far something is, on standard error, every few seconds; it is told bytes, or how many of another unit."""
+    """Says how far something is, on standard error, every few seconds: it is told bytes, or how many of a unit."""
     scale = 1e6 if unit == "MB" else 1
     last = time.monotonic()
 

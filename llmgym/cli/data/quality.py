@@ -33,6 +33,7 @@ Exits with 1 where a gate fails or a row shares wording with the set.
 
 _RUN = 8
 _LISTED = 20  # hits
+_FEW = 30  # tasks, below which intervals are somewhat too narrow
 
 
 def run(
@@ -102,9 +103,9 @@ def _print(report: dict[str, Any]) -> None:
     rates = [([name] if labels else []) + [_counted(part["pass_rates"][band], "groups") for band in bands]
              for name, part in parts.items()]  # fmt: skip
     print_table(f"\ngroups by pass rate, at {report['threshold']:g}", [*labels, *bands], rates)
-    print_table("\npass@k over tasks", [*labels, "k", "pass@k", "95% interval", "tasks"], [
-        ([name] if labels else []) + cells for name, part in parts.items() for cells in _passes(part)
-    ])  # fmt: skip
+    if ks := sorted({one["k"] for part in parts.values() for one in part["pass_at_k"]}):
+        passes = [([name] if labels else []) + _passes(part, ks) for name, part in parts.items()]
+        print_table("\npass@k over tasks, with 95% intervals", [*labels, "tasks", *map(str, ks)], passes)
     print()
     _print_counts(report)
 
@@ -115,18 +116,20 @@ def _print_counts(report: dict[str, Any]) -> None:
     print_field("texts", _told(report["texts"]))
     errors = [f"{name} {one['count']} in {one['rows']} rows" for name, one in report["tool_errors"].items()]
     print_field("answered", ", ".join(errors) or "no errors of tools")
-    print_field("health", [*_told({name: one for name, one in report["health"].items() if "rows" in one}),
-                           f"tasks of which no row is well: {report['health']['tasks_never_healthy']['tasks']}"])  # fmt: skip
+    never = report["health"]["tasks_never_healthy"]["tasks"]
+    health = {name: one for name, one in report["health"].items() if "rows" in one}
+    print_field("health", [*_told(health), *([f"tasks of which no row is well: {never}"] if never else [])])
     for name in ("entropy", "cross_entropy"):
         if found := report["entropy"][name]:
             turns = ", ".join(f"turn {turn}: {value:.3f}" for turn, value in found["by_turn"].items())
             print_field(name.replace("_", " "), f"{found['mean']:.3f} nats a token ({turns})")
     if "answers" in report:
         answers, tasks = report["answers"], report["tasks"]
-        print_field("answers", f"{answers['rows']} with others to their task: {_counted(answers['equal'], 'rows')} repeat "
-                               f"one word for word, {_counted(answers['near'], 'rows')} nearly")  # fmt: skip
-        print_field("tasks", [f"{tasks['number']}: {tasks['equal']['tasks']} repeat another, "
-                              f"{tasks['near']['tasks']} ask nearly the same", *_pairs(tasks)])  # fmt: skip
+        equal, near = _counted(answers["equal"], "rows"), _counted(answers["near"], "rows")
+        beside = f"{answers['rows']} with others to their task"
+        print_field("answers", f"{beside}: {equal} repeat one word for word, {near} nearly or quite")
+        repeated = f"{tasks['equal']['tasks']} repeat another, {tasks['near']['tasks']} ask nearly the same"
+        print_field("tasks", [f"{tasks['number']}: {repeated}", *_pairs(tasks)])
 
 
 def _cells(part: dict[str, Any]) -> list[str]:
@@ -150,14 +153,19 @@ def _counted(found: dict[str, Any], what: str) -> str:
     return f"{found[what]} ({found['share']:.1%})" if found["share"] else f"{found[what]}"
 
 
-def _passes(part: dict[str, Any]) -> list[list[str]]:
-    rows: list[list[str]] = []
-    for one in part["pass_at_k"]:
-        if one["value"] is not None:
-            interval = "-" if one["low"] is None else f"{one['low']:.3f} .. {one['high']:.3f}"
-            few = " (few)" if one["tasks"] < 30 else ""
-            rows.append([str(one["k"]), f"{one['value']:.3f}", interval, f"{one['tasks']}{few}"])
-    return rows
+def _passes(part: dict[str, Any], ks: Sequence[int]) -> list[str]:
+    """How many tasks there are, and pass@k for each k; how many tasks have so many episodes, where that is fewer."""
+    found = {one["k"]: one for one in part["pass_at_k"] if one["value"] is not None}
+    tasks = max((one["tasks"] for one in found.values()), default=0)
+    cells = [f"{tasks} (few)" if tasks < _FEW else str(tasks)]
+    for k in ks:
+        one = found.get(k)
+        if one is None:
+            cells.append("-")
+            continue
+        interval = "" if one["low"] is None else f" ({one['low']:.3f} .. {one['high']:.3f})"
+        cells.append(f"{one['value']:.3f}{interval}" + (f" of {one['tasks']}" if one["tasks"] != tasks else ""))
+    return cells
 
 
 def _told(flags: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is there more than once: answers to one task, which tell how diverse a policy is, and tasks, which is a defect."""
+"""What is there more than once: answers to a task, which tells how diverse a policy is, and tasks, a defect."""
 
 from __future__ import annotations
 

@@ -164,12 +164,8 @@ def _pass_rates(data: Dataset, where: str, names: dict[str, str]) -> dict[str, A
 def _pass_at_k(data: Dataset, where: str, names: dict[str, str]) -> list[dict[str, Any]]:
     query = f"select scored, correct, count(*) from ({_TASKS}) where {where} group by all"
     tasks = {(scored, correct): n for scored, correct, n in data.query(query, threshold=data.threshold, **names)}
-    usual = max((scored for scored, _ in tasks), default=1, key=lambda one: _tasks_with(tasks, one))
-    return [pass_at(k, tasks) for k in powers(usual)] if tasks else []
-
-
-def _tasks_with(tasks: dict[tuple[int, int], int], scored: int) -> int:
-    return sum(count for (number, _), count in tasks.items() if number == scored)
+    ((most,),) = data.query(f"select max(scored) from groups where {where}", **names)
+    return [pass_at(k, tasks) for k in powers(most)] if tasks else []
 
 
 def _length(data: Dataset, name: str, where: str, names: dict[str, str]) -> dict[str, Any]:

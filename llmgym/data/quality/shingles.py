@@ -68,7 +68,7 @@ def similarity(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.f
 
 
 def near_pairs(marks: NDArray[np.uint8], least: float = NEAR) -> Iterator[tuple[int, int]]:
-    """Pairs of signatures that are nearly equal; of many that are equal in a band, each with its neighbour and the first.
+    """Pairs of signatures that are nearly equal; of many that share a band, each with its neighbour and the first.
 
     Args:
         marks: uint8[n, WIDTH].
@@ -98,7 +98,7 @@ def _alike(marks: Any, column: Any, one: Any, other: Any, least: float, seen: se
 
 
 def clusters(marks: NDArray[np.uint8], least: float = NEAR) -> NDArray[np.int64]:
-    """For each signature the first that it is joined to by a chain of near pairs, which is itself where there is none."""
+    """For each signature the first that a chain of near pairs joins it to: itself, where there is none."""
     first = list(range(len(marks)))
 
     def root(at: int) -> int:
