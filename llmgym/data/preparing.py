@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +12,7 @@ import msgspec
 import yaml
 
 from llmgym.data.output import check_free, replacing
-from llmgym.errors import ConfigError, RegistryError, TaskError
+from llmgym.errors import RegistryError, TaskError
 from llmgym.registry import check_id, list_envs, make_core
 from llmgym.tasks import Problem, Reading, file_source
 from llmgym.tasks.sources import Placed
@@ -158,6 +159,14 @@ def _read(env_id: str, source: _Rows, drop_duplicates: bool) -> Prepared:
     return Prepared(env_id, reading.seen, bad, splits, reading.duplicates, good)
 
 
+def _line(row: dict[str, Any]) -> bytes:
+    """A row as a line; whole numbers keep all their digits."""
+    try:
+        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:  # text that was cut within a character
+        return json.dumps(row).encode() + b"\n"
+
+
 def write_tasks(found: Iterable[Prepared], folder: Path, *, force: bool = False) -> list[Path]:
     """Write a file of tasks for each environment, and `run.yaml`, which a run of them takes as its configuration.
 
@@ -173,13 +182,9 @@ def write_tasks(found: Iterable[Prepared], folder: Path, *, force: bool = False)
     paths = [folder / f"{one.env_id.replace('/', '-').replace(':', '-')}.jsonl" for one in found]
     for path in (*paths, folder / "run.yaml"):
         check_free(path, force=force)
-    encode = msgspec.json.Encoder().encode
     for one, path in zip(found, paths, strict=True):
         with replacing(path, force=force) as temporary, temporary.open("wb") as file:
-            try:
-                file.writelines(encode(row) + b"\n" for row in one.good)
-            except (TypeError, OverflowError) as error:
-                raise ConfigError(f"cannot write {path}: {error}") from None
+            file.writelines(_line(row) for row in one.good)
     envs = [
         {"id": one.env_id, "kwargs": {"tasks": str(path.absolute())}} for one, path in zip(found, paths, strict=True)
     ]

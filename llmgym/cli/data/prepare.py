@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -121,7 +121,7 @@ def _bad(found: Sequence[Prepared], lost: Sequence[Problem]) -> int:
     return len(lost) + sum(len(one.bad) for one in found)
 
 
-def _report(found: Sequence[Prepared], lost: Sequence[Problem]) -> dict[str, object]:
+def _report(found: Sequence[Prepared], lost: Sequence[Problem]) -> dict[str, Any]:
     return {
         "environments": {one.env_id: one.report() for one in found},
         "unrouted": [problem._asdict() for problem in lost],

@@ -46,34 +46,44 @@ def measured_files(index: Index, progress: Progress | None = None) -> list[str]:
         UnreadableError: The file is another one by now.
     """
     require_minhash()
-    names = {f"measured{_FORM}-{shard.name}": shard for shard in index.meta.shards}
+    shards = [shard.name for shard in index.meta.shards] or [None]
+    names = {f"measured{_FORM}-{shard or 'none.parquet'}": shard for shard in shards}
     for stale in set(index.folder.glob("measured*.parquet")) - {index.folder / name for name in names}:
         stale.unlink(missing_ok=True)  # of rows that are in another shard now
     for name, shard in names.items():
         if not (index.folder / name).exists():
-            _measure(index, index.folder / shard.name, index.folder / name, progress)
+            _measure(index, index.folder / shard if shard else None, index.folder / name, progress)
     return [str(index.folder / name) for name in names]
 
 
-def _measure(index: Index, source: Path, target: Path, progress: Progress | None) -> None:
-    """Write the measures of the rows of a shard."""
+def _measure(index: Index, source: Path | None, target: Path, progress: Progress | None) -> None:
+    """Write the measures of the rows of a shard, or of none."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = _schema()
     temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
     try:
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer, pq.ParquetFile(source) as shard:
-            for batch in shard.iter_batches(_BATCH, columns=["line", "byte_position", "byte_length"]):
-                lines, positions, lengths = (column.to_pylist() for column in batch.columns)
-                rows = list(_rows(index, lines, list(map(Span, positions, lengths))))
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for lines, spans in _places(source) if source else ():
+                rows = list(_rows(index, lines, spans))
                 columns = {name: [row.get(name) for row in rows] for name in schema.names}
                 writer.write_batch(pa.RecordBatch.from_pydict(columns, schema=schema))
                 if progress:
-                    progress(positions[-1] + lengths[-1], index.meta.size)
+                    progress(sum(spans[-1]), index.meta.size)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _places(shard: Path) -> Iterator[tuple[list[int], list[Span]]]:
+    """The lines of a shard's rows, and where they stand, so many at a time."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(shard) as file:
+        for batch in file.iter_batches(_BATCH, columns=["line", "byte_position", "byte_length"]):
+            lines, positions, lengths = (column.to_pylist() for column in batch.columns)
+            yield lines, list(map(Span, positions, lengths))
 
 
 def _schema() -> Any:

