@@ -287,6 +287,14 @@ class Dataset:
             spans.append(tuple(map(Span, positions[own].tolist(), lengths[own].tolist())))
         return Selection(tuple(spans))
 
+    def tables(self, rows: int) -> Iterator[Any]:
+        """What the indexes know of the rows, as Arrow tables of at most so many, in the order of the files."""
+        import pyarrow as pa
+
+        text = f"select * exclude (source, {', '.join(PLACES)}) from rows order by source, byte_position"
+        for batch in self._connection.sql(text).to_arrow_reader(rows):
+            yield pa.Table.from_batches([batch])
+
     def groups(self) -> Iterator[Group]:
         """The groups, by file and id."""
         for row in self.query("select * from groups order by source, group_id, agent"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from llmgym.cli.data import filter, prepare, quality
+from llmgym.cli.data import convert, filter, prepare, quality
 from llmgym.cli.verb import verb
 
 app = typer.Typer(no_args_is_help=True, help="Measure, filter, convert and export rollouts.")
@@ -23,3 +23,4 @@ app.command("validate", epilog=prepare.VALIDATE)(verb(prepare.validate, user_cod
 app.command("prepare", epilog=prepare.PREPARE)(verb(prepare.run, user_code=True))
 app.command("filter", epilog=filter.EXAMPLES)(verb(filter.run))
 app.command("quality", epilog=quality.EXAMPLES)(verb(quality.run))
+app.command("convert", epilog=convert.EXAMPLES)(verb(convert.run))

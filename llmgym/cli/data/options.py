@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,3 +60,16 @@ def told(what: str, unit: str = "MB") -> Progress:
             print(f"{what}: {done / max(total, 1):.0%} of {total / scale:,.0f} {unit}", file=sys.stderr, flush=True)
 
     return tell
+
+
+def ticking() -> Callable[[int], None]:
+    """Says how many rows have been written, on standard error, every few seconds."""
+    last = time.monotonic()
+
+    def tick(rows: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _TOLD_S:
+            last = time.monotonic()
+            print(f"written: {rows:,} rows", file=sys.stderr, flush=True)
+
+    return tick
