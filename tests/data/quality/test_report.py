@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +145,21 @@ def test_no_rows_are_no_error(tmp_path: Path) -> None:
     found = quality(opened(tmp_path))
     assert (found["rows"], found["pass_at_k"], found["reward"]["mean"]) == (0, [], None)
     assert found["groups"]["mixed"]["share"] is None
+
+
+def test_rows_of_others_are_measured_too(tmp_path: Path) -> None:
+    call = {"type": "function_call", "call_id": "1", "name": "", "arguments": "{bad"}
+    said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "no " * 30}]}
+    row = {
+        "responses_create_params": {"input": "2 + 2?"},
+        "response": {"output": [call, said], "usage": {"input_tokens": 5, "output_tokens": 40}},
+        "reward": 0.0, "_ng_task_index": 3, "_ng_rollout_index": 0, "agent_ref": {"name": "sums"},
+    }  # fmt: skip
+    path = tmp_path / "gym.jsonl"
+    path.write_text(json.dumps(row) + "\n" + json.dumps({**row, "_ng_rollout_index": 1, "reward": 1.0}) + "\n")
+    data = Dataset.open([path])
+    measure(data)
+    found = quality(data)
+    assert (found["groups"]["mixed"]["groups"], found["answers"]["equal"]["rows"]) == (1, 1)
+    assert (found["texts"]["malformed_calls"]["rows"], found["texts"]["looping"]["rows"]) == (2, 2)
+    assert found["health"]["no_counts"]["rows"] == 0
