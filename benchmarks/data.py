@@ -186,6 +186,8 @@ def measured(folder: Path, count: int) -> dict[str, Any]:
     figures.take("parquet_loop", "-c", ARROW_LOOP, path, parquet, start="import json, numpy, pyarrow.parquet")
     convert = ("-m", "llmgym", "data", "convert", path, "-o", parquet, "--force")
     figures.take("parquet", *convert, start=f"{START}, pyarrow.parquet")
+    figures.take("quality", "-m", "llmgym", "data", "quality", path, "--json", start=f"{START}, pyarrow.parquet, rensa")
+    figures.take("quality_cached", "-m", "llmgym", "data", "quality", path, "--json", start=f"{START}, rensa")
     return {
         "rows": count,
         "megabytes": round(figures.megabytes),

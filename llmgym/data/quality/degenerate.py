@@ -25,6 +25,8 @@ def tail_repeat(text: str) -> int:
     if len(end) > _WORD * len(words):
         words, longest = end, _LETTERS
     last, most = len(words) - 1, 0
+    if last < 1 or words[-1] not in words[-1 - longest : -1]:
+        return 0
     for period in range(1, min(longest, last) + 1):
         count = 0
         while count + period <= last and words[last - count] == words[last - count - period]:

@@ -30,12 +30,12 @@ def words(text: str) -> list[str]:
     return _PIECE.findall(text.lower())
 
 
-def shingles(text: str, size: int = _WORDS) -> set[str]:
-    """The runs of so many words; of a shorter text all of it, and of an empty one nothing."""
+def shingles(text: str) -> set[str]:
+    """The runs of three words; of a shorter text all of it, and of an empty one nothing."""
     found = words(text)
-    if len(found) < size:
+    if len(found) < _WORDS:
         return {" ".join(found)} if found else set()
-    return {" ".join(found[at : at + size]) for at in range(len(found) - size + 1)}
+    return {f"{one} {two} {three}" for one, two, three in zip(found, found[1:], found[2:], strict=False)}
 
 
 def rare_limit(texts: int) -> int:
