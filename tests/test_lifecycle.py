@@ -699,7 +699,7 @@ class Shelf(ToolEnv):
     def setup(self, task: Task, level: int = 1) -> None:
         self.level = level
 
-    def offered(self, task: Task) -> Any:
+    async def offered(self, task: Task) -> Any:
         schema: Any = {
             "type": "function",
             "function": {
@@ -742,6 +742,19 @@ def test_tools_and_options_may_differ_by_episode() -> None:
         env.reset(options={"lvl": 3})
     with pytest.raises(TaskError, match="'task_id' takes text"):
         env.reset(options={"task_id": 5})
+
+
+def test_async_tools_are_offered_by_an_async_hook() -> None:
+    class Plain(Shelf):
+        """Offers an async tool, and has nothing else that needs an event loop."""
+
+        def offered(self, task: Task) -> Any:
+            return asyncio.run(super().offered(task))
+
+    env = Plain()
+    env.reset(seed=0)
+    with pytest.raises(EnvironmentFailure, match=r"the offered tool 'fetch' is async, .*: write `async def offered`"):
+        env.reset(options={"level": 3})
 
 
 # --- models in roles --------------------------------------------------------------------------------

@@ -92,7 +92,6 @@ class Traits:
         return cls(
             suspends=env.verify_in != "loop"
             or bool(env.roles)
-            or offers  # tools from elsewhere may suspend
             or any(tool.suspends for tool in env.tools.values())
             or any(may_suspend(hook) for hook in hooks if hook not in vars(base).values()),
             responds=env.respond is not base.respond,

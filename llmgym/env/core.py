@@ -218,8 +218,11 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         own = messages[:1] and messages[0]["role"] == "system"
         return [system(self.system_prompt), *messages] if self.system_prompt and not own else messages
 
-    def offered(self, task: Task) -> Iterable[Tool | str]:
-        """The tools of an episode, where they differ by task: names of `tools`, or tools made by `Tool.of_schema`."""
+    def offered(self, task: Task) -> Iterable[Tool | str] | Awaitable[Iterable[Tool | str]]:
+        """The tools of an episode, where they differ by task: names of `tools`, or tools made by `Tool.of_schema`.
+
+        It is `async` where tools made here are.
+        """
         return self.tools.values()
 
     # --- what an environment calls ----------------------------------------------------------------

@@ -273,6 +273,11 @@ class Lifecycle:
         found = {tool.name: tool for tool in tools}
         if len(found) < len(tools):
             raise ValueError(f"two of the offered tools have one name: {[tool.name for tool in tools]}")
+        if not self._traits.suspends and (suspending := [tool.name for tool in tools if tool.suspends]):
+            raise ValueError(
+                f"the offered tool {suspending[0]!r} is async, and nothing says that this environment needs an event "
+                "loop: write `async def offered`"
+            )
         return found
 
     async def _answer(self, running: Running, message: Message) -> tuple[list[Message], bool]:

@@ -13,7 +13,16 @@ from llmgym.env import ToolEnv
 from llmgym.messages import Message, assistant, tool_call
 from tests.envs.checks import DEGENERATE, Act, oracle_rewards, play
 
-HOSTILE = ("\ud800", "<move>" * 10_000, "<move>\x00", "x" * 100_000, "[" * 50_000, "<move>" + "9" * 5_000 + "</move>")
+HOSTILE = (
+    "\ud800",
+    "<move>" * 10_000,
+    "<move>\x00",
+    "x" * 100_000,
+    "[" * 50_000,
+    " " * 60_000 + "x",
+    "<move>" + " ," * 30_000 + "x</move>",
+    "<move>" + "9" * 5_000 + "</move>",
+)
 
 
 def check_game(make: Any, variant: dict[str, Any], episodes: int = 15) -> None:

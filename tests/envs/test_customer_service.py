@@ -183,6 +183,7 @@ def test_what_the_customer_answers_first(said: str, answered: str) -> None:
         ("Shall I go ahead?", "Yes, please go ahead."),
         ("The refund is $30. Would you like to proceed?", "Yes, please go ahead."),
         ("Can I offer you store credit instead?", "No, thank you, I only want what I asked for."),
+        ("It is $30 less a non-refundable fee, and can't be undone. Shall I go ahead?", "If you can do what I asked"),
         ("Let me check that.", "All right, I will wait."),
         ("May I ask why you return it?", "I changed my plans, that is all."),
         ("Should it be refunded to the original payment method?", "Yes, the way that I paid, please."),
@@ -196,6 +197,14 @@ def test_what_the_customer_answers_when_all_is_told(said: str, answered: str) ->
     customer.hear("What is your email, the order number and the item?")
     assert not customer.hidden
     assert customer.hear(said).startswith(answered)
+
+
+def test_who_refuses_and_asks_is_believed_in_the_end() -> None:
+    customer = _script()
+    customer.hear("What is your email, the order number and the item?")
+    said = [customer.hear("That is not possible. Do you agree?") for _ in range(4)]
+    assert said[-1] == "That is a pity. That is all. Goodbye."
+    assert len(set(said[:-1])) == 1
 
 
 def test_a_plea_comes_once() -> None:

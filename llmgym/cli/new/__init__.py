@@ -20,7 +20,7 @@ EXAMPLES = """
 \b
 Examples:
   llmgym new shop
-  llmgym new shop --kind tools
+  llmgym new riddles --kind single
   llmgym new sales_questions --kind sql --output environments
 """
 

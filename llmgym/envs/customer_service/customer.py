@@ -104,9 +104,12 @@ class Customer:
         asked = [name for name in self.known if any(_SLOT[name].search(s) for s in asking)]
         if new := [name for name in asked if name in self.hidden]:
             return self._tell(new)
-        if any(_REFUSES.search(s) and not _NOT_FOUND.search(s) and not _UNTIL.search(s) for s in sentences):
-            return self._refused(said)
         confirms = any(_CONFIRM.search(s) for s in asking)
+        if any(_REFUSES.search(s) and not _NOT_FOUND.search(s) and not _UNTIL.search(s) for s in sentences):
+            # "This cannot be undone. Shall I go ahead?" is no refusal; what else it may be, the agent has to say.
+            if confirms and not _OTHER.search(said) and not self.hidden and self._patient("unclear"):
+                return "If you can do what I asked for, please go ahead. If you cannot, please say so."
+            return self._refused(said)
         if confirms and _OTHER.search(said):
             return "No, thank you, I only want what I asked for."
         if not self.hidden and any(_WHY.search(s) for s in asking) and self._patient("why"):

@@ -19,6 +19,7 @@ _TAG = re.compile(r"<(?:move|action|guess)>([^<]*)", re.IGNORECASE)
 _READ = 64_000  # characters of a reply that are looked at
 _MARKS = " \t\r\n*`\"'."
 _BARE = 200  # characters of a reply that may be a move without a tag
+_LONGEST = 2_000  # characters of a move in a tag
 
 
 class Game(ToolEnv):
@@ -32,12 +33,14 @@ class Game(ToolEnv):
         by_tool: How to move by the tool.
         by_text: How to move in text, with an example in a tag `<move>`.
         unit: What one move is called, and several.
+        endings: What is said at the end of a game that is won, and of one that is lost.
     """
 
     rules: str
     by_tool: str
     by_text: str
     unit: tuple[str, str] = ("move", "moves")
+    endings: tuple[str, str] = ("You have won.", "You have lost.")
 
     def __init__(self, *, offer_tools: bool = True, tasks: TaskSet | str | Path | None = None, **options: Any) -> None:
         """Make the environment.
@@ -90,14 +93,13 @@ class Game(ToolEnv):
         self.moves_left = self.begin(task)
         self.metrics.update({"moves": 0.0, "illegal_moves": 0.0})
 
-    def respond(self, message: Message) -> str:
+    def respond(self, message: Message) -> str | None:
         """Make the moves that a text states, or say that there are none."""
         reply = folded(without_thoughts(message["content"][-_READ:])).strip()
         tags = _TAG.findall(reply)
         try:
-            if not tags and len(reply) > _BARE:
-                raise ToolError("There is no move in it.")
-            if not (moves := self.read_moves((tags[-1] if tags else reply).strip(_MARKS))):
+            stated = (tags[-1] if tags else reply).strip(_MARKS)
+            if len(stated) > (_LONGEST if tags else _BARE) or not (moves := self.read_moves(stated)):
                 raise ToolError("There is no move in it.")
         except ToolError as error:
             self._spend()
@@ -145,10 +147,8 @@ class Game(ToolEnv):
     def _ending(self) -> str:
         if self.is_over:
             self.finish()
-        if self.won:
-            return "You have won."
-        if self.lost:
-            return "You have lost."
+        if self.won or self.lost:
+            return self.endings[self.lost]
         one, many = self.unit
         return f"You have {self.moves_left or 'no'} {one if self.moves_left == 1 else many} left."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 from llmgym.errors import ToolError
@@ -13,11 +14,11 @@ DIRECTIONS: dict[Direction, tuple[int, int]] = {"up": (-1, 0), "down": (1, 0), "
 """Rows and columns that a step goes on by."""
 
 _LETTERS: dict[str, Direction] = {name[0]: name for name in DIRECTIONS}
-_GAPS = re.compile(r"[\s,;\[\]\"'.*`]+")
+_GAPS = re.compile(r"(?:[\s,;\[\]\"'.*`()→>-]|\d+[.)])+")  # arrows and the numbers of a list, too
 
 
 def read_directions(text: str) -> list[Direction]:
-    """Read "up, left", "Up Left" or "UL".
+    """Read "up, left", "Up -> Left" or "UL".
 
     Raises:
         ToolError: Something else is there; says what.
@@ -31,3 +32,8 @@ def read_directions(text: str) -> list[Direction]:
         else:
             raise ToolError(f"{word[:40]!r} is no direction; there is up, down, left and right.")
     return found
+
+
+def in_letters(directions: Iterable[Direction]) -> str:
+    """Directions as one letter each, which `read_directions` reads back."""
+    return "".join(name[0].upper() for name in directions)

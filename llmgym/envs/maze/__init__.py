@@ -14,8 +14,6 @@ from llmgym.errors import ToolError
 from llmgym.tasks import Task, TaskSet, schema_of_row
 from llmgym.tools import tool
 
-_LETTERS = {name[0].upper(): name for name in DIRECTIONS}
-
 
 class Maze(Game):
     """Walk to the exit of a maze.
@@ -66,7 +64,7 @@ class Maze(Game):
     - v0: first version.
     """
 
-    max_turns = 60
+    max_turns = 130  # one step in a message has to be enough
 
     by_tool = "Call move with the directions to walk, one or several at a time."
     by_text = "Write the directions to walk in a tag, such as <move>up, left</move>; one or several at a time."
@@ -167,6 +165,6 @@ class Maze(Game):
 
     def solution(self, task: Task) -> Iterator[Sequence[Direction]]:
         """A shortest way, up to five steps in a message."""
-        steps = [_LETTERS[letter] for letter in task.answer]
+        steps = read_directions(task.answer)
         for first in range(0, len(steps), 5):
             yield steps[first : first + 5]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from llmgym.envs.games import DIRECTIONS, Direction, draw, phrase
+from llmgym.envs.games import DIRECTIONS, Direction, draw, in_letters, phrase
 from llmgym.errors import ConfigError
 from llmgym.tasks import Task
 
@@ -61,9 +61,8 @@ def carved(size: int, loops: float, rng: np.random.Generator) -> list[str]:
     side = 2 * size + 1
     grid = [[WALL] * side for _ in range(side)]
     chances = iter(rng.random(2 * size * size + 4 * size).tolist())
-    at = (1, 1)
     grid[1][1] = FLOOR
-    path = [at]
+    path: list[Cell] = [(1, 1)]
     while path:
         row, column = path[-1]
         ways = [
@@ -112,7 +111,7 @@ def as_task(rows: list[str], start: Cell, end: Cell, way: list[Direction], sight
     metadata = {"maze": rows, "start": list(start), "exit": list(end), "sight": sight, "moves": moves}
     text = phrase(_PHRASINGS, str((rows, start, end)))
     prompt = f"{text} You have {moves} moves.\n\n{view(rows, start, end, sight)}"
-    return Task(id=task_id, prompt=prompt, answer="".join(name[0].upper() for name in way), metadata=metadata)
+    return Task(id=task_id, prompt=prompt, answer=in_letters(way), metadata=metadata)
 
 
 def view(rows: list[str], player: Cell, end: Cell, sight: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import comb
+from typing import Any
 
 import numpy as np
 
@@ -82,7 +83,7 @@ def solve(field: Field, first: int) -> list[int] | None:
     return openings
 
 
-def as_task(field: Field, first: int, task_id: str = "") -> Task:
+def as_task(field: Field, first: int, task_id: Any = "") -> Task:
     """The task of a field and the cell that is opened in advance."""
     mines = [[cell // field.columns + 1, cell % field.columns + 1] for cell in cells_of(field.mines)]
     field.opened = 0
@@ -110,7 +111,7 @@ def drawn(field: Field, *, mines: bool = False) -> str:
     return draw(rows, numbered=True)
 
 
-def read_field(row: dict[str, object]) -> Task:
+def read_field(row: dict[str, Any]) -> Task:
     """The task of a row with a `field`, in lines of `*` and `.`, and the `first` cell.
 
     Raises:
@@ -135,4 +136,4 @@ def read_field(row: dict[str, object]) -> Task:
         raise ValueError(f"there is a mine at the first cell, {first}")
     if not (openings := solve(field, cell)):
         raise ValueError("the field takes a guess" if openings is None else "the first cell clears the field")
-    return as_task(field, cell, str(row.get("id") or ""))
+    return as_task(field, cell, row.get("id", ""))

@@ -8,14 +8,12 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from llmgym.envs.games import DIRECTIONS, Direction, Game, draw, read_directions
+from llmgym.envs.games import Direction, Game, draw, read_directions
 from llmgym.envs.sokoban.levels import Level, read_level, shift
 from llmgym.envs.sokoban.puzzles import Puzzles, solved_level
 from llmgym.errors import ToolError
 from llmgym.tasks import Task, TaskSet, schema_of_row
 from llmgym.tools import tool
-
-_LETTERS = {name[0].upper(): name for name in DIRECTIONS}
 
 
 class Sokoban(Game):
@@ -70,7 +68,7 @@ class Sokoban(Game):
     - v0: first version.
     """
 
-    max_turns = 60
+    max_turns = 100  # one step in a message has to be enough
 
     rules = (
         "You play Sokoban. You are P. Walk up, down, left or right over floor (_) and goals (G). Walk into a box (B) "
@@ -173,6 +171,6 @@ class Sokoban(Game):
 
     def solution(self, task: Task) -> Iterator[Sequence[Direction]]:
         """Up to five steps in a message."""
-        steps = [_LETTERS[letter] for letter in task.answer]
+        steps = read_directions(task.answer)
         for first in range(0, len(steps), 5):
             yield steps[first : first + 5]

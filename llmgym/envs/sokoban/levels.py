@@ -159,7 +159,8 @@ class Search:
         while (push := self.pushes[state]) is not None:
             direction, box, after = push
             behind = shift(box, -self.level.offset(direction))
-            steps += [*self._walk(player, behind, self.level.floor & ~state[0]), direction]
+            steps += self._walk(player, behind, self.level.floor & ~state[0])
+            steps.append(direction)
             player, state = box, after
         return steps
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from llmgym.envs.games import draw, phrase
+from llmgym.envs.games import Direction, draw, in_letters, phrase
 from llmgym.envs.sokoban.levels import Level, Search, bits, reach, read_level
 from llmgym.errors import ConfigError
 from llmgym.tasks import Task
@@ -81,16 +82,15 @@ class Puzzles:
         return Level(width, floor, sum(goals), sum(goals), 0)
 
 
-def as_task(level: Level, steps: Sequence[str], task_id: str = "") -> Task:
+def as_task(level: Level, steps: Sequence[Direction], task_id: Any = "") -> Task:
     """The task of a level and the steps that solve it."""
     rows = level.rows()
-    letters = "".join(step[0].upper() for step in steps)
     metadata = {"level": rows, "moves": 2 * len(steps) + 4}
     prompt = f"{phrase(_PHRASINGS, ''.join(rows))}\n\n{draw(rows)}\n\nYou have {metadata['moves']} moves."
-    return Task(id=task_id, prompt=prompt, answer=letters, metadata=metadata)
+    return Task(id=task_id, prompt=prompt, answer=in_letters(steps), metadata=metadata)
 
 
-def solved_level(rows: list[str], task_id: str = "") -> Task:
+def solved_level(rows: list[str], task_id: Any = "") -> Task:
     """The task of a level of the user's.
 
     Raises:

@@ -6,14 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmgym.envs.games import DIRECTIONS, Direction, Game, read_directions
+from llmgym.envs.games import Direction, Game, read_directions
 from llmgym.envs.tiles2048.board import begun, grown, slide, slides
 from llmgym.envs.tiles2048.games import Games, drawn, read_game
 from llmgym.errors import ToolError
 from llmgym.tasks import Task, TaskSet, schema_of_row
 from llmgym.tools import tool
-
-_LETTERS = {name[0].upper(): name for name in DIRECTIONS}
 
 
 class Tiles2048(Game):
@@ -160,5 +158,5 @@ class Tiles2048(Game):
 
     def solution(self, task: Task) -> Iterator[Sequence[Direction]]:
         """The slides of the player with which the task was found."""
-        for letter in task.answer:
-            yield [_LETTERS[letter]]
+        for direction in read_directions(task.answer):
+            yield [direction]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from llmgym.envs.games import Direction, draw, phrase
+from llmgym.envs.games import Direction, draw, in_letters, phrase
 from llmgym.envs.tiles2048.board import Board, begun, grown, slide
 from llmgym.envs.tiles2048.player import played
 from llmgym.errors import ConfigError
@@ -75,8 +75,7 @@ def as_task(seed: int, target: int, moves: int, slides: list[Direction], task_id
     """The task of a game and the slides that win it."""
     text = phrase(_PHRASINGS, str(seed)).format(target=target, moves=moves)
     metadata = {"seed": seed, "target": target, "moves": moves}
-    answer = "".join(name[0].upper() for name in slides)
-    return Task(id=task_id, prompt=f"{text}\n\n{drawn(begun(seed))}", answer=answer, metadata=metadata)
+    return Task(id=task_id, prompt=f"{text}\n\n{drawn(begun(seed))}", answer=in_letters(slides), metadata=metadata)
 
 
 def drawn(board: Board) -> str:
