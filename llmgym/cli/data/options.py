@@ -33,6 +33,7 @@ GroupWhere = Annotated[
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="Decides which rows are picked.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _TOLD_S = 2.0
