@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from llmgym.cli.data.options import Force, GroupWhere, Json, Output, Paths, SkipBad, Threshold, Where, opened, told
+from llmgym.cli.data.options import Force, GroupWhere, Json, Output, Paths, SkipBad, Threshold, Where, opened
 from llmgym.cli.output import print_field, print_json
 
 EXAMPLES = """
@@ -45,12 +45,9 @@ def run(
     """
     from llmgym.data.filtering import conditions, manifest, write_rows
     from llmgym.data.output import check_free
-    from llmgym.data.quality.report import asks_for_measures, measure
 
     check_free(output, force=force)
-    data = opened(paths, skip_bad=skip_bad, threshold=threshold)
-    if asks_for_measures(where):
-        measure(data, skip_bad=skip_bad, progress=told("measuring"))
+    data = opened(paths, skip_bad=skip_bad, threshold=threshold, where=where)
     asked = conditions(
         where=where, group_where=group_where, min_reward=min_reward, min_difference=min_quality_difference
     )

@@ -39,11 +39,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _TOLD_S = 2.0
 
 
-def opened(paths: Sequence[Path], *, skip_bad: bool, threshold: float = 1.0) -> Dataset:
-    """The rows of files; says what is left out, and how far it is where that takes long."""
+def opened(paths: Sequence[Path], *, skip_bad: bool, threshold: float = 1.0, where: str | None = None) -> Dataset:
+    """The rows of files; says what is left out, and how far it is where that takes long.
+
+    Their texts are measured where a condition asks for it.
+    """
     from llmgym.data import Dataset
+    from llmgym.data.quality.report import asks_for_measures, measure
 
     data = Dataset.open(paths, skip_bad=skip_bad, threshold=threshold, progress=told("reading"))
+    if where is not None and asks_for_measures(where):
+        measure(data, skip_bad=skip_bad, progress=told("measuring"))
     if data.problems:
         print(f"{len(data.problems)} bad rows left out, the first: {data.problems[0]}", file=sys.stderr)
     return data

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmgym.data.dataset import Dataset, Selection
+from llmgym.data.lines import Span
 from llmgym.data.quality.excerpts import excerpt
 from llmgym.data.quality.shingles import NEAR, WIDTH, clusters, rare_limit, shingles, signatures, similarity
 
@@ -20,8 +21,8 @@ _SHOWN = 80  # characters of a text
 
 #: The first row of each prompt of an environment.
 _PROMPTS = """
-    select env_id, group_id, source, line from rows where prompt_hash is not null
-    qualify row_number() over (partition by env_id, prompt_hash order by source, line) = 1
+    select env_id, group_id, source, byte_position, byte_length from rows where prompt_hash is not null
+    qualify row_number() over (partition by env_id, prompt_hash order by source, byte_position) = 1
 """
 
 
@@ -117,9 +118,16 @@ def repeated_tasks(data: Dataset) -> dict[str, Any]:
 
 def _near_tasks(data: Dataset, env_id: str, count: int) -> list[tuple[str, str, str, str]]:
     """Tasks of an environment that are near to an earlier one: that one, and this, and the starts of their texts."""
-    query = f"select source, line, group_id from ({_PROMPTS}) where env_id = $env_id order by source, line"
-    names = [name for *_, name in data.query(query, env_id=env_id)]
-    chosen = data.rows(query, env_id=env_id)
+    found = data.query(
+        f"select source, byte_position, byte_length, group_id from ({_PROMPTS}) where env_id = $env_id "
+        "order by source, byte_position",
+        env_id=env_id,
+    )
+    names = [name for *_, name in found]
+    spans: list[list[Span]] = [[] for _ in data.indexes]
+    for source, position, length, _ in found:
+        spans[source].append(Span(position, length))
+    chosen = Selection(tuple(map(tuple, spans)))
     common = Common(count)
     for text in prompts(data, chosen):
         common.count(shingles(text))

@@ -65,9 +65,9 @@ _LENGTHS = ("num_turns", "num_sampled_tokens", "num_context_tokens", "num_chars"
 _EXAMPLES = 3
 
 
-def asks_for_measures(*conditions: str | None) -> bool:
-    """Whether conditions name a column that `measure` makes."""
-    return any(re.search(rf"\b(?:{'|'.join(MEASURED)})\b", condition or "", re.IGNORECASE) for condition in conditions)
+def asks_for_measures(condition: str) -> bool:
+    """Whether a condition names a column that `measure` makes."""
+    return re.search(rf"\b(?:{'|'.join(MEASURED)})\b", condition, re.IGNORECASE) is not None
 
 
 def measure(data: Dataset, *, skip_bad: bool = False, progress: Progress | None = None) -> None:

@@ -144,5 +144,5 @@ def test_a_row_whose_texts_are_none_is_an_error_or_left_unmeasured(tmp_path: Pat
 
 def test_conditions_that_need_measures_are_known() -> None:
     assert asks_for_measures("reward > 0 and TAIL_REPEAT < 20")
-    assert asks_for_measures(None, "refusal")
-    assert not asks_for_measures(None, "reward > 0", "my_refusals = 1")
+    assert asks_for_measures("refusal")
+    assert not asks_for_measures("reward > 0 and my_refusals = 1")
