@@ -16,6 +16,7 @@ from llmgym.data.quality.shingles import NEAR, WIDTH, clusters, rare_limit, shin
 
 _EXAMPLES = 5
 _BATCH = 2048  # texts
+_FEW = 64  # rows of a group, up to which each is compared with each
 _BUCKETS = 1 << 22
 _SHOWN = 80  # characters of a text
 
@@ -73,17 +74,22 @@ def repeated_answers(data: Dataset) -> dict[str, Any]:
 
 def _by_group(data: Dataset) -> Iterator[NDArray[np.uint8]]:
     """The signatures of each group's rows."""
-    ordered = "select source, group_id, agent, signature from rows where signature is not null order by all"
-    query = f"select rank() over (order by source, group_id, agent) as place, signature from ({ordered})"
-    for places, marks in data.batches(query):
-        starts = np.flatnonzero(np.r_[True, places[1:] != places[:-1]])
-        yield from np.split(np.frombuffer(b"".join(marks), np.uint8).reshape(-1, WIDTH), starts[1:])
+    columns = "source, group_id, agent"
+    query = f"select rank() over (order by {columns}) as place, signature from rows where signature is not null"
+    before, left = -1, np.zeros((0, WIDTH), np.uint8)  # of a group that goes on in the next batch
+    for places, marks in data.batches(f"{query} order by place"):
+        found = np.concatenate([left, np.frombuffer(b"".join(marks), np.uint8).reshape(-1, WIDTH)])
+        places = np.concatenate([np.full(len(left), before), places])
+        *whole, left = np.split(found, np.flatnonzero(places[1:] != places[:-1]) + 1)
+        before = places[-1]
+        yield from whole
+    yield left
 
 
 def _near(marks: NDArray[np.uint8]) -> int:
     """How many are near to an earlier one."""
-    if len(marks) < 2:
-        return 0
+    if len(marks) > _FEW:
+        return int(np.sum(clusters(marks) != np.arange(len(marks))))
     alike = similarity(marks[:, None], marks[None]) >= NEAR
     return int(np.any(np.tril(alike, -1), axis=1).sum())
 
@@ -98,6 +104,7 @@ def repeated_tasks(data: Dataset) -> dict[str, Any]:
     """
     equal = data.query(
         "select env_id, count(distinct group_id) as number, min(group_id), max(group_id) from rows "
+        "where task_hash <> '' or prompt_hash is not null "
         "group by env_id, case when task_hash = '' then prompt_hash::text else task_hash end "
         "having number > 1 order by number desc, 3"
     )

@@ -10,6 +10,7 @@ pytest.importorskip("duckdb")
 pytest.importorskip("rensa")
 
 from llmgym.data import Dataset
+from llmgym.data.quality.duplicates import repeated_answers
 from llmgym.data.quality.report import BANDS, measure, quality
 from llmgym.messages import assistant, user
 from llmgym.rollout import GroupSettings, open_records, pass_at_k, summarize
@@ -132,6 +133,24 @@ def test_answers_repeat_within_a_task_and_tasks_across(tmp_path: Path) -> None:
     assert tasks["equal"]["tasks"] == 1
     assert sorted(tasks["equal"]["examples"][0]["tasks"]) == ["test/Say-v0/copy", "test/Say-v0/t3"]
     assert [example["tasks"] for example in tasks["near"]["examples"]] == [["test/Say-v0/u", "test/Say-v0/v"]]
+
+
+def test_answers_are_counted_in_groups_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [f"word{number}" for number in range(400)]
+    answers = [" ".join(words[at % 50 * 8 : at % 50 * 8 + 8]) for at in range(100)]
+
+    def line(task: str, repeat: int) -> bytes:
+        return rows.line_with(task, repeat, messages=[user("say"), assistant(answers[repeat])])
+
+    lines = [line(task, repeat) for task, size in (("a", 100), ("b", 60), ("c", 1)) for repeat in range(size)]
+    data = opened(tmp_path, *lines)
+    whole = repeated_answers(data)
+    assert (whole["rows"], whole["equal"]["rows"], whole["near"]["rows"]) == (160, 60, 60)
+    batches = data.batches
+    monkeypatch.setattr(data, "batches", lambda query: (
+        tuple(column[at : at + 7] for column in batch) for batch in batches(query) for at in range(0, len(batch[0]), 7)
+    ))  # fmt: skip
+    assert repeated_answers(data) == whole
 
 
 def test_environments_are_told_apart(tmp_path: Path) -> None:
