@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
@@ -170,6 +170,22 @@ class Dataset:
         indexes = [Index.of(path, progress) for path in files]
         return cls(indexes, skip_bad=skip_bad, threshold=threshold)
 
+    def attach(self, files: Sequence[Sequence[str]]) -> None:
+        """Give the rows the columns of more Parquet files, which name them by `line`.
+
+        Args:
+            files: Of each index, in its folder.
+        """
+        parts = [
+            f"select *, {number} as source from read_parquet([{_listed(paths)}])"
+            for number, paths in enumerate(files)
+            if paths
+        ]
+        if parts:
+            self._connection.execute(f"create or replace view attached as {' union all '.join(parts)}")
+            text = "select * exclude (nth) from found left join attached using (source, line) where nth = 1"
+            self._connection.execute(f"create or replace view rows as {text}")
+
     @property
     def columns(self) -> list[str]:
         """What `where` may ask for."""
@@ -185,6 +201,37 @@ class Dataset:
 
         try:
             return self._connection.execute(text, parameters).fetchall()
+        except duckdb.Error as error:
+            raise ConfigError(_plain(error)) from None
+
+    def batches(self, text: str, **parameters: Any) -> Iterator[tuple[Any, ...]]:
+        """Ask for much: the columns of so many rows at a time, as arrays.
+
+        Raises:
+            ConfigError: It cannot be answered.
+        """
+        import duckdb
+
+        try:
+            reader = self._connection.sql(text, params=parameters).to_arrow_reader(1 << 16)
+            for batch in reader:
+                yield tuple(column.to_numpy(zero_copy_only=False) for column in batch.columns)
+        except duckdb.Error as error:
+            raise ConfigError(_plain(error)) from None
+
+    def share(self, *, where: str | None = None, group_where: str | None = None) -> float | None:
+        """The share of rows that fulfil a condition, or of groups; None where there are none.
+
+        Raises:
+            ConfigError: The condition is none, or names a column that there is not.
+        """
+        import duckdb
+
+        table, condition = ("groups", group_where) if where is None else ("rows", where)
+        try:
+            relation = self._connection.table(table)
+            total = _count(relation)
+            return _count(relation.filter(condition)) / total if total else None
         except duckdb.Error as error:
             raise ConfigError(_plain(error)) from None
 
@@ -364,8 +411,7 @@ class Dataset:
         for number, index in enumerate(self.indexes):
             if not index.files:
                 continue
-            files = ", ".join("'" + file.replace("'", "''") + "'" for file in index.files)
-            table = f"(select *, {number} as source from read_parquet([{files}], union_by_name = true))"
+            table = f"(select *, {number} as source from read_parquet([{_listed(index.files)}], union_by_name = true))"
             retired = read_retired(index.path.parent) if index.path.name == ROLLOUTS else {}
             if retired:
                 self._connection.execute(f"create table retired_{number} (name text, hash text, times int)")
@@ -417,11 +463,15 @@ def _connect(folders: Sequence[Path]) -> Any:
 
     connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"})
     connection.execute("set enable_progress_bar = false")
-    allowed = ", ".join("'" + str(folder).replace("'", "''") + "'" for folder in {*folders})
+    allowed = _listed({str(folder) for folder in folders})
     connection.execute(f"set allowed_directories = [{allowed}]")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     return connection
+
+
+def _listed(paths: Iterable[str]) -> str:
+    return ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
 
 
 def quoted(name: str) -> str:
