@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from llmgym.cli import audit, check, doctor, export, info, models, new, play, rollout, schema, show, summary
+from llmgym.cli import audit, check, data, doctor, export, info, models, new, play, rollout, schema, show, summary
 from llmgym.cli import list as list_
 from llmgym.cli.ending import end_in_time
 from llmgym.cli.verb import EXIT_CODES, Registry, Traceback, begin, failing, verb
@@ -61,6 +61,7 @@ app.command("show", epilog=show.EXAMPLES)(verb(show.run))
 app.command("doctor", epilog=doctor.EXAMPLES)(verb(doctor.run))
 app.add_typer(models.app, name="models")
 app.add_typer(export.app, name="export")
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

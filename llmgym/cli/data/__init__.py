@@ -1,0 +1,22 @@
+"""`llmgym data`: from rollouts to training data, a module per verb."""
+
+from __future__ import annotations
+
+import typer
+
+from llmgym.cli.data import filter
+from llmgym.cli.verb import verb
+
+app = typer.Typer(no_args_is_help=True, help="Measure, filter, convert and export rollouts.")
+
+
+@app.callback()
+def options() -> None:
+    """Measure, filter, convert and export rollouts.
+
+    PATH is a run folder, or a file of rows: of llmgym, NeMo Gym or verifiers, ATIF trajectories, or chats, compressed
+    or not. An index of it is kept beside it.
+    """
+
+
+app.command("filter", epilog=filter.EXAMPLES)(verb(filter.run))

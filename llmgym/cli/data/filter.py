@@ -1,0 +1,79 @@
+"""`llmgym data filter`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llmgym.cli.data.options import Force, GroupWhere, Json, Output, Paths, SkipBad, Threshold, Where, opened
+from llmgym.cli.output import print_field, print_json
+
+EXAMPLES = """
+\b
+Examples:
+  llmgym data filter runs/first --min-reward 0.8 -o good.jsonl
+  llmgym data filter runs/first --where "num_turns < 10 and num_tool_errors = 0" -o short.jsonl
+  llmgym data filter runs/first --group-where "pass_rate between 0.2 and 0.8" -o hard.jsonl
+"""
+
+
+def run(
+    paths: Paths,
+    output: Output,
+    where: Where = None,
+    group_where: GroupWhere = None,
+    min_reward: Annotated[
+        float | None,
+        typer.Option("--min-reward", "--min-reward-threshold", metavar="R", help="Only episodes that earn so much."),
+    ] = None,
+    min_quality_difference: Annotated[
+        float | None,
+        typer.Option(metavar="D", help="Only groups whose best and worst episode are so far apart."),
+    ] = None,
+    threshold: Threshold = 1.0,
+    skip_bad: SkipBad = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Copy the rows that fulfil conditions, byte for byte.
+
+    Conditions are SQL over the numbers of a row (`llmgym data columns PATH` has them), or of the group that it is in:
+    group_id, size, scored, pass_rate, reward_mean, reward_std, reward_min, reward_max, reward_gap. What was left out
+    and why is in OUTPUT.manifest.json.
+    """
+    from llmgym.data.filtering import conditions, manifest, write_rows
+    from llmgym.data.output import check_free
+
+    check_free(output, force=force)
+    data = opened(paths, skip_bad=skip_bad, threshold=threshold)
+    asked = conditions(
+        where=where, group_where=group_where, min_reward=min_reward, min_difference=min_quality_difference
+    )
+    kept, counts = data.narrow(asked)
+    dropped = dict(zip([condition.name for condition in asked], counts, strict=True))
+    how = {
+        "where": where, "group_where": group_where, "min_reward": min_reward,
+        "min_quality_difference": min_quality_difference, "threshold": threshold, "skip_bad": skip_bad,
+    }  # fmt: skip
+    made = manifest(data, kept, dropped, how)
+    show(write_rows(data, [(output, kept)], made, manifest_of(output), force=force), json=json)
+
+
+def manifest_of(output: Path) -> Path:
+    """Where the manifest of a file is."""
+    return output.with_name(f"{output.name}.manifest.json")
+
+
+def show(made: dict[str, Any], *, json: bool) -> None:
+    """Print a manifest."""
+    if json:
+        print_json(made)
+        return
+    rows = sum(one["rows"] for one in made["inputs"])
+    print_field("kept", f"{made['kept']} of {rows} rows")
+    for name, count in made["dropped"].items():
+        print_field("left out", f"{count}: {name}")
+    for one in made["outputs"]:
+        print_field("written", f"{one['rows']} rows, {one['bytes'] / 1e6:.1f} MB: {one['path']}")

@@ -1,0 +1,61 @@
+"""What the verbs of `llmgym data` have in common: how files are named and opened."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from llmgym.data import Dataset
+    from llmgym.data.index import Progress
+
+Paths = Annotated[
+    list[Path], typer.Argument(metavar="PATH...", help="Run folders, or files of rows; several are taken together.")
+]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out rows that are torn, no rows, or there twice, and count them.")
+]
+Threshold = Annotated[float, typer.Option("--threshold", metavar="R", help="Reward from which an episode passes.")]
+Where = Annotated[
+    str | None,
+    typer.Option(metavar="SQL", help='Only rows of which this holds, such as "reward >= 0.8 and num_turns < 10".'),
+]
+GroupWhere = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SQL", help='Only rows of groups of which this holds, such as "pass_rate between 0.2 and 0.8".'
+    ),
+]
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_TOLD_S = 2.0
+
+
+def opened(paths: Sequence[Path], *, skip_bad: bool, threshold: float = 1.0) -> Dataset:
+    """The rows of files; says what is left out, and how far it is where that takes long."""
+    from llmgym.data import Dataset
+
+    data = Dataset.open(paths, skip_bad=skip_bad, threshold=threshold, progress=told("reading"))
+    if data.problems:
+        print(f"{len(data.problems)} bad rows left out, the first: {data.problems[0]}", file=sys.stderr)
+    return data
+
+
+def told(what: str) -> Progress:
+    """Says how far something is, on standard error, every few seconds."""
+    last = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _TOLD_S:
+            last = time.monotonic()
+            print(f"{what}: {done / max(total, 1):.0%} of {total / 1e6:,.0f} MB", file=sys.stderr, flush=True)
+
+    return tell

@@ -1,0 +1,356 @@
+"""Files of rows as one set that can be asked, filtered and copied."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from llmgym.data.index import Index, Progress, merged_metrics
+from llmgym.data.lines import Span
+from llmgym.data.problems import BadRowsError, Problem, UnreadableError
+from llmgym.data.scalars import FIXED, PLACES
+from llmgym.errors import ConfigError, MissingExtraError
+from llmgym.rollout.retired import read_retired
+from llmgym.rollout.thresholds import TOLERANCE
+from llmgym.trajectory import Trajectory
+
+ROLLOUTS, FAILURES = "rollouts.jsonl", "failures.jsonl"
+
+#: Of the repeats of a task, for `--group-where`. A reward that reaches the threshold passes.
+_GROUPS = f"""
+    select source, group_id, agent, any_value(env_id) as env_id, count(*) as size, count(reward) as scored,
+        avg((reward >= $threshold - {TOLERANCE})::int) filter (reward is not null) as pass_rate,
+        avg(reward) as reward_mean, stddev_pop(reward) as reward_std,
+        min(reward) as reward_min, max(reward) as reward_max, max(reward) - min(reward) as reward_gap
+    from rows group by source, group_id, agent
+"""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The repeats of a task in a file, of one agent, as numbers; None where no reward is known.
+
+    Attributes:
+        source: Which of the files.
+        group_id: Environment and task.
+        agent: Whose episodes; agents that earn apart are compared apart.
+        env_id: Environment.
+        size: How many rows.
+        scored: How many of them have a reward.
+        pass_rate: Share of these whose reward reaches the threshold.
+        reward_mean: Mean of the rewards.
+        reward_std: Their standard deviation, of all of them and not of a sample.
+        reward_min: Their least.
+        reward_max: Their greatest.
+        reward_gap: What these two are apart.
+    """
+
+    source: int
+    group_id: str
+    agent: str
+    env_id: str
+    size: int
+    scored: int
+    pass_rate: float | None
+    reward_mean: float | None
+    reward_std: float | None
+    reward_min: float | None
+    reward_max: float | None
+    reward_gap: float | None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What rows, or the groups that they are in, have to fulfil.
+
+    Attributes:
+        name: What a manifest calls it.
+        text: In SQL.
+        of: What it is about.
+    """
+
+    name: str
+    text: str
+    of: Literal["rows", "groups"] = "rows"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Rows of a set, in the order of their files.
+
+    Attributes:
+        spans: For each file, where its rows stand.
+    """
+
+    spans: tuple[tuple[Span, ...], ...]
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return sum(map(len, self.spans))
+
+
+class Dataset:
+    """Rows of one or several files, each known by its index.
+
+    Attributes:
+        indexes: Of each file.
+        problems: Rows that are left out.
+        threshold: Reward from which an episode counts as passed.
+    """
+
+    def __init__(self, indexes: Sequence[Index], *, skip_bad: bool = False, threshold: float = 1.0) -> None:
+        """Ask the indexes of files together.
+
+        Args:
+            indexes: Of each file.
+            skip_bad: Leave out rows that cannot be used; otherwise they are an error.
+            threshold: Reward from which an episode counts as passed.
+
+        Raises:
+            BadRowsError: There are such rows.
+        """
+        self.indexes = list(indexes)
+        self.threshold = threshold
+        self.problems = [problem for index in self.indexes for problem in index.problems]
+        self._connection = _connect([index.folder for index in self.indexes])
+        self._define()
+        self.problems += self._duplicates()
+        if self.problems and not skip_bad:
+            raise BadRowsError(self.problems)
+
+    @classmethod
+    def open(
+        cls,
+        paths: Sequence[Path | str],
+        *,
+        skip_bad: bool = False,
+        threshold: float = 1.0,
+        progress: Progress | None = None,
+    ) -> Dataset:
+        """Open files, or run folders, which are the files in them.
+
+        Args:
+            paths: Where they are.
+            skip_bad: Leave out rows that cannot be used; otherwise they are an error.
+            threshold: Reward from which an episode counts as passed.
+            progress: Told how far an index is.
+
+        Raises:
+            UnreadableError: A file cannot be read, or holds rows of no shape that is known.
+            BadRowsError: There are rows that cannot be used.
+        """
+        require_engine()
+        files = [path / ROLLOUTS if path.is_dir() else path for path in map(Path, paths)]
+        for number, path in enumerate(files):
+            if not path.is_file():
+                raise UnreadableError(path, "there is no such file")
+            if path in files[:number]:
+                raise ConfigError(f"{path} is named twice")
+        indexes = [Index.of(path, progress) for path in files]
+        return cls(indexes, skip_bad=skip_bad, threshold=threshold)
+
+    @property
+    def columns(self) -> list[str]:
+        """What `where` may ask for."""
+        return [name for name, *_ in self.query("describe rows")]
+
+    def query(self, text: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Ask in SQL of DuckDB: the tables are `rows` and `groups`.
+
+        Raises:
+            ConfigError: It cannot be answered; says why, in DuckDB's words.
+        """
+        import duckdb
+
+        try:
+            return self._connection.execute(text, parameters).fetchall()
+        except duckdb.Error as error:
+            raise ConfigError(_plain(error)) from None
+
+    def select(self, where: str | None = None, group_where: str | None = None) -> Selection:
+        """The rows that fulfil conditions.
+
+        Args:
+            where: Of a row, in SQL, such as "reward >= 0.8 and num_turns < 10".
+            group_where: Of the group that it is in, such as "pass_rate between 0.2 and 0.8".
+
+        Raises:
+            ConfigError: A condition is none, or names a column that there is not.
+        """
+        conditions = [Condition("where", where)] if where is not None else []
+        conditions += [Condition("group_where", group_where, of="groups")] if group_where is not None else []
+        return self.narrow(conditions)[0]
+
+    def narrow(self, conditions: Sequence[Condition]) -> tuple[Selection, list[int]]:
+        """The rows that fulfil conditions, and how many each of these left out of those that the ones before it kept.
+
+        Groups are those of all rows, whatever the conditions before leave of them.
+
+        Raises:
+            ConfigError: A condition is none, or names a column that there is not.
+        """
+        import duckdb
+
+        try:
+            rows = self._connection.table("rows")
+            counts = [_count(rows)] if conditions else []
+            for number, condition in enumerate(conditions, 1):
+                rows = self._narrowed(rows, condition)
+                counts += [_count(rows)] if number < len(conditions) else []
+            found = rows.project("source, byte_position, byte_length").order("source, byte_position").fetchnumpy()
+        except duckdb.Error as error:
+            raise ConfigError(_plain(error)) from None
+        selection = self._selection(*found.values())
+        counts += [len(selection)] if conditions else []
+        return selection, [before - after for before, after in itertools.pairwise(counts)]
+
+    def _narrowed(self, rows: Any, condition: Condition) -> Any:
+        if condition.of == "rows":
+            return rows.filter(condition.text)
+        keys = "source as chosen_source, group_id as chosen, agent as chosen_agent"
+        groups = self._connection.table("groups").filter(condition.text).project(keys)
+        joined = rows.join(groups, "source = chosen_source and group_id = chosen and agent = chosen_agent", how="semi")
+        return joined.set_alias("rows")
+
+    def rows(self, query: str, **parameters: Any) -> Selection:
+        """The rows that a query of ours names by `source` and `line`, in the order of their files.
+
+        Raises:
+            ConfigError: It cannot be answered.
+        """
+        import duckdb
+
+        text = (
+            f"select source, byte_position, byte_length from rows semi join ({query}) using (source, line) "
+            "order by source, byte_position"
+        )
+        try:
+            return self._selection(*self._connection.execute(text, parameters).fetchnumpy().values())
+        except duckdb.Error as error:
+            raise ConfigError(_plain(error)) from None
+
+    def _selection(self, sources: Any, positions: Any, lengths: Any) -> Selection:
+        spans: list[tuple[Span, ...]] = []
+        for source in range(len(self.indexes)):
+            own = sources == source
+            spans.append(tuple(map(Span, positions[own].tolist(), lengths[own].tolist())))
+        return Selection(tuple(spans))
+
+    def groups(self) -> Iterator[Group]:
+        """The groups, by file and id."""
+        for row in self.query("select * from groups order by source, group_id, agent"):
+            yield Group(*row)
+
+    def lines(self, selection: Selection) -> Iterator[bytes]:
+        """Rows as they stand in their files.
+
+        Raises:
+            UnreadableError: A file is another one by now.
+        """
+        for index, spans in zip(self.indexes, selection.spans, strict=True):
+            yield from index.fetch(spans)
+
+    def trajectories(self, selection: Selection) -> Iterator[Trajectory]:
+        """Rows whole.
+
+        Raises:
+            LLMGymError: A row has scalars and is otherwise none; names its byte. Or a file is another one by now.
+        """
+        for index, spans in zip(self.indexes, selection.spans, strict=True):
+            for span, data in zip(spans, index.fetch(spans), strict=True):
+                yield index.shape.trajectory(data, f"{index.path}, byte {span.position}")
+
+    def copy(self, selection: Selection, target: IO[bytes]) -> None:
+        """Write rows as they stand in their files, each with one line end.
+
+        Raises:
+            UnreadableError: A file is another one by now.
+        """
+        for index, spans in zip(self.indexes, selection.spans, strict=True):
+            index.copy(spans, target)
+
+    def _define(self) -> None:
+        """Make the tables. A row that a run has retired, or that is there twice, is in none."""
+        metrics = "".join(f", null::double as {quoted(name)}" for name in merged_metrics(self.indexes))
+        columns = ", ".join(f"null::{_TYPES[kind]} as {name}" for name, kind in FIXED.items())
+        places = ", ".join(f"0::bigint as {name}" for name in PLACES)
+        parts = [f"select * from (select {columns}, {places}, 0 as source, 1::bigint as nth{metrics}) where false"]
+        for number, index in enumerate(self.indexes):
+            if not index.files:
+                continue
+            files = ", ".join("'" + file.replace("'", "''") + "'" for file in index.files)
+            table = f"(select *, {number} as source from read_parquet([{files}], union_by_name = true))"
+            retired = read_retired(index.path.parent) if index.path.name == ROLLOUTS else {}
+            if retired:
+                self._connection.execute(f"create table retired_{number} (name text, hash text, times int)")
+                values = [(name, task_hash, times) for (name, task_hash), times in retired.items()]
+                self._connection.executemany(f"insert into retired_{number} values (?, ?, ?)", values)
+                table = _KEPT.format(table=table, number=number)
+            simple = index.meta.unique or index.path.name == FAILURES  # an episode can fail in several sessions
+            nth = "1::bigint" if simple else "row_number() over (partition by id order by line)"
+            parts.append(f"select *, {nth} as nth from {table}")
+        self._connection.execute(f"create view found as {' union all by name '.join(parts)}")
+        self._connection.execute("create view rows as select * exclude (nth) from found where nth = 1")
+        self._connection.execute(f"create view groups as {_GROUPS.replace('$threshold', repr(float(self.threshold)))}")
+
+    def _duplicates(self) -> list[Problem]:
+        if all(index.meta.unique for index in self.indexes):
+            return []
+        found = self.query("select source, line, id from found where nth > 1 order by source, line")
+        return [
+            Problem(str(self.indexes[source].path), line, "duplicate", f"a row before it has the id {name!r}")
+            for source, line, name in found
+        ]
+
+
+#: Rows of a file without those of an episode and a task that were retired: the first so many of them.
+_KEPT = """
+    (select * exclude (name, hash, times, place) from (
+        select *, row_number() over (partition by id, task_hash order by line) as place
+        from {table} as row left join retired_{number} as gone
+        on row.episode_id = gone.name and row.task_hash = gone.hash
+    ) where place > coalesce(times, 0))
+"""
+
+_TYPES = {str: "text", int: "bigint", float: "double"}
+
+
+def require_engine() -> None:
+    """See that what reads indexes is installed.
+
+    Raises:
+        MissingExtraError: It is not.
+    """
+    if importlib.util.find_spec("duckdb") is None or importlib.util.find_spec("pyarrow") is None:
+        raise MissingExtraError("llmgym.data", "data")
+
+
+def _connect(folders: Sequence[Path]) -> Any:
+    """A database in memory that can read the indexes, and nothing else of this machine or of others."""
+    import duckdb
+
+    connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"})
+    connection.execute("set enable_progress_bar = false")
+    allowed = ", ".join("'" + str(folder).replace("'", "''") + "'" for folder in {*folders})
+    connection.execute(f"set allowed_directories = [{allowed}]")
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
+    return connection
+
+
+def quoted(name: str) -> str:
+    """A name as SQL has it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _count(relation: Any) -> int:
+    return relation.aggregate("count(*)").fetchall()[0][0]
+
+
+def _plain(error: Exception) -> str:
+    """DuckDB's message without the picture of the query, which is not all of the user's."""
+    return " ".join(str(error).partition("\n\nLINE ")[0].split())

@@ -1,0 +1,334 @@
+"""The index of a file of rows: their scalars and where they stand, in Parquet beside it.
+
+It is built once, extended where the file has grown, and built anew where the file is another one. Everything that asks
+for rows by their numbers asks it, and no engine ever reads the wide rows.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate, chain
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from llmgym.data import lines
+from llmgym.data.lines import Span, lines_of, read_blocks
+from llmgym.data.problems import Problem, ProblemKind, UnreadableError
+from llmgym.data.scalars import COLUMNS, COUNTED, PLACES
+from llmgym.data.shapes import BY_NAME, Shape, shape_of
+from llmgym.data.shards import Rows, Shard, merged
+from llmgym.data.strictness import encoding_flaw, explained
+from llmgym.data.unpacking import is_packed, unpack
+from llmgym.errors import LLMGymError
+from llmgym.policies.models import cache_dir
+
+VERSION = 1
+_SHARD = 100_000  # rows
+_SMALL = 8  # shards that are not full, before they are made one
+_HEAD = 4096  # bytes by which a file is known again
+_STRAY = "it ends without a line end: it is torn, or still being written"
+_BAD = (ValueError, KeyError, TypeError, RecursionError, LLMGymError)  # what is raised for what is no row
+_CHANGED = "it is not the file that was indexed, it has been replaced or written over: run the command again"
+_LINES = "lines.jsonl"  # of a file that is packed
+
+#: Told how many bytes of how many have been read.
+Progress = Callable[[int, int], None]
+
+#: Line, kind and reason of a problem.
+Found = tuple[int, ProblemKind, str]
+
+
+class Meta(msgspec.Struct):
+    """What is known of an index.
+
+    Attributes:
+        version: Of its form.
+        packed: Marks of the file, where its lines were unpacked.
+        shape: Name of the rows' shape.
+        size: Bytes of the lines that are in it.
+        lines: How many lines these are.
+        marks: Hashes of their first and their last bytes.
+        shards: Its files.
+        unique: Whether each id is there once.
+        metrics: Column of each metric.
+        problems: Lines that hold no row.
+    """
+
+    version: int = VERSION
+    packed: str = ""
+    shape: str = ""
+    size: int = 0
+    lines: int = 0
+    marks: str = ""
+    shards: list[Shard] = []
+    unique: bool = True
+    metrics: dict[str, str] = {}
+    problems: list[Found] = []
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return sum(shard.rows for shard in self.shards)
+
+
+class Index:
+    """The index of a file.
+
+    Attributes:
+        path: The file.
+        folder: Where the index is.
+        meta: What is known of it.
+        shape: Of the rows.
+        lines_path: The file that has the lines: `path`, or what was unpacked of it.
+    """
+
+    def __init__(self, path: Path, folder: Path, meta: Meta, torn: Found | None = None) -> None:
+        """Take what `of` found."""
+        self.path, self.folder, self.meta, self._torn = path, folder, meta, torn
+        self.shape: Shape = BY_NAME[meta.shape]
+        self.lines_path = folder / _LINES if meta.packed else path
+
+    @classmethod
+    def of(cls, path: Path, progress: Progress | None = None) -> Index:
+        """The index of a file, made or extended where it has to be.
+
+        Raises:
+            UnreadableError: The file cannot be read, or holds rows of no shape that is known.
+        """
+        try:
+            beside = path.absolute().parent / f".{path.name}.index"
+            elsewhere = _elsewhere(path)
+            for folder in (beside, elsewhere):
+                meta = _stored(path, folder)
+                if meta.shape and meta.size == (folder / _LINES if meta.packed else path).stat().st_size:
+                    return cls(path, folder, meta)
+            with _locked(beside, elsewhere) as folder:
+                builder = _Builder(path, folder, _stored(path, folder))
+                torn = builder.build(progress)
+        except OSError as error:
+            raise UnreadableError(path, error.strerror or str(error)) from error
+        return cls(path, folder, builder.meta, torn)
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Lines that hold no row."""
+        found = self.meta.problems + ([self._torn] if self._torn else [])
+        return [Problem(str(self.path), *one) for one in found]
+
+    @property
+    def files(self) -> list[str]:
+        """The Parquet files."""
+        return [str(self.folder / shard.name) for shard in self.meta.shards]
+
+    def fetch(self, spans: Iterable[Span]) -> Iterator[bytes]:
+        """Lines by where they stand.
+
+        Raises:
+            UnreadableError: The file is another one by now.
+        """
+        self._check()
+        yield from lines.fetch(self.lines_path, spans)
+
+    def copy(self, spans: Iterable[Span], target: IO[bytes]) -> None:
+        """Write lines as they are, each with one end.
+
+        Raises:
+            UnreadableError: The file is another one by now.
+        """
+        self._check()
+        lines.copy(self.lines_path, spans, target)
+
+    def _check(self) -> None:
+        try:
+            same = _marks(self.lines_path, self.meta.size) == self.meta.marks
+        except OSError as error:
+            raise UnreadableError(self.path, error.strerror or str(error)) from error
+        if not same:
+            raise UnreadableError(self.path, _CHANGED)
+
+
+def merged_metrics(indexes: Sequence[Index]) -> list[str]:
+    """The columns of metrics of several indexes, each once."""
+    return list({column: None for index in indexes for column in index.meta.metrics.values()})
+
+
+# --- where it is, and whose ----------------------------------------------------------------------
+
+
+def _elsewhere(path: Path) -> Path:
+    """Where the index of a file is kept that has nothing written beside it."""
+    return cache_dir().with_name("indexes") / hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+
+
+@contextmanager
+def _locked(beside: Path, elsewhere: Path) -> Generator[Path]:
+    """The folder that can be written, for this process alone."""
+    try:
+        folder, file = beside, _opened(beside)
+    except OSError:
+        folder, file = elsewhere, _opened(elsewhere)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield folder
+    finally:
+        os.close(file)
+
+
+def _opened(folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    return os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+
+
+def _stored(path: Path, folder: Path) -> Meta:
+    """What there is of an index; an empty one where it is not that of this file."""
+    try:
+        meta = msgspec.json.decode((folder / "index.json").read_bytes(), type=Meta)
+    except (OSError, msgspec.DecodeError):
+        return Meta()
+    if meta.version != VERSION or meta.shape not in BY_NAME:
+        return Meta()
+    if not all((folder / shard.name).exists() for shard in meta.shards):
+        return Meta()
+    if meta.packed != (_marks(path, path.stat().st_size) if is_packed(path) else ""):
+        return Meta()
+    return meta if _continues(folder / _LINES if meta.packed else path, meta) else Meta()
+
+
+def _continues(path: Path, meta: Meta) -> bool:
+    """Whether a file is the indexed one, or that with more lines behind it."""
+    if not path.exists() or (size := path.stat().st_size) < meta.size or _marks(path, meta.size) != meta.marks:
+        return False
+    if size == meta.size or not size:
+        return True
+    with path.open("rb") as file:  # a last line that had no end may have grown
+        return not meta.size or os.pread(file.fileno(), 1, meta.size - 1) == b"\n"
+
+
+def _marks(path: Path, size: int) -> str:
+    """Hash of the first and the last of so many bytes."""
+    with path.open("rb", buffering=0) as file:
+        head = os.pread(file.fileno(), min(_HEAD, size), 0)
+        tail = os.pread(file.fileno(), min(_HEAD, size), max(0, size - _HEAD))
+    return f"{size}-{hashlib.sha256(head + tail).hexdigest()}"
+
+
+# --- building ------------------------------------------------------------------------------------
+
+
+class _Builder:
+    """Reads the lines that are not in an index yet, and writes a shard for every so many rows."""
+
+    def __init__(self, path: Path, folder: Path, meta: Meta) -> None:
+        self.path, self.folder, self.meta = path, folder, meta
+        self._rows = Rows()
+
+    def build(self, progress: Progress | None) -> Found | None:
+        """Take in the lines that are there; what is torn at the end is told, and read again the next time."""
+        meta = self.meta
+        if not meta.shards:
+            for file in self.folder.glob("*.parquet"):  # of another file
+                file.unlink()
+        lines_path = self._unpacked()
+        size, before = lines_path.stat().st_size, len(meta.shards)
+        shape = BY_NAME[meta.shape] if meta.rows else shape_of(lines_path, self.path)
+        meta.shape, torn = shape.NAME, None
+        for position, block in read_blocks(lines_path, meta.size):
+            if position >= size:
+                break  # written since
+            if not self._take_whole(block, position, shape):
+                torn = self._take_apart(block, position, shape)
+            if len(self._rows) >= _SHARD:
+                self._write()
+            if progress:
+                progress(meta.size, size)
+        self._write()
+        if len(meta.shards) > before:
+            meta.shards, meta.unique = merged(self.folder, meta.shards, _SHARD, _SMALL)
+        meta.marks = _marks(lines_path, meta.size)
+        temporary = self.folder / "index.json.new"
+        temporary.write_bytes(msgspec.json.encode(meta))
+        temporary.replace(self.folder / "index.json")
+        return torn
+
+    def _unpacked(self) -> Path:
+        """The file that has the lines."""
+        if not is_packed(self.path):
+            return self.path
+        lines_path = self.folder / _LINES
+        if not self.meta.packed:
+            unpack(self.path, lines_path)
+            self.meta.packed = _marks(self.path, self.path.stat().st_size)
+        return lines_path
+
+    def _take_whole(self, block: Sequence[bytes], position: int, shape: Shape) -> bool:
+        """Take in lines that are all rows, as they mostly are; False where one of them is not."""
+        try:
+            rows = list(map(shape.decode, block))
+        except _BAD:
+            return False
+        if not block[-1].endswith(b"\n") or not (all(map(bytes.isascii, block)) or not any(map(encoding_flaw, block))):
+            return False
+        lengths = [len(raw) - 1 for raw in block]
+        positions = list(accumulate(map(len, block), initial=position))
+        first = self.meta.lines + 1
+        self._add(shape, rows, list(range(first, first + len(rows))), positions[:-1], lengths)
+        self.meta.size, self.meta.lines = positions[-1], self.meta.lines + len(rows)
+        return True
+
+    def _take_apart(self, block: Sequence[bytes], position: int, shape: Shape) -> Found | None:
+        """Take in those lines that are rows, and note the others; gives what is torn."""
+        for line in lines_of(block, position, self.meta.lines + 1):
+            if line.data and not line.data.isspace():
+                try:
+                    row, reason = shape.decode(line.data), encoding_flaw(line.data)
+                except _BAD as error:
+                    row, reason = None, explained(line.data) or f"no row of {shape.NAME}: {_said(error)}"
+                if reason is None:
+                    self._add(shape, [row], [line.number], [line.position], [len(line.data)])
+                elif not line.whole:
+                    return line.number, "torn", _STRAY
+                else:
+                    self.meta.problems.append((line.number, "invalid", reason))
+            self.meta.size, self.meta.lines = line.position + len(line.data) + line.whole, line.number
+        return None
+
+    def _add(self, shape: Shape, rows: list[Any], numbers: list[int], positions: list[int], lengths: list[int]) -> None:
+        columns = shape.columns(rows)
+        if "" in columns["id"]:
+            columns["id"] = [name or f"line {at}" for name, at in zip(columns["id"], numbers, strict=True)]
+        places = dict(zip(PLACES, (numbers, positions, lengths), strict=True))
+        metrics = shape.metrics(rows)
+        names = [name for name in dict.fromkeys(chain.from_iterable(metrics)) if name not in COUNTED]
+        self._rows.add(columns | places, {self._column(name): [row.get(name) for row in metrics] for name in names})
+
+    def _write(self) -> None:
+        """Write a shard of the rows that were taken in."""
+        if len(self._rows):
+            shard = Shard(f"{secrets.token_hex(6)}.parquet", len(self._rows))
+            self._rows.write(self.folder / shard.name)
+            self.meta.shards.append(shard)
+            self._rows = Rows()
+
+    def _column(self, metric: str) -> str:
+        """The column of a metric: its name, unless a column has it, whatever its case."""
+        known = self.meta.metrics
+        if metric not in known:
+            taken = {name.lower() for name in (*COLUMNS, *known.values())}
+            name = "".join(letter if letter.isprintable() else "_" for letter in metric)
+            while not name or name.lower() in taken:
+                name = f"metric_{name}"
+            known[metric] = name
+        return known[metric]
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"the field {error} is missing"
+    return " ".join(str(error).replace(" - at `$.", " - at `").split()) or type(error).__name__

@@ -1,0 +1,139 @@
+"""The lines of a file as bytes: where each stands, and how they are copied without a change."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from llmgym.data.problems import UnreadableError
+
+_BUFFER = 1 << 20
+_BLOCK = 1 << 22
+_CHANGED = "it is shorter than when it was read, so it has been replaced or cut: run the command again"
+
+
+class Line(NamedTuple):
+    r"""A line.
+
+    Attributes:
+        number: Which line of the file, from 1.
+        position: The byte that it starts at.
+        data: The line without its end, which is "\n" alone: a "\r" before it is white space, and copied with the line.
+        whole: Whether it has an end; else it is torn, or still being written.
+    """
+
+    number: int
+    position: int
+    data: bytes
+    whole: bool
+
+
+class Span(NamedTuple):
+    """Where a line stands.
+
+    Attributes:
+        position: The byte that it starts at.
+        length: Bytes, its end left out.
+    """
+
+    position: int
+    length: int
+
+
+def read_lines(path: Path, position: int = 0, number: int = 1) -> Iterator[Line]:
+    """All lines from a byte on, blank ones and one that is being written included.
+
+    Args:
+        path: The file.
+        position: Where a line starts.
+        number: Which line that is.
+    """
+    for start, block in read_blocks(path, position):
+        yield from lines_of(block, start, number)
+        number += len(block)
+
+
+def read_blocks(path: Path, position: int = 0) -> Iterator[tuple[int, list[bytes]]]:
+    """The same as they stand, with their ends, some hundred at once: where the first starts, and the lines."""
+    with path.open("rb", buffering=_BUFFER) as file:
+        file.seek(position)
+        while block := file.readlines(_BLOCK):
+            if not position and block[0].startswith(codecs.BOM_UTF8):
+                block[0], position = block[0][3:], 3
+            yield position, block
+            position += sum(map(len, block))
+
+
+def lines_of(block: Sequence[bytes], position: int, number: int) -> Iterator[Line]:
+    """The lines of a block."""
+    for at, raw in enumerate(block, number):
+        whole = raw.endswith(b"\n")
+        yield Line(at, position, raw[:-1] if whole else raw, whole)
+        position += len(raw)
+
+
+def fetch(path: Path, spans: Iterable[Span]) -> Iterator[bytes]:
+    """Lines by where they stand.
+
+    Raises:
+        UnreadableError: The file does not have them any more.
+    """
+    with _opened(path) as file:
+        for span in spans:
+            yield _read(file, span, path)
+
+
+def copy(path: Path, spans: Iterable[Span], target: IO[bytes]) -> None:
+    """Write lines, as they are and each with one end, behind each other; neighbours go in one piece.
+
+    Raises:
+        UnreadableError: The file does not have them any more.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    with _opened(path) as file:
+        for run in _runs(spans):
+            pieces.append(_read(file, run, path))
+            size += run.length
+            if size >= _BUFFER:
+                target.write(b"\n".join([*pieces, b""]))
+                pieces, size = [], 0
+    if pieces:
+        target.write(b"\n".join([*pieces, b""]))
+
+
+def _runs(spans: Iterable[Span]) -> Iterator[Span]:
+    """Spans with those joined that stand behind each other."""
+    start = end = -1
+    for position, length in spans:
+        if position == end + 1 and start >= 0 and position + length - start < _BUFFER:
+            end = position + length
+            continue
+        if start >= 0:
+            yield Span(start, end - start)
+        start, end = position, position + length
+    if start >= 0:
+        yield Span(start, end - start)
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[int]:
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise UnreadableError(path, error.strerror or str(error)) from error
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _read(file: int, span: Span, path: Path) -> bytes:
+    data = os.pread(file, span.length, span.position)
+    if len(data) != span.length:
+        raise UnreadableError(path, _CHANGED)
+    return data

@@ -1,0 +1,85 @@
+"""What an index knows of a row: names and numbers, and none of its texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+#: Of a metric; text is what JSON has no number for, such as "NaN".
+Number = float | str | None
+
+
+class Scalars(msgspec.Struct, gc=False):
+    """The columns of a row that rows of every shape have.
+
+    Attributes:
+        id: Unique in a file; "" where rows have none, and their line takes its place.
+        episode_id: The same for all agents of an episode; "" where it is the id.
+        env_id: Its environment; "" where that is not known.
+        task_id: Its task in the environment.
+        group_id: The same for the repeats of a task.
+        task_hash: Hash of the task's content; "" where that is not known.
+        repeat: Which of the repeats.
+        agent: Whose share of the episode.
+        agents: How many agents the episode has.
+        status: How it ended.
+        reward: None where unscored.
+        attempts: How often the episode was begun.
+        num_turns: Assistant messages.
+        num_sampled_tokens: Tokens that the policy sampled.
+        num_context_tokens: All other tokens.
+        num_tool_errors: Calls that were answered by an error.
+        wall_s: Seconds that it took.
+        failure: Kind of what went wrong; "" where nothing did.
+        metrics: Named numbers.
+    """
+
+    id: str
+    episode_id: str
+    env_id: str
+    task_id: str
+    group_id: str
+    task_hash: str = ""
+    repeat: int = 0
+    agent: str = "agent"
+    agents: int = 1
+    status: str = ""
+    reward: float | None = None
+    attempts: int = 1
+    num_turns: int = 0
+    num_sampled_tokens: int = 0
+    num_context_tokens: int = 0
+    num_tool_errors: int = 0
+    wall_s: float | None = None
+    failure: str = ""
+    metrics: Mapping[str, Number] = {}
+
+
+#: The columns of every row, and what they hold; None where that is not known.
+FIXED: dict[str, type] = {
+    "id": str, "episode_id": str, "env_id": str, "task_id": str, "group_id": str, "task_hash": str, "repeat": int,
+    "agent": str, "agents": int, "status": str, "reward": float, "attempts": int, "num_turns": int,
+    "num_sampled_tokens": int, "num_context_tokens": int, "num_tool_errors": int, "wall_s": float, "failure": str,
+}  # fmt: skip
+
+
+def metrics(rows: Sequence[Scalars]) -> list[Mapping[str, Number]]:
+    """The metrics of rows."""
+    return [row.metrics for row in rows]
+
+
+def columns(rows: Sequence[Scalars]) -> dict[str, list[Any]]:
+    """The columns of rows, without metrics."""
+    return {name: [getattr(row, name) for row in rows] for name in FIXED}
+
+
+#: Where a row stands: its line, the byte that this starts at, and its bytes, the line's end left out.
+PLACES = ("line", "byte_position", "byte_length")
+
+#: Metrics of ours that are what a column is.
+COUNTED = frozenset({"num_turns", "num_sampled_tokens", "num_context_tokens"})
+
+#: The columns that are no metrics.
+COLUMNS = (*FIXED, *PLACES, "source")

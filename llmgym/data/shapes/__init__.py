@@ -1,0 +1,91 @@
+"""The shapes of rows that are read: ours, and those of other packages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from llmgym.data.lines import read_lines
+from llmgym.data.problems import UnreadableError
+from llmgym.data.scalars import Number
+from llmgym.data.shapes import rollouts
+from llmgym.trajectory import Trajectory
+
+
+class Shape(Protocol):
+    """What is known of rows of one shape; a module has these names."""
+
+    @property
+    def NAME(self) -> str:  # noqa: N802 -- a constant of a module
+        """What people call it."""
+        ...
+
+    def fits(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row is of this shape, by the names of its fields."""
+        ...
+
+    def decode(self, data: bytes) -> Any:
+        """What the index wants of a row, which the two below take apart.
+
+        Raises:
+            ValueError: It is no row of this shape; says why.
+        """
+        ...
+
+    def columns(self, rows: Sequence[Any]) -> dict[str, list[Any]]:
+        """The columns of rows, as `Scalars` has them."""
+        ...
+
+    def metrics(self, rows: Sequence[Any]) -> list[Mapping[str, Number]]:
+        """The named numbers of rows."""
+        ...
+
+    def trajectory(self, data: bytes, place: str) -> Trajectory:
+        """A row whole, as far as the shape has it.
+
+        Raises:
+            LLMGymError: It is no row of this shape.
+        """
+        ...
+
+
+#: In the order in which they are tried.
+SHAPES: tuple[Shape, ...] = (rollouts,)
+BY_NAME: dict[str, Shape] = {shape.NAME: shape for shape in SHAPES}
+
+_LOOKED_AT = 20  # lines, where the first ones are broken
+
+
+def shape_of(path: Path, named: Path) -> Shape:
+    """The shape of a file's rows, by the first of them that fits one; ours where there is none yet.
+
+    Args:
+        path: The file.
+        named: What errors call it.
+
+    Raises:
+        UnreadableError: None fits.
+    """
+    fields: list[str] = []
+    whole = 0
+    for line in read_lines(path):
+        if line.number > _LOOKED_AT:
+            break
+        whole += line.whole and not line.data.isspace() and bool(line.data)
+        try:
+            row = msgspec.json.decode(line.data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if not isinstance(row, dict):
+            continue
+        for shape in SHAPES:
+            if shape.fits(row):
+                return shape
+        fields = fields or sorted(row)
+    if not fields and not whole:
+        return rollouts
+    seen = f"its rows have {', '.join(fields[:12])}" if fields else "its first lines are no JSON objects"
+    raise UnreadableError(named, f"{seen}; what is read is {', '.join(shape.NAME for shape in SHAPES)}")

@@ -1,0 +1,95 @@
+"""Files that hold rows otherwise than in lines: compressed, or as JSON documents over several lines.
+
+Their lines are written out once, into the folder of the index, since rows are fetched by where they stand.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from llmgym.data.problems import UnreadableError
+
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_PIECE = 1 << 20
+_SMALL = 1 << 12  # what is lost before a cut
+
+
+def is_packed(path: Path) -> bool:
+    """Whether the rows of a file have to be unpacked."""
+    head = _head(path)
+    return head.startswith((_GZIP, _ZSTD)) or _is_document(head)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4096)
+
+
+def _is_document(head: bytes) -> bool:
+    first = head.lstrip()
+    return first.startswith(b"[") or first.partition(b"\n")[0].strip() == b"{"
+
+
+def unpack(path: Path, target: Path) -> None:
+    """Write the rows of a file as lines; of one that is cut off, what there is.
+
+    Raises:
+        UnreadableError: They cannot be unpacked; says why.
+    """
+    head = _head(path)
+    temporary = target.with_name(f"{target.name}.new")
+    try:
+        with temporary.open("wb") as file:
+            if head.startswith(_GZIP):
+                with gzip.open(path) as source, suppress(EOFError):
+                    while piece := source.read1(_PIECE):  # `read` would give nothing of a piece that is cut off
+                        file.write(piece)
+            elif head.startswith(_ZSTD):
+                import pyarrow as pa
+
+                with pa.CompressedInputStream(str(path), "zstd") as source, _to_the_cut():
+                    while piece := source.read(_SMALL):
+                        file.write(piece)
+            else:
+                for row in _documents(path):
+                    file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+        temporary.replace(target)
+    except (zlib.error, gzip.BadGzipFile) as error:
+        raise UnreadableError(path, f"it cannot be unpacked: {error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _to_the_cut() -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        if "Truncated" not in str(error):
+            raise
+
+
+def _documents(path: Path) -> Iterator[Any]:
+    """The documents of a file one behind the other, and of lists the elements."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        decoder, at = json.JSONDecoder(), 0
+        while (at := _next(text, at)) < len(text):
+            found, at = decoder.raw_decode(text, at)
+            yield from found if isinstance(found, list) else [found]
+    except json.JSONDecodeError as error:
+        raise UnreadableError(path, f"line {error.lineno} is no JSON: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(path, f"it is no JSON: {error}") from None
+
+
+def _next(text: str, at: int) -> int:
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at
