@@ -124,7 +124,7 @@ def _scores(records: list[EpisodeRecord], settings: GroupSettings) -> dict[str, 
         "scored": scored,
         "unscored": len(records) - scored,
         "tasks": len(groups),
-        "pass_at_k": [_pass_at(k, list(groups.values()), settings) for k in _powers(settings.num_repeats)],
+        "pass_at_k": [_pass_at(k, list(groups.values()), settings) for k in powers(settings.num_repeats)],
     }
     if (least := settings.min_reward_threshold) is not None:
         scores["min_reward_threshold"] = {
@@ -142,7 +142,7 @@ def _task(record: EpisodeRecord) -> tuple[str, str, str]:
     return record.env_id, record.task_hash or record.group_id, record.agent
 
 
-def _powers(most: int) -> list[int]:
+def powers(most: int) -> list[int]:
     """1, 2, 4, ... and `most` itself."""
     return sorted({*(2**i for i in range(most.bit_length())), most})
 

@@ -19,11 +19,13 @@ class Interval:
         mean: The difference.
         low: Its lower bound; None where there is none.
         high: Its upper bound.
+        reach: What the edges of the picture stand for.
     """
 
     mean: float
     low: float | None
     high: float | None
+    reach: float = 1.0
 
     @property
     def clear(self) -> bool:
@@ -110,11 +112,11 @@ def _cells(row: Sequence[str | Interval]) -> Iterator[str]:
 
 
 def _picture(cell: Interval) -> str:
-    """The interval as a line about 0, as wide as the farther bound."""
+    """The interval as a line about 0."""
     if cell.low is None or cell.high is None:
         return ""
     middle = _WIDTH / 2
-    scale = (middle - 4) / (max(abs(cell.low), abs(cell.high)) or 1.0)
+    scale = (middle - 4) / cell.reach
     low, mean, high = (middle + value * scale for value in (cell.low, cell.mean, cell.high))
     at = _HEIGHT / 2
     return (
@@ -129,7 +131,7 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --up: #4cc38a; --down: #ff8b7d; } }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; } h3 { font-size: 1rem; margin-top: 2rem; }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; margin: 1.2rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from llmgym.data.comparison.comparing import FEW, Comparison, Contrast, Flip, RunScore
 from llmgym.data.comparison.document import Document, Interval, Table
@@ -43,14 +43,17 @@ def _contrast(contrast: Contrast) -> Iterator[str | Table]:
     first, second = contrast.first, contrast.second
     yield f"# {second} against {first}"
     yield _coverage(contrast)
+    scopes = [contrast.measures, *(scope.measures for scope in contrast.environments.values())]
+    reach = {each.name: max(_reach(own) for scope in scopes for own in scope if own.name == each.name) for each in scopes[0]}
+    columns = [first, second, "difference", "95%"]
     if contrast.measures:
-        yield Table(["in all", first, second, "difference", "95%"], [_measure(each) for each in contrast.measures])
-    for name in [measure.name for measure in contrast.measures] if contrast.environments else []:
+        yield Table(["in all", *columns], [_measure(each.name, each, reach) for each in contrast.measures])
+    for name in reach if contrast.environments else ():
         rows = [
-            _measure(measure, f"{env_id} ({scope.tasks})")
+            _measure(f"{env_id} ({scope.tasks})", measure, reach)
             for env_id, scope in contrast.environments.items() for measure in scope.measures if measure.name == name
         ]  # fmt: skip
-        yield Table([f"{name} (tasks)", first, second, "difference", "95%"], rows)
+        yield Table([f"{name} (tasks)", *columns], rows)
     if contrast.measures:
         yield from _flips(f"Only {second} solved", contrast.won, contrast)
         yield from _flips(f"Only {first} solved", contrast.lost, contrast)
@@ -76,11 +79,17 @@ def _coverage(contrast: Contrast) -> str:
     return " ".join(text)
 
 
-def _measure(measure: Measure, name: str | None = None) -> list[str | Interval]:
+def _reach(measure: Measure) -> float:
+    """How far from 0 the interval reaches."""
+    difference = measure.difference
+    return max(abs(bound) for bound in (difference.low or 0.0, difference.high or 0.0)) or 1e-9
+
+
+def _measure(title: str, measure: Measure, reach: Mapping[str, float]) -> list[str | Interval]:
     difference = measure.difference
     assert difference.mean is not None
-    cell = Interval(difference.mean, difference.low, difference.high)
-    return [name or measure.name, _number(measure.first), _number(measure.second), cell, _bounds(difference, "+")]
+    cell = Interval(difference.mean, difference.low, difference.high, reach[measure.name])
+    return [title, _number(measure.first), _number(measure.second), cell, _bounds(difference, "+")]
 
 
 def _flips(title: str, flips: Sequence[Flip], contrast: Contrast) -> Iterator[str | Table]:
