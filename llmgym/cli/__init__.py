@@ -8,7 +8,23 @@ from typing import Annotated
 
 import typer
 
-from llmgym.cli import audit, check, compare, data, doctor, export, info, models, new, play, rollout, schema, show, summary, verify
+from llmgym.cli import (
+    audit,
+    check,
+    compare,
+    data,
+    doctor,
+    export,
+    info,
+    models,
+    new,
+    play,
+    rollout,
+    schema,
+    show,
+    summary,
+    verify,
+)
 from llmgym.cli import list as list_
 from llmgym.cli.ending import end_in_time
 from llmgym.cli.verb import EXIT_CODES, Registry, Traceback, begin, failing, verb

@@ -24,7 +24,8 @@ _SUFFIXES = (".html", ".md", ".json")
 
 def run(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Run folders, or files of rows; all are held against the first.")
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders, or files of rows; all are held against the first."),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it to a file: .html, .md or .json.")

@@ -99,7 +99,9 @@ TopP = Annotated[float | None, typer.Option(metavar="P", help="Nucleus mass (1.0
 MaxOutputTokens = Annotated[int | None, typer.Option(metavar="N", help="Most tokens of one reply (256).")]
 Track = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", help="Tell a tracker how it goes: wandb, mlflow, tensorboard, trackio; again for more."),
+    typer.Option(
+        metavar="NAME", help="Tell a tracker how it goes: wandb, mlflow, tensorboard, trackio; again for more."
+    ),
 ]
 Assignments = Annotated[
     list[str] | None,

@@ -46,7 +46,8 @@ def run(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="ROLE=POLICY", help="Who plays a role, such as judge=openai:gpt-5 (what is recorded); again for more."
+            metavar="ROLE=POLICY",
+            help="Who plays a role, such as judge=openai:gpt-5 (what is recorded); again for more.",
         ),
     ] = None,
     num_samples_in_parallel: Annotated[int, typer.Option(metavar="N", min=1, help="Episodes that run at once.")] = 64,
@@ -159,7 +160,9 @@ def _show(report: Report, write: Path | None) -> None:
 def _row(found: Difference) -> list[str]:
     what = found.kind + (f" {found.name}" if found.name else "") + ("" if found.turn is None else f" {found.turn}")
     texts = [_text(found.was), _text(found.now)]
-    first = next((at for at, (one, other) in enumerate(zip(*texts, strict=False)) if one != other), min(map(len, texts)))
+    first = next(
+        (at for at, (one, other) in enumerate(zip(*texts, strict=False)) if one != other), min(map(len, texts))
+    )
     start = max(0, first - _WIDE // 3)
     return [found.id, what, *(_excerpt(("..." if start else "") + text[start:]) for text in texts)]
 

@@ -163,7 +163,9 @@ class _Line:
         self._queue.put(None)
         self._thread.join(seconds)
         if self._thread.is_alive():
-            _log.warning("the tracker %s did not end within %.0f s: what it has not sent is lost", self._name, _PATIENCE_S)
+            _log.warning(
+                "the tracker %s did not end within %.0f s: what it has not sent is lost", self._name, _PATIENCE_S
+            )
 
     def _work(self) -> None:
         try:

@@ -154,8 +154,9 @@ def _score(name: str, path: Path, results: Results, folder: RunRecords | None) -
     share = all(0.0 <= reward <= 1.0 for reward in rewards)
     counts = [result.scored for result in scored] or [0]
     episodes, number = sum(result.episodes for result in found), sum(counts)
+    failed = None if folder is None else len(folder.failed)
     return RunScore(
-        name, str(path), len(found), episodes, number, episodes - number, None if folder is None else len(folder.failed),
+        name, str(path), len(found), episodes, number, episodes - number, failed,
         (min(counts), max(counts)), estimate(rewards, share=share),
         estimate([result.solved / result.scored for result in scored], share=True),
     )  # fmt: skip

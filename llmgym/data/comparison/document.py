@@ -75,7 +75,7 @@ def _markdown(part: str | Table) -> str:
     if isinstance(part, str):
         level, text = _level(part)
         return f"{'#' * level} {_escaped(text)}" if level else _escaped(text)
-    lines = [part.columns, [":--", *["--:"] * (len(part.columns) - 1)]]
+    lines = [[*map(_escaped, part.columns)], [":--", *["--:"] * (len(part.columns) - 1)]]
     lines += [[str(cell) if isinstance(cell, Interval) else _escaped(cell) for cell in row] for row in part.rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -31,8 +31,8 @@ def _runs(runs: Sequence[RunScore]) -> Table:
 
 def _notes_on(runs: Sequence[RunScore]) -> Iterator[str]:
     yield (
-        "Means are over tasks, of which each counts once by the mean of its scored episodes. Intervals are from drawing "
-        "tasks again (BCa). Unscored and failed episodes are in no mean, and are not taken for 0."
+        "Means are over tasks, of which each counts once by the mean of its scored episodes. Intervals are from "
+        "drawing tasks again (BCa). Unscored and failed episodes are in no mean, and are not taken for 0."
     )
     repeats = [f"{run.name} {_range(run.repeats)}" for run in runs]
     if len({run.repeats for run in runs}) > 1 or any(least != most for least, most in (run.repeats for run in runs)):
@@ -44,7 +44,9 @@ def _contrast(contrast: Contrast) -> Iterator[str | Table]:
     yield f"# {second} against {first}"
     yield _coverage(contrast)
     scopes = [contrast.measures, *(scope.measures for scope in contrast.environments.values())]
-    reach = {each.name: max(_reach(own) for scope in scopes for own in scope if own.name == each.name) for each in scopes[0]}
+    reach = {
+        each.name: max(_reach(own) for scope in scopes for own in scope if own.name == each.name) for each in scopes[0]
+    }
     columns = [first, second, "difference", "95%"]
     if contrast.measures:
         yield Table(["in all", *columns], [_measure(each.name, each, reach) for each in contrast.measures])

@@ -96,7 +96,7 @@ class Report:
             tally.failed += 1
             self.failures[replay.now.error or replay.failure.kind] += 1
             return
-        kinds = {difference.kind for difference in replay.differences}
+        kinds: set[DifferenceKind] = {difference.kind for difference in replay.differences}
         was, now = replay.was.reward, replay.now.reward
         tally.verified += 1
         tally.same += not kinds

@@ -24,7 +24,7 @@ Take = tuple[Callable[[bytes], None], Callable[[dict[str, Any]], None]]
 
 @contextmanager
 def rescored_run(source: Path, target: Path) -> Generator[Take]:
-    """Write a run folder for rows that were scored again; it is there once the block has ended, and gone where it fails.
+    """Write a run folder for rows that were scored again; it is there once the block has ended, and else not at all.
 
     Args:
         source: The run that they are of.
