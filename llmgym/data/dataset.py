@@ -216,20 +216,26 @@ class Dataset:
         joined = rows.join(groups, "source = chosen_source and group_id = chosen and agent = chosen_agent", how="semi")
         return joined.set_alias("rows")
 
-    def rows(self, query: str, **parameters: Any) -> Selection:
-        """The rows that a query of ours names by `source` and `line`, in the order of their files.
+    def among(self, selection: Selection, query: str) -> Selection:
+        """The rows that a query names by `source` and `line`, which asks the table `chosen`: the rows of a selection.
 
         Raises:
             ConfigError: It cannot be answered.
         """
         import duckdb
+        import pyarrow as pa
 
-        text = (
-            f"select source, byte_position, byte_length from rows semi join ({query}) using (source, line) "
-            "order by source, byte_position"
-        )
+        sources = [source for source, spans in enumerate(selection.spans) for _ in spans]
+        positions = [span.position for spans in selection.spans for span in spans]
+        chosen = pa.table({"source": pa.array(sources, pa.int32()), "byte_position": pa.array(positions, pa.int64())})
+        text = f"""
+            with chosen as (from rows semi join picked using (source, byte_position))
+            select source, byte_position, byte_length from rows semi join ({query}) using (source, line)
+            order by source, byte_position
+        """
         try:
-            return self._selection(*self._connection.execute(text, parameters).fetchnumpy().values())
+            self._connection.register("picked", chosen)
+            return self._selection(*self._connection.execute(text).fetchnumpy().values())
         except duckdb.Error as error:
             raise ConfigError(_plain(error)) from None
 
@@ -239,6 +245,14 @@ class Dataset:
             own = sources == source
             spans.append(tuple(map(Span, positions[own].tolist(), lengths[own].tolist())))
         return Selection(tuple(spans))
+
+    def tables(self, rows: int) -> Iterator[Any]:
+        """What the indexes know of the rows, as Arrow tables of at most so many, in the order of the files."""
+        import pyarrow as pa
+
+        text = f"select * exclude (source, {', '.join(PLACES)}) from rows order by source, byte_position"
+        for batch in self._connection.sql(text).to_arrow_reader(rows):
+            yield pa.Table.from_batches([batch])
 
     def groups(self) -> Iterator[Group]:
         """The groups, by file and id."""

@@ -11,7 +11,7 @@ import msgspec
 
 from llmgym import __version__
 from llmgym.data.dataset import Condition, Dataset, Selection
-from llmgym.data.output import replacing
+from llmgym.data.output import lines_into, replacing
 from llmgym.rollout.thresholds import TOLERANCE
 
 
@@ -82,7 +82,7 @@ def write_rows(
     made["outputs"] = []
     for path, selection in outputs:
         with replacing(path, force=force) as temporary:
-            with temporary.open("wb", buffering=0) as file:
+            with lines_into(temporary, path) as file:
                 data.copy(selection, file)
             size = temporary.stat().st_size
         made["outputs"].append({"path": str(path), "rows": len(selection), "bytes": size})

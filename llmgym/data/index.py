@@ -18,6 +18,7 @@ from typing import IO, Any
 
 import msgspec
 
+from llmgym import __version__
 from llmgym.data import lines
 from llmgym.data.lines import Span, lines_of, read_blocks
 from llmgym.data.problems import Problem, ProblemKind, UnreadableError
@@ -29,12 +30,19 @@ from llmgym.data.unpacking import is_packed, unpack
 from llmgym.errors import LLMGymError
 from llmgym.policies.models import cache_dir
 
-VERSION = 1
+VERSION = f"1 {__version__}"  # shapes may be read otherwise by another
 _SHARD = 100_000  # rows
 _SMALL = 8  # shards that are not full, before they are made one
 _HEAD = 4096  # bytes by which a file is known again
 _STRAY = "it ends without a line end: it is torn, or still being written"
-_BAD = (ValueError, KeyError, TypeError, RecursionError, LLMGymError)  # what is raised for what is no row
+_BAD = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    LLMGymError,
+)  # what is raised for what is no row
 _CHANGED = "it is not the file that was indexed, it has been replaced or written over: run the command again"
 _LINES = "lines.jsonl"  # of a file that is packed
 
@@ -49,7 +57,7 @@ class Meta(msgspec.Struct):
     """What is known of an index.
 
     Attributes:
-        version: Of its form.
+        version: Of its form, and of llmgym.
         packed: Marks of the file, where its lines were unpacked.
         shape: Name of the rows' shape.
         size: Bytes of the lines that are in it.
@@ -61,7 +69,7 @@ class Meta(msgspec.Struct):
         problems: Lines that hold no row.
     """
 
-    version: int = VERSION
+    version: str = VERSION
     packed: str = ""
     shape: str = ""
     size: int = 0
@@ -303,6 +311,10 @@ class _Builder:
         columns = shape.columns(rows)
         if "" in columns["id"]:
             columns["id"] = [name or f"line {at}" for name, at in zip(columns["id"], numbers, strict=True)]
+        if "" in columns["episode_id"]:
+            columns["episode_id"] = [
+                own or name for own, name in zip(columns["episode_id"], columns["id"], strict=True)
+            ]
         places = dict(zip(PLACES, (numbers, positions, lengths), strict=True))
         metrics = shape.metrics(rows)
         names = [name for name in dict.fromkeys(chain.from_iterable(metrics)) if name not in COUNTED]

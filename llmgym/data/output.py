@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import secrets
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from llmgym.errors import ConfigError
+
+_FRAME = 1 << 20
 
 
 @contextmanager
@@ -35,6 +39,52 @@ def replacing(path: Path | str, *, force: bool = False) -> Generator[Path]:
         raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def lines_into(path: Path, name: Path | str) -> Generator[IO[bytes]]:
+    """A file for lines, compressed where its name ends so.
+
+    Args:
+        path: What it is called while it is written.
+        name: What it will be called.
+    """
+    match Path(name).suffix:
+        case ".gz":
+            with gzip.open(path, "wb", compresslevel=6) as file:
+                yield file  # pyright: ignore[reportReturnType] -- what is used of it is there
+        case ".zst":
+            with path.open("wb") as target:
+                frames = _Frames(target)
+                yield frames  # pyright: ignore[reportReturnType]
+                frames.end()
+        case _:
+            with path.open("wb", buffering=0) as file:
+                yield file  # pyright: ignore[reportReturnType]
+
+
+class _Frames:
+    """Zstandard, a frame for each megabyte, so that what is cut off loses no more."""
+
+    def __init__(self, target: IO[bytes]) -> None:
+        import pyarrow as pa
+
+        self._target, self._codec = target, pa.Codec("zstd", compression_level=3)
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> int:
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size >= _FRAME:
+            self.end()
+        return len(data)
+
+    def end(self) -> None:
+        """Write what there is yet."""
+        if self._pieces:
+            self._target.write(self._codec.compress(b"".join(self._pieces), asbytes=True))
+            self._pieces, self._size = [], 0
 
 
 def check_free(path: Path | str, *, force: bool) -> None:

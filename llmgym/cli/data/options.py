@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +33,7 @@ GroupWhere = Annotated[
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="Decides which rows are picked.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _TOLD_S = 2.0
@@ -59,3 +60,16 @@ def told(what: str) -> Progress:
             print(f"{what}: {done / max(total, 1):.0%} of {total / 1e6:,.0f} MB", file=sys.stderr, flush=True)
 
     return tell
+
+
+def ticking() -> Callable[[int], None]:
+    """Says how many rows have been written, on standard error, every few seconds."""
+    last = time.monotonic()
+
+    def tick(rows: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _TOLD_S:
+            last = time.monotonic()
+            print(f"written: {rows:,} rows", file=sys.stderr, flush=True)
+
+    return tick

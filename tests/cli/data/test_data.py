@@ -1,0 +1,100 @@
+"""The verbs of `llmgym data` that copy and convert rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("duckdb")
+
+from tests.data import rows
+from tests.rollouts import llmgym
+
+
+@pytest.fixture(name="run")
+def made_run(tmp_path: Path) -> Path:
+    return rows.run_of(tmp_path / "run", rows.groups({"a": [1.0, 0.0, None], "b": [1.0, 1.0], "c": [0.25]}))
+
+
+def data(*arguments: object, code: int = 0) -> Any:
+    done = llmgym("data", *arguments)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def test_filter_copies_what_is_asked_for_and_says_what_it_left_out(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "good.jsonl"
+    done = data("filter", run, "--min-reward-threshold", 0.8, "--group-where", "pass_rate < 1", "-o", out, "--json")
+    lines = (run / "rollouts.jsonl").read_bytes().splitlines(keepends=True)
+    assert out.read_bytes() == lines[0]
+    made = json.loads(done.stdout)
+    assert made == json.loads((tmp_path / "good.jsonl.manifest.json").read_text())
+    assert made["dropped"] == {"unscored": 1, "reward below 0.8": 2, "the group is not (pass_rate < 1)": 2}
+    assert made["outputs"] == [{"path": str(out), "rows": 1, "bytes": len(lines[0])}]
+    again = data("filter", run, "-o", out, code=2)
+    assert again.stderr.startswith("error: ")
+    assert again.stderr.count("\n") == 1
+    assert "--force replaces it" in again.stderr
+    assert data("filter", run, "-o", out, "--force").stdout.splitlines()[0].split() == ["kept", "6", "of", "6", "rows"]
+    assert out.read_bytes() == b"".join(lines)
+
+
+def test_bad_rows_are_an_error_unless_they_may_be_left_out(run: Path, tmp_path: Path) -> None:
+    with (run / "rollouts.jsonl").open("ab") as file:
+        file.write(b'{"torn')
+    out = tmp_path / "x.jsonl"
+    assert "rollouts.jsonl:7: it ends without a line end" in data("filter", run, "-o", out, code=3).stderr
+    done = data("filter", run, "-o", out, "--skip-bad", "--json")
+    assert json.loads(done.stdout)["dropped"] == {"torn": 1}
+    assert "1 bad rows left out, the first: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["filter", "RUN", "--where", "rewrd > 1", "-o", "x.jsonl"], 'Referenced column "rewrd" not found'),
+        (["convert", "RUN", "-o", "x.csv"], "says no form"),
+        (["split", "RUN", "-o", "x", "--part", "train"], "is not NAME=SHARE"),
+        (["split", "RUN", "-o", "x", "--part", "a/b=1"], "no name that a file can have"),
+        (["curate", "RUN", "-o", "x.jsonl", "--most", "3"], "--most says how many"),
+        (["curate", "RUN", "-o", "x.jsonl", "--balance", "stats"], "did you mean status?"),
+    ],
+)
+def test_what_is_wrong_is_a_line(run: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
+    before = sorted(tmp_path.iterdir())
+    done = data(*(str(run) if text == "RUN" else text for text in arguments), code=2)
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_rows_go_to_parquet_and_back(run: Path, tmp_path: Path) -> None:
+    data("convert", run, "-o", tmp_path / "x.parquet")
+    data("convert", tmp_path / "x.parquet", "-o", tmp_path / "x.jsonl.zst")
+    data("convert", tmp_path / "x.jsonl.zst", "-o", tmp_path / "x.jsonl")
+    assert (tmp_path / "x.jsonl").read_bytes() == (run / "rollouts.jsonl").read_bytes()
+
+
+def test_split_and_curate_write_original_lines(run: Path, tmp_path: Path) -> None:
+    lines = (run / "rollouts.jsonl").read_bytes().splitlines(keepends=True)
+    data("split", run, "--part", "train=2", "--part", "val=1", "-o", tmp_path / "parts")
+    parts = [(tmp_path / "parts" / f"{name}.jsonl").read_bytes().splitlines(keepends=True) for name in ("train", "val")]
+    assert sorted(parts[0] + parts[1]) == sorted(lines)
+    assert json.loads((tmp_path / "parts/manifest.json").read_text())["kept"] == 6
+    out = tmp_path / "few.jsonl"
+    done = data(
+        "curate", run, "--where", "reward is not null", "--balance", "task_id", "--sample", 2, "-o", out, "--json"
+    )
+    assert json.loads(done.stdout)["dropped"] == {
+        "not (reward is not null)": 1, "more than others of their task_id": 2, "not in the sample": 1,
+    }  # fmt: skip
+    assert set(out.read_bytes().splitlines(keepends=True)) <= set(lines)
+
+
+def test_columns_are_listed_with_their_ranges(run: Path) -> None:
+    found = {one["column"]: one for one in json.loads(data("columns", run, "--json").stdout)}
+    assert found["reward"] == {"column": "reward", "type": "double", "known": 5, "least": 0.0, "greatest": 1.0}
+    assert data("columns", run).stdout.splitlines()[1].startswith("id ")

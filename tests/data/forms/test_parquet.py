@@ -1,0 +1,117 @@
+"""Rows come back from Parquet equal by value, keys and float bits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("pyarrow")
+
+from llmgym.data.forms import parquet
+from llmgym.data.problems import UnreadableError
+from llmgym.records import dump_row, load_row
+from llmgym.trajectory import Trajectory
+from tests import records
+from tests.data import rows
+
+METRICS = ["accuracy", "num_turns", "strange"]
+
+
+def back(path: Path, *lines: bytes) -> list[bytes]:
+    assert parquet.write([line.rstrip(b"\n") for line in lines], path, METRICS) == len(lines)
+    return list(parquet.read(path))
+
+
+def identical(one: Any, other: Any) -> bool:
+    """Equal to the type and the bit."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+@given(st.lists(records.trajectories(), min_size=1, max_size=4))
+def test_rows_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, made: list[Trajectory]) -> None:
+    lines = [dump_row(trajectory) for trajectory in made]
+    found = back(tmp_path_factory.mktemp("parquet") / "x.parquet", *lines)
+    for line, other, trajectory in zip(lines, found, made, strict=True):
+        assert identical(json.loads(line), json.loads(other))
+        records.check_equal(load_row(other), trajectory)
+
+
+anything = records.json | st.floats() | st.sampled_from([1, 1.0, -0.0, 2**64, True, None, "NaN", [], {}])
+fields = st.sampled_from(
+    [
+        "format",
+        "reward",
+        "seed",
+        "id",
+        "error",
+        "segments",
+        "accuracy",
+        "num_turns",
+        "output",
+        "counts",
+        "rest",
+        "other",
+    ]
+)
+
+
+@given(st.dictionaries(fields, anything | st.just(...), max_size=5))
+def test_a_row_with_other_fields_comes_back_too(
+    tmp_path_factory: pytest.TempPathFactory, other: dict[str, Any]
+) -> None:
+    line = rows.changed(rows.line("a", turns=2), **other)
+    line = line.replace(b"NaN", b"null").replace(b"-Infinity", b"null").replace(b"Infinity", b"null")
+    (found,) = back(tmp_path_factory.mktemp("parquet") / "x.parquet", line)
+    assert identical(json.loads(line), json.loads(found))
+
+
+ODD_SEGMENTS = [
+    [],
+    [{"ids": [], "sampled": [], "logprobs": ""}],
+    [{"ids": [2**31], "sampled": [], "logprobs": ""}],
+    [{"ids": [1], "sampled": [[0, 1]], "logprobs": "AADAfw=="}],  # NaN with a payload
+    [{"ids": [1], "sampled": [[0, 1]], "logprobs": "AADAf=x"}],
+    [{"ids": [1], "sampled": [[0, 1]], "logprobs": "AAA="}],
+    [{"ids": [1], "sampled": [[0, 1]], "logprobs": "AADAfw==", "role": "title"}],
+    [{"ids": [1.0], "sampled": [], "logprobs": ""}],
+    None,
+    "text",
+]
+
+
+def test_tokens_that_are_odd_come_back_as_they_were(tmp_path: Path) -> None:
+    lines = [rows.changed(rows.line("a"), segments=segments) for segments in ODD_SEGMENTS]
+    found = back(tmp_path / "x.parquet", *lines, rows.changed(rows.line("a"), segments=...))
+    assert [json.loads(line).get("segments", ...) for line in found] == [*ODD_SEGMENTS, ...]
+
+
+def test_columns_are_what_people_ask_for(tmp_path: Path) -> None:
+    duckdb, datasets = pytest.importorskip("duckdb"), pytest.importorskip("datasets")
+    path = tmp_path / "x.parquet"
+    back(path, rows.line("a", turns=2), rows.line("b", 0, None), rows.line("c", metrics={"strange": float("nan")}))
+    answer = duckdb.sql(
+        f"select reward, accuracy, segments[1].ids[1:3], segments[1].sampled, segments[1].logprobs[1], "
+        f"task->>'$.answer' from '{path}'"
+    ).fetchall()
+    assert answer[0] == (1.0, 1.0, [0, 1, 2], [[10, 13], [14, 17]], pytest.approx(-0.1), "a")
+    assert [row[0] for row in answer] == [1.0, None, 1.0]
+    loaded = datasets.load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    assert loaded[0]["output"][0]["type"] == "function_call"
+    assert loaded[0]["segments"][0]["sampled"] == [[10, 13], [14, 17]]
+
+
+def test_files_of_others_are_refused(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "x.parquet")
+    with pytest.raises(UnreadableError, match="it was not written by"):
+        list(parquet.read(tmp_path / "x.parquet"))
+    (tmp_path / "y.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UnreadableError, match=r"y\.parquet: "):
+        list(parquet.read(tmp_path / "y.parquet"))
