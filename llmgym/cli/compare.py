@@ -14,9 +14,9 @@ from llmgym.errors import ConfigError
 EXAMPLES = """
 \b
 Examples:
-  llmgym compare runs/before runs/after
-  llmgym compare runs/base runs/small runs/large --threshold 0.5
-  llmgym compare runs/before runs/after -o comparison.html
+  llmgym compare runs/first runs/rescored
+  llmgym compare runs/first runs/rescored --threshold 0.5 --json
+  llmgym compare runs/first runs/rescored -o comparison.html
 """
 
 _SUFFIXES = (".html", ".md", ".json")

@@ -28,7 +28,7 @@ EXAMPLES = """
 Examples:
   llmgym verify runs/first
   llmgym verify runs/first --write runs/rescored
-  llmgym verify runs/judged --model judge=openai:gpt-5 --json
+  llmgym verify runs/first --model judge=openai:gpt-5 --json
 \b
 Exit codes:
   0    all episodes are as they were

@@ -38,6 +38,7 @@ def expect(found: dict[str, Any]) -> None:
 
 def test_wandb(tmp_path: Path) -> None:
     from wandb.proto import wandb_internal_pb2
+
     rollout("wandb", tmp_path, WANDB_MODE="offline")
     (file,) = (tmp_path / "run").glob("wandb/offline-run-*/*.wandb")
     found: dict[str, Any] = {}
