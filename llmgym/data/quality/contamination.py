@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +12,7 @@ import msgspec
 
 from llmgym.data.dataset import Dataset
 from llmgym.data.index import Progress
+from llmgym.data.lines import Span
 from llmgym.data.quality.excerpts import Excerpt, excerpt
 from llmgym.data.quality.shingles import rare_limit, words
 from llmgym.errors import ConfigError, TaskError
@@ -119,13 +122,8 @@ def contamination(data: Dataset, against: Reference, progress: Progress | None =
     sizes = dict(data.query("select env_id, count(distinct group_id) from rows group by 1"))
     found = _Found(against, {name: rare_limit(size) for name, size in sizes.items()})
     ((total,),) = data.query("select count(*) from rows where unreadable is null")
-    places = data.query("select source, line, env_id, group_id, agent from rows where unreadable is null "
-                        "order by source, byte_position")  # fmt: skip
-    lines = data.lines(data.select("unreadable is null"))
-    for number, ((source, at, *task), line) in enumerate(zip(places, lines, strict=True)):
-        index = data.indexes[source]
-        place = f"{index.path}:{at}"
-        found.add(place, _Task(*task), excerpt(index.shape, line, place))
+    for number, (place, task, row) in enumerate(_rows(data)):
+        found.add(place, task, row)
         if progress and number % 1000 == 0:
             progress(number, total)
     return found.hits()
@@ -135,6 +133,20 @@ class _Task(NamedTuple):
     env_id: str
     group_id: str
     agent: str
+
+
+def _rows(data: Dataset) -> Iterator[tuple[str, _Task, Excerpt]]:
+    """The rows, so many at a time, as a million would fill the memory."""
+    names = "source, line, byte_position, byte_length, env_id, group_id, agent"
+    query = f"select {names} from rows where unreadable is null order by source, byte_position"
+    for columns in data.batches(query):
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        for source, own in itertools.groupby(rows, key=itemgetter(0)):
+            index, batch = data.indexes[source], list(own)
+            texts = index.fetch([Span(position, length) for _, _, position, length, *_ in batch])
+            for (_, line, _, _, *task), text in zip(batch, texts, strict=True):
+                place = f"{index.path}:{line}"
+                yield place, _Task(*task), excerpt(index.shape, text, place)
 
 
 class _Found:

@@ -74,14 +74,14 @@ def repeated_answers(data: Dataset) -> dict[str, Any]:
 
 def _by_group(data: Dataset) -> Iterator[NDArray[np.uint8]]:
     """The signatures of each group's rows."""
-    columns = "source, group_id, agent"
-    query = f"select rank() over (order by {columns}) as place, signature from rows where signature is not null"
-    before, left = -1, np.zeros((0, WIDTH), np.uint8)  # of a group that goes on in the next batch
-    for places, marks in data.batches(f"{query} order by place"):
+    key = "hash(source, group_id, agent)"  # in a sort, texts would take most of the memory
+    query = f"select {key} as key, signature from rows where signature is not null order by key"
+    before, left = np.uint64(0), np.zeros((0, WIDTH), np.uint8)  # of a group that goes on in the next batch
+    for keys, marks in data.batches(query):
         found = np.concatenate([left, np.frombuffer(b"".join(marks), np.uint8).reshape(-1, WIDTH)])
-        places = np.concatenate([np.full(len(left), before), places])
-        *whole, left = np.split(found, np.flatnonzero(places[1:] != places[:-1]) + 1)
-        before = places[-1]
+        keys = np.concatenate([np.full(len(left), before, np.uint64), keys])
+        *whole, left = np.split(found, np.flatnonzero(keys[1:] != keys[:-1]) + 1)
+        before = keys[-1]
         yield from whole
     yield left
 
