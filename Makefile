@@ -24,6 +24,9 @@ VLLM_STAMP := $(VENV)/.stamp-vllm
 # verl pins what .venv has in other versions, so its tests have an environment of their own.
 VERL_VENV := .venv-verl
 VERL_STAMP := $(VERL_VENV)/.stamp
+# Experiment trackers bring much that nothing else here needs.
+TRACKERS_VENV := .venv-trackers
+TRACKERS_STAMP := $(TRACKERS_VENV)/.stamp
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -80,11 +83,13 @@ test: lint ## Run the checks of `lint`, then every test that needs no model
 	    $(PYTEST_ARGS)
 
 # pytest exits with 5 where PYTEST_ARGS leave it no test.
-test-integration: $(VLLM_STAMP) $(VERL_STAMP) ## Run the tests that need a model, an engine or a trainer, on the CPU
+test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) ## Run the tests that need a model, an engine or a trainer, on the CPU
 	@status=0; \
-	$(BIN)/python -m pytest -m "integration and not verl" --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || \
+	$(BIN)/python -m pytest -m "integration and not verl and not trackers" --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || \
 	    [ $$? -eq 5 ] || status=1; \
 	$(VERL_VENV)/bin/python -m pytest -m verl --junitxml=$(VENV)/verl.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
+	$(TRACKERS_VENV)/bin/python -m pytest -m trackers tests/integration/test_trackers.py \
+	    --junitxml=$(VENV)/trackers.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	exit $$status
 
 test-soak: $(DEV_STAMP) ## Run 2,000 episodes in which everything goes wrong, killed 100 times; a quarter of an hour
@@ -95,6 +100,12 @@ $(VERL_STAMP): tests/environments/verl.txt
 	$(VERL_VENV)/bin/python -m pip install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c $< torch
 	$(VERL_VENV)/bin/python -m pip install --no-deps -r $<
 	$(VERL_VENV)/bin/python -m pip install --no-deps -e .
+	@touch $@
+
+$(TRACKERS_STAMP): tests/environments/trackers.txt
+	$(PYTHON) -m venv $(TRACKERS_VENV)
+	$(TRACKERS_VENV)/bin/python -m pip install -r $<
+	$(TRACKERS_VENV)/bin/python -m pip install --no-deps -e .
 	@touch $@
 
 lint: $(DEV_STAMP) ## Check style, formatting, types and the layers of the package
@@ -134,4 +145,4 @@ bench-gpu: ## Measure on a CUDA GPU, with PYTHON's transformers, and its vLLM if
 	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py --write $(BENCH_ARGS)
 
 clean: ## Remove the virtual environment, caches and builds; keep runs/
-	rm -rf $(VENV) $(VERL_VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VERL_VENV) $(TRACKERS_VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

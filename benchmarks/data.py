@@ -191,6 +191,8 @@ def measured(folder: Path, count: int) -> dict[str, Any]:
     out.unlink()
     figures.take("parquet_loop", "-c", ARROW_LOOP, "PATH", parquet)
     figures.take("parquet", "-m", "llmgym", "data", "convert", "PATH", "-o", parquet, "--force")
+    figures.take("quality", "-m", "llmgym", "data", "quality", "PATH", "--json", fresh=True)
+    figures.take("quality_cached", "-m", "llmgym", "data", "quality", "PATH", "--json")
     return {
         "rows": count,
         "megabytes": round(figures.megabytes),

@@ -74,7 +74,9 @@ def _tools(tools: list[Any]) -> list[str]:
 
 
 def _example(example: dict[str, Any]) -> list[str]:
-    """The first task of seed 0, and what its oracle says."""
+    """The first task of seed 0, and what its oracle says; nothing where it takes a model to begin."""
+    if "opening" not in example:
+        return []
     lines = ["## Example", "", *_block(_said(example["opening"]))]
     if "answer" not in example:
         return lines

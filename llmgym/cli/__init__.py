@@ -11,6 +11,7 @@ import typer
 from llmgym.cli import (
     audit,
     check,
+    compare,
     data,
     doctor,
     export,
@@ -23,6 +24,7 @@ from llmgym.cli import (
     schema,
     show,
     summary,
+    verify,
     view,
 )
 from llmgym.cli import list as list_
@@ -73,6 +75,8 @@ app.command("play", epilog=play.EXAMPLES)(verb(play.run, user_code=True))
 app.command("rollout", epilog=rollout.EXAMPLES + EXIT_CODES)(verb(rollout.run, user_code=True))
 app.command("summary", epilog=summary.EXAMPLES)(verb(summary.run))
 app.command("schema", epilog=schema.EXAMPLES)(verb(schema.run, user_code=True))
+app.command("verify", epilog=verify.EXAMPLES)(verb(verify.run, user_code=True))
+app.command("compare", epilog=compare.EXAMPLES)(verb(compare.run))
 app.command("show", epilog=show.EXAMPLES)(verb(show.run))
 app.command("report", epilog=report.EXAMPLES)(verb(report.run))
 app.command("view", epilog=view.EXAMPLES)(verb(view.run))

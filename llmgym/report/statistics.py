@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmgym.rollout.intervals import mean_with_interval
-from llmgym.rollout.summary import pass_at_k
+from llmgym.rollout.summary import pass_at
 from llmgym.rollout.thresholds import TOLERANCE, reaches, spread
 from llmgym.trajectory import Trajectory
 
@@ -101,13 +101,8 @@ def statistics(tally: Tally, threshold: float) -> dict[str, Any]:
 
 def passes(groups: Sequence[Sequence[float]], threshold: float) -> list[dict[str, Any]]:
     """The curve of pass@k, each point over the tasks with at least k scored episodes."""
-    sizes = Counter((len(group), sum(reaches(reward, threshold) for reward in group)) for group in groups)
-    curve: list[dict[str, Any]] = []
-    for k in _ks(max(map(len, groups), default=0)):
-        values = [(pass_at_k(n, c, k), tasks) for (n, c), tasks in sizes.items() if n >= k]
-        found = mean_with_interval([[value] for value, tasks in values for _ in range(tasks)])
-        curve.append({"k": k, "tasks": sum(tasks for _, tasks in values), **found})
-    return curve
+    tasks = Counter((len(group), sum(reaches(reward, threshold) for reward in group)) for group in groups)
+    return [pass_at(k, tasks) for k in _ks(max(map(len, groups), default=0))]
 
 
 def _ks(most: int) -> list[int]:

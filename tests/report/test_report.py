@@ -48,7 +48,7 @@ def test_figures(tmp_path: Path) -> None:
     report, packs = read(run)
     found = report.summary()["runs"][0]["all"]
     assert (found["counts"]["rows"], found["counts"]["episodes"], found["tasks"]) == (14, 13, 6)
-    assert found["passes"][0]["mean"] == pytest.approx((2 * 1 / 3 + 2 * 2 / 3 + 1 + 0) / 6)
+    assert found["passes"][0]["value"] == pytest.approx((2 * 1 / 3 + 2 * 2 / 3 + 1 + 0) / 6)
     assert [point["k"] for point in found["passes"]] == [1, 2, 3]
     assert found["passes"][2]["tasks"] == 4
     assert found["kinds"] == {"solved": 0, "mixed": 4, "constant": 0, "failed": 0, "single": 2}

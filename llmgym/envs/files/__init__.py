@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class Files(FolderEnv):
 
     ## Observations
 
-    The task; then what each command prints, and its exit code where that is not 0. A command that takes more than 2
+    The task; then what each command prints, and its exit code where that is not 0. A command that takes more than 3
     seconds is stopped, and the shell stays.
 
     ## Rewards
@@ -110,9 +111,9 @@ class Files(FolderEnv):
             raise ConfigError(f"sorts has {too_much.pop()!r}, which this shell cannot do; llmgym/Shell-v0 can")
         super().__init__(sorts=sorts, jobs=jobs, size=size, tasks=tasks, **options)
 
-    def setup(self, task: Task) -> None:
-        """Start a machine on the folder."""
-        self.machine = Machine(self._trees(task)[0])
+    async def setup(self, task: Task) -> None:
+        """Start a machine on the folder, off the event loop: it takes some 10 ms."""
+        self.machine = await asyncio.to_thread(Machine, self._trees(task)[0])
 
     def teardown(self) -> None:
         """Let the machine go."""

@@ -15,7 +15,8 @@ from llmgym.errors import MissingExtraError
 
 _ROOT = "/work"
 # Ordinary commands take some thousands of these units; an endless loop is stopped after a tenth of a second.
-SECONDS = 2.0  # that a command may take
+SECONDS = 3.0  # that a command may take
+_PATIENCE = 30.0  # seconds that reading the folder may; it takes some 15 ms, and more where the model's jobs still run
 _BUDGET = {"cpu": 20_000_000, "memory": 64 << 20, "disk": 16 << 20, "output": 2 << 20}
 # Every entry with a letter: a file, a link, something else.
 _WALK = f"""
@@ -72,10 +73,10 @@ class Machine:
             self._shell = self._begun()
             return self._within_time(self._shell.run, command)
 
-    def _within_time(self, run: Callable[..., Any], command: str) -> Any:
+    def _within_time(self, run: Callable[..., Any], command: str, seconds: float = SECONDS) -> Any:
         """What a command gives; one past its time is interrupted, since there are some that spend next to nothing."""
         token = self._token()
-        timer = threading.Timer(SECONDS, token.cancel)
+        timer = threading.Timer(seconds, token.cancel)
         timer.start()
         try:
             return run(command, cancellation=token)
@@ -83,9 +84,9 @@ class Machine:
             timer.cancel()
 
     def files(self) -> dict[str, bytes | None] | None:
-        """Contents by path, None for what is no file; None where it is spent."""
+        """Contents by path, None for what is no file; None where it is spent, or jobs of the model leave it no time."""
         # A shell of its own, and what is built into it: the model's can be made to lie, and so can programs.
-        found = self._within_time(self._machine.run, _WALK)
+        found = self._within_time(self._machine.run, _WALK, _PATIENCE)
         if self.is_spent or found.returncode:
             return None
         entries = (entry for entry in found.stdout.decode("utf-8", "surrogateescape").split("\0") if entry)

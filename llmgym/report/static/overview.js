@@ -12,12 +12,13 @@ const overview = (() => {
 
   /** @param {any} found @param {number} low @param {number} high */
   function bar(found, low, high) {
-    if (found.mean === null || found.mean === undefined || high <= low) return null;
+    const mean = found.mean ?? found.value; // of rewards, or pass@k
+    if (mean === null || mean === undefined || high <= low) return null;
     const place = (/** @type {number} */ value) => `${(100 * Math.min(1, Math.max(0, (value - low) / (high - low)))).toFixed(2)}%`;
     const band = h("i"), dot = h("b");
-    band.style.left = place(found.low ?? found.mean);
-    band.style.right = `calc(100% - ${place(found.high ?? found.mean)})`;
-    dot.style.left = place(found.mean);
+    band.style.left = place(found.low ?? mean);
+    band.style.right = `calc(100% - ${place(found.high ?? mean)})`;
+    dot.style.left = place(mean);
     return h("span.interval", band, dot);
   }
 
@@ -44,9 +45,9 @@ const overview = (() => {
         h("div.bars", scopes.map((/** @type {any} */ s) => bar(s.reward, Math.min(0, s.reward.low ?? 0), Math.max(1, s.reward.high ?? 1))))),
     ];
     if (first.passes.length) {
-      out.push(tile("pass@1", each((s) => number(s.passes[0]?.mean)), scopes.length > 1 ? `reward ≥ ${number(summary.threshold)}` : `${interval(first.passes[0])}`,
+      out.push(tile("pass@1", each((s) => number(s.passes[0]?.value)), scopes.length > 1 ? `reward ≥ ${number(summary.threshold)}` : `${interval(first.passes[0])}`,
         h("div.bars", scopes.map((/** @type {any} */ s) => s.passes[0] && bar(s.passes[0], 0, 1)))));
-      if (last(first).k > 1) out.push(tile(`pass@${last(first).k}`, each((s) => number(last(s)?.mean)), scopes.length > 1 ? "" : interval(last(first)),
+      if (last(first).k > 1) out.push(tile(`pass@${last(first).k}`, each((s) => number(last(s)?.value)), scopes.length > 1 ? "" : interval(last(first)),
         h("div.bars", scopes.map((/** @type {any} */ s) => last(s) && bar(last(s), 0, 1)))));
     }
     out.push(
@@ -109,9 +110,9 @@ const overview = (() => {
       requestAnimationFrame(() => { if (inner.isConnected) draw(inner); });
     };
     const points = (/** @type {any} */ scope, /** @type {string} */ of, /** @type {string} */ key, /** @type {(p: any) => string} */ note) =>
-      (scope?.[of] ?? []).map((/** @type {any} */ p) => ({ x: p[key], mean: p.mean, low: p.low, high: p.high, note: note(p) }));
+      (scope?.[of] ?? []).map((/** @type {any} */ p) => ({ x: p[key], mean: p.mean ?? p.value, low: p.low, high: p.high, note: note(p) }));
     add("Reward", "share of the episodes", (box) => charts.histogram(box, values("reward", env)));
-    const curves = scopes.map((/** @type {any} */ s) => points(s, "passes", "k", (p) => `pass@${p.k} ${number(p.mean)} (${interval(p) ? `95%: ${interval(p)}` : "one task"}; ${count(p.tasks)} tasks)`));
+    const curves = scopes.map((/** @type {any} */ s) => points(s, "passes", "k", (p) => `pass@${p.k} ${number(p.value)} (${interval(p) ? `95%: ${interval(p)}` : "one task"}; ${count(p.tasks)} tasks)`));
     if (curves.some((/** @type {any[]} */ one) => one.length > 1)) add("pass@k", `reward ≥ ${number(summary.threshold)}, with 95% intervals over tasks`, (box) => charts.curve(box, curves, { unit: true }));
     const learning = scopes.map((/** @type {any} */ s) => points(s, "versions", "version", (p) => `weights ${p.version}: ${number(p.mean)} (${interval(p) ? `95%: ${interval(p)}` : "one task"}; ${count(p.episodes)} episodes)`));
     if (learning.some((/** @type {any[]} */ one) => one.length > 1)) add("Learning", "reward over versions of the weights", (box) => charts.curve(box, learning, {}));
@@ -146,7 +147,7 @@ const overview = (() => {
       { name: "env", label: "Environment", track: "minmax(150px, 3fr)", phone: true, value: (i) => names[i], cell: (i) => h("b", flat(String(names[i]))) },
       column("reward", "Reward", (s) => s.reward.mean, number, true),
       { name: "interval", label: "95% interval", track: "minmax(90px, 1.3fr)", value: (i) => of(i, (s) => s.reward.low)[0], cell: (i) => h("div.bars", of(i, (s) => s.reward).map((/** @type {any} */ one) => one && bar(one, Math.min(0, one.low ?? 0), Math.max(1, one.high ?? 1)))) },
-      column("pass", "pass@1", (s) => s.passes[0]?.mean, number, true),
+      column("pass", "pass@1", (s) => s.passes[0]?.value, number, true),
       column("tasks", "Tasks", (s) => s.tasks, count),
       column("episodes", "Episodes", (s) => Math.round(s.counts.episodes), count),
       column("turns", "Turns", (s) => (s.counts.turns || 0) / s.counts.rows, (/** @type {number} */ v) => number(v, 1)),
