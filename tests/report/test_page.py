@@ -107,6 +107,9 @@ def test_two_runs(tmp_path: Path) -> None:
         await page.open(f"{url}#/tasks")
         await page.until(f"{ROWS} === 4")
         assert "3 tasks in both: 3 better, 0 worse, 0 equal" in await page.ask("document.body.innerText")
+        await page.ask("document.querySelector('.tr').click()")
+        await page.until("document.querySelectorAll('.column').length === 4")
+        assert await page.ask("document.querySelectorAll('.column .chip.other').length") == 2
 
     visit(look)
 

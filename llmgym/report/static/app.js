@@ -100,7 +100,7 @@
       note.textContent = `${count(rows.length)} of ${count(tasks.length)}`;
       table?.show(rows);
     };
-    table = lists.taskTable(tasks, { sort: state.taskSort, down: state.taskDown, open: (/** @type {number} */ i) => go(tasks[i].rows.length > 1 ? `side/${tasks[i].rows.slice(0, 8).join(",")}` : `e/${tasks[i].first}`),
+    table = lists.taskTable(tasks, { sort: state.taskSort, down: state.taskDown, open: (/** @type {number} */ i) => go(tasks[i].rows.length > 1 ? `side/${episodes.abreast(tasks[i].rows).join(",")}` : `e/${tasks[i].first}`),
       sorted: (/** @type {string} */ name, /** @type {boolean} */ down) => { state.taskSort = name; state.taskDown = down; } });
     main.replaceChildren(h("div.page.fill", h("div.tools", lists.searchBox(state.taskQuery, (query) => { state.taskQuery = query; find(); }, "Search tasks"), note,
       summary().runs.length > 1 ? pairs(tasks) : null), table.element));

@@ -27,6 +27,10 @@ const episodes = (() => {
     return row;
   }
 
+  /** As many rows as stand side by side, of each run alike. @param {number[]} rows */
+  const abreast = (rows) => R.summary.runs.flatMap((/** @type {any} */ _, /** @type {number} */ run, /** @type {any[]} */ runs) =>
+    rows.filter((row) => R.columns.run[row] === run).slice(0, 8 / runs.length));
+
   /** Small squares for rows, by their rewards. @param {number[]} rows @param {number[]} here */
   function squares(rows, here) {
     return h("span.squares", rows.slice(0, 256).map((other) => {
@@ -114,7 +118,7 @@ const episodes = (() => {
       place.replaceChildren(h("article.episode",
         title(row),
         repeats.length > 1 ? h("div.repeats", h("span.muted", `${repeats.length} repeats`), squares(repeats, [number]),
-          h("a.link", { href: `#/side/${repeats.slice(0, 8).join(",")}` }, "side by side")) : null,
+          h("a.link", { href: `#/side/${abreast(repeats).join(",")}` }, "side by side")) : null,
         lanes([row]), tabs(row, draw), body(row)));
     };
     place.dataset.episode = row.id;
@@ -138,5 +142,5 @@ const episodes = (() => {
     return draw;
   }
 
-  return { show, side, repeatsOf, squares, choose(/** @type {number} */ at) { tab = ["transcript", "tokens", "details"][at] ?? tab; } };
+  return { show, side, repeatsOf, abreast, squares, choose(/** @type {number} */ at) { tab = ["transcript", "tokens", "details"][at] ?? tab; } };
 })();

@@ -127,7 +127,7 @@ const lists = (() => {
         } }] : []),
       { name: "prompt", label: "Task", track: "minmax(170px, 4fr)", phone: true, value: (i) => c.words.prompt[c.prompt[tasks[i].first]],
         cell: (i) => h("div.what", h("div", flat(c.words.prompt[c.prompt[tasks[i].first]])), h("div.muted", flat(`${shortEnv(c.words.env[c.env[tasks[i].first]])} · ${c.words.task[c.task[tasks[i].first]]}`))) },
-      { name: "repeats", label: "Repeats", track: two() ? "minmax(130px, 2.2fr)" : "minmax(96px, 1.4fr)", value: (i) => tasks[i].rows.length, cell: (i) => R.summary.runs.map((/** @type {any} */ _, /** @type {number} */ run) => episodes.squares(tasks[i].rows.filter((/** @type {number} */ row) => c.run[row] === run).slice(0, two() ? 8 : 16), [])) },
+      { name: "repeats", label: "Repeats", track: two() ? "272px" : "minmax(96px, 1.4fr)", value: (i) => tasks[i].rows.length, cell: (i) => R.summary.runs.map((/** @type {any} */ _, /** @type {number} */ run) => episodes.squares(tasks[i].rows.filter((/** @type {number} */ row) => c.run[row] === run).slice(0, two() ? 8 : 16), [])) },
       num("solved", "Solved"), num("gap", "Gap"),
       ...(c.words.agent.length > 1 ? [{ name: "agent", label: "Agent", track: "90px", value: (/** @type {number} */ i) => c.words.agent[c.agent[tasks[i].first]], cell: (/** @type {number} */ i) => flat(c.words.agent[c.agent[tasks[i].first]]) }] : []),
     ], about);
