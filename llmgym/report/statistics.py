@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,7 +35,7 @@ class Tally:
 
     groups: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
     versions: dict[int, dict[tuple[str, str, str], list[float]]] = field(default_factory=dict)
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     statuses: Counter[str] = field(default_factory=Counter)
     tool_errors: Counter[str] = field(default_factory=Counter)
     cost: float = 0.0
@@ -43,13 +43,13 @@ class Tally:
     def add(self, row: Trajectory) -> None:
         """Count a row that finished."""
         sampled = row.sampled_tokens
-        self.counts.update(
-            rows=1, turns=len(row.turns), sampled=sampled,
-            context=sum(len(segment.ids) for segment in row.segments) - sampled, tokens=int(bool(row.segments)),
-        )  # fmt: skip
-        self.counts["episodes"] += 1 / row.agents  # type: ignore[assignment]
-        for name in ("wall_s", "engine_s", "env_s"):
-            self.counts[name] += row.timings.get(name, 0.0)  # type: ignore[assignment]
+        context = sum(len(segment.ids) for segment in row.segments) - sampled
+        for name, value in (
+            ("rows", 1), ("episodes", 1 / row.agents), ("turns", len(row.turns)), ("sampled", sampled),
+            ("context", context), ("tokens", int(bool(row.segments))),
+            *((name, row.timings.get(name, 0.0)) for name in ("wall_s", "engine_s", "env_s")),
+        ):  # fmt: skip
+            self.counts[name] += value
         self.statuses[row.status] += 1
         self.tool_errors.update(row.tool_errors)
         self.cost += math.fsum(usage.cost or 0.0 for usage in row.usage.values())
@@ -70,7 +70,8 @@ def merged(tallies: Iterable[Tally]) -> Tally:
         total.groups.update(tally.groups)
         for version, groups in tally.versions.items():
             total.versions.setdefault(version, {}).update(groups)
-        total.counts.update(tally.counts)
+        for name, value in tally.counts.items():
+            total.counts[name] += value
         total.statuses.update(tally.statuses)
         total.tool_errors.update(tally.tool_errors)
         total.cost += tally.cost

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from llmgym.messages import assistant, user
 from llmgym.report import Report, write_report
 from llmgym.report.serving import Viewer
 from llmgym.rollout import RunStore
@@ -92,6 +94,24 @@ def test_agents_have_a_lane_each(tmp_path: Path) -> None:
             "white",
         ]
         assert await page.ask("document.querySelectorAll('.column').length") == 2
+
+    visit(look)
+
+
+def test_numbers_of_calls_are_as_they_were_written(tmp_path: Path) -> None:
+    call: Any = {
+        "id": "1",
+        "type": "function",
+        "function": {"name": "f", "arguments": '{"a": 18446744073709551617, "b": 1.10}'},
+    }
+    row = episode(messages=[user("say"), assistant("", call)])
+    url = page_of(tmp_path, runs.store(tmp_path / "run", [row]))
+
+    async def look(page: Page) -> None:
+        await page.open(f"{url}#/e/0")
+        await page.until(EPISODE)
+        said = await page.ask("[...document.querySelectorAll('dl.arguments dd')].map(one => one.textContent)")
+        assert said == ["18446744073709551617", "1.10"]
 
     visit(look)
 

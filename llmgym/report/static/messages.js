@@ -22,11 +22,14 @@ function statusMark(status) {
   return h("span.status", { class: kind }, flat(status.replace(/_/g, " ")));
 }
 
+/** A number as it was written, where JavaScript has no such number. @param {string} _ @param {any} value @param {any} [context] */
+const exactly = (_, value, context) => (typeof value === "number" && context?.source && String(value) !== context.source ? context.source : value);
+
 /** Arguments of a call, one a line where they are an object. @param {string} text */
 function argumentsOf(text) {
   let value;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(text, exactly);
   } catch {
     return h("div.arguments.broken", prose(text, "mono"), h("span.note", "no JSON"));
   }
