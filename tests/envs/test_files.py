@@ -116,6 +116,7 @@ def test_folders_are_compared(found: dict[str, bytes | None], right: bool) -> No
     ("content", "right"),
     [(packed(a="x\n"), True), (packed(a="y"), False), (packed(a="x", b=""), False), (packed(), False), (b"", False),
      (b"x\n", False), (packed(a="x")[:-9], False), (bomb(), False), (None, False)],
+    ids=["right", "other", "more", "nothing", "empty", "text", "torn", "bomb", "missing"],  # an archive knows its time
 )  # fmt: skip
 def test_archives_are_compared_by_their_files(content: bytes | None, right: bool) -> None:
     assert bool(compare({"a.tar.gz": content}, {"a.tar.gz": {"a": "x\n"}}, {"a": "x\n"})) == right
