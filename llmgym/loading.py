@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from llmgym.errors import ConfigError, LLMGymError
+from llmgym.errors import ConfigError, LLMGymError, MissingExtraError
 
 
 class Kind(NamedTuple):
@@ -113,6 +113,16 @@ def import_named(
             raise error(f"{what}: there is no module {absent!r}{hint}") from None
         where = "" if place_of(cause) else _origin(module)
         raise error(f"{what}: cannot import {module}: {described(cause)}{where}") from cause
+
+
+def expect_modules(feature: str, extra: str, *modules: str) -> None:
+    """See, before any work is done, that what an extra brings is there.
+
+    Raises:
+        MissingExtraError: A module is not.
+    """
+    if any(find_spec(module) is None for module in modules):
+        raise MissingExtraError(feature, extra)
 
 
 def note(module: str) -> None:

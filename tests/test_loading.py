@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym import loading
-from llmgym.errors import ConfigError, RegistryError, ToolError
-from llmgym.loading import FUNCTION, described, import_named, load, place_of
+from llmgym.errors import ConfigError, MissingExtraError, RegistryError, ToolError
+from llmgym.loading import FUNCTION, described, expect_modules, import_named, load, place_of
 
 MODULES = {
     "good_one.py": "def answer(messages, tools):\n    return 'x'\nnumber = 3\n"
@@ -206,3 +206,11 @@ def test_an_installed_package_is_theirs_once_it_is_named(folder: Path, monkeypat
 def test_any_text_is_found_or_refused(name: str) -> None:
     with suppress(ConfigError):
         load(name, "script", kind=FUNCTION)
+
+
+def test_what_an_extra_brings_is_asked_for_before_work_begins() -> None:
+    expect_modules("numbers", "verifiers", "json", "math")
+    with pytest.raises(
+        MissingExtraError, match=r"formulas needs an optional dependency: pip install 'llmgym\[verifiers\]'"
+    ):
+        expect_modules("formulas", "verifiers", "json", "no_such_module")

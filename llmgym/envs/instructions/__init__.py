@@ -11,6 +11,7 @@ from llmgym.envs.instructions.requests import Requests
 from llmgym.envs.instructions.rows import read_row, row_schema
 from llmgym.envs.instructions.writing import write
 from llmgym.errors import ConfigError
+from llmgym.loading import expect_modules
 from llmgym.rewards import Reward
 from llmgym.tasks import Task, TaskSet
 from llmgym.verifiers import instructions as verifier
@@ -121,6 +122,7 @@ class Instructions(ToolEnv):
             slack,
             None if families is None else tuple(families),
         )
+        expect_modules("Instructions", "verifiers", "py3langid")
         super().__init__(tasks=TaskSet.generated(requests) if tasks is None else tasks, **options)
 
     read_row = staticmethod(read_row)

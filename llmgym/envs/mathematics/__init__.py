@@ -9,6 +9,7 @@ from typing import Any
 from llmgym.env import Episode, ToolEnv
 from llmgym.envs.mathematics import rows
 from llmgym.envs.mathematics.problems import KINDS, Level, Problems
+from llmgym.loading import expect_modules
 from llmgym.messages import Message
 from llmgym.rewards import Reward
 from llmgym.tasks import Task, TaskSet
@@ -94,6 +95,7 @@ class Math(ToolEnv):
             ConfigError: An argument is unknown.
         """
         problems = Problems(level, tuple(kinds))
+        expect_modules("Math", "verifiers", "math_verify")
         super().__init__(tasks=TaskSet.generated(problems) if tasks is None else tasks, **options)
 
     read_row = staticmethod(rows.read_row)

@@ -13,6 +13,7 @@ from llmgym.envs.structured_output.extractions import Extractions
 from llmgym.envs.structured_output.rows import read_row, row_schema
 from llmgym.envs.structured_output.writing import write
 from llmgym.errors import TaskError, ToolError
+from llmgym.loading import expect_modules
 from llmgym.messages import Message, assistant, tool_call
 from llmgym.rewards import Reward
 from llmgym.tasks import Task, TaskSet
@@ -126,6 +127,7 @@ class StructuredOutput(ToolEnv):
             ConfigError: An argument is out of range.
         """
         made = Extractions((min(fields), max(fields)), depth, others, optional, distractors, tuple(forms))
+        expect_modules("StructuredOutput", "verifiers", "jsonschema_rs")
         super().__init__(tasks=TaskSet.generated(made) if tasks is None else tasks, **options)
 
     read_row = staticmethod(read_row)
