@@ -147,7 +147,13 @@ class _Rows:
         typed, count = self._typed, self._typed + len(JSONS)
         jsons, metrics = row[typed:count], row[count + 1 :]
         tokens = _columns_of(row[count])
-        if tokens is None or int in map(type, row[typed - len(REALS) : typed]) or not self._same(jsons, metrics):
+        wide = max(map(abs, row[len(TEXTS) : typed - len(REALS)])) >= 1 << 63
+        if (
+            wide
+            or tokens is None
+            or int in map(type, row[typed - len(REALS) : typed])
+            or not self._same(jsons, metrics)
+        ):
             return self._odd(_rows.decode(line))
         return *row[:typed], *metrics, *jsons, tokens, None, None
 
@@ -330,9 +336,6 @@ def _lists(lengths: Sequence[int | None], values: Any) -> Any:
     return pa.ListArray.from_arrays(offsets, values, mask=missing)
 
 
-# --- and back ------------------------------------------------------------------------------------
-
-
 def read(path: Path) -> Iterator[bytes]:
     """The rows of a file that `write` or `write_others` wrote, as lines without their ends.
 
@@ -348,14 +351,9 @@ def read(path: Path) -> Iterator[bytes]:
             if b"llmgym" not in (file.schema_arrow.metadata or {}):
                 raise UnreadableError(path, "it was not written by `llmgym data convert`, so its rows are not known")
             for batch in file.iter_batches(_BATCH):
-                yield from _whole(batch) if ROW in names else _lines(batch)
+                yield from map(str.encode, _plain(batch.column(ROW)).to_pylist()) if ROW in names else _lines(batch)
     except (pa.ArrowException, OSError) as error:
         raise UnreadableError(path, str(error)) from error
-
-
-def _whole(batch: Any) -> Iterator[bytes]:
-    for text in _plain(batch.column(ROW)).to_pylist():
-        yield text.encode()
 
 
 def _lines(batch: Any) -> Iterator[bytes]:

@@ -105,6 +105,12 @@ def test_columns_are_what_people_ask_for(tmp_path: Path) -> None:
     assert loaded[0]["segments"][0]["sampled"] == [[10, 13], [14, 17]]
 
 
+def test_whole_numbers_of_any_size_come_back(tmp_path: Path) -> None:
+    lines = [rows.changed(rows.line("a"), **{name: 2**64}) for name in parquet.INTEGERS]
+    found = back(tmp_path / "x.parquet", *lines)
+    assert list(map(json.loads, found)) == list(map(json.loads, lines))
+
+
 def test_files_of_others_are_refused(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
