@@ -24,6 +24,9 @@ VLLM_STAMP := $(VENV)/.stamp-vllm
 # verl pins what .venv has in other versions, so its tests have an environment of their own.
 VERL_VENV := .venv-verl
 VERL_STAMP := $(VERL_VENV)/.stamp
+# Experiment trackers bring much that nothing else here needs.
+TRACKERS_VENV := .venv-trackers
+TRACKERS_STAMP := $(TRACKERS_VENV)/.stamp
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -68,20 +71,25 @@ demo: $(DEMO_STAMP) ## Collect rollouts with a small real model into runs/demo, 
 	@echo
 	@echo "Next:"
 	@echo "  $(BIN)/llmgym show runs/demo --worst             where it went wrong"
+	@echo "  $(BIN)/llmgym view runs/demo                     the report below, for runs that go on"
 	@echo "  $(BIN)/llmgym play llmgym/Calculator-easy-v0     you in the model's place"
 	@echo "  $(BIN)/llmgym list                               what else there is"
 	@echo "runs/demo/rollouts.jsonl has an episode a line, with its exact tokens. README.md goes on from here."
+	@echo "All of it as a page, to open in a browser:"
+	@$(BIN)/llmgym report runs/demo
 
 test: lint ## Run the checks of `lint`, then every test that needs no model
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not integration and not soak" --junitxml=$(VENV)/unit.xml \
 	    $(PYTEST_ARGS)
 
 # pytest exits with 5 where PYTEST_ARGS leave it no test.
-test-integration: $(VLLM_STAMP) $(VERL_STAMP) ## Run the tests that need a model, an engine or a trainer, on the CPU
+test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) ## Run the tests that need a model, an engine or a trainer, on the CPU
 	@status=0; \
-	$(BIN)/python -m pytest -m "integration and not verl" --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || \
+	$(BIN)/python -m pytest -m "integration and not verl and not trackers" --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || \
 	    [ $$? -eq 5 ] || status=1; \
 	$(VERL_VENV)/bin/python -m pytest -m verl --junitxml=$(VENV)/verl.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
+	$(TRACKERS_VENV)/bin/python -m pytest -m trackers tests/integration/test_trackers.py \
+	    --junitxml=$(VENV)/trackers.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	exit $$status
 
 test-soak: $(DEV_STAMP) ## Run 2,000 episodes in which everything goes wrong, killed 100 times; a quarter of an hour
@@ -92,6 +100,12 @@ $(VERL_STAMP): tests/environments/verl.txt
 	$(VERL_VENV)/bin/python -m pip install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c $< torch
 	$(VERL_VENV)/bin/python -m pip install --no-deps -r $<
 	$(VERL_VENV)/bin/python -m pip install --no-deps -e .
+	@touch $@
+
+$(TRACKERS_STAMP): tests/environments/trackers.txt
+	$(PYTHON) -m venv $(TRACKERS_VENV)
+	$(TRACKERS_VENV)/bin/python -m pip install -r $<
+	$(TRACKERS_VENV)/bin/python -m pip install --no-deps -e .
 	@touch $@
 
 lint: $(DEV_STAMP) ## Check style, formatting, types and the layers of the package
@@ -131,4 +145,4 @@ bench-gpu: ## Measure on a CUDA GPU, with PYTHON's transformers, and its vLLM if
 	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py --write $(BENCH_ARGS)
 
 clean: ## Remove the virtual environment, caches and builds; keep runs/
-	rm -rf $(VENV) $(VERL_VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VERL_VENV) $(TRACKERS_VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

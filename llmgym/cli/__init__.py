@@ -8,7 +8,25 @@ from typing import Annotated
 
 import typer
 
-from llmgym.cli import audit, check, data, doctor, export, info, models, new, play, rollout, schema, show, summary
+from llmgym.cli import (
+    audit,
+    check,
+    compare,
+    data,
+    doctor,
+    export,
+    info,
+    models,
+    new,
+    play,
+    report,
+    rollout,
+    schema,
+    show,
+    summary,
+    verify,
+    view,
+)
 from llmgym.cli import list as list_
 from llmgym.cli.ending import end_in_time
 from llmgym.cli.verb import EXIT_CODES, Registry, Traceback, begin, failing, verb
@@ -57,7 +75,11 @@ app.command("play", epilog=play.EXAMPLES)(verb(play.run, user_code=True))
 app.command("rollout", epilog=rollout.EXAMPLES + EXIT_CODES)(verb(rollout.run, user_code=True))
 app.command("summary", epilog=summary.EXAMPLES)(verb(summary.run))
 app.command("schema", epilog=schema.EXAMPLES)(verb(schema.run, user_code=True))
+app.command("verify", epilog=verify.EXAMPLES)(verb(verify.run, user_code=True))
+app.command("compare", epilog=compare.EXAMPLES)(verb(compare.run))
 app.command("show", epilog=show.EXAMPLES)(verb(show.run))
+app.command("report", epilog=report.EXAMPLES)(verb(report.run))
+app.command("view", epilog=view.EXAMPLES)(verb(view.run))
 app.command("doctor", epilog=doctor.EXAMPLES)(verb(doctor.run))
 app.add_typer(models.app, name="models")
 app.add_typer(export.app, name="export")

@@ -97,6 +97,12 @@ ContextManagement = Annotated[
 Temperature = Annotated[float | None, typer.Option(metavar="T", help="Softmax temperature; 0 is greedy (1.0).")]
 TopP = Annotated[float | None, typer.Option(metavar="P", help="Nucleus mass (1.0).")]
 MaxOutputTokens = Annotated[int | None, typer.Option(metavar="N", help="Most tokens of one reply (256).")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME", help="Tell a tracker how it goes: wandb, mlflow, tensorboard, trackio; again for more."
+    ),
+]
 Assignments = Annotated[
     list[str] | None,
     typer.Option(
@@ -124,6 +130,7 @@ def run(
     temperature: Temperature = None,
     top_p: TopP = None,
     max_output_tokens: MaxOutputTokens = None,
+    track: Track = None,
     set_: Assignments = None,
     json: AsJson = False,
 ) -> None:
@@ -141,7 +148,7 @@ def run(
     flags = {
         "env_ids": env, "policy": policy, "split": split, "seed": seed, "num_tasks": num_tasks,
         "num_repeats": num_repeats, "num_samples_in_parallel": _parallel(num_samples_in_parallel),
-        "time_budget": _seconds(time_budget), "max_turns": max_turns,
+        "time_budget": _seconds(time_budget), "max_turns": max_turns, "track": track,
     }  # fmt: skip
     sampling = {"temperature": temperature, "top_p": top_p, "max_output_tokens": max_output_tokens}
     inner = {"responses_create_params": sampling, "context_management": {"strategy": context_management}}

@@ -10,6 +10,7 @@ from typing import Literal
 from llmgym.data.dataset import Dataset
 from llmgym.data.forms import parquet
 from llmgym.data.output import lines_into, replacing
+from llmgym.data.scalars import COUNTED
 from llmgym.data.shapes import atif, rollouts
 from llmgym.errors import ConfigError
 from llmgym.records import dump_row
@@ -119,5 +120,5 @@ def _to_parquet(data: Dataset, path: Path, told: Told | None) -> int:
     lines = data.lines(data.select())
     if all(index.shape is rollouts for index in data.indexes):
         names = {name for index in data.indexes for name in index.meta.metrics}
-        return parquet.write(lines, path, sorted(names), told)
+        return parquet.write(lines, path, sorted(names | COUNTED), told)
     return parquet.write_others(lines, data.tables(_BATCH), path, told)

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, NamedTuple
 
 from llmgym.data.index import Index, Progress, merged_metrics
 from llmgym.data.lines import Span
@@ -18,6 +18,7 @@ from llmgym.rollout.retired import read_retired
 from llmgym.rollout.thresholds import TOLERANCE
 from llmgym.trajectory import Trajectory
 
+_FETCHED = 4096  # rows at once
 ROLLOUTS, FAILURES = "rollouts.jsonl", "failures.jsonl"
 
 #: Of the repeats of a task, for `--group-where`. A reward that reaches the threshold passes.
@@ -91,6 +92,22 @@ class Selection:
     def __len__(self) -> int:
         """How many rows there are."""
         return sum(map(len, self.spans))
+
+
+class Repeat(NamedTuple):
+    """One of the repeats of a task.
+
+    Attributes:
+        source: Which of the files.
+        id: Of the row.
+        reward: None where unscored.
+        span: Where it stands.
+    """
+
+    source: int
+    id: str
+    reward: float | None
+    span: Span
 
 
 class Dataset:
@@ -243,17 +260,68 @@ class Dataset:
         import duckdb
 
         try:
-            rows = self._connection.table("rows")
-            counts = [_count(rows)] if conditions else []
-            for number, condition in enumerate(conditions, 1):
-                rows = self._narrowed(rows, condition)
-                counts += [_count(rows)] if number < len(conditions) else []
+            *steps, rows = self._steps(conditions)
+            counts = list(map(_count, steps))
             found = rows.project("source, byte_position, byte_length").order("source, byte_position").fetchnumpy()
         except duckdb.Error as error:
             raise ConfigError(_plain(error)) from None
         selection = self._selection(*found.values())
         counts += [len(selection)] if conditions else []
         return selection, [before - after for before, after in itertools.pairwise(counts)]
+
+    def count(self, conditions: Sequence[Condition]) -> list[int]:
+        """How many rows each condition leaves out, as `narrow` says it, without choosing any.
+
+        Raises:
+            ConfigError: A condition is none, or names a column that there is not.
+        """
+        import duckdb
+
+        try:
+            return [before - after for before, after in itertools.pairwise(map(_count, self._steps(conditions)))]
+        except duckdb.Error as error:
+            raise ConfigError(_plain(error)) from None
+
+    def repeats(self, conditions: Sequence[Condition] = ()) -> Iterator[list[Repeat]]:
+        """The rows that fulfil conditions by task and agent, wherever they stand; one group at a time is in memory.
+
+        Raises:
+            ConfigError: A condition is none, or names a column that there is not.
+        """
+        import duckdb
+        import pyarrow as pa
+
+        names = "source, group_id, agent, id, reward, byte_position, byte_length"
+        try:
+            rows = self._steps(conditions)[-1].project(names).order("source, group_id, agent, byte_position")
+            table = pa.table(rows)  # numbers and names in columns, some 100 bytes a row: a reader would hold the engine
+        except duckdb.Error as error:
+            raise ConfigError(_plain(error)) from None
+        key, group = None, list[Repeat]()
+        for batch in table.to_batches(_FETCHED):
+            for source, group_id, agent, *row in zip(*(column.to_pylist() for column in batch), strict=True):
+                if key != (source, group_id, agent) and group:
+                    yield group
+                    group = []
+                key = source, group_id, agent
+                name, reward, position, length = row
+                group.append(Repeat(source, name, reward, Span(position, length)))
+        if group:
+            yield group
+
+    def trajectory(self, repeat: Repeat) -> Trajectory:
+        """One of these rows whole.
+
+        Raises:
+            LLMGymError: It has scalars and is otherwise none. Or its file is another one by now.
+        """
+        index = self.indexes[repeat.source]
+        (data,) = index.fetch([repeat.span])
+        return index.shape.trajectory(data, f"{index.path}, byte {repeat.span.position}")
+
+    def _steps(self, conditions: Sequence[Condition]) -> list[Any]:
+        """All rows, and what is left of them behind each condition."""
+        return list(itertools.accumulate(conditions, self._narrowed, initial=self._connection.table("rows")))
 
     def _narrowed(self, rows: Any, condition: Condition) -> Any:
         if condition.of == "rows":

@@ -26,8 +26,8 @@ HOOKS: Final = frozenset(
 )  # fmt: skip
 #: What a subclass, or an instance before it is used, may set.
 SETTINGS: Final = frozenset(
-    {"tasks", "tools", "system_prompt", "max_turns", "tool_timeout", "hook_timeout", "verify_in", "roles", "sandbox",
-     "oracle_kind", "metadata", "render_mode", "split", "spec", "observation_space", "action_space"}
+    {"tasks", "tools", "system_prompt", "max_turns", "tool_timeout", "hook_timeout", "verify_in", "verify_from",
+     "roles", "sandbox", "oracle_kind", "metadata", "render_mode", "split", "spec", "observation_space", "action_space"}
 )  # fmt: skip
 
 #: Of these, what an instance is made with, and what it is; Gymnasium sets the last.
@@ -159,6 +159,8 @@ def _check_settings(cls: Any) -> None:
         raise AuthorError(f"{cls.__name__}.verify_in must be 'loop', 'thread' or 'process'; it is {cls.verify_in!r}")
     if cls.verify_in != "loop" and inspect.iscoroutinefunction(cls.verify):
         raise AuthorError(f"{cls.__name__}: an `async` verify runs in the event loop: leave verify_in out")
+    if cls.verify_from not in ("replay", "transcript"):
+        raise AuthorError(f"{cls.__name__}.verify_from must be 'replay' or 'transcript'; it is {cls.verify_from!r}")
     if cls.oracle_kind not in ("optimal", "reference"):
         raise AuthorError(
             f"{cls.__name__}.oracle_kind must be 'optimal', which earns the most on every task, or 'reference', which "

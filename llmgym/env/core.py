@@ -53,6 +53,8 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         hook_timeout: Seconds for one call of setup, respond, verify or teardown.
         verify_in: "thread" takes a `verify` that blocks off the event loop, "process" one that computes; the process is
             killed at its deadline, and gives back only what `verify` returns. It is no sandbox.
+        verify_from: "transcript" where `verify` looks at its episode alone, and nothing but it is paid for: stored
+            episodes are then scored again without running their tools; "replay" where it needs what these did.
         oracle_kind: "optimal" where the oracle earns the same, the most, on every task; "reference" where it plays well
             and no more, as in a game of chance.
     """
@@ -68,6 +70,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
     tool_timeout: float = 30.0
     hook_timeout: float = 60.0
     verify_in: Literal["loop", "thread", "process"] = "loop"
+    verify_from: Literal["replay", "transcript"] = "replay"
     oracle_kind: Literal["optimal", "reference"] = "optimal"
 
     __traits: ClassVar[contract.Traits]
@@ -377,6 +380,10 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
             verify: Whether to score what is there; else the reward is NaN.
         """
         return await self.__life.end(action, verify)
+
+    async def averify(self, episode: Episode) -> Reward:
+        """Score an episode that has ended elsewhere, where `verify_from` is "transcript"; raises as `astep` does."""
+        return await self.__life.verify(episode)
 
     async def averify_group(self, episodes: Sequence[Episode | None]) -> tuple[list[Reward | None], list[ModelCall]]:
         """Call `group_verify`, and give the calls of models that it took; raises as `astep` does."""

@@ -208,6 +208,13 @@ class Lifecycle:
             await self._tear_down(running)
         return (), running.step_reward, False, True, info
 
+    async def verify(self, episode: Episode) -> Reward:
+        """See `ToolEnv.averify`."""
+        self._expect_usable()
+        running = self.running = Running(episode.task)
+        running.torn = True  # nothing was set up
+        return await self._ask(running, episode)
+
     async def verify_group(self, episodes: Sequence[Episode | None]) -> tuple[list[Reward | None], list[ModelCall]]:
         """See `ToolEnv.averify_group`."""
         self._expect_usable()
@@ -293,12 +300,8 @@ class Lifecycle:
 
     async def _verify(self, running: Running, truncated: bool) -> dict[str, Any]:
         """Verify, add to the step's reward, and give what `info` tells of the end."""
-        env = self._env
         episode = Episode(running.task, tuple(running.transcript), truncated, running.metrics)
-        run = Runner(env, running, self._leftovers)
-        place = {"thread": run.in_thread, "process": verify_in_process}.get(env.verify_in)
-        verify = functools.partial(env.verify, episode)
-        reward: Reward = await run.hook("verify", verify, read=read_reward, place=place)
+        reward = await self._ask(running, episode)
         running.metrics |= reward.metrics
         running.rewards.append(math.nan if reward.value is None else reward.value)
         info: dict[str, Any] = {
@@ -309,6 +312,14 @@ class Lifecycle:
         if running.tool_errors:
             info["tool_errors"] = dict(running.tool_errors)
         return info
+
+    async def _ask(self, running: Running, episode: Episode) -> Reward:
+        """What the verifier says of an episode."""
+        env = self._env
+        run = Runner(env, running, self._leftovers)
+        place = {"thread": run.in_thread, "process": verify_in_process}.get(env.verify_in)
+        verify = functools.partial(env.verify, episode)
+        return await run.hook("verify", verify, read=read_reward, place=place)
 
     async def _tear_down(self, running: Running) -> None:
         """End an episode, once; what fails in it costs the instance, and not what the episode earned."""

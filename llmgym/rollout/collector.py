@@ -26,6 +26,9 @@ from llmgym.rollout.session import Session
 from llmgym.rollout.stock import take_stock
 from llmgym.rollout.store import RunStore
 from llmgym.rollout.summary import summarize
+from llmgym.rollout.trackers import TrackedRun, Tracker, make_tracker
+from llmgym.rollout.tracking import Scoreboard, tracked
+from llmgym.trajectory import Trajectory
 
 
 class Collector:
@@ -124,6 +127,7 @@ class Collector:
         config = self.config
         async with AsyncExitStack() as stack:
             stack.enter_context(_calm_collection())
+            trackers = self._trackers()
             policy = as_policy(self._policy, **config.agent.policy_options)
             if isinstance(self._policy, str):
                 stack.push_async_callback(policy.close)
@@ -152,7 +156,12 @@ class Collector:
             if store is not None:
                 store.confirm(known_after(policy, codec) if owed != 0 else None, planned)
             self.progress = Progress(planned=planned)
-            session = Session(config, policy, codec, store, self.progress, keep=keep)
+            board = Scoreboard(config.groups, self.progress)
+            if trackers and store is not None:
+                board.take_records(store.records.values())
+            await stack.enter_async_context(tracked(trackers, board))
+            note = board.take if trackers else _ignore
+            session = Session(config, policy, codec, store, self.progress, keep=keep, note=note)
             try:
                 async with aclosing(session.groups(order, environments)) as groups:
                     async for group in groups:
@@ -162,6 +171,13 @@ class Collector:
                     self._conclude(session, store)
                 raise
             self._conclude(session, store)
+
+    def _trackers(self) -> list[tuple[str, Callable[[], Tracker]]]:
+        """Who is told how the run goes; what is missing for that is said before anything is loaded."""
+        config = self.config
+        name = self._output.name if self._output else ", ".join(env.name for env in config.tasks.environments)
+        run = TrackedRun(name, self._output, config.settings)
+        return [(tracker.name, make_tracker(tracker, run)) for tracker in config.session.trackers]
 
     def _open(self, identity: dict[str, Any]) -> RunStore | None:
         """Lock the run folder and see that it is this run's, before anything is loaded."""
@@ -220,6 +236,10 @@ def _calm_collection() -> Generator[None]:
         before = _calm.pop()
         if not _calm:
             gc.set_threshold(*before)
+
+
+def _ignore(trajectory: Trajectory) -> None:
+    """Note nothing."""
 
 
 def _env_id(env: Any) -> Any:

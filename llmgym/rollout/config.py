@@ -240,6 +240,16 @@ class GroupSettings(_Part, frozen=True):
         return self.num_repeats + self.num_spare_repeats
 
 
+class TrackConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tracker that is told how a run goes, by its name, with its options; see `llmgym.rollout.trackers`."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+_TRACKERS = ("wandb", "mlflow", "tensorboard", "trackio")
+
+
 class SessionSettings(_Part, frozen=True):
     """How a session goes about it; none of it decides what comes of an episode.
 
@@ -249,11 +259,24 @@ class SessionSettings(_Part, frozen=True):
             run so far says how long episodes take.
         fsync_seconds: Finished episodes are on the disk, and not only with the operating system,
             after this long; 0 for each at once.
+        track: Trackers that are told how the run goes, as names or as `{name, options}`.
     """
 
     num_samples_in_parallel: _Positive | Literal["auto"] = 64
     time_budget: _Seconds | None = None
     fsync_seconds: Annotated[float, Meta(ge=0)] = 1.0
+    track: list[str | TrackConfig] = []
+
+    def __post_init__(self) -> None:
+        """Refuse trackers that there are not."""
+        for tracker in self.trackers:
+            if tracker.name not in _TRACKERS:
+                raise ValueError(f"track: there is no tracker {tracker.name!r}; there is {', '.join(_TRACKERS)}")
+
+    @property
+    def trackers(self) -> list[TrackConfig]:
+        """The trackers, each with its options."""
+        return [TrackConfig(tracker) if isinstance(tracker, str) else tracker for tracker in self.track]
 
 
 class RolloutConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -106,7 +106,7 @@ def check_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) 
     Raises:
         StoreError: They differ; shows both values of what does.
     """
-    different = list(_differences("", before, now))
+    different = list(differences("", before, now))
     if different:
         more = f"; and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
         raise StoreError(
@@ -115,16 +115,17 @@ def check_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) 
         )
 
 
-def _differences(name: str, before: Any, now: Any) -> Iterator[str]:
+def differences(name: str, before: Any, now: Any) -> Iterator[str]:
+    """Where data under a name differs, each with both values."""
     if type(before) is type(now) and before == now:
         return
     if isinstance(before, dict) and isinstance(now, dict):
         for key in [*before, *(key for key in now if key not in before)]:
             path = f"{name}.{key}" if name else key
-            yield from _differences(path, before.get(key, _ABSENT), now.get(key, _ABSENT))
+            yield from differences(path, before.get(key, _ABSENT), now.get(key, _ABSENT))
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for place, (one, other) in enumerate(zip(before, now, strict=True)):
-            yield from _differences(f"{name}[{place}]", one, other)
+            yield from differences(f"{name}[{place}]", one, other)
     elif before is _ABSENT or now is _ABSENT or before != now:
         yield f"{name}{_HASHED.get(name, '')} was {_shown(before)}, is {_shown(now)}"
 

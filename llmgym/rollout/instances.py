@@ -54,6 +54,7 @@ class Instances:
         source: Its tasks.
         suspends: Whether it needs an event loop.
         verifies_groups: Whether it scores the repeats of a task beside each other.
+        verifies_transcripts: Whether it can score an episode by what was said alone; wrappers may pay for steps.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Instances:
         first = self._make()
         self._idle, self.suspends = [first], first.suspends
         self.verifies_groups = type(first.unwrapped).group_verify is not ToolEnv.group_verify  # type: ignore[union-attr]
+        self.verifies_transcripts = first.verify_from == "transcript" and not config.wrappers
         self.source = TaskSource(config.name, first.scope, first.tasks)
         if missing := [role for role in first.roles if role not in first.models]:
             self.close()

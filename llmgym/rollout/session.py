@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -75,10 +75,21 @@ class Session:
         progress: Progress,
         *,
         keep: bool,
+        note: Callable[[Trajectory], None],
     ) -> None:
-        """Take what a run has; `keep` says whether groups are given with their trajectories, or not at all."""
+        """Take what a run has.
+
+        Args:
+            config: The configuration.
+            policy: A started policy.
+            codec: Its codec, where it gives tokens.
+            store: Where episodes are kept, if anywhere.
+            progress: Is kept up to date.
+            keep: Whether groups are given with their trajectories, or not at all.
+            note: Told each episode that ended for good.
+        """
         self._config, self._policy, self._store = config, policy, store
-        self._progress, self._keep = progress, keep
+        self._progress, self._keep, self._note = progress, keep, note
         self._runner = EpisodeRunner(
             policy, codec, config.limits, config.agent.responses_create_params, progress.count_turn
         )
@@ -251,6 +262,7 @@ class Session:
         elif self._progress.planned is not None:
             self.failed.append(failure_of(trajectory))
         self._progress.count_episode(trajectory)
+        self._note(trajectory)
         self._budget.note(trajectory.timings.get("wall_s", 0.0))
         self._failed_in_a_row = 0 if trajectory.finished else self._failed_in_a_row + 1
         if self._failed_in_a_row >= max(16, self._progress.limit):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 from gymnasium.utils import RecordConstructorArgs
@@ -38,6 +38,7 @@ class ToolWrapper(gymnasium.Wrapper[Observation, Any, Observation, Any], RecordC
     roles: Sequence[str]
     models: Mapping[str, Role]
     spoiled: bool
+    verify_from: Literal["replay", "transcript"]
     report: Callable[[], Report]
     averify_group: Callable[[Sequence[Episode | None]], Awaitable[tuple[list[Reward | None], list[ModelCall]]]]
 

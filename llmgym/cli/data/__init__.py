@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from llmgym.cli.data import columns, convert, curate, filter, prepare, quality, split
+from llmgym.cli.data import columns, convert, curate, export, filter, prepare, quality, split
 from llmgym.cli.verb import verb
 
 app = typer.Typer(no_args_is_help=True, help="Measure, filter, convert and export rollouts.")
@@ -27,3 +27,4 @@ app.command("convert", epilog=convert.EXAMPLES)(verb(convert.run))
 app.command("columns", epilog=columns.EXAMPLES)(verb(columns.run))
 app.command("curate", epilog=curate.EXAMPLES)(verb(curate.run))
 app.command("split", epilog=split.EXAMPLES)(verb(split.run))
+app.command("export", epilog=export.EXAMPLES)(verb(export.run))

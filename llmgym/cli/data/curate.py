@@ -14,7 +14,7 @@ EXAMPLES = """
 \b
 Examples:
   llmgym data curate runs/first --deduplicate -o distinct.jsonl
-  llmgym data curate runs/first runs/second --balance env_id -o balanced.jsonl
+  llmgym data curate runs/first --balance env_id -o balanced.jsonl
   llmgym data curate runs/first --sample 50 --by status -o review.jsonl
 """
 

@@ -15,7 +15,7 @@ EXAMPLES = """
 \b
 Examples:
   llmgym data split runs/first -o parts
-  llmgym data split runs/first --part train=0.8 --part val=0.1 --part test=0.1 -o parts
+  llmgym data split runs/first --part train=0.8 --part val=0.1 --part test=0.1 -o three
 """
 
 

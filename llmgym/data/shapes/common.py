@@ -129,7 +129,7 @@ def episode(
     turns = [Turn(0.0, "stop", 0.0, 0.0, *place) for place in places]
     if turns:
         turns[-1].reward = reward
-    found = {name: value for name, value in (metrics or {}).items() if isinstance(value, int | float)}
+    found = {name: float(value) for name, value in (metrics or {}).items() if value is not None}
     return Trajectory(
         env_id, task_id, repeat, 0, status, messages, opening, tools or [], turns=turns, segments=segments,
         reward=reward, metrics=found, **more,

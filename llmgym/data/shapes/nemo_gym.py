@@ -26,8 +26,7 @@ def fits(row: Mapping[str, Any]) -> bool:
 
 def decode(data: bytes) -> Scalars:
     """What the index keeps of a row."""
-    row = read_row(data)
-    return _scalars(row, *_messages(row))
+    return _scalars(read_row(data))
 
 
 def _messages(row: Mapping[str, Any]) -> tuple[list[Message], list[Message]]:
@@ -38,15 +37,15 @@ def _messages(row: Mapping[str, Any]) -> tuple[list[Message], list[Message]]:
 
 def _items(row: Mapping[str, Any]) -> list[Any]:
     items = row["output"] if "output" in row else row["response"]["output"]
-    if not isinstance(items, list):
+    if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
         raise TypeError(f"the output is {items!r:.60}, which is no list of items")
     return items
 
 
-def _scalars(row: Mapping[str, Any], opening: list[Message], output: list[Message]) -> Scalars:
+def _scalars(row: Mapping[str, Any]) -> Scalars:
     agent = row.get("agent_ref") or {}
     env_id = str(agent.get("name") or "") if isinstance(agent, Mapping) else ""
-    task_hash = hash_of([opening, row["responses_create_params"].get("tools")])
+    task_hash = hash_of([row["responses_create_params"].get(name) for name in ("input", "tools")])
     known = row.get(_TASK) is not None
     task_id = str(row[_TASK]) if known else task_hash
     repeat = row.get(_REPEAT)
@@ -56,9 +55,22 @@ def _scalars(row: Mapping[str, Any], opening: list[Message], output: list[Messag
         id=name, episode_id=name, env_id=env_id, task_id=task_id, group_id=f"{env_id}/{task_id}", task_hash=task_hash,
         repeat=int(repeat or 0), status=_status(row),
         reward=None if row.get("mask_sample") else reward_of(row.get("reward")),
-        num_turns=sum(message["role"] == "assistant" for message in output), num_sampled_tokens=sampled,
+        num_turns=_turns(_items(row)), num_sampled_tokens=sampled,
         metrics=numbers(row, _OWN),
     )  # fmt: skip
+
+
+def _turns(items: list[Any]) -> int:
+    """How many replies there are: items of the model with nothing of others between them, but for a second text."""
+    turns, bare = 0, None  # of the reply that is open, whether it has nothing but reasoning
+    for item in items:
+        kind = item.get("type") or "message"
+        if kind == "function_call_output" or (kind == "message" and item.get("role", "assistant") != "assistant"):
+            bare = None
+            continue
+        turns += bare is None or (kind == "message" and not bare)
+        bare = kind == "reasoning" and bare is not False
+    return turns
 
 
 def _status(row: Mapping[str, Any]) -> Status:
@@ -72,7 +84,7 @@ def trajectory(data: bytes, place: str) -> Trajectory:
     try:
         row = read_row(data)
         opening, output = _messages(row)
-        found = _scalars(row, opening, output)
+        found = _scalars(row)
         params = {name: value for name, value in row["responses_create_params"].items() if value is not None}
         params.pop("input", None)
         return episode(

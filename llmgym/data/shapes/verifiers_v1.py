@@ -111,7 +111,7 @@ def trajectory(data: bytes, place: str) -> Trajectory:
 
 def _message(message: Mapping[str, Any]) -> Message:
     """A message whose calls are as the chat format has them."""
-    calls = [
+    calls: list[Any] = [
         {
             "id": call.get("id", ""),
             "type": "function",
@@ -120,7 +120,7 @@ def _message(message: Mapping[str, Any]) -> Message:
         for call in message.get("tool_calls") or ()
     ]
     rest: Any = {name: value for name, value in message.items() if name != "tool_calls"}
-    return {**rest, "tool_calls": calls} if calls else rest
+    return rest | {"tool_calls": calls} if calls else rest
 
 
 def _calls(path: Sequence[Node]) -> list[Call | None]:

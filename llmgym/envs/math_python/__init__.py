@@ -82,6 +82,7 @@ class MathPython(ToolEnv):
     """
 
     max_turns = 8
+    verify_from = "transcript"
     system_prompt = _PROMPT
 
     def __init__(

@@ -68,7 +68,6 @@ def test_a_row_with_other_fields_comes_back_too(
     line = line.replace(b"NaN", b"null").replace(b"-Infinity", b"null").replace(b"Infinity", b"null")
     (found,) = back(tmp_path_factory.mktemp("parquet") / "x.parquet", line)
     assert identical(json.loads(line), json.loads(found))
-    assert list(json.loads(line)) == list(json.loads(found))
 
 
 ODD_SEGMENTS = [

@@ -8,11 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("duckdb")
 
 from llmgym.data import BadRowsError, Dataset
+from llmgym.data.shapes import nemo_gym
+from llmgym.responses import from_items, to_items
 from llmgym.trajectory import Trajectory
+from tests import records
 
 
 def opened(tmp_path: Path, *rows: Any, skip_bad: bool = False) -> Dataset:
@@ -116,6 +121,12 @@ def test_rows_of_nemo_gym_that_are_odd(tmp_path: Path) -> None:
     assert [problem.line for problem in data.problems] == [2, 3, 4]
     assert "`reward` is 'x', which is no number" in data.problems[1].reason
     assert episodes(data)[0].messages[0] == {"role": "user", "content": "hi"}
+
+
+@given(st.lists(records.messages, max_size=6))
+def test_turns_are_counted_as_they_are_read(messages: list[Any]) -> None:
+    items = to_items(messages)
+    assert nemo_gym._turns(items) == sum(message["role"] == "assistant" for message in from_items(items))
 
 
 def test_rows_of_tasks_are_no_rollouts(tmp_path: Path) -> None:

@@ -1,0 +1,171 @@
+"""Trackers are told how a run goes, and whatever becomes of them, the run goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmgym.errors import ConfigError
+from llmgym.records import record_of
+from llmgym.rollout import Collector, GroupSettings, Progress, collector, summarize, tracking
+from llmgym.rollout.config import TrackConfig, parse_config
+from llmgym.rollout.trackers import TrackedRun, make_tracker
+from llmgym.rollout.tracking import Scoreboard
+from llmgym.trajectory import Trajectory
+from tests.rollouts import LETTERS, Script, answer, letters, moody
+
+
+class Listener:
+    """A tracker that keeps what it is told."""
+
+    def __init__(self, run: TrackedRun, options: Mapping[str, Any]) -> None:
+        self.run, self.options = run, options
+        self.told: list[tuple[int, Mapping[str, float]]] = []
+        self.closed = False
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        self.told.append((step, values))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def listeners(monkeypatch: pytest.MonkeyPatch) -> list[Listener]:
+    made: list[Listener] = []
+
+    def make(config: TrackConfig, run: TrackedRun) -> Callable[[], Listener]:
+        def begin() -> Listener:
+            made.append(Listener(run, config.options))
+            return made[-1]
+
+        return begin
+
+    monkeypatch.setattr(collector, "make_tracker", make)
+    return made
+
+
+async def test_a_tracker_is_told_the_numbers_of_the_summary(listeners: list[Listener], tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"num_tasks": 26, "num_repeats": 2, "max_attempts": 1, "output": tmp_path / "run"}
+    track: Any = ["wandb", {"name": "mlflow", "options": {"experiment": "mine"}}]
+    run = letters(**settings, track=track)(policy=Script(moody))
+    summary = await run.collect()
+    first, second = listeners
+    assert (first.run.name, second.options) == ("run", {"experiment": "mine"})
+    assert first.run.config["num_tasks"] == 26
+    (step, values), closed = first.told[-1], first.closed
+    assert closed
+    assert (step, values["episodes/finished"]) == (24, 24)
+    assert values["episodes/failed"] == values["failures/policy"] == 28
+    assert values[f"reward/{LETTERS}"] == values["reward/all"] == summary["reward"]["mean"]
+    assert [values["pass_at_1/all"], values["pass_at_2/all"]] == [one["value"] for one in summary["pass_at_k"]]
+
+
+async def test_a_resumed_run_goes_on_from_where_it_was(listeners: list[Listener], tmp_path: Path) -> None:
+    for number in (2, 4):
+        run = letters(num_tasks=number, output=tmp_path / "run", track=["wandb"])
+        await run(policy=Script(answer)).collect()
+    assert [listener.told[-1][0] for listener in listeners] == [2, 4]
+    assert listeners[1].told[-1][1]["reward/all"] == 1.0
+
+
+async def test_it_is_told_while_the_run_goes_on(listeners: list[Listener], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "_EVERY_S", 0.01)
+    gate = asyncio.Event()
+
+    async def wait(messages: Any, tools: Any) -> str:
+        await gate.wait()
+        return answer(messages, tools)
+
+    running = asyncio.create_task(letters(num_tasks=1, track=["wandb"])(policy=Script(wait)).collect())
+    async with asyncio.timeout(30):
+        while not (listeners and len(listeners[0].told) > 2):  # noqa: ASYNC110 -- a listener is no task
+            await asyncio.sleep(0.01)
+    gate.set()
+    await running
+    assert listeners[0].told[0][1]["episodes/live"] == 1
+    assert listeners[0].told[-1][0] == 1
+
+
+@pytest.mark.parametrize("where", ["init", "log", "close", "hang", "exit"])
+async def test_a_tracker_that_fails_ends_no_run(
+    where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = threading.Event()
+
+    class Broken(Listener):
+        def __init__(self) -> None:
+            if where == "init":
+                raise ConnectionError("no\nroute")
+            if where == "exit":
+                raise SystemExit(1)
+            self.told = []
+
+        def log(self, values: Mapping[str, float], step: int) -> None:
+            if where == "hang":
+                release.wait()
+            if where == "log":
+                raise ConnectionError("no\nroute")
+
+        def close(self) -> None:
+            if where == "close":
+                raise ConnectionError("no\nroute")
+
+    monkeypatch.setattr(collector, "make_tracker", lambda config, run: Broken)
+    monkeypatch.setattr(tracking, "_PATIENCE_S", 0.2)
+    with caplog.at_level(logging.WARNING, "llmgym.rollout"):
+        summary = await letters(num_tasks=3, track=["wandb"])(policy=Script(answer)).collect()
+    release.set()
+    assert summary["finished"] == 3
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "wandb" in message
+    assert ("did not end" if where == "hang" else "the run goes on") in message
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), st.sampled_from([None, 0.0, 0.5, 1.0]))))
+def test_the_scoreboard_is_the_summary(episodes: list[tuple[str, str, float | None]]) -> None:
+    settings = GroupSettings(num_repeats=3)
+    board = Scoreboard(settings, Progress())
+    made = [
+        Trajectory(env, task, repeat, 0, reward=reward) for repeat, (env, task, reward) in enumerate(episodes)
+    ]  # fmt: skip
+    for trajectory in made:
+        board.take(trajectory)
+    records = [record_of(trajectory) for trajectory in made]
+    summary = summarize(records, [], None, settings, None)
+    values = board.values()
+    assert values["episodes/unscored"] == summary["unscored"]
+    assert values.get("reward/all") == pytest.approx(summary["reward"]["mean"])
+    for one in summary["pass_at_k"]:
+        assert values.get(f"pass_at_{one['k']}/all") == pytest.approx(one["value"])
+    again = Scoreboard(settings, Progress())
+    again.take_records(records)
+    assert again.values().keys() == values.keys()
+
+
+def test_a_tracker_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ConfigError, match="there is no tracker 'wanb'; there is wandb"):
+        parse_config({"track": ["wanb"]})
+    with pytest.raises(ConfigError, match="unknown setting 'option'"):
+        parse_config({"track": [{"name": "wandb", "option": {}}]})
+
+
+def test_a_package_that_is_not_there_is_said_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="pip install trackio"):
+        make_tracker(TrackConfig("trackio"), TrackedRun("run", None, {}))
+
+
+async def test_a_run_that_cannot_be_tracked_does_not_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="wandb is not installed"):
+        await Collector([LETTERS], Script(answer), track=["wandb"], output=tmp_path / "run").collect()
+    assert not (tmp_path / "run").exists()
