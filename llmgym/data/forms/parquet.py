@@ -22,7 +22,7 @@ import numpy as np
 from llmgym.data.problems import UnreadableError
 from llmgym.records import FORMAT
 
-_BATCH = 4096  # rows
+_BATCH, _MOST_BYTES = 4096, 1 << 26  # of rows that are held at once
 TEXTS = ("id", "episode_id", "agent", "env_id", "group_id", "task_hash", "status", "error")
 INTEGERS = ("format", "agents", "repeat", "seed", "attempts")
 REALS = ("reward",)
@@ -76,17 +76,31 @@ def write(lines: Iterable[bytes], path: Path, metrics: Sequence[str], told: Call
 
     columns = [name for name in metrics if name not in _STANDARD | _OWN]
     takes = _Rows(columns)
-    count, source = 0, iter(lines)
+    count = 0
     few: Any = ["env_id", "agent", "status", "fields", "task", "responses_create_params"]  # the others hardly repeat
     with pq.ParquetWriter(
         path, _schema(columns), compression="zstd", use_dictionary=few, write_statistics=few
     ) as writer:
-        while batch := list(islice(source, _BATCH)):
+        for batch in _batches(lines):
             writer.write_batch(_batch(list(map(takes.values, batch)), columns, writer.schema))
             count += len(batch)
             if told:
                 told(count)
     return count
+
+
+def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Rows by so many as are held at once."""
+    batch: list[bytes] = []
+    size = 0
+    for line in lines:
+        batch.append(line)
+        size += len(line)
+        if len(batch) == _BATCH or size >= _MOST_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _schema(metrics: Sequence[str]) -> Any:
@@ -135,7 +149,7 @@ class _Rows:
         tokens = _columns_of(row[count])
         if tokens is None or int in map(type, row[typed - len(REALS) : typed]) or not self._same(jsons, metrics):
             return self._odd(_rows.decode(line))
-        return *row[:typed], *metrics, *map(bytes, jsons), tokens, None, None
+        return *row[:typed], *metrics, *jsons, tokens, None, None
 
     def _same(self, jsons: tuple[msgspec.Raw, ...], given: tuple[Any, ...]) -> bool:
         """Whether the metrics beside the fields are those of `metrics`, so that they need not be kept twice."""
@@ -187,10 +201,16 @@ def _reals(values: Sequence[Any]) -> Any:
     return pa.array(numbers, pa.float64())
 
 
-def _json(texts: Sequence[bytes | None]) -> Any:
+def _json(texts: Sequence[msgspec.Raw | bytes | None]) -> Any:
     import pyarrow as pa
 
-    storage = pa.array(texts, pa.binary()).cast(pa.string())
+    present = [b"" if text is None else text for text in texts]
+    ends = np.cumsum([0, *map(len, present)], dtype=np.int32)
+    missing = None
+    if None in texts:
+        missing = pa.py_buffer(np.packbits([text is not None for text in texts], bitorder="little"))
+    joined = pa.py_buffer(b"".join(present))  # which takes raw JSON without a copy of each
+    storage = pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), joined, missing)
     return pa.ExtensionArray.from_storage(pa.json_(pa.utf8()), storage)
 
 
@@ -213,11 +233,13 @@ def write_others(
     count, source, writer = 0, iter(lines), None
     try:
         for table in scalars:
-            table = table.append_column(ROW, _json(list(islice(source, len(table)))))
-            table = table.replace_schema_metadata(_META)
-            writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
-            writer.write_table(table)
-            count += len(table)
+            at = 0
+            for batch in _batches(islice(source, len(table))):
+                part = table.slice(at, len(batch)).append_column(ROW, _json(batch)).replace_schema_metadata(_META)
+                writer = writer or pq.ParquetWriter(path, part.schema, compression="zstd")
+                writer.write_table(part)
+                at += len(batch)
+            count += at
             if told:
                 told(count)
     finally:

@@ -61,15 +61,15 @@ def _scalars(row: Mapping[str, Any]) -> Scalars:
 
 
 def _turns(items: list[Any]) -> int:
-    """How many replies there are: items of the model with nothing of others between them, but for a second text."""
+    """How many replies there are: a text or reasoning begins one, unless only reasoning came before it."""
     turns, bare = 0, None  # of the reply that is open, whether it has nothing but reasoning
     for item in items:
         kind = item.get("type") or "message"
         if kind == "function_call_output" or (kind == "message" and item.get("role", "assistant") != "assistant"):
             bare = None
             continue
-        turns += bare is None or (kind == "message" and not bare)
-        bare = kind == "reasoning" and bare is not False
+        turns += bare is None or (kind in ("message", "reasoning") and not bare)
+        bare = kind == "reasoning"
     return turns
 
 

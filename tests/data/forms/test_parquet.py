@@ -115,3 +115,11 @@ def test_files_of_others_are_refused(tmp_path: Path) -> None:
     (tmp_path / "y.parquet").write_bytes(b"PAR1")
     with pytest.raises(UnreadableError, match=r"y\.parquet: "):
         list(parquet.read(tmp_path / "y.parquet"))
+
+
+def test_long_rows_are_held_few_at_once(tmp_path: Path) -> None:
+    long = rows.changed(rows.line("a"), error="x" * 20_000_000)
+    lines = [long if number % 3 else rows.line(f"t{number}") for number in range(12)]
+    assert parquet.write([line.rstrip() for line in lines], tmp_path / "x.parquet", METRICS) == 12
+    for line, found in zip(lines, parquet.read(tmp_path / "x.parquet"), strict=True):
+        assert json.loads(line) == json.loads(found)
