@@ -32,7 +32,8 @@ PREPARE = """
 \b
 Examples:
   llmgym data prepare mixed.jsonl more.csv -o tasks
-  llmgym rollout --config tasks/run.yaml --output runs/first
+\b
+`llmgym rollout --config tasks/run.yaml` then runs them.
 """
 
 Files = Annotated[
