@@ -71,9 +71,12 @@ demo: $(DEMO_STAMP) ## Collect rollouts with a small real model into runs/demo, 
 	@echo
 	@echo "Next:"
 	@echo "  $(BIN)/llmgym show runs/demo --worst             where it went wrong"
+	@echo "  $(BIN)/llmgym view runs/demo                     the report below, for runs that go on"
 	@echo "  $(BIN)/llmgym play llmgym/Calculator-easy-v0     you in the model's place"
 	@echo "  $(BIN)/llmgym list                               what else there is"
 	@echo "runs/demo/rollouts.jsonl has an episode a line, with its exact tokens. README.md goes on from here."
+	@echo "All of it as a page, to open in a browser:"
+	@$(BIN)/llmgym report runs/demo
 
 test: lint ## Run the checks of `lint`, then every test that needs no model
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not integration and not soak" --junitxml=$(VENV)/unit.xml \

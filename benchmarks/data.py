@@ -2,8 +2,9 @@
 
 The rows are episodes that oracles play, each message after some words of thought, with the tokens that SmolLM2's
 tokenizer gives them, made into as many as are wanted: 1,000,000 of them, or 100,000 with --short. Every figure is of a
-process of its own, without what the start of such a process and its imports take, which is printed apart. The last line
-printed is one JSON object: the ratios, and megabytes per CPU-second.
+process of its own, without what the same command takes for a file of one row: its start and its imports, which are
+printed apart. Parquet is made with the index that the filters have left. The last line printed is one JSON object: the
+ratios, and megabytes per CPU-second.
 """
 
 from __future__ import annotations
@@ -32,8 +33,6 @@ ENVS = ["Calculator-v0", "Calculator-easy-v0", "Calculator-hard-v0", "MultipleCh
 REPEATS = 8
 THOUGHT = 16  # words before each message
 WHERE = "reward >= 0.8 and num_turns < 10"
-
-START = "import llmgym.cli, llmgym.data, llmgym.data.filtering, duckdb"
 
 LOOP = """
 import json, sys
@@ -148,22 +147,26 @@ def cpu(*command: str | Path) -> tuple[float, float]:
 
 
 class Figures:
-    """CPU and memory of what was run."""
+    """CPU and memory of what was run, of which the work on one row is the start."""
 
-    def __init__(self, megabytes: float) -> None:
-        self.megabytes = megabytes
+    def __init__(self, path: Path, one: Path) -> None:
+        self.path, self.one = path, one
+        self.megabytes = path.stat().st_size / 1e6
         self.cpu: dict[str, float] = {}
         self.memory: dict[str, int] = {}
 
-    def take(self, name: str, *command: str | Path, start: str = "") -> None:
-        """Run a command; `start` is what it does before its work."""
-        before = min(cpu("-c", start)[0] for _ in range(3))
-        seconds, memory = cpu(*command)
-        self.cpu[name], self.memory[name] = seconds - before, round(memory)
+    def take(self, name: str, *command: str | Path, fresh: bool = False) -> None:
+        """Run a command, in which `PATH` is the file; `fresh` without an index of it."""
+        figures: list[tuple[float, float]] = []
+        for path in (self.one, self.one, self.path):
+            if fresh:
+                shutil.rmtree(path.with_name(f".{path.name}.index"), ignore_errors=True)
+            figures.append(cpu(*(path if word == "PATH" else word for word in command)))
+        start = min(figures[:2])[0]
+        seconds, memory = figures[-1]
+        self.cpu[name], self.memory[name] = seconds - start, round(memory)
         rate = self.megabytes / self.cpu[name]
-        print(
-            f"{name:14} {self.cpu[name]:6.2f} cpu-s  {rate:6.0f} MB/cpu-s  {memory:5.0f} MB  start {before:.2f} cpu-s"
-        )
+        print(f"{name:14} {self.cpu[name]:6.2f} cpu-s  {rate:6.0f} MB/cpu-s  {memory:5.0f} MB  start {start:.2f} cpu-s")
 
     def ratio(self, name: str, loop: str) -> float:
         """How many times cheaper something is than a loop."""
@@ -172,20 +175,24 @@ class Figures:
 
 def measured(folder: Path, count: int) -> dict[str, Any]:
     """Measure all of it."""
-    path, out, loop, parquet = (folder / name for name in ("rows.jsonl", "out.jsonl", "loop.jsonl", "x.parquet"))
-    write(path, count, episodes(folder / "run"))
-    figures = Figures(path.stat().st_size / 1e6)
+    path, one, out, loop, parquet = (folder / f"{name}.jsonl" for name in ("rows", "one", "out", "loop", "parquet"))
+    parquet = parquet.with_suffix(".parquet")
+    made = episodes(folder / "run")
+    write(path, count, made)
+    write(one, 1, made)
+    figures = Figures(path, one)
     print(f"{count} rows, {figures.megabytes:.0f} MB")
-    filter_ = ("-m", "llmgym", "data", "filter", path, "--where", WHERE, "-o", out, "--force")
-    figures.take("loop", "-c", LOOP, path, loop, start="import json")
-    figures.take("filter_first", *filter_, start=f"{START}, pyarrow.parquet")
+    filter_ = ("-m", "llmgym", "data", "filter", "PATH", "--where", WHERE, "-o", out, "--force")
+    figures.take("loop", "-c", LOOP, "PATH", loop)
+    figures.take("filter_first", *filter_, fresh=True)
     assert subprocess.run(["cmp", out, loop], check=False).returncode == 0, "other rows than the loop's"
-    figures.take("filter_cached", *filter_, start=START)
+    figures.take("filter_cached", *filter_)
     loop.unlink()
     out.unlink()
-    figures.take("parquet_loop", "-c", ARROW_LOOP, path, parquet, start="import json, numpy, pyarrow.parquet")
-    convert = ("-m", "llmgym", "data", "convert", path, "-o", parquet, "--force")
-    figures.take("parquet", *convert, start=f"{START}, pyarrow.parquet")
+    figures.take("parquet_loop", "-c", ARROW_LOOP, "PATH", parquet)
+    figures.take("parquet", "-m", "llmgym", "data", "convert", "PATH", "-o", parquet, "--force")
+    figures.take("quality", "-m", "llmgym", "data", "quality", "PATH", "--json", fresh=True)
+    figures.take("quality_cached", "-m", "llmgym", "data", "quality", "PATH", "--json")
     return {
         "rows": count,
         "megabytes": round(figures.megabytes),

@@ -753,7 +753,7 @@ def test_async_tools_are_offered_by_an_async_hook() -> None:
 
     env = Plain()
     env.reset(seed=0)
-    with pytest.raises(EnvironmentFailure, match="the offered tool 'fetch' is async, .*: write `async def offered`"):
+    with pytest.raises(EnvironmentFailure, match=r"the offered tool 'fetch' is async, .*: write `async def offered`"):
         env.reset(options={"level": 3})
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gymnasium
 import pytest
 
 from llmgym.catalogue import EnvEntry
+from llmgym.env import ToolEnv
+from llmgym.envs.games import Game
 from llmgym.registry import list_envs, register_envs
 from llmgym.testing import check_text_env
 from llmgym.testing.audit import audit_env
@@ -38,6 +41,15 @@ def test_the_rewards_of_a_registered_environment_are_true(entry: EnvEntry) -> No
     _expect_here(entry)
     report = audit_env(entry.id, num_tasks=10, seconds=30)
     assert [(fault.name, fault.text, fault.examples) for fault in report.faults] == []
+
+
+@pytest.mark.parametrize("entry", [entry for entry in _ENTRIES if "game" in entry.domains], ids=lambda entry: entry.id)
+def test_a_game_can_be_played_one_move_in_a_message(entry: EnvEntry) -> None:
+    core = gymnasium.make(entry.id).unwrapped
+    assert isinstance(core, ToolEnv)
+    for seed in range(50 if isinstance(core, Game) and core.max_turns > 1 else 0):
+        core.reset(seed=seed)
+        assert core.moves_left <= core.max_turns  # which the task tells
 
 
 def test_what_the_registry_allows_has_a_reason() -> None:

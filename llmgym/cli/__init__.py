@@ -19,11 +19,13 @@ from llmgym.cli import (
     models,
     new,
     play,
+    report,
     rollout,
     schema,
     show,
     summary,
     verify,
+    view,
 )
 from llmgym.cli import list as list_
 from llmgym.cli.ending import end_in_time
@@ -76,6 +78,8 @@ app.command("schema", epilog=schema.EXAMPLES)(verb(schema.run, user_code=True))
 app.command("verify", epilog=verify.EXAMPLES)(verb(verify.run, user_code=True))
 app.command("compare", epilog=compare.EXAMPLES)(verb(compare.run))
 app.command("show", epilog=show.EXAMPLES)(verb(show.run))
+app.command("report", epilog=report.EXAMPLES)(verb(report.run))
+app.command("view", epilog=view.EXAMPLES)(verb(view.run))
 app.command("doctor", epilog=doctor.EXAMPLES)(verb(doctor.run))
 app.add_typer(models.app, name="models")
 app.add_typer(export.app, name="export")

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import pickle
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from llmgym.errors import CodecError
@@ -164,6 +164,25 @@ class _TokenBytes(dict[int, bytes]):
         except KeyError:  # an added token is what it says
             self[index] = text.encode()
         return self[index]
+
+
+def token_bytes(backend: Any) -> Callable[[int], bytes]:
+    """How to look up the bytes that a token stands for; none for an id that is no token.
+
+    Args:
+        backend: A tokenizer of `tokenizers`: of bytes, as GPT-2 has it, or of pieces, as SentencePiece has it.
+    """
+    from tokenizers.decoders import ByteLevel
+
+    if isinstance(backend.decoder, ByteLevel):
+        return _TokenBytes(backend).__getitem__
+    return lambda index: _piece_bytes(backend.id_to_token(index) or "")
+
+
+def _piece_bytes(piece: str) -> bytes:
+    if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
+        return bytes.fromhex(piece[3:5])
+    return piece.replace("\u2581", " ").encode()
 
 
 def _byte_letters() -> dict[str, int]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, NamedTuple
 
 from llmgym.data.index import Index, Progress, merged_metrics
 from llmgym.data.lines import Span
@@ -18,6 +18,7 @@ from llmgym.rollout.retired import read_retired
 from llmgym.rollout.thresholds import TOLERANCE
 from llmgym.trajectory import Trajectory
 
+_FETCHED = 4096  # rows at once
 ROLLOUTS, FAILURES = "rollouts.jsonl", "failures.jsonl"
 
 #: Of the repeats of a task, for `--group-where`. A reward that reaches the threshold passes.
@@ -93,6 +94,22 @@ class Selection:
         return sum(map(len, self.spans))
 
 
+class Repeat(NamedTuple):
+    """One of the repeats of a task.
+
+    Attributes:
+        source: Which of the files.
+        id: Of the row.
+        reward: None where unscored.
+        span: Where it stands.
+    """
+
+    source: int
+    id: str
+    reward: float | None
+    span: Span
+
+
 class Dataset:
     """Rows of one or several files, each known by its index.
 
@@ -153,6 +170,22 @@ class Dataset:
         indexes = [Index.of(path, progress) for path in files]
         return cls(indexes, skip_bad=skip_bad, threshold=threshold)
 
+    def attach(self, files: Sequence[Sequence[str]]) -> None:
+        """Give the rows the columns of more Parquet files, which name them by `line`.
+
+        Args:
+            files: Of each index, in its folder.
+        """
+        parts = [
+            f"select *, {number} as source from read_parquet([{_listed(paths)}])"
+            for number, paths in enumerate(files)
+            if paths
+        ]
+        if parts:
+            self._connection.execute(f"create or replace view attached as {' union all '.join(parts)}")
+            text = "select * exclude (nth) from found left join attached using (source, line) where nth = 1"
+            self._connection.execute(f"create or replace view rows as {text}")
+
     @property
     def columns(self) -> list[str]:
         """What `where` may ask for."""
@@ -168,6 +201,37 @@ class Dataset:
 
         try:
             return self._connection.execute(text, parameters).fetchall()
+        except duckdb.Error as error:
+            raise ConfigError(_plain(error)) from None
+
+    def batches(self, text: str, **parameters: Any) -> Iterator[tuple[Any, ...]]:
+        """Ask for much: the columns of so many rows at a time, as arrays.
+
+        Raises:
+            ConfigError: It cannot be answered.
+        """
+        import duckdb
+
+        try:
+            reader = self._connection.sql(text, params=parameters).to_arrow_reader(1 << 16)
+            for batch in reader:
+                yield tuple(column.to_numpy(zero_copy_only=False) for column in batch.columns)
+        except duckdb.Error as error:
+            raise ConfigError(_plain(error)) from None
+
+    def share(self, *, where: str | None = None, group_where: str | None = None) -> float | None:
+        """The share of rows that fulfil a condition, or of groups; None where there are none.
+
+        Raises:
+            ConfigError: The condition is none, or names a column that there is not.
+        """
+        import duckdb
+
+        table, condition = ("groups", group_where) if where is None else ("rows", where)
+        try:
+            relation = self._connection.table(table)
+            total = _count(relation)
+            return _count(relation.filter(condition)) / total if total else None
         except duckdb.Error as error:
             raise ConfigError(_plain(error)) from None
 
@@ -196,17 +260,68 @@ class Dataset:
         import duckdb
 
         try:
-            rows = self._connection.table("rows")
-            counts = [_count(rows)] if conditions else []
-            for number, condition in enumerate(conditions, 1):
-                rows = self._narrowed(rows, condition)
-                counts += [_count(rows)] if number < len(conditions) else []
+            *steps, rows = self._steps(conditions)
+            counts = list(map(_count, steps))
             found = rows.project("source, byte_position, byte_length").order("source, byte_position").fetchnumpy()
         except duckdb.Error as error:
             raise ConfigError(_plain(error)) from None
         selection = self._selection(*found.values())
         counts += [len(selection)] if conditions else []
         return selection, [before - after for before, after in itertools.pairwise(counts)]
+
+    def count(self, conditions: Sequence[Condition]) -> list[int]:
+        """How many rows each condition leaves out, as `narrow` says it, without choosing any.
+
+        Raises:
+            ConfigError: A condition is none, or names a column that there is not.
+        """
+        import duckdb
+
+        try:
+            return [before - after for before, after in itertools.pairwise(map(_count, self._steps(conditions)))]
+        except duckdb.Error as error:
+            raise ConfigError(_plain(error)) from None
+
+    def repeats(self, conditions: Sequence[Condition] = ()) -> Iterator[list[Repeat]]:
+        """The rows that fulfil conditions by task and agent, wherever they stand; one group at a time is in memory.
+
+        Raises:
+            ConfigError: A condition is none, or names a column that there is not.
+        """
+        import duckdb
+        import pyarrow as pa
+
+        names = "source, group_id, agent, id, reward, byte_position, byte_length"
+        try:
+            rows = self._steps(conditions)[-1].project(names).order("source, group_id, agent, byte_position")
+            table = pa.table(rows)  # numbers and names in columns, some 100 bytes a row: a reader would hold the engine
+        except duckdb.Error as error:
+            raise ConfigError(_plain(error)) from None
+        key, group = None, list[Repeat]()
+        for batch in table.to_batches(_FETCHED):
+            for source, group_id, agent, *row in zip(*(column.to_pylist() for column in batch), strict=True):
+                if key != (source, group_id, agent) and group:
+                    yield group
+                    group = []
+                key = source, group_id, agent
+                name, reward, position, length = row
+                group.append(Repeat(source, name, reward, Span(position, length)))
+        if group:
+            yield group
+
+    def trajectory(self, repeat: Repeat) -> Trajectory:
+        """One of these rows whole.
+
+        Raises:
+            LLMGymError: It has scalars and is otherwise none. Or its file is another one by now.
+        """
+        index = self.indexes[repeat.source]
+        (data,) = index.fetch([repeat.span])
+        return index.shape.trajectory(data, f"{index.path}, byte {repeat.span.position}")
+
+    def _steps(self, conditions: Sequence[Condition]) -> list[Any]:
+        """All rows, and what is left of them behind each condition."""
+        return list(itertools.accumulate(conditions, self._narrowed, initial=self._connection.table("rows")))
 
     def _narrowed(self, rows: Any, condition: Condition) -> Any:
         if condition.of == "rows":
@@ -296,8 +411,7 @@ class Dataset:
         for number, index in enumerate(self.indexes):
             if not index.files:
                 continue
-            files = ", ".join("'" + file.replace("'", "''") + "'" for file in index.files)
-            table = f"(select *, {number} as source from read_parquet([{files}], union_by_name = true))"
+            table = f"(select *, {number} as source from read_parquet([{_listed(index.files)}], union_by_name = true))"
             retired = read_retired(index.path.parent) if index.path.name == ROLLOUTS else {}
             if retired:
                 self._connection.execute(f"create table retired_{number} (name text, hash text, times int)")
@@ -349,11 +463,15 @@ def _connect(folders: Sequence[Path]) -> Any:
 
     connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"})
     connection.execute("set enable_progress_bar = false")
-    allowed = ", ".join("'" + str(folder).replace("'", "''") + "'" for folder in {*folders})
+    allowed = _listed({str(folder) for folder in folders})
     connection.execute(f"set allowed_directories = [{allowed}]")
     connection.execute("set enable_external_access = false")
     connection.execute("set lock_configuration = true")
     return connection
+
+
+def _listed(paths: Iterable[str]) -> str:
+    return ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
 
 
 def quoted(name: str) -> str:

@@ -279,9 +279,12 @@ class _Builder:
         """Take in lines that are all rows, as they mostly are; False where one of them is not."""
         try:
             rows = list(map(shape.decode, block))
+            for raw in block:
+                if not raw.isascii():
+                    raw.decode()
         except _BAD:
             return False
-        if not block[-1].endswith(b"\n") or not (all(map(bytes.isascii, block)) or not any(map(encoding_flaw, block))):
+        if not block[-1].endswith(b"\n"):
             return False
         lengths = [len(raw) - 1 for raw in block]
         positions = list(accumulate(map(len, block), initial=position))

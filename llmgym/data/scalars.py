@@ -78,8 +78,15 @@ def columns(rows: Sequence[Scalars]) -> dict[str, list[Any]]:
 #: Where a row stands: its line, the byte that this starts at, and its bytes, the line's end left out.
 PLACES = ("line", "byte_position", "byte_length")
 
+#: What the texts and tokens of a row say, which is measured where it is first asked for: `data.quality.measures`.
+MEASURED = (
+    "num_chars", "num_calls", "num_malformed_calls", "num_hollow", "num_cut_off", "tool_error_kinds", "tail_repeat",
+    "refusal", "runaway", "no_counts", "capture_mismatch", "prompt_hash", "reply_hash", "signature", "mean_logprob",
+    "min_logprob", "is_entropy", "turn_tokens", "turn_logprobs", "unreadable",
+)  # fmt: skip
+
 #: Metrics of ours that are what a column is.
 COUNTED = frozenset({"num_turns", "num_sampled_tokens", "num_context_tokens"})
 
 #: The columns that are no metrics.
-COLUMNS = (*FIXED, *PLACES, "source")
+COLUMNS = (*FIXED, *PLACES, "source", *MEASURED)

@@ -63,6 +63,8 @@ def _texts(values: list[str]) -> Any:
     """A column of texts, in a third of the time that Arrow takes to look at each."""
     import pyarrow as pa
 
+    if values.count(values[0]) == len(values):
+        return pa.repeat(pa.scalar(values[0], pa.string()), len(values))
     joined = "".join(values)
     if not joined.isascii():
         return pa.array(values, pa.string())

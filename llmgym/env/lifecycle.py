@@ -282,8 +282,8 @@ class Lifecycle:
             raise ValueError(f"two of the offered tools have one name: {[tool.name for tool in tools]}")
         if not self._traits.suspends and (suspending := [tool.name for tool in tools if tool.suspends]):
             raise ValueError(
-                f"the offered tool {suspending[0]!r} is async, and nothing says that this environment needs an event loop: "
-                "write `async def offered`"
+                f"the offered tool {suspending[0]!r} is async, and nothing says that this environment needs an event "
+                "loop: write `async def offered`"
             )
         return found
 

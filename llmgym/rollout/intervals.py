@@ -84,7 +84,8 @@ def interval_over_tasks(values: Mapping[float, int]) -> tuple[float, float] | No
     Returns:
         Its bounds; None with fewer than two tasks.
     """
-    shares, counts = np.array(list(values), float), np.array(list(values.values()))
+    shares = np.array(sorted(values))  # so that the draws do not depend on their order
+    counts = np.array([values[share] for share in sorted(values)])
     tasks = int(counts.sum())
     if tasks < 2:
         return None
@@ -93,7 +94,7 @@ def interval_over_tasks(values: Mapping[float, int]) -> tuple[float, float] | No
         low, high = _wilson([[mean]] * tasks)
         return max(min(low, mean), 0.0), min(max(high, mean), 1.0)
     drawn = np.sort(np.random.default_rng(0).multinomial(tasks, counts / tasks, _DRAWS) @ shares / tasks)
-    apart = mean - shares  # of a mean without one of the tasks, but for a factor
+    apart = shares - mean  # how far the mean is from that without a task, but for a factor
     acceleration = float(counts @ apart**3) / (6 * float(counts @ apart**2) ** 1.5)
     below = (np.mean(drawn < mean - TOLERANCE) + np.mean(drawn <= mean + TOLERANCE)) / 2
     bias = _NORMAL.inv_cdf(min(max(float(below), 1 / _DRAWS), 1 - 1 / _DRAWS))

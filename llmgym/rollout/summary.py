@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from llmgym.chat import Usage
 from llmgym.records import EpisodeRecord, FailureRecord, Timings
 from llmgym.rollout.config import GroupSettings
-from llmgym.rollout.intervals import mean_with_interval
+from llmgym.rollout.intervals import interval_over_tasks, mean_with_interval
 from llmgym.rollout.thresholds import TOLERANCE, reaches, spread
 
 
@@ -149,7 +149,26 @@ def powers(most: int) -> list[int]:
 
 def _pass_at(k: int, groups: list[list[float]], settings: GroupSettings) -> dict[str, Any]:
     """pass@k over the tasks with at least k scored episodes, and how many tasks had fewer."""
-    enough = [group for group in groups if len(group) >= k]
-    values = [pass_at_k(len(group), sum(reaches(r, settings.success_threshold) for r in group), k) for group in enough]
-    value = math.fsum(values) / len(values) if values else None
-    return {"k": k, "value": value, "tasks": len(enough), "tasks_with_fewer": len(groups) - len(enough)}
+    counts = Counter((len(group), sum(reaches(r, settings.success_threshold) for r in group)) for group in groups)
+    return pass_at(k, counts)
+
+
+def pass_at(k: int, tasks: Mapping[tuple[int, int], int]) -> dict[str, Any]:
+    """Mean of pass@k over the tasks with at least k scored episodes, with a 95% interval.
+
+    Args:
+        k: How many samples.
+        tasks: How many tasks have so many scored episodes, and so many of them correct.
+
+    Returns:
+        `k`, `value`, `low` and `high`, how many `tasks` it is of, and `tasks_with_fewer`; None where it is not known.
+    """
+    values: Counter[float] = Counter()
+    for (scored, correct), count in tasks.items():
+        if scored >= k:
+            values[pass_at_k(scored, correct, k)] += count
+    enough = values.total()
+    value = math.fsum(value * count for value, count in values.items()) / enough if enough else None
+    low, high = interval_over_tasks(values) or (None, None)
+    fewer = sum(tasks.values()) - enough
+    return {"k": k, "value": value, "low": low, "high": high, "tasks": enough, "tasks_with_fewer": fewer}

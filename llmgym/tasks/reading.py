@@ -129,6 +129,11 @@ class Reading:
         if not self.seen:
             yield Problem(str(self._source), "there are no rows")
 
+    @property
+    def places(self) -> list[str]:
+        """Where the rows stand that are tasks."""
+        return [entry.place for entry in self._entries if entry.task is not None]
+
     def table(self) -> Table:
         """The rows that are tasks."""
         splits: dict[str, list[Task]] = {}

@@ -94,8 +94,8 @@ def expect_varied(subject: Subject, found: TaskSet, split: str) -> Met:
     """
     budget = subject.seconds / len(found.splits)
     began = time.monotonic()
-    for episode in range(_FEWEST):
-        found.draw(split, 0, episode)
+    for number in range(_FEWEST):
+        found.draw(split, number, number)  # of several slots: one alone may be the one that is kept
     each = (time.monotonic() - began) / _FEWEST
     side = min(_SLOTS, max(_FEWEST, math.isqrt(int(budget / each)))) if each else _SLOTS
     if side < _SLOTS:

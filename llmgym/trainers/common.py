@@ -33,41 +33,12 @@ from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, RolloutConfi
 from llmgym.rollout.driver import Driver
 from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import Plan
+from llmgym.rollout.reference import TaskRef
 from llmgym.rollout.roles import OWN
 from llmgym.rollout.runner import EpisodeRunner, episode_seed
 from llmgym.trajectory import Segment, Status, Trajectory
 
 _log = logging.getLogger("llmgym.trainers")
-
-
-class TaskRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which episode to run; what a row of a trainer's dataset holds, as JSON text.
-
-    Attributes:
-        env: The environment, with its arguments and wrappers.
-        task_id: The task.
-        seed: Seed of the environment's `reset`, the same for all episodes of a group.
-    """
-
-    env: EnvConfig
-    task_id: str
-    seed: int
-
-    def dumps(self) -> str:
-        """As JSON text; in one text, since Arrow fills the fields of unlike structs with nulls."""
-        return msgspec.json.encode(self).decode()
-
-    @staticmethod
-    def loads(text: str) -> TaskRef:
-        """Read JSON text.
-
-        Raises:
-            ConfigError: It is not one of ours.
-        """
-        try:
-            return msgspec.json.decode(text, type=TaskRef)
-        except (msgspec.DecodeError, TypeError) as error:  # a trainer may hand over whatever its dataset has
-            raise ConfigError(f"not a task that llmgym wrote ({error}): {str(text)[:200]!r}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ _LISTED = re.compile(r"\d\s*[,;]\s+\d|\d\s*\n")  # numbers side by side, of whic
 _VERSION = re.compile(r"(?<![\w.])\d+(?:\.\d+)+(?!\w)")
 _COMMA = re.compile(r"[,;](?=\s)")
 _MOST_COMMAS = 2  # of a sentence around a number; with more it is a list of which one is right
+_ASIDE = re.compile(r"\s\([^()]*\)[.\s]*$")  # what explains a name: "Whitby (as its document says)"
 _ARTICLE = re.compile(r"(?:an?|the) (?=.)")
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH = rf"(?P<month>{'|'.join(_MONTHS)})[a-z]*\.?"
@@ -31,7 +32,7 @@ _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 _DATES = [
     re.compile(rf"\b{form}\b", re.IGNORECASE)
     for form in (
-        r"(?P<year>\d{4})-(?P<month>\d\d?)-(?P<day>\d\d?)",
+        r"(?P<year>\d{4})[-/](?P<month>\d\d?)[-/](?P<day>\d\d?)",
         rf"{_DAY}(?:\s+of)?\s+{_MONTH},?\s+(?P<year>\d{{4}})",
         rf"{_MONTH}\s+{_DAY},?\s+(?P<year>\d{{4}})",
     )
@@ -42,8 +43,8 @@ def check(answer: str, reference: str | Sequence[str], *, kind: Kind = "name") -
     r"""Whether the short answer that a reply states is the right one, or one of several.
 
     The last box or "Answer: ..." counts, else the whole of a reply that is one line; a fence around it does not count,
-    nor do case, Markdown, a full stop, and an article before a name. Of a number, a date or a version it may be a
-    sentence, with nothing else to choose from. 3.1 and 3.10 are different versions.
+    nor do case, Markdown, a full stop, an article before a name, and what stands in parentheses after it. Of a number,
+    a date or a version it may be a sentence, with nothing else to choose from. 3.1 and 3.10 are different versions.
 
     Args:
         answer: The reply; thoughts in it do not count.
@@ -90,12 +91,12 @@ def _same(stated: str, right: str, kind: Kind) -> bool:
         return set(_VERSION.findall(stated)) == {right.strip()}
     if kind == "number":
         return not _LISTED.search(stated) and bool(numbers.check(stated, right))
-    return _bare(stated) == _bare(right)
+    return _bare(right) in (_bare(stated), _bare(_ASIDE.sub("", stated)))
 
 
 def _bare(text: str) -> str:
     """A name without an article before it, and without marks of code around it."""
-    return _ARTICLE.sub("", normalised(text).strip("_` "))
+    return _ARTICLE.sub("", normalised(text.replace("`", "")).strip("_ "))
 
 
 def read_date(text: str) -> date | None:

@@ -17,7 +17,7 @@ Mode = Literal["exact", "f1"]
 
 _MARK = re.compile(r"^\s*(?:[-*•+]|\d{1,3}[.)])\s+", re.MULTILINE)
 _MARKDOWN = " \t*_`"
-_BETWEEN = re.compile(r"[,;\n]\s*(?:and\s+)?|\s+and\s+")
+_BETWEEN = re.compile(r"[,;\n]\s*(?:(?:and|&)\s+)?|\s+(?:and|&)\s+")
 _AROUND = re.compile(r"\\(?:text|mathrm|textbf)\s?\{([^{}]*)\}|\\[{}]|[\[\]{}]")
 _FRAME = re.compile(r"^\s*```\w*\s*$|^[^\n]*:\s*$", re.MULTILINE)  # fences, and what introduces a list
 _LONGEST_NONE, _LONGEST, _LONGER = 300, 600, 100  # characters: of "there is none", of a list, and more for each item
@@ -25,7 +25,7 @@ _ARTICLE = re.compile(r"^(?:the|an?)\s+")
 _NONE = re.compile(
     r"\b(?:none|nothing|nowhere|absent|missing|unknown|empty|no (?:such )?\w+|isn't|"
     r"(?:not|never|n't) (?:\w+ ){0,3}?(?:found|there|given|mentioned|stated|appear|present|contain\w*|have|in the text"
-    r"|known|exist|listed|specified|mention\w*))\b|^\s*\[\s*\]",
+    r"|known|exist|listed|specified|mention\w*|tell|told|say|provided|available))\b|^\s*(?:\[\s*\]|n/a\b)",
     re.IGNORECASE,
 )
 

@@ -82,23 +82,28 @@ class Blocks(NamedTuple):
 
 
 def fenced_blocks(text: str) -> Blocks:
-    """The blocks of Markdown that stand between fences; the last may lack its end."""
+    """The blocks of Markdown that stand between fences, without what a fence is indented; the last may lack its end."""
     found: list[Block] = []
     around = False
     lines = text.split("\n")
     opened: tuple[str, str, int] | None = None
+    indent = ""
     for at, line in enumerate(lines):
         fence = _FENCE.fullmatch(line)
         if opened is None:
             if fence:
-                opened = (fence[1], fence[2], at)
+                opened, indent = (fence[1], fence[2], at), line[: fence.start(1)]
             around = around or bool(not fence and line.strip())
         elif fence and not fence[2] and fence[1].startswith(opened[0]):
-            found.append(Block(opened[1], "\n".join(lines[opened[2] + 1 : at]), is_closed=True))
+            found.append(Block(opened[1], _content(lines[opened[2] + 1 : at], indent), is_closed=True))
             opened = None
     if opened is not None:
-        found.append(Block(opened[1], "\n".join(lines[opened[2] + 1 :]), is_closed=False))
+        found.append(Block(opened[1], _content(lines[opened[2] + 1 :], indent), is_closed=False))
     return Blocks(found, around)
+
+
+def _content(lines: list[str], indent: str) -> str:
+    return "\n".join(line.removeprefix(indent) for line in lines)
 
 
 class _Folds(dict[int, str]):

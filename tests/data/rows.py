@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,11 @@ def episode(task: str = "a", repeat: int = 0, reward: float | None = 1.0, turns:
 def line(*args: Any, **more: Any) -> bytes:
     """The row of an episode, with its line end."""
     return dump_row(episode(*args, **more))
+
+
+def line_with(task: str = "a", repeat: int = 0, reward: float | None = 1.0, /, **fields: Any) -> bytes:
+    """The row of an episode of which some fields are others."""
+    return dump_row(replace(episode(task, repeat, reward), **fields))
 
 
 def changed(row: bytes, **fields: Any) -> bytes:

@@ -19,7 +19,7 @@ from tests.envs.games import answer, calls, check_contents, check_game, mean_rew
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
-    "easy": {"hands": 5, "beats": ["stand", "hit"]},
+    "easy": {"hands": 5, "beats": ["stand", "hit", "never bust", "as the dealer", "to 15"]},
     "hard": {"hands": 15, "may_double": True, "max_turns": 90},
 }
 

@@ -154,8 +154,9 @@ def test_a_calendar_is_judged_by_what_it_has_to_keep_to(reply: str, right: bool)
 
 
 @pytest.mark.parametrize(
-    "reply", ["none", "None.", "**none**", "NONE", "`none`", "It does not fit.\nnone", "None: no room."]
-)
+    "reply", ["none", "None.", "**none**", "NONE", "`none`", "It does not fit.\nnone", "None: no room.",
+              'none\n\nAs before: [{"event_id": 1, "start_time": "09:00"}]'],
+)  # fmt: skip
 def test_ways_to_say_none(reply: str) -> None:
     assert read_calendar(reply) is None
 

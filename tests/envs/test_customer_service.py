@@ -183,6 +183,7 @@ def test_what_the_customer_answers_first(said: str, answered: str) -> None:
         ("Shall I go ahead?", "Yes, please go ahead."),
         ("The refund is $30. Would you like to proceed?", "Yes, please go ahead."),
         ("Can I offer you store credit instead?", "No, thank you, I only want what I asked for."),
+        ("It is $30 less a non-refundable fee, and can't be undone. Shall I go ahead?", "If you can do what I asked"),
         ("Let me check that.", "All right, I will wait."),
         ("May I ask why you return it?", "I changed my plans, that is all."),
         ("Should it be refunded to the original payment method?", "Yes, the way that I paid, please."),
@@ -196,6 +197,14 @@ def test_what_the_customer_answers_when_all_is_told(said: str, answered: str) ->
     customer.hear("What is your email, the order number and the item?")
     assert not customer.hidden
     assert customer.hear(said).startswith(answered)
+
+
+def test_who_refuses_and_asks_is_believed_in_the_end() -> None:
+    customer = _script()
+    customer.hear("What is your email, the order number and the item?")
+    said = [customer.hear("That is not possible. Do you agree?") for _ in range(4)]
+    assert said[-1] == "That is a pity. That is all. Goodbye."
+    assert len(set(said[:-1])) == 1
 
 
 def test_a_plea_comes_once() -> None:
@@ -224,12 +233,32 @@ def test_hostile_text_is_heard_quickly(text: str) -> None:
         _script().hear(text)
 
 
-def test_amounts_are_told_alone() -> None:
-    assert tells("The total was $1,084.25.", 1084.25)
-    assert not tells("The total was $1,084.20.", 1084.25)
-    assert tells("Order W1234 of 2025-05-14: lamp $31.25, vase $53.00, so **$84.25** in total.", 84.25)
-    assert not tells("$84.25, $1, $2, $3, $4, $5", 84.25)
-    assert not tells(" ".join(map(str, range(100))), 25)
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("The total was $84.25.", True),
+        ("**$84.25**", True),
+        ("84.25", True),
+        ("You paid 84.25 dollars for 2 things.", True),
+        ("Order W1234 of 2025-05-14: lamp $31.25, vase $53.00, so **$84.25** in total.", True),
+        ("You paid $84.25 in total, for order W1234 with 2 items at $31.25 and $53.00.", True),
+        ("Total: $31.25 + $53.00 = $84.25", True),
+        ("- Lamp: $31.25\n- Vase: $53.00\n\nTotal paid: **$84.25**", True),
+        ("- Lamp: $31.25\n- Vase: $53.00\n$84.25", True),
+        ("You paid $84.25, including a fee of $5.00.", True),
+        ("I charged $28.00 for the bags. The total that you paid is $84.25.", True),
+        ("The total was $84.20.", False),
+        ("You paid $84.25, $104.50, $161.00 in total.", False),
+        ("You paid $104.50, 161.00 and 84.25 in total.", False),
+        ("You paid $84.25 in total.\nYou paid $104.50 in total.", False),
+        ("It is $84.25 or $104.50.", False),
+        ("$84.25, $1, $2, $3, $4, $5", False),
+        (" ".join(map(str, range(100))), False),
+        ("", False),
+    ],
+)
+def test_amounts_are_told_alone(text: str, told: bool) -> None:
+    assert tells(text, 84.25) == told
 
 
 def test_what_was_kept_back_of_a_wish_is_forgotten_with_it() -> None:

@@ -101,6 +101,24 @@ def test_answers_do_not_stand_in_questions(testing: bool) -> None:
                 assert answer not in words or answer.isdigit(), fact
 
 
+def test_what_is_beside_a_name_says_what_it_is() -> None:
+    """As a person would: "the `msg` parameter", "`ssl.SSLError`"."""
+    env = DocumentationQA(sorts=("which_parameter", "exception", "only"))
+    for seed in range(30):
+        env.reset(seed=seed)
+        assert env.task is not None
+        sort, subject = env.task.metadata["sort"], env.task.metadata["subject"]
+        name = env.task.answer
+        said = {
+            "which_parameter": f"the `{name}` parameter",
+            "exception": f"`{'.'.join([*subject.split('.')[:-1], name])}`",
+            "only": f"the {env.task.metadata['detail'].split()[0]} `{name}`",
+        }[sort]
+        assert play(env, [f"Answer: {said}"]) == 1
+        env.reset(seed=seed)
+        assert play(env, [f"Answer: no{said}"]) == 0
+
+
 def test_an_episode() -> None:
     env = DocumentationQA()
     env.reset(seed=0)

@@ -100,6 +100,24 @@ def test_goals_can_be_reached_and_seldom_by_luck(seed: int, buttons: int, states
     assert rounds <= 3 * length
 
 
+@pytest.mark.parametrize(
+    ("goal", "stateless"),
+    [(["red", "green", "green"], True), (["red", "green", "red"], False), (["green", "green", "red"], True)],
+)
+def test_whether_a_button_for_each_lamp_would_do(goal: list[str], stateless: bool) -> None:
+    table = [[(1, "red"), (0, "green")], [(1, "green"), (1, "red")]]
+    assert Machine(table).is_stateless(goal) is stateless
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_button_for_each_lamp_reaches_no_goal(variant: str) -> None:
+    env = env_of(variant)
+    for seed in range(100):
+        env.reset(seed=seed)
+        single = dict(zip((env.machine.run([button])[0] for button in env.buttons), env.buttons, strict=True))
+        assert env.machine.run([single.get(lamp, "A") for lamp in env.goal]) != env.goal
+
+
 @pytest.mark.parametrize("options", [{"buttons": 1}, {"states": 1}, {"lamps": 9}, {"length": 2}, {"rounds": 3}])
 def test_arguments_out_of_range_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(options))}="):

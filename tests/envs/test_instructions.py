@@ -79,6 +79,11 @@ def test_every_family_occurs_and_only_those_that_go_together() -> None:
     assert seen | {"length_constraints:number_words"} == set(verifier.FAMILIES)
 
 
+@pytest.mark.parametrize("other", ["detectable_content:postscript", "detectable_format:number_bullet_lists"])
+def test_paragraphs_are_not_counted_beside_what_some_set_apart_as_one(other: str) -> None:
+    assert not compatible(other, ["length_constraints:nth_paragraph_first_word"])
+
+
 def test_what_the_oracle_writes_has_no_word_of_a_topic() -> None:
     stock = " ".join([*PIECES, *ASKS, *QUESTIONS, *ENGLISH, *TOPICS]).lower()
     for words in TOPICS.values():

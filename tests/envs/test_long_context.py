@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from typing import Any
 
+import gymnasium
 import jsonschema_rs
 import pytest
 
@@ -17,7 +18,7 @@ from tests.envs.checks import DEGENERATE, oracle_rewards, play, policy_reward
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
-    "easy": {"length": 2000, "others": 4, "kinds": ["single"]},
+    "easy": {"length": 2000, "others": 20, "kinds": ["single"]},
     "hard": {"length": 240_000, "others": 60},
 }
 
@@ -45,6 +46,15 @@ def test_tasks_are_many_small_and_rarely_without_an_answer() -> None:
     assert max(len(content_of(task)) for task in tasks) < 5000
     assert {task.metadata["kind"] for task in tasks} == set(KINDS)
     assert Counter(str(task.answer) for task in tasks).most_common(1)[0][1] < 75
+
+
+@pytest.mark.parametrize("variant", ["", "-easy", "-hard"])
+def test_a_code_of_the_text_is_right_by_chance_in_five_of_a_hundred(variant: str) -> None:
+    env = gymnasium.make(f"llmgym/LongContext{variant}-v0").unwrapped
+    assert isinstance(env, LongContext)
+    for seed in range(20):
+        [*_, asked], _ = env.reset(seed=seed)
+        assert len(re.findall(CODE, asked["content"])) >= 20
 
 
 def test_sentences_between_facts_hold_no_answers() -> None:

@@ -15,7 +15,7 @@ from tests.envs.games import answer, calls, check_contents, check_game, mean_rew
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
     "easy": {"size": 4},
-    "hard": {"size": 8, "loops": 0.1, "sight": 2, "max_turns": 150},
+    "hard": {"size": 8, "loops": 0.1, "sight": 2, "max_turns": 270},
 }
 MAZE = ["#######", "#P..#E#", "#.#.#.#", "#.#...#", "#######"]
 

@@ -114,6 +114,14 @@ def test_reports_are_read_as_people_write_them(text: str, found: dict[str, int] 
     assert read_report(text) == found
 
 
+def test_totals_are_not_found_by_trying_all_numbers() -> None:
+    env = env_of()
+    env.reset(seed=0)
+    results, *_ = env.step(assistant("", *(tool_call("run_checks") for _ in range(30))))
+    refused = [message["content"].startswith("Error: the checks ran 20 times") for message in results]
+    assert refused == [False] * 20 + [True] * 10
+
+
 def test_cancelled_orders_do_not_count_and_returns_count_against() -> None:
     env = env_of("-hard")
     env.reset(seed=1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmgym.envs.games import DIRECTIONS
+from llmgym.envs.games import DIRECTIONS, read_directions
 from llmgym.envs.sokoban import Sokoban
 from llmgym.envs.sokoban.levels import read_level
 from llmgym.envs.sokoban.puzzles import solved_level
@@ -19,7 +19,7 @@ from tests.envs.games import answer, calls, check_contents, check_game, start, w
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
     "easy": {"boxes": 1, "pushes": [2, 3]},
-    "hard": {"size": 6, "boxes": 3, "walls": 0.2, "pushes": [7, 10], "max_turns": 120},
+    "hard": {"size": 6, "boxes": 3, "walls": 0.2, "pushes": [7, 10], "max_turns": 180},
 }
 LEVEL = ["######", "#G_B_#", "#__#P#", "######"]
 
@@ -111,6 +111,12 @@ def test_texts_that_are_moves(text: str) -> None:
     start(env, level=LEVEL)
     env.step(text)
     assert env.metrics == env.metrics | {"moves": 1, "illegal_moves": 0}
+
+
+@pytest.mark.parametrize("between", [", ", " ", "\n", " -> ", "→", "\n- "])
+def test_ways_to_write_several_directions(between: str) -> None:
+    assert read_directions(between.join(["up", "Left", "DOWN"])) == ["up", "left", "down"]
+    assert read_directions("1. up\n2. left\n3) down") == ["up", "left", "down"]
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,18 @@ def test_texts_count_as_a_person_would_count_them() -> None:
         assert bool(made.compare(right)) == same, body
 
 
+_EVENT = {"title": "Tea", "start": "2026-03-02 10:00", "minutes": 30, "participants": []}
+
+
+def test_a_place_may_have_an_article() -> None:
+    office = make_office(3, "small")
+    made = [
+        Desk(office.fresh()).carry_out([{"name": "create_event", "arguments": {**_EVENT, "place": place}}])
+        for place in ("Studio", "the studio", "Room 1")
+    ]
+    assert [bool(each.compare(made[0])) for each in made] == [True, True, False]
+
+
 def test_what_is_undone_does_not_count() -> None:
     office = make_office(3, "small")
     tables = office.fresh()
@@ -216,6 +228,20 @@ def test_mistakes_are_answered_with_the_next_step(desk: Desk, name: str, argumen
     with pytest.raises(ToolError, match=said):
         getattr(desk, name)(**arguments)
     assert not desk.office.journal
+
+
+def test_an_empty_argument_is_one_that_is_left_out(desk: Desk) -> None:
+    assert desk.search_tasks(text="", assignee="", due_since="") == desk.search_tasks()
+    assert desk.search_customers(owner="") == desk.search_customers()
+    assert desk.search_events(participant="") == desk.search_events()
+    assert desk.search_mails(sender="", recipient="") == desk.search_mails()
+    key = next(iter(desk.office.rows["tasks"]))
+    assert desk.update_task(key, assignee="", due="", stage="done") == {"changed": key, "stage": "done"}
+
+
+def test_quotes_around_words_are_not_searched_for(desk: Desk) -> None:
+    subject = next(iter(desk.office.rows["mails"].values()))["subject"]
+    assert desk.search_mails(text=f'"{subject}"') == desk.search_mails(text=subject) != {"found": 0, "rows": []}
 
 
 def test_writes_end_somewhere(desk: Desk) -> None:

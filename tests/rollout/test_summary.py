@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
+from collections import Counter
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from llmgym.records import Counts, EpisodeRecord, FailureRecord, Timings
 from llmgym.rollout import GroupSettings, pass_at_k, summarize
 from llmgym.rollout.batches import GroupFilter
 from llmgym.rollout.groups import Group
-from llmgym.rollout.intervals import mean_with_interval
+from llmgym.rollout.intervals import interval_over_tasks, mean_with_interval
 from llmgym.rollout.thresholds import TOLERANCE, all_equal, reaches
 from llmgym.trajectory import Status, Trajectory, Turn, segment_of
 
@@ -100,6 +102,45 @@ def test_many_tasks_have_nearly_the_normal_interval() -> None:
     assert found["high"] == pytest.approx(1 / 3 + half, abs=1e-3)
 
 
+@given(st.dictionaries(st.floats(0, 1), st.integers(1, 50), min_size=1, max_size=6))
+def test_an_interval_over_tasks_holds_their_mean(values: dict[float, int]) -> None:
+    found = interval_over_tasks(values)
+    if sum(values.values()) < 2:
+        assert found is None
+        return
+    assert found is not None
+    mean = sum(value * count for value, count in values.items()) / sum(values.values())
+    assert -1e-9 <= found[0] <= mean + 1e-9
+    assert mean - 1e-9 <= found[1] <= 1 + 1e-9
+    assert interval_over_tasks(values) == found
+
+
+def test_an_interval_over_tasks_is_scipys_bca() -> None:
+    """`scipy.stats.bootstrap(method="BCa")` with 200,000 draws gave these."""
+    skewed = interval_over_tasks({0.0: 30, 0.25: 6, 1.0: 4})
+    assert skewed == (pytest.approx(0.0625, abs=0.007), pytest.approx(0.2625, abs=0.007))
+    assert interval_over_tasks({0.0: 20, 0.5: 30, 1.0: 50}) == (
+        pytest.approx(0.57, abs=0.006),
+        pytest.approx(0.725, abs=0.006),
+    )
+    assert interval_over_tasks({0.0: 3, 1.0: 2}) == (0.0, pytest.approx(0.8))
+
+
+def test_an_interval_where_all_tasks_agree_is_wilsons() -> None:
+    assert interval_over_tasks({0.0: 10}) == (0.0, pytest.approx(0.2775, abs=1e-4))
+    assert interval_over_tasks({1.0: 10}) == (pytest.approx(0.7225, abs=1e-4), 1.0)
+
+
+def test_an_interval_over_tasks_covers_what_it_says() -> None:
+    chance = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        solved = chance.binomial(8, chance.beta(0.5, 1.5, 60)) / 8
+        low, high = interval_over_tasks(Counter(solved.tolist())) or (0.0, 0.0)
+        covered += low <= 0.25 <= high
+    assert 0.91 <= covered / 400 <= 0.98
+
+
 # --- thresholds ---------------------------------------------------------------------------------
 
 
@@ -156,11 +197,14 @@ def test_a_summary_counts_the_unscored_apart() -> None:
     assert summary["statuses"] == {"completed": 6, "max_turns": 1}
     assert (summary["scored"], summary["unscored"], summary["tasks"]) == (5, 2, 2)
     assert summary["reward"]["mean"] == pytest.approx(3 / 5)
-    assert summary["pass_at_k"] == [
-        {"k": 1, "value": pytest.approx((1 / 3 + 1) / 2), "tasks": 2, "tasks_with_fewer": 0},
-        {"k": 2, "value": pytest.approx((2 / 3 + 1) / 2), "tasks": 2, "tasks_with_fewer": 0},
-        {"k": 3, "value": pytest.approx(1.0), "tasks": 1, "tasks_with_fewer": 1},
+    passes = summary["pass_at_k"]
+    assert [(p["k"], p["value"], p["tasks"], p["tasks_with_fewer"]) for p in passes] == [
+        (1, pytest.approx((1 / 3 + 1) / 2), 2, 0),
+        (2, pytest.approx((2 / 3 + 1) / 2), 2, 0),
+        (3, pytest.approx(1.0), 1, 1),
     ]
+    assert (passes[0]["low"], passes[0]["high"]) == (pytest.approx(1 / 3), 1.0)
+    assert passes[2]["low"] is passes[2]["high"] is None
     assert summary["min_reward_threshold"] == {"threshold": 0.8, "episodes": 3}
     assert summary["min_quality_difference"] == {"difference": 0.1, "groups": 1}
     assert summary["tokens"] == {"sampled": 70, "context": 35}

@@ -30,6 +30,7 @@ RIGHT = {
     "fenced": fenced("def add(a, b):\n    return a + b"),
     "prose around": "Here it is:\n\n" + fenced("def add(a, b):\n    return a + b") + "\n\nIt adds.",
     "bare": "def add(a, b):\n    return a + b",
+    "in a list": "1. Add them:\n\n   ```python\n   def add(a, b):\n       return a + b\n   ```\n\n2. Done.",
     "no name": fenced("def add(a, b):\n    return a + b", ""),
     "fence not closed": "```python\ndef add(a, b):\n    return a + b",
     "carriage returns": fenced("def add(a, b):\r\n    return a + b"),

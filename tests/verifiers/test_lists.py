@@ -42,6 +42,8 @@ def test_items_of_a_kind(reply: str, score: float) -> None:
         ("The text does not mention it.", True),
         ("Answer: []", True),
         ("There is no such code.", True),
+        ("Answer: N/A", True),
+        ("Answer: The text does not tell it.", True),
         ("\\boxed{\\text{none}}", True),
         ("Answer: amber-1234", False),
         ("I cannot help", False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from llmgym.cli.data import columns, convert, curate, filter, split
+from llmgym.cli.data import columns, convert, curate, export, filter, prepare, quality, split
 from llmgym.cli.verb import verb
 
 app = typer.Typer(no_args_is_help=True, help="Measure, filter, convert and export rollouts.")
@@ -19,8 +19,12 @@ def options() -> None:
     """
 
 
+app.command("validate", epilog=prepare.VALIDATE)(verb(prepare.validate, user_code=True))
+app.command("prepare", epilog=prepare.PREPARE)(verb(prepare.run, user_code=True))
 app.command("filter", epilog=filter.EXAMPLES)(verb(filter.run))
+app.command("quality", epilog=quality.EXAMPLES)(verb(quality.run))
 app.command("convert", epilog=convert.EXAMPLES)(verb(convert.run))
 app.command("columns", epilog=columns.EXAMPLES)(verb(columns.run))
 app.command("curate", epilog=curate.EXAMPLES)(verb(curate.run))
 app.command("split", epilog=split.EXAMPLES)(verb(split.run))
+app.command("export", epilog=export.EXAMPLES)(verb(export.run))

@@ -55,7 +55,7 @@ def run(
     if (most is not None and balance is None) or (by is not None and sample is None):
         raise ConfigError("--most says how many of each value --balance takes, and --by what --sample goes by")
     check_free(output, force=force)
-    data = opened(paths, skip_bad=skip_bad, threshold=threshold)
+    data = opened(paths, skip_bad=skip_bad, threshold=threshold, where=where)
     asked = conditions(where=where, group_where=group_where)
     kept, counts = data.narrow(asked)
     dropped = dict(zip([condition.name for condition in asked], counts, strict=True))

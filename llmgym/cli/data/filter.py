@@ -39,15 +39,15 @@ def run(
 ) -> None:
     """Copy the rows that fulfil conditions, byte for byte.
 
-    Conditions are SQL over the numbers of a row (`llmgym data columns PATH` has them), or of the group that it is in:
-    group_id, size, scored, pass_rate, reward_mean, reward_std, reward_min, reward_max, reward_gap. What was left out
-    and why is in OUTPUT.manifest.json.
+    Conditions are SQL over the numbers of a row (`llmgym data columns PATH` has them, and `llmgym data quality --help`
+    those of its texts), or of the group that it is in: group_id, size, scored, pass_rate, reward_mean, reward_std,
+    reward_min, reward_max, reward_gap. What was left out and why is in OUTPUT.manifest.json.
     """
     from llmgym.data.filtering import conditions, manifest, write_rows
     from llmgym.data.output import check_free
 
     check_free(output, force=force)
-    data = opened(paths, skip_bad=skip_bad, threshold=threshold)
+    data = opened(paths, skip_bad=skip_bad, threshold=threshold, where=where)
     asked = conditions(
         where=where, group_where=group_where, min_reward=min_reward, min_difference=min_quality_difference
     )

@@ -39,25 +39,32 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _TOLD_S = 2.0
 
 
-def opened(paths: Sequence[Path], *, skip_bad: bool, threshold: float = 1.0) -> Dataset:
-    """The rows of files; says what is left out, and how far it is where that takes long."""
+def opened(paths: Sequence[Path], *, skip_bad: bool, threshold: float = 1.0, where: str | None = None) -> Dataset:
+    """The rows of files; says what is left out, and how far it is where that takes long.
+
+    Their texts are measured where a condition asks for it.
+    """
     from llmgym.data import Dataset
+    from llmgym.data.quality.report import asks_for_measures, measure
 
     data = Dataset.open(paths, skip_bad=skip_bad, threshold=threshold, progress=told("reading"))
+    if where is not None and asks_for_measures(where):
+        measure(data, skip_bad=skip_bad, progress=told("measuring"))
     if data.problems:
         print(f"{len(data.problems)} bad rows left out, the first: {data.problems[0]}", file=sys.stderr)
     return data
 
 
-def told(what: str) -> Progress:
-    """Says how far something is, on standard error, every few seconds."""
+def told(what: str, unit: str = "MB") -> Progress:
+    """Says how far something is, on standard error, every few seconds: it is told bytes, or how many of a unit."""
+    scale = 1e6 if unit == "MB" else 1
     last = time.monotonic()
 
     def tell(done: int, total: int) -> None:
         nonlocal last
         if time.monotonic() - last >= _TOLD_S:
             last = time.monotonic()
-            print(f"{what}: {done / max(total, 1):.0%} of {total / 1e6:,.0f} MB", file=sys.stderr, flush=True)
+            print(f"{what}: {done / max(total, 1):.0%} of {total / scale:,.0f} {unit}", file=sys.stderr, flush=True)
 
     return tell
 

@@ -45,7 +45,7 @@ def run(
     files = {name: output / f"{name}.jsonl" for name in shares}
     for file in files.values():
         check_free(file, force=force)
-    data = opened(paths, skip_bad=skip_bad)
+    data = opened(paths, skip_bad=skip_bad, where=where)
     asked = conditions(where=where)
     kept, counts = data.narrow(asked)
     parts = split(data, kept, shares, seed)

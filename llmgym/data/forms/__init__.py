@@ -1,3 +1,3 @@
-"""The forms that rows are converted to, and back: Parquet, compressed lines, ATIF trajectories."""
+"""Forms that rows are converted to, and back, which are no lines."""
 
 from __future__ import annotations

@@ -78,7 +78,9 @@ def write(lines: Iterable[bytes], path: Path, metrics: Sequence[str], told: Call
     takes = _Rows(columns)
     count, source = 0, iter(lines)
     few: Any = ["env_id", "agent", "status", "fields", "task", "responses_create_params"]  # the others hardly repeat
-    with pq.ParquetWriter(path, _schema(columns), compression="zstd", use_dictionary=few) as writer:
+    with pq.ParquetWriter(
+        path, _schema(columns), compression="zstd", use_dictionary=few, write_statistics=few
+    ) as writer:
         while batch := list(islice(source, _BATCH)):
             writer.write_batch(_batch(list(map(takes.values, batch)), columns, writer.schema))
             count += len(batch)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from llmgym.chat import Usage
 from llmgym.data.scalars import Number
 from llmgym.messages import Message, ToolSchema, read_messages
 from llmgym.trajectory import Segment, Status, Trajectory, Turn, segment_of
@@ -98,6 +99,14 @@ def segments_of(calls: Sequence[Call | None]) -> tuple[list[Segment], list[tuple
         places.append((len(made) - 1, *span))
     segments = [segment_of(ids, spans, np.array(logprobs, np.float32)) for ids, spans, logprobs in made]
     return segments, places
+
+
+def usage_of(value: Any) -> dict[str, Usage]:
+    """What calls of the policy took, where a row says it."""
+    if not isinstance(value, Mapping):
+        return {}
+    tokens = [value.get(name) for name in ("input_tokens", "output_tokens")]
+    return {"agent": Usage(*(one if isinstance(one, int) else 0 for one in tokens))} if any(tokens) else {}
 
 
 def episode(

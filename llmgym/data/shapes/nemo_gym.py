@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmgym.data.scalars import Scalars, columns, metrics
-from llmgym.data.shapes.common import Call, episode, hash_of, numbers, read_row, reward_of
+from llmgym.data.shapes.common import Call, episode, hash_of, numbers, read_row, reward_of, usage_of
 from llmgym.errors import LLMGymError
 from llmgym.messages import Message
 from llmgym.responses import from_items, from_tools
@@ -91,6 +91,7 @@ def trajectory(data: bytes, place: str) -> Trajectory:
             opening + output, len(opening), env_id=found.env_id, task_id=found.task_id, repeat=found.repeat,
             status=_status(row), reward=found.reward, tools=from_tools(params.pop("tools", [])),
             metrics=found.metrics, calls=_calls(_items(row)), sampling=params,
+            usage=usage_of((row.get("response") or {}).get("usage")),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LLMGymError(f"{place}: {error}") from None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmgym.data.scalars import Scalars, columns, metrics
-from llmgym.data.shapes.common import conversation, episode, hash_of, numbers, read_row, reward_of
+from llmgym.data.shapes.common import conversation, episode, hash_of, numbers, read_row, reward_of, usage_of
 from llmgym.errors import LLMGymError
 from llmgym.messages import Message
 from llmgym.responses import from_tools
@@ -72,7 +72,7 @@ def trajectory(data: bytes, place: str) -> Trajectory:
         return episode(
             prompt + completion, len(prompt), env_id=found.env_id, task_id=found.task_id, status=_status(row),
             reward=found.reward, tools=from_tools(row.get("tool_defs") or []), metrics=found.metrics,
-            error=None if error is None else str(error),
+            error=None if error is None else str(error), usage=usage_of(row.get("token_usage")),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LLMGymError(f"{place}: {error}") from None

@@ -72,7 +72,7 @@ class Blackjack(Game):
     ## Registered Variants
 
     - `llmgym/Blackjack-v0`: ten hands.
-    - `llmgym/Blackjack-easy-v0`: five hands, which no constant action plays right.
+    - `llmgym/Blackjack-easy-v0`: five hands, which no rule plays right that looks at the player's cards alone.
     - `llmgym/Blackjack-hard-v0`: fifteen hands, with doubling.
 
     ## Version History

@@ -31,8 +31,10 @@ def read_calendar(reply: str) -> dict[int, tuple[int, Any]] | None:
     if len(text) > MAX_ANSWER:
         raise Unreadable(f"that is longer than {MAX_ANSWER:,} characters")
     lists = _LIST.findall(text)
+    lines = text.splitlines() or [""]
+    if normalised(lines[0]) == "none":  # whatever calendar is shown below, as it was before
+        return None
     if not lists:
-        lines = text.splitlines() or [""]
         if re.match(r"none\b", normalised(text)) or normalised(lines[-1]) == "none":
             return None
         raise Unreadable("I found no JSON list of events")

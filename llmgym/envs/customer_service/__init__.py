@@ -57,7 +57,8 @@ class CustomerService(ToolEnv):
     ## Rewards
 
     1 where the customer has ended the conversation, the data are exactly as the policy has it, and each amount that the
-    customer asked for has been told, else 0. A message with more than five different numbers tells none.
+    customer asked for has been told, else 0. A message may name other amounts beside it, such as prices, but no other
+    total, and a list of amounts tells none.
 
     Metrics: `share` (of the rows that were or should have been changed, those that are right), `missing`, `extra`,
     `changed`, `told` (share of the amounts asked for), `wishes` (dealt with at the end), `tool_calls`, `tool_errors`.

@@ -6,6 +6,7 @@ believed, at times after a plea; one that only says to wait is waited for. What 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -57,8 +58,25 @@ _WAIT = re.compile(
 )
 _WHY = re.compile(r"\bwhy\b|\breason\b")
 _PAYMENT = re.compile(r"payment method|original (?:form|method|payment)|gift ?card|store credit or|refunded to")
+_PIECE = r"[$€£]?[ ]?(?<!\d)\d[\d,]{0,11}(?!\d)(?:\.\d{1,4}(?!\d))?"
 _NUMBER = re.compile(r"(?<![\w/:-])\d[\d,]*(?:\.\d+)?(?![\w/:-]*\d)")  # dates and codes are none
-_FEW = 5  # numbers of a message that tells one: three prices, the total, and what is paid back
+_MONEY = re.compile(
+    r"[$€£][ ]?(\d[\d,]{0,11}(?!\d)(?:\.\d+)?)|(?<!\d)(\d[\d,]{0,11}(?!\d)(?:\.\d+)?)(?=[ ]?(?:dollars|usd)\b)"
+    r"|(?<!\d)(\d[\d,]{0,11}\.\d\d)(?!\d)",
+    re.I,
+)
+_OR = r"[ ]?(?:/|\bor\b)[ ]?"
+_LIST = re.compile(rf"(?:{_PIECE}[ ]?(?:,|;|/|\bor\b|\band\b)+[ ]?){{2}}{_PIECE}|{_PIECE}{_OR}{_PIECE}", re.I)
+#: What says that a number is the one that is told, the surest first.
+_STATED = tuple(
+    re.compile(pattern.replace("N", _PIECE), re.I)
+    for pattern in (
+        r"=[ ]?(N)",
+        r"(N)[ ]?(?:dollars|usd)?[ ]?(?:in total|in all|altogether|total\b)"
+        r"|(?:total|altogether|in all)\b[^\d\n]{0,30}(N)",
+        r"(?:paid|pay|charged|cost|came to|comes to|amounts? to|amount(?:ed)? (?:is|was)|spent)\b[^\d\n]{0,20}(N)",
+    )
+)
 
 
 class Customer:
@@ -104,9 +122,12 @@ class Customer:
         asked = [name for name in self.known if any(_SLOT[name].search(s) for s in asking)]
         if new := [name for name in asked if name in self.hidden]:
             return self._tell(new)
-        if any(_REFUSES.search(s) and not _NOT_FOUND.search(s) and not _UNTIL.search(s) for s in sentences):
-            return self._refused(said)
         confirms = any(_CONFIRM.search(s) for s in asking)
+        if any(_REFUSES.search(s) and not _NOT_FOUND.search(s) and not _UNTIL.search(s) for s in sentences):
+            # "This cannot be undone. Shall I go ahead?" is no refusal; what else it may be, the agent has to say.
+            if confirms and not _OTHER.search(said) and not self.hidden and self._patient("unclear"):
+                return "If you can do what I asked for, please go ahead. If you cannot, please say so."
+            return self._refused(said)
         if confirms and _OTHER.search(said):
             return "No, thank you, I only want what I asked for."
         if not self.hidden and any(_WHY.search(s) for s in asking) and self._patient("why"):
@@ -194,6 +215,20 @@ def _reference(wish: Wish) -> str:
 
 
 def tells(text: str, value: float) -> bool:
-    """Whether a message tells a number, and not many others."""
-    numbers = {float(number.replace(",", "")) for number in _NUMBER.findall(text[:_MOST])}
-    return len(numbers) <= _FEW and value in numbers
+    """Whether a message tells a number, and no other one in its place."""
+    said = text[:_MOST].replace("*", "")
+    if _LIST.search(said):
+        return False
+    money = [next(group for group in match.groups() if group) for match in _MONEY.finditer(said)]
+    numbers = {_value(number) for number in money or _NUMBER.findall(said)}
+    if value not in numbers or len(numbers) == 1:
+        return value in numbers
+    for pattern in _STATED:
+        stated = {_value(group) for match in pattern.finditer(said) for group in match.groups() if group}
+        if stated:
+            return stated == {value}
+    return math.isclose(sum(numbers), 2 * value)  # prices, and what they come to
+
+
+def _value(number: str) -> float:
+    return float(re.sub(r"[^\d.]", "", number).rstrip("."))

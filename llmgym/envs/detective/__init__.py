@@ -69,9 +69,9 @@ class Detective(ToolEnv):
 
     ## Arguments
 
-    - `level` ("medium"): "easy" has 4 suspects, 5 hours, 5 rooms and 4 questions to spare; "medium" 5, 5, 6 and 2;
-      "hard" 7, 6, 8 and 1. To spare is what there is beyond the questions that the oracle asks, which chooses each by
-      the answers to those before.
+    - `level` ("medium"): "easy" has 4 suspects, 5 hours, 5 rooms and 6 questions to spare; "medium" 5, 5, 6 and 5;
+      "hard" 7, 6, 8 and 5. To spare is what there is beyond the questions that the oracle asks, which chooses each by
+      the answers to those before; no more than four in five questions may be asked.
     - `tasks`: a file of rows whose `metadata` has a `case` like those of generated tasks; its statements must leave one
       thief and one hour. The prompt and the answer are made of it.
 

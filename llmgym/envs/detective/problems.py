@@ -29,12 +29,13 @@ _ROOMS = ("hall", "kitchen", "library", "study", "salon", "cellar", "attic", "te
 _THINGS = ("necklace", "letter", "painting", "crown", "diary", "statuette", "violin", "map", "goblet", "manuscript")
 _HOUSES = ("villa", "manor", "castle", "country house", "old mill", "guest house")
 _SIZES = {  # suspects, hours, rooms, and questions more than the investigation of `cases` takes
-    "easy": (4, 5, 5, 4),
-    "medium": (5, 5, 6, 2),
-    "hard": (7, 6, 8, 1),
+    "easy": (4, 5, 5, 6),
+    "medium": (5, 5, 6, 5),
+    "hard": (7, 6, 8, 5),
 }
 _TRIES = 2_000
 _SHARE = 0.7  # of all questions, that an investigation takes at most
+_BUDGET = 0.8  # of all questions, that may be asked at most
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Cases:
                 continue
             asked = sum(1 for _ in investigate(case, case.statement))
             if asked <= _SHARE * suspects * hours:
-                return task_of(dataclasses.replace(case, budget=asked + spare))
+                budget = min(asked + spare, int(_BUDGET * suspects * hours))
+                return task_of(dataclasses.replace(case, budget=budget))
         raise ConfigError(f"found no case of level {self.level!r}")
 
     def _draw(self, rng: Rng) -> Case | None:

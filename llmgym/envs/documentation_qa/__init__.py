@@ -258,7 +258,11 @@ def _forms(task: Task) -> list[str]:
     forms = [answer, *(name for name in task.metadata["support"] if name.endswith(f".{answer}"))]
     if sort == "class":
         forms.append(f"{task.metadata['detail'].split()[1]}.{answer}")
-    return [form for name in forms for form in (name, f"{name}()", f"{name} {sort}", f"{sort} {name}")]
+    if sort == "exception":  # "ssl.SSLError", of what `ssl.SSLContext.load_cert_chain` raises
+        parts = task.metadata["subject"].split(".")
+        forms += [f"{'.'.join(parts[:end])}.{answer}" for end in range(1, len(parts))]
+    what = task.metadata["detail"].split()[0] if sort == "only" else sort.removeprefix("which_")
+    return [form for name in forms for form in (name, f"{name}()", f"{name} {what}", f"{what} {name}")]
 
 
 def _cut(text: str) -> str:

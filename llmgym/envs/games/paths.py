@@ -14,11 +14,11 @@ DIRECTIONS: dict[Direction, tuple[int, int]] = {"up": (-1, 0), "down": (1, 0), "
 """Rows and columns that a step goes on by."""
 
 _LETTERS: dict[str, Direction] = {name[0]: name for name in DIRECTIONS}
-_GAPS = re.compile(r"[\s,;\[\]\"'.*`]+")
+_GAPS = re.compile(r"(?:[\s,;\[\]\"'.*`()→>-]|\d+[.)])+")  # arrows and the numbers of a list, too
 
 
 def read_directions(text: str) -> list[Direction]:
-    """Read "up, left", "Up Left" or "UL".
+    """Read "up, left", "Up -> Left" or "UL".
 
     Raises:
         ToolError: Something else is there; says what.

@@ -25,7 +25,8 @@ class HiddenMachine(ToolEnv):
     A machine is a table that nobody shows: for each of its states and each button, the lamp that a press lights and the
     state that follows. Every run starts in the same state. The goal is a sequence of lamps; which buttons light it can
     only be found by experiments, whose presses are counted, and in which the same lamp may stand for several states.
-    At most one in two hundred sequences of buttons, or a single one, reaches the goal.
+    At most one in two hundred sequences of buttons, or a single one, reaches the goal, and none that always presses the
+    same button for a lamp.
 
     ## Actions
 

@@ -55,6 +55,20 @@ class Machine:
             ways = after
         return sum(ways.values())
 
+    def is_stateless(self, goal: Sequence[str]) -> bool:
+        """Whether one button for each lamp, whatever the state, reaches a goal."""
+
+        def reaches(at: int, state: int, chosen: dict[str, int]) -> bool:
+            if at == len(goal):
+                return True
+            wanted, row = goal[at], self.table[state]
+            return any(
+                row[button][1] == wanted and reaches(at + 1, row[button][0], {**chosen, wanted: button})
+                for button in ([chosen[wanted]] if wanted in chosen else range(len(row)))
+            )
+
+        return reaches(0, 0, {})
+
 
 def explore(buttons: Sequence[str], goal: Sequence[str]) -> Generator[list[list[str]], list[list[str]], list[str]]:
     """Find the buttons of a goal by experiments alone, knowing nothing of the machine.
@@ -98,12 +112,13 @@ class Machines:
     rounds: int
 
     def __call__(self, rng: np.random.Generator) -> Task:
-        """Make a task: a machine, and a goal that exploring reaches and luck does not."""
+        """Make a task: a machine, and a goal that exploring reaches, and neither luck nor a button for each lamp."""
         names = BUTTONS[: self.buttons]
         while True:
             machine = self._machine(rng)
             goal = machine.run([names[index] for index in rng.integers(self.buttons, size=self.length)])
-            if len(set(goal)) > 1 and machine.count(goal) <= max(1, _LUCK * self.buttons**self.length):
+            few = machine.count(goal) <= max(1, _LUCK * self.buttons**self.length)
+            if few and len(set(goal)) > 1 and not machine.is_stateless(goal):
                 presses, rounds = cost_of(names, goal, machine.run)
                 if rounds <= self.rounds:
                     break

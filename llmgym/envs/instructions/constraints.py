@@ -323,6 +323,8 @@ _APART = _one_of(
     "json_format no_comma number_bullet_lists number_placeholders number_highlighted_sections",
     "two_responses title number_bullet_lists",
     "number_sentences number_bullet_lists",
+    # what some would set apart as one more paragraph
+    "nth_paragraph_first_word postscript number_bullet_lists",
 )
 
 

@@ -54,7 +54,7 @@ ASKS = (
 
 QUESTIONS = (
     "Do you think that {topic} will matter more in ten years, and why? Give your reasons in {low} to {high} words.",
-    "Is {topic} a good subject for a first school project, and why? Explain in {low} to {high} words.",
+    "Would {topic} make a good subject for a first school project, and why? Explain in {low} to {high} words.",
     "Would most people enjoy an evening course on {topic}, and why? Argue in {low} to {high} words.",
     "Should a local newspaper have a weekly page on {topic}, and why? Discuss it in {low} to {high} words.",
 )

@@ -60,7 +60,7 @@ class LongContext(ToolEnv):
     ## Arguments
 
     - `length` (16,000): characters of the text without its facts, 500 to 4,000,000.
-    - `others` (12): facts about other depots, 0 to 1000.
+    - `others` (20): facts about other depots, 0 to 1000.
     - `kinds` (all): kinds of questions, named in `llmgym.envs.long_context.problems.KINDS`.
     - `tasks`: a file of rows with `prompt` (or `messages`), which holds text and question, and `answer` (or
       `expected_answer`): a number, a text, or a list of texts, which may be JSON. Rows of NeMo Gym's `graphwalks` and
@@ -69,7 +69,7 @@ class LongContext(ToolEnv):
     ## Registered Variants
 
     - `llmgym/LongContext-v0`: 16,000 characters.
-    - `llmgym/LongContext-easy-v0`: 2,000 characters, one fact is asked for among five.
+    - `llmgym/LongContext-easy-v0`: 2,000 characters, one fact is asked for among 21.
     - `llmgym/LongContext-hard-v0`: 240,000 characters, sixty other facts.
 
     ## Version History
@@ -87,7 +87,7 @@ class LongContext(ToolEnv):
         self,
         *,
         length: int = 16_000,
-        others: int = 12,
+        others: int = 20,
         kinds: Sequence[str] = tuple(KINDS),
         tasks: TaskSet | str | Path | None = None,
         **options: Any,

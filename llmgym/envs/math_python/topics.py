@@ -178,8 +178,8 @@ def _weekdays(rng: _Rng) -> Problem:
     first, span, day, weekday = _int(rng, 1600, 2200), _int(rng, 20, 60), _int(rng, 1, 28), _int(rng, 0, 6)
     last = first + span
     said = (
-        f"how often the day {day} of a month is a {_DAYS[weekday]} in the years from {first} to {last}, both included, "
-        "by the Gregorian calendar"
+        f"the number of months in the years from {first} to {last}, both included, whose day {day} is a "
+        f"{_DAYS[weekday]} by the Gregorian calendar"
     )
     answer = sum(
         date(year, month, day).weekday() == weekday for year in range(first, last + 1) for month in range(1, 13)

@@ -64,7 +64,7 @@ class Maze(Game):
     - v0: first version.
     """
 
-    max_turns = 60
+    max_turns = 130  # one step in a message has to be enough
 
     by_tool = "Call move with the directions to walk, one or several at a time."
     by_text = "Write the directions to walk in a tag, such as <move>up, left</move>; one or several at a time."

@@ -98,8 +98,8 @@ class Mailing:
 
         def fits(row: Row) -> bool:
             return (
-                (one is None or row["sender"] == one)
-                and (other is None or row["to"] == other)
+                (not one or row["sender"] == one)
+                and (not other or row["to"] == other)
                 and (folder is None or row["folder"] == folder)
                 and (not low or row["sent"][:10] >= low)
                 and (not high or row["sent"][:10] <= high)

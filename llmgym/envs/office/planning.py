@@ -44,7 +44,7 @@ class Planning(Mailing):
 
         def fits(row: Row) -> bool:
             return (
-                (who is None or row["assignee"] == who)
+                (not who or row["assignee"] == who)
                 and (board is None or row["board"] == board)
                 and (stage is None or row["stage"] == stage)
                 and (not low or row["due"] >= low)
@@ -113,7 +113,7 @@ class Planning(Mailing):
             "stage": stage,
             "due": due and read_date(due),
         }
-        changes = {name: value for name, value in given.items() if value is not None}
+        changes = {name: value for name, value in given.items() if value}
         if not changes:
             raise ToolError("nothing was changed: give a title, assignee, board, stage or due")
         self.office.change("tasks", task_id, **changes)

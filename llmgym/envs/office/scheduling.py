@@ -41,7 +41,7 @@ class Scheduling(Mailing):
 
         def fits(row: Row) -> bool:
             return (
-                (who is None or who in row["participants"])
+                (not who or who in row["participants"])
                 and (not low or row["start"][:10] >= low)
                 and (not high or row["start"][:10] <= high)
                 and (not wanted or all(word in row["title"].casefold() for word in wanted))
@@ -106,7 +106,7 @@ class Scheduling(Mailing):
             place: Where it is now.
         """
         given = {"title": title, "start": start and read_time(start), "minutes": minutes, "place": place}
-        changes = {name: value for name, value in given.items() if value is not None}
+        changes = {name: value for name, value in given.items() if value}
         if not changes:
             raise ToolError("nothing was changed: give a title, start, minutes or place")
         self.office.change("events", event_id, **changes)

@@ -12,8 +12,8 @@ MAX_FOUND = 25  # rows that a search shows
 
 
 def words(text: str | None) -> list[str]:
-    """What all has to be in a text for it to be found."""
-    return folded(text[:200]).casefold().split() if text else []
+    """What all has to be in a text for it to be found; quotes around words do not count."""
+    return [word for each in folded(text[:200]).casefold().split() if (word := each.strip("\"'"))] if text else []
 
 
 def found(rows: Iterable[Row], fits: Callable[[Row], bool], key: str, columns: Sequence[str], *, last: bool) -> Row:

@@ -44,7 +44,7 @@ class Selling(Mailing):
 
         def fits(row: Row) -> bool:
             return (
-                (who is None or row["owner"] == who)
+                (not who or row["owner"] == who)
                 and (status is None or row["status"] == status)
                 and (product is None or row["product"] == product)
                 and (not low or row["last_contact"] >= low)
@@ -114,7 +114,7 @@ class Selling(Mailing):
             "last_contact": last_contact and read_date(last_contact),
             "note": note,
         }
-        changes = {name: value for name, value in given.items() if value is not None}
+        changes = {name: value for name, value in given.items() if value}
         if not changes:
             raise ToolError("nothing was changed: give an owner, status, product, email, last_contact or note")
         self.office.change("customers", customer_id, **changes)

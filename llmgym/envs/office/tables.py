@@ -17,9 +17,10 @@ Visits = tuple[str, str, int, int, int]
 #: Tables by name: what their ids begin with.
 PREFIXES = {"mails": "mail", "events": "event", "customers": "customer", "tasks": "task", "plots": "plot"}
 #: Columns in which case, quotes around it and marks at the end of a text do not count.
-_WORDED = ("subject", "body", "title", "place", "name", "company", "note")
+_WORDED = ("subject", "body", "title", "name", "company", "note")
 _RULES: dict[str, state.Rule] = {
     **{column: lambda text: normalised(text) if isinstance(text, str) else text for column in _WORDED},
+    "place": lambda text: normalised(text).removeprefix("the ") if isinstance(text, str) else text,
     "participants": "unordered",
 }
 MAX_TEXT = 4_000  # characters of a text that a tool writes

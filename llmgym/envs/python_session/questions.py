@@ -85,7 +85,7 @@ def _draw_aggregate(rng: np.random.Generator, t: Theme, picked: list[Record]) ->
                 f"next(r['id'] for r in {ordered} if {sums} >= {goal})",
             ),
             (
-                "How many days lie between the earliest and the latest of their dates?",
+                "How many days after the earliest of their dates is the latest one?",
                 "(date.fromisoformat(max(r['date'] for r in picked)) - "
                 "date.fromisoformat(min(r['date'] for r in picked))).days",
             ),

@@ -68,7 +68,7 @@ class Sokoban(Game):
     - v0: first version.
     """
 
-    max_turns = 60
+    max_turns = 100  # one step in a message has to be enough
 
     rules = (
         "You play Sokoban. You are P. Walk up, down, left or right over floor (_) and goals (G). Walk into a box (B) "

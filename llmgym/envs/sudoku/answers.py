@@ -9,10 +9,10 @@ from llmgym.verifiers.text import folded, without_thoughts
 
 _READ = 64_000
 _TAG = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.IGNORECASE | re.DOTALL)
-_BETWEEN = re.compile(r"[\s|,;\[\]()*`&\\\"']+")
+_BETWEEN = re.compile(r"[\s|│┃║,;\[\]()*`&\\\"']+")
 _EMPTY = str.maketrans("._?", "000")
-_LABEL = re.compile(r"\A\s*(?:[-*] )?(?:\*\*)?(?:row|r) ?\d(?:\*\*)?\s*[:.)](?:\*\*)?", re.IGNORECASE)
-_RULE = re.compile(r"[-+=|:\s_`\[\]]*")
+_LABEL = re.compile(r"\A\s*(?:[-*•+] )?(?:(?:\*\*)?(?:(?:row|r) ?)?\d(?:\*\*)?\s*[:.)](?:\*\*)?)?", re.IGNORECASE)
+_RULE = re.compile(r"[-+=|:\s_`\[\]\u2500-\u257f]*")  # the last are the signs for drawing boxes
 
 
 def read_grid(reply: str, size: int) -> Grid | None:
@@ -28,6 +28,8 @@ def read_grid(reply: str, size: int) -> Grid | None:
     rows: Grid = []
     for line in text.split("\n"):
         digits = _BETWEEN.sub("", _LABEL.sub("", line, count=1)).translate(_EMPTY)
+        if len(digits) == size + 1 and digits[0] in ("1", str(len(rows) + 1)):  # with its number before it, in a table
+            rows, digits = rows if digits[0] != "1" else [], digits[1:]
         if digits.isascii() and digits.isdigit() and len(digits) in (size, size * size):
             rows += [[int(digit) for digit in digits[i : i + size]] for i in range(0, len(digits), size)]
         elif not _RULE.fullmatch(line):

@@ -3,10 +3,11 @@
 - `loop` runs episodes over verl's servers, in both of its trainer's paths: `DataProto` batches and TransferQueue.
 - `tool` offers an environment's tools to verl's own `tool_agent` loop, and `reward` scores what that, or the
   `single_turn_agent`, gives.
+- `sft` reads what `llmgym data export sft --to verl` writes.
 - `data` writes the files that verl is configured with: datasets, the agent loop's and the tools' YAML.
 
-verl's workers import what YAML names, as `llmgym.trainers.verl.NAME`. Only the agent loop and the tools need verl, so
-datasets can be made where it is not installed.
+verl's workers import what YAML names, as `llmgym.trainers.verl.NAME`. Only the agent loop, the tools and `sft` need
+verl, so datasets can be made where it is not installed.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from llmgym.trainers.verl.reward import compute_score
 
 if TYPE_CHECKING:
     from llmgym.trainers.verl.loop import LLMGymAgentLoop
+    from llmgym.trainers.verl.sft import ExactSFTDataset, MessagesSFTDataset
     from llmgym.trainers.verl.tool import LLMGymTool
 
 __all__ = [
     # Named in verl's configuration
     "LLMGymAgentLoop",
     "LLMGymTool",
+    "ExactSFTDataset",
+    "MessagesSFTDataset",
     "compute_score",
     # What verl is configured with
     "AGENT_LOOP_CONFIG",
@@ -34,7 +38,9 @@ __all__ = [
     "write_parquet",
 ]
 
-_NEED_VERL = {"LLMGymAgentLoop": "loop", "LLMGymTool": "tool"}
+_NEED_VERL = {
+    "LLMGymAgentLoop": "loop", "LLMGymTool": "tool", "ExactSFTDataset": "sft", "MessagesSFTDataset": "sft",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -31,7 +31,7 @@ _PREFIXES = {"2": "0b", "8": "0o", "16": "0x"}  # as programs write numbers in t
 _LETTER = re.compile(
     r"[\s(\[]*(?:\\(?:text|textbf|mathrm|mathbf)\s?\{)?[\s(\[]*([A-Za-z])(?:[)\].:}].*|\s*$)", re.DOTALL
 )
-_WORDS = re.compile(r"\\(?:text|textbf|textit|mathrm|mbox)\s?\{([^{}]*)\}")
+_WORDS = re.compile(r"\\(?:text|textbf|textit|texttt|mathrm|mathtt|mbox)\s?\{([^{}]*)\}")
 _NAME = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\([A-Za-z](?:,[A-Za-z])*\))?'?|\\angle\s?[A-Z]+")
 _EQUALS = re.compile(r"(?<![<>!:\\=])=(?!=)")
 _ABOUT = re.compile(r"\\approx(?![a-z])|≈")
@@ -114,7 +114,7 @@ def _same_base(reference: str, answer: str) -> bool:
     wanted = _BASE.fullmatch(normalised(reference))
     if wanted is None:
         raise Unreadable("no number in another base, such as 101_2")
-    given = _IN_BASE.fullmatch(_WORDS.sub(r"\1", normalised(_value(answer))))
+    given = _IN_BASE.fullmatch(re.sub(" {2,}", " ", _WORDS.sub(r"\1", normalised(_value(answer)))))
     if given is None or (given["base"] or given["named"] or wanted[2]) != wanted[2]:
         return False
     digits = given["digits"].replace(" ", "").lower().removeprefix(_PREFIXES.get(wanted[2], " "))

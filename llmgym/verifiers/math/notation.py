@@ -15,15 +15,20 @@ _SYMBOLS = {
     r"\leqslant": r"\le ", r"\geqslant": r"\ge ", r"\leq": r"\le ", r"\geq": r"\ge ", r"\neq": r"\ne ",
     r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\cfrac": r"\frac", r"\varnothing": r"\emptyset ", r"\lbrace": r"\{",
     r"\rbrace": r"\}", r"\lt": "<", r"\gt": ">", r"\%": "%", r"\$": "$", "**": "^", r"\div": "/",
+    r"\textrm": r"\text", "~": " ",
 }  # fmt: skip
 _SYMBOL = re.compile("|".join(rf"{re.escape(symbol)}(?![a-z])" if symbol[-1].isalpha() else re.escape(symbol)
                               for symbol in sorted(_SYMBOLS, key=len, reverse=True)))  # fmt: skip
 _RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True))
 _SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
 _NOTHING = re.compile(
-    r"\\(?:left|right|displaystyle|textstyle|[bB]ig[lr]?|q?quad|limits)(?![a-zA-Z])|(?<!\\)\\[!,;: ]|\{,\}|~"
+    r"\\(?:left|right|displaystyle|textstyle|[bB]ig[lr]?|q?quad|limits)(?![a-zA-Z])|(?<!\\)\\[!,;: ]|\{,\}"
 )
 _UPRIGHT = re.compile(r"\\(?:mathrm|text|rm|operatorname)\s?\{\s?(e|i|d|pi|sin|cos|tan|log|ln|exp)\s?\}")
+_STYLED = re.compile(  # a number in another type
+    r"\\(?:text|math|bold)(?:bf|tt|sf|it|rm|symbol)?\s?\{([^{}A-Za-z\\]*(?:\\frac\{[^{}A-Za-z]*\}\{[^{}A-Za-z]*\})?)\}"
+)
+_MATHS_IN_TEXT = re.compile(r"(\\text\{[^{}$]*)\$([^{}$]*)\$\}")  # \text{cm$^2$}
 _FUNCTION = re.compile(r"(?<![\\a-zA-Z])(pi|sin|cos|tan|log|ln|exp|infty)(?![a-zA-Z])")
 _ROOT = re.compile(
     r"(?:\\sqrt|(?<![\\a-zA-Z])sqrt|√)[ ]?"
@@ -57,12 +62,13 @@ def normalised(text: str, *, thousands: bool = True) -> str:
     text = _SUPERSCRIPT.sub(lambda match: "^{" + "".join(_RAISED[char] for char in match[0]) + "}", text)
     text = _UPRIGHT.sub(_as_command, _NOTHING.sub("", text))
     text = _SYMBOL.sub(lambda match: _SYMBOLS[match[0]], text)
+    text = _MATHS_IN_TEXT.sub(r"\1\2}", _STYLED.sub(r"\1", text))
     for _ in range(3):  # roots within roots
         text = _ROOT.sub(lambda match: rf"\sqrt{{{match['inner'] or match['plain']}}}", text)
     if thousands:
         text = _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
     text = _POWER.sub(lambda match: f"^{{{match[1] or match[2]}}}", text)
-    return _FUNCTION.sub(r"\\\1 ", text).strip().rstrip(".")
+    return re.sub(" {2,}", " ", _FUNCTION.sub(r"\\\1 ", text)).strip().rstrip(".")
 
 
 def spelt_out(text: str) -> str:

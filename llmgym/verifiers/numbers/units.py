@@ -125,6 +125,7 @@ def leading_unit(text: str) -> tuple[Unit | None, str]:
 def spelt(text: str) -> str:
     r"""Text behind a number without LaTeX: "\text{ cm}^{2}" as " cm^2", "^\circ" as "°"."""
     text = text.replace("^\\circ", "°").replace("^{\\circ}", "°").replace("\\degree", "°").replace("μ", "µ")
+    text = text.replace("years old", "years")
     text = _LOOSE.sub(lambda match: " " if match[0][0] in "\\~" and len(match[0]) < 3 else "", _AMONG.sub("·", text))
     return _HOT.sub(lambda match: "°" + match[1].upper(), text)
 

@@ -50,7 +50,7 @@ def check(
         answer: The reply: the data and nothing else, or in one fenced block.
         reference: `schema` (JSON schema, draft 2020-12), `value` (what is right, as JSON), or both.
         syntax: In which the data is written. XML is the content of the root element: children and `@attributes` by
-            name, lists as an element repeated or as `<item>`s in one; CSV is a list of objects by its header.
+            name, lists as an element repeated or as items in one; CSV is a list of objects by its header.
         strict: Require each property and allow no other, wherever the schema does not say otherwise.
         lenient: Take the last fenced block, whatever stands around it.
         tolerance: How far numbers may be off, as a share of the right one.

@@ -179,14 +179,20 @@ class Hint:
             found = [part[key] for part in found if isinstance(part, Mapping) and key in part]
         return Hint({"anyOf": found}, self.root)
 
+    def lacks(self, name: str) -> bool:
+        """Whether it is known to have no property of a name."""
+        known = [schema["properties"] for schema in self._schemas() if "properties" in schema]
+        is_plain = bool(self.types) and not self.is_object
+        return (bool(known) or is_plain) and not any(name in each for each in known)
+
     def value(self, text: str) -> Any:
         """Text as what it should be, where it is that; else as it is."""
         types = self.types
         bare = text.strip()
         if not types or "string" in types:
             return None if not bare and "null" in types else text
-        if bare in ("true", "false") and "boolean" in types:
-            return bare == "true"
+        if bare.lower() in ("true", "false") and "boolean" in types:
+            return bare.lower() == "true"
         if bare in ("", "null") and "null" in types:
             return None
         if types & {"integer", "number"} and (number := _NUMBER.fullmatch(bare)) and len(bare) < _MOST:

@@ -74,7 +74,7 @@ def _read_yaml(text: str, hint: Hint) -> Any:
 
 
 def _build_yaml(node: Any, loader: Any) -> Any:
-    """The value of a node, by YAML 1.1 as PyYAML reads it: `no` is false, and 1:30 is 90. Dates stay text."""
+    """The value of a node, by YAML 1.1 as PyYAML reads it: `no` is false. Dates and times stay text."""
     if isinstance(node, yaml.MappingNode):
         pairs = [(_build_yaml(key, loader), _build_yaml(value, loader)) for key, value in node.value]
         if any(not isinstance(key, str) for key, _ in pairs):
@@ -88,6 +88,8 @@ def _build_yaml(node: Any, loader: Any) -> Any:
         return None
     if node.tag in ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:timestamp"):
         return node.value
+    if node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float") and ":" in node.value:
+        return node.value  # a number of base 60 in YAML 1.1, of which hardly any writer knows
     return loader.construct_object(node)
 
 
@@ -111,7 +113,8 @@ def _with_text_dates(value: Any) -> Any:
 
 def _read_csv(text: str, hint: Hint) -> Any:
     try:
-        rows = [row for row in csv.reader(io.StringIO(text.strip("\r\n"), newline=""), strict=True) if row]
+        lines = io.StringIO(text.strip("\r\n"), newline="")
+        rows = [row for row in csv.reader(lines, strict=True, skipinitialspace=True) if row]
     except csv.Error as error:
         raise ValueError(f"no CSV: {error}") from None
     if not rows:
@@ -145,12 +148,12 @@ def _read_xml(text: str, hint: Hint) -> Any:
 
 
 def _element(element: Any, hint: Hint, depth: int) -> Any:
-    """What an element holds: a list of `<item>`s, an object of its children and `@attributes`, or its text."""
+    """What an element holds: a list, where it `_is_list`, an object of its children and `@attributes`, or its text."""
     if depth > MAX_DEPTH:
         raise ValueError(_DEEP)
     text = element.text or ""
     children = list(element)
-    if hint.is_list and not element.attrib and all(child.tag == "item" for child in children) and not text.strip():
+    if hint.is_list and not element.attrib and _is_list(element, hint.item()):
         return [_element(child, hint.item(), depth + 1) for child in children]
     if not children and not element.attrib and not (hint.is_object and not text.strip()):
         return hint.value(text)
@@ -160,8 +163,7 @@ def _element(element: Any, hint: Hint, depth: int) -> Any:
         named.setdefault(child.tag, []).append(child)
     for name, same in named.items():
         part = hint.part(name)
-        wrapped = len(same) == 1 and (len(same[0]) == 0 or all(child.tag == "item" for child in same[0]))
-        if part.is_list and not (wrapped and not (same[0].text or "").strip()):
+        if part.is_list and not (len(same) == 1 and _is_list(same[0], part.item())):
             found[name] = [_element(child, part.item(), depth + 1) for child in same]
         elif len(same) == 1:
             found[name] = _element(same[0], part, depth + 1)
@@ -170,6 +172,13 @@ def _element(element: Any, hint: Hint, depth: int) -> Any:
     if beside := "".join([text, *(child.tail or "" for child in children)]).strip():
         found["#text"] = hint.part("#text").value(beside)
     return found
+
+
+def _is_list(element: Any, item: Hint) -> bool:
+    """Whether the children of an element are items: `<item>`s, or of another name that no property of an item has."""
+    names = {child.tag for child in element}
+    named = names <= {"item"} or (len(names) == 1 and item.lacks(*names))
+    return named and not (element.text or "").strip()
 
 
 _READERS: Mapping[Syntax, Callable[[str, Hint], Any]] = {

@@ -126,6 +126,23 @@ PAIRS: list[tuple[str, str, bool]] = [
     ("3", "3, 4", False),
     ("3", r"3 \text{ or } 4", False),
     ("3.4", "3,4", True),
+    # other types of letters, and other ways to write blanks and units
+    ("24", r"\mathbf{24}", True),
+    ("24", r"\mathbf{25}", False),
+    ("-95", r"a(7) = \mathbf{-95}", True),
+    ("2/3", r"\boldsymbol{\dfrac{2}{3}}", True),
+    ("119/12", r"9 \, \frac{11}{12}", True),
+    ("24", r"\textbf{24 coins}", True),
+    ("14", "14 years old", True),
+    ("14", r"14\ \text{years old}", True),
+    ("10%", r"10\text{\%}", True),
+    ("90 m", "90~m", True),
+    ("60 cm^3", r"60 \textrm{ cm}^3", True),
+    ("60 cm^3", r"60 \text{ cm$^3$}", True),
+    ("60 cm^3", r"60 \text{ cm$^2$}", False),
+    ("3211_8", r"\texttt{3211}", True),
+    ("10202_3", r"10202 \text{ (base 3)}", True),
+    ("10202_3", r"10202 \text{ (base 4)}", False),
 ]
 
 BY_LIBRARY: list[tuple[str, str, bool]] = [

@@ -1,0 +1,181 @@
+"""Rows of runs and files as they come: read once, then only what was added since."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+
+from llmgym.data.lines import Line, read_lines
+from llmgym.data.problems import BadRowsError, Problem, UnreadableError
+from llmgym.data.shapes import Shape, rollouts, shape_of
+from llmgym.data.strictness import encoding_flaw, explained
+from llmgym.data.unpacking import is_packed, unpack
+from llmgym.errors import LLMGymError
+from llmgym.records import record_of
+from llmgym.rollout.description import Description, read_description
+from llmgym.rollout.folder import FAILURES, ROLLOUTS
+from llmgym.rollout.retired import read_retired
+from llmgym.trajectory import Trajectory
+
+_BAD = (ValueError, KeyError, TypeError, RecursionError, LLMGymError, msgspec.DecodeError)
+
+
+class Source:
+    """A run folder, or a file of rows, of which `episodes` gives what is new each time.
+
+    Attributes:
+        path: The folder or file, as it was named.
+        rows: The file with the episodes.
+        description: What the run is; None of a file.
+        problems: Rows that were left out.
+        torn: Whether the last line has no end: it is being written, or was cut.
+        done: Bytes that were read.
+    """
+
+    def __init__(self, path: Path | str, *, skip_bad: bool = False) -> None:
+        """Look whether it is there.
+
+        Args:
+            path: A run folder, or a file of rows of any shape that is read.
+            skip_bad: Leave out rows that cannot be used; otherwise they are an error.
+
+        Raises:
+            UnreadableError: There is no such folder or file.
+        """
+        self.path = Path(path)
+        self.rows = self.path / ROLLOUTS if self.path.is_dir() else self.path
+        self._unpacked: TemporaryDirectory[str] | None = None
+        self.description: Description | None = read_description(self.rows.parent) if self.is_run else None
+        if not self.rows.is_file() and self.description is None:
+            raise UnreadableError(self.rows, "there is no such file")
+        if self.rows.is_file() and is_packed(self.rows):
+            self._unpacked = TemporaryDirectory(prefix="llmgym-report-")
+            self.rows = Path(self._unpacked.name) / self.rows.name
+            unpack(self.path, self.rows)
+        self.problems: list[Problem] = []
+        self.torn, self.done = False, 0
+        self._skip_bad, self._lines = skip_bad, 0
+        self._shape: Shape | None = None
+        self._seen: set[str] = set()
+        self._failed: set[str] = set()
+        self._pending: list[Trajectory] = []
+        self._retired = read_retired(self.rows.parent) if self.is_run else Counter[tuple[str, str]]()
+        self._left = Counter(self._retired)
+
+    @property
+    def _named(self) -> Path:
+        return self.rows if self._unpacked is None else self.path
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the rows are those of a run's folder."""
+        return self.rows.name == ROLLOUTS and self._unpacked is None
+
+    @property
+    def size(self) -> int:
+        """Bytes that there are."""
+        return self.rows.stat().st_size if self.rows.is_file() else 0
+
+    def refresh(self) -> bool:
+        """Look whether what was read no longer counts, and has to be read again from the start.
+
+        So it is where rows were retired, failures made good, the policy is known by now, or the file is another one.
+        """
+        if self.size < self.done or (self.is_run and read_retired(self.rows.parent) != self._retired):
+            return True
+        if self.description is None or not self.is_run:
+            return False
+        before, self.description = self.description, read_description(self.rows.parent) or self.description
+        return before.confirmed != self.description.confirmed or not self._failed.isdisjoint(self._seen)
+
+    def episodes(self) -> Iterator[list[Trajectory]]:
+        """Episodes that are new: for each the rows of its agents.
+
+        Raises:
+            BadRowsError: A row cannot be used, and none may be left out.
+            UnreadableError: The file cannot be read, or holds rows of no shape that is known.
+        """
+        if not self.size:
+            return
+        shape = self._shape = self._shape or shape_of(self.rows, self.path)
+        self.torn = False
+        for line in read_lines(self.rows, self.done, self._lines + 1):
+            row = self._row(line, shape)
+            if self.torn:
+                return
+            self.done, self._lines = line.position + len(line.data) + line.whole, line.number
+            if row is None:
+                continue
+            self._pending.append(row)
+            if len(self._pending) < row.agents:
+                continue
+            episode, self._pending = self._pending, []
+            if not self._takes_retired(episode):
+                yield episode
+
+    def failures(self) -> list[Trajectory]:
+        """The last failure of each episode that has no result."""
+        path = self.rows.parent / FAILURES
+        if not self.is_run or not path.is_file():
+            return []
+        last: dict[str, Trajectory] = {}
+        for line in read_lines(path):
+            if not line.whole:
+                break  # being written
+            row = self._loaded(line, self._shape or shape_of(path, path), path)
+            if row is not None and (row.failure is not None or row.episode_id not in last):
+                last[row.episode_id] = row
+        failed = [row for row in last.values() if row.id not in self._seen]
+        self._failed.update(row.id for row in failed)
+        return failed
+
+    def _row(self, line: Line, shape: Shape) -> Trajectory | None:
+        if not line.data or line.data.isspace():
+            return None
+        if not line.whole:
+            try:  # a file may end without a line end, and a line may be half written
+                msgspec.json.decode(line.data)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                self.torn = True
+                return None
+        row = self._loaded(line, shape, self._named)
+        if row is None:
+            return None
+        if shape is rollouts and row.id in self._seen and not self._retired:
+            self._leave_out(self._named, line, "duplicate", f"a row before it has the id {row.id!r}")
+            return None
+        self._seen.add(row.id)
+        return row
+
+    def _loaded(self, line: Line, shape: Shape, path: Path) -> Trajectory | None:
+        reason = encoding_flaw(line.data)
+        if reason is None:
+            try:
+                return shape.trajectory(line.data, f"{path}:{line.number}")
+            except _BAD as error:
+                reason = explained(line.data) or " ".join(str(error).split()).removeprefix(f"{path}:{line.number}: ")
+        self._leave_out(path, line, "invalid", reason)
+        return None
+
+    def _leave_out(self, path: Path, line: Line, kind: Any, reason: str) -> None:
+        problem = Problem(str(path), line.number, kind, reason)
+        if not self._skip_bad:
+            raise BadRowsError([problem])
+        self.problems.append(problem)
+
+    def _takes_retired(self, episode: Sequence[Trajectory]) -> bool:
+        """Whether an episode no longer counts: the first so many of a task's content are those that were retired."""
+        if not self._left:
+            return False
+        record = record_of(episode[0])
+        key = record.episode_id, record.task_hash
+        if self._left[key] <= 0:
+            return False
+        self._left[key] -= 1
+        self._seen.difference_update(row.id for row in episode)
+        return True

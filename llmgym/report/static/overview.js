@@ -1,0 +1,162 @@
+// @ts-check
+"use strict";
+/** The first page: figures, plots, environments. */
+const overview = (() => {
+  /** The figures of a run, of all of it or an environment. @param {any} run @param {string} env */
+  const scopeOf = (run, env) => (env ? run.envs[env] : run.all);
+
+  /** @param {any} found a mean with its interval @param {number} [digits] */
+  function interval(found, digits = 3) {
+    return found.low === null || found.low === undefined ? "" : `${number(found.low, digits)} – ${number(found.high, digits)}`;
+  }
+
+  /** @param {any} found @param {number} low @param {number} high */
+  function bar(found, low, high) {
+    if (found.mean === null || found.mean === undefined || high <= low) return null;
+    const place = (/** @type {number} */ value) => `${(100 * Math.min(1, Math.max(0, (value - low) / (high - low)))).toFixed(2)}%`;
+    const band = h("i"), dot = h("b");
+    band.style.left = place(found.low ?? found.mean);
+    band.style.right = `calc(100% - ${place(found.high ?? found.mean)})`;
+    dot.style.left = place(found.mean);
+    return h("span.interval", band, dot);
+  }
+
+  /** @param {string} label @param {any[]} values one for each run @param {any} [below] @param {any} [more] */
+  function tile(label, values, below, more) {
+    return h("div.tile", h("div.label", label),
+      h("div.values", values.map((value, run) => h("span.value", { class: run ? "other" : "" }, value))),
+      more ?? null, h("div.below", below ?? ""));
+  }
+
+  /** @param {any} summary @param {string} env */
+  function tiles(summary, env) {
+    const runs = summary.runs;
+    const scopes = runs.map((/** @type {any} */ run) => scopeOf(run, env)).filter(Boolean);
+    const first = scopes[0];
+    if (!first) return h("p.empty", "no finished episode yet");
+    const each = (/** @type {(scope: any) => any} */ of) => scopes.map(of);
+    const last = (/** @type {any} */ scope) => scope.passes[scope.passes.length - 1];
+    const counts = first.counts, rows = counts.rows || 1;
+    const ended = Object.entries(first.statuses).map(([name, many]) => `${count(/** @type {number} */ (many))} ${name.replace(/_/g, " ")}`).slice(0, 2).join(", ");
+    const failed = summary.failures.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + (env ? one.envs[env] ?? 0 : one.count), 0);
+    const out = [
+      tile("Reward", each((s) => number(s.reward.mean)), scopes.length > 1 ? "mean" : h("span", { title: "95% interval over tasks" }, interval(first.reward) || "mean"),
+        h("div.bars", scopes.map((/** @type {any} */ s) => bar(s.reward, Math.min(0, s.reward.low ?? 0), Math.max(1, s.reward.high ?? 1))))),
+    ];
+    if (first.passes.length) {
+      out.push(tile("pass@1", each((s) => number(s.passes[0]?.mean)), scopes.length > 1 ? `reward ≥ ${number(summary.threshold)}` : `${interval(first.passes[0])}`,
+        h("div.bars", scopes.map((/** @type {any} */ s) => s.passes[0] && bar(s.passes[0], 0, 1)))));
+      if (last(first).k > 1) out.push(tile(`pass@${last(first).k}`, each((s) => number(last(s)?.mean)), scopes.length > 1 ? "" : interval(last(first)),
+        h("div.bars", scopes.map((/** @type {any} */ s) => last(s) && bar(last(s), 0, 1)))));
+    }
+    out.push(
+      tile("Episodes", each((s) => count(Math.round(s.counts.episodes))), scopes.length === 1 && !env && runs[0].planned && runs[0].planned > counts.episodes ? `of ${count(runs[0].planned)}, ${ended}` : ended),
+      tile("Tasks", each((s) => count(s.tasks)), `${number((first.scored || 0) / (first.tasks || 1), 1)} episodes each`),
+      tile("Turns", each((s) => number((s.counts.turns || 0) / (s.counts.rows || 1), 2)), "an episode"),
+      tile("Sampled tokens", each((s) => (s.counts.tokens ? brief(s.counts.sampled || 0) : "–")), counts.tokens ? `${number((counts.sampled || 0) / rows, 1)} an episode` : "the policy gives none"),
+      tile("Time", each((s) => duration((s.counts.wall_s || 0) / (s.counts.rows || 1))), "an episode"),
+    );
+    if (first.cost) out.push(tile("Cost", each((s) => `$${number(s.cost, 4)}`), "of models"));
+    if (failed || runs.some((/** @type {any} */ run) => run.planned)) {
+      out.push(h(failed ? "a.tile" : "div.tile", failed ? { href: "#/failures", class: "bad" } : {}, h("div.label", "Failures"), h("div.values", h("span.value", count(failed))), h("div.below", failed ? "see what went wrong" : "none")));
+    }
+    return h("div.tiles", out);
+  }
+
+  const KINDS = /** @type {[string, string][]} */ ([["solved", "all repeats solve it"], ["mixed", "repeats differ: there is something to learn from"],
+    ["constant", "all earn the same, between"], ["failed", "no repeat earns anything"], ["single", "one episode only"]]);
+
+  /** @param {any} scope */
+  function kinds(scope) {
+    const total = KINDS.reduce((sum, [name]) => sum + (scope.kinds[name] || 0), 0);
+    if (!total) return h("p.empty", "nothing to show");
+    return h("div", h("div.stack", KINDS.map(([name, what]) => {
+      const part = h("span", { class: name, title: `${name}: ${what}` });
+      part.style.flexGrow = String(scope.kinds[name] || 0);
+      return part;
+    })), h("ul.kinds", KINDS.filter(([name]) => scope.kinds[name]).map(([name, what]) => h("li", h("span.dot", { class: name }), h("b", name), h("span.muted", what), h("span.grow"), count(scope.kinds[name]),
+      h("span.muted.share", `${Math.round((100 * scope.kinds[name]) / total)}%`)))));
+  }
+
+  /** @param {string} title @param {string} [note] */
+  function card(title, note) {
+    const place = h("div.plot");
+    return { place, element: h("section.card", h("header", h("h3", title), note ? h("span.note", note) : null), place) };
+  }
+
+  /** @param {string} key @param {string} env @param {boolean} [known] */
+  function values(key, env, known) {
+    const c = R.columns, code = env ? c.words.env.indexOf(env) : -1;
+    const series = R.summary.runs.map(() => /** @type {number[]} */ ([]));
+    for (let i = 0; i < c.rows; i++) {
+      if ((env && c.env[i] !== code) || c.failed[i]) continue;
+      const value = c[key][i];
+      if (value !== null && (!known || value)) series[c.run[i]].push(value);
+    }
+    return series;
+  }
+
+  /** @param {HTMLElement} place @param {string} env */
+  function plots(place, env) {
+    charts.forget();
+    const summary = R.summary;
+    const scopes = summary.runs.map((/** @type {any} */ run) => scopeOf(run, env));
+    const grid = h("div.cards");
+    place.replaceChildren(grid);
+    const add = (/** @type {string} */ title, /** @type {string} */ note, /** @type {(place: HTMLElement) => void} */ draw) => {
+      const { element, place: inner } = card(title, note);
+      grid.append(element);
+      requestAnimationFrame(() => { if (inner.isConnected) draw(inner); });
+    };
+    const points = (/** @type {any} */ scope, /** @type {string} */ of, /** @type {string} */ key, /** @type {(p: any) => string} */ note) =>
+      (scope?.[of] ?? []).map((/** @type {any} */ p) => ({ x: p[key], mean: p.mean, low: p.low, high: p.high, note: note(p) }));
+    add("Reward", "share of the episodes", (box) => charts.histogram(box, values("reward", env)));
+    const curves = scopes.map((/** @type {any} */ s) => points(s, "passes", "k", (p) => `pass@${p.k} ${number(p.mean)} (${interval(p) ? `95%: ${interval(p)}` : "one task"}; ${count(p.tasks)} tasks)`));
+    if (curves.some((/** @type {any[]} */ one) => one.length > 1)) add("pass@k", `reward ≥ ${number(summary.threshold)}, with 95% intervals over tasks`, (box) => charts.curve(box, curves, { unit: true }));
+    const learning = scopes.map((/** @type {any} */ s) => points(s, "versions", "version", (p) => `weights ${p.version}: ${number(p.mean)} (${interval(p) ? `95%: ${interval(p)}` : "one task"}; ${count(p.episodes)} episodes)`));
+    if (learning.some((/** @type {any[]} */ one) => one.length > 1)) add("Learning", "reward over versions of the weights", (box) => charts.curve(box, learning, {}));
+    const turns = values("turns", env);
+    if (turns.some((/** @type {number[]} */ of) => of.some((value) => value !== of[0]))) add("Turns", "assistant messages of an episode", (box) => charts.histogram(box, turns));
+    if (scopes.some((/** @type {any} */ s) => s?.counts.tokens)) {
+      add("Length", "sampled tokens of an episode", (box) => charts.histogram(box, values("sampled", env)));
+      add("Log-probability", "mean over an episode's sampled tokens", (box) => charts.histogram(box, values("logprob", env)));
+    }
+    const own = scopes[0];
+    if (own) grid.append(h("section.card", h("header", h("h3", "Groups"), h("span.note", "tasks by what their repeats earn")), kinds(own)));
+    if (own && Object.keys(own.tool_errors).length) {
+      const most = Math.max(...Object.values(own.tool_errors));
+      grid.append(h("section.card", h("header", h("h3", "Tool errors"), h("span.note", "answered to the policy, by type")), h("div.barlist", Object.entries(own.tool_errors).slice(0, 8).map(([name, many]) => {
+        const fill = h("i");
+        fill.style.width = `${(100 * many) / most}%`;
+        return h("div", h("span", flat(name)), h("span.track", fill), h("b", count(many)));
+      }))));
+    }
+  }
+
+  /** @param {(env: string) => void} choose */
+  function environments(/** @type {any} */ choose) {
+    const summary = R.summary;
+    const names = [...new Set(summary.runs.flatMap((/** @type {any} */ run) => Object.keys(run.envs)))].sort();
+    const rows = names.map((_, i) => i);
+    const of = (/** @type {number} */ i, /** @type {(s: any) => any} */ pick) => summary.runs.map((/** @type {any} */ run) => (run.envs[names[i]] ? pick(run.envs[names[i]]) : null));
+    const pair = (/** @type {any[]} */ found, /** @type {(v: any) => string} */ say) => found.map((value, run) => h("span", { class: run ? "other" : "" }, value === null || value === undefined ? "–" : say(value)));
+    const column = (/** @type {string} */ name, /** @type {string} */ label, /** @type {(s: any) => any} */ pick, /** @type {any} */ say, phone = false) =>
+      ({ name, label, track: "minmax(74px, 1fr)", num: true, phone, value: (/** @type {number} */ i) => of(i, pick)[0], cell: (/** @type {number} */ i) => pair(of(i, pick), say) });
+    const table = new Table([
+      { name: "env", label: "Environment", track: "minmax(150px, 3fr)", phone: true, value: (i) => names[i], cell: (i) => h("b", flat(String(names[i]))) },
+      column("reward", "Reward", (s) => s.reward.mean, number, true),
+      { name: "interval", label: "95% interval", track: "minmax(90px, 1.3fr)", value: (i) => of(i, (s) => s.reward.low)[0], cell: (i) => h("div.bars", of(i, (s) => s.reward).map((/** @type {any} */ one) => one && bar(one, Math.min(0, one.low ?? 0), Math.max(1, one.high ?? 1)))) },
+      column("pass", "pass@1", (s) => s.passes[0]?.mean, number, true),
+      column("tasks", "Tasks", (s) => s.tasks, count),
+      column("episodes", "Episodes", (s) => Math.round(s.counts.episodes), count),
+      column("turns", "Turns", (s) => (s.counts.turns || 0) / s.counts.rows, (/** @type {number} */ v) => number(v, 1)),
+      column("tokens", "Tokens", (s) => (s.counts.tokens ? (s.counts.sampled || 0) / s.counts.rows : null), (/** @type {number} */ v) => number(v, 0)),
+    ], { open: (i) => choose(names[i]), sort: "env" });
+    const narrow = innerWidth < 640;
+    table.element.style.height = `${Math.min(12, rows.length) * (narrow ? 62 : 37) + 42}px`;
+    table.show(rows);
+    return h("section.card.wide", h("header", h("h3", "Environments"), h("span.note", "choose one to see it alone")), table.element);
+  }
+
+  return { tiles, plots, environments, interval, bar };
+})();

@@ -1,0 +1,155 @@
+"""What rewards amount to, with how sure that is: of a run and of each environment in it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmgym.rollout.intervals import mean_with_interval
+from llmgym.rollout.summary import pass_at_k
+from llmgym.rollout.thresholds import TOLERANCE, reaches, spread
+from llmgym.trajectory import Trajectory
+
+_MOST_K = 64  # of the curve
+_VERSIONS = 400  # points of the curve over weight versions
+
+#: Rewards of the episodes of each task, by task and agent.
+Groups = Mapping[tuple[str, str, str], Sequence[float]]
+
+
+@dataclass
+class Tally:
+    """What is counted of the rows of an environment in a run.
+
+    Attributes:
+        groups: The rewards of the repeats of each task, by task and agent.
+        versions: The same by the newest weights that took part.
+        counts: Sums over rows.
+        statuses: How they ended.
+        tool_errors: Errors that tools answered, by type.
+        cost: Dollars, by role; tokens are in `counts`.
+    """
+
+    groups: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
+    versions: dict[int, dict[tuple[str, str, str], list[float]]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[str] = field(default_factory=Counter)
+    tool_errors: Counter[str] = field(default_factory=Counter)
+    cost: float = 0.0
+
+    def add(self, row: Trajectory) -> None:
+        """Count a row that finished."""
+        sampled = row.sampled_tokens
+        self.counts.update(
+            rows=1, turns=len(row.turns), sampled=sampled,
+            context=sum(len(segment.ids) for segment in row.segments) - sampled, tokens=int(bool(row.segments)),
+        )  # fmt: skip
+        self.counts["episodes"] += 1 / row.agents  # type: ignore[assignment]
+        for name in ("wall_s", "engine_s", "env_s"):
+            self.counts[name] += row.timings.get(name, 0.0)  # type: ignore[assignment]
+        self.statuses[row.status] += 1
+        self.tool_errors.update(row.tool_errors)
+        self.cost += math.fsum(usage.cost or 0.0 for usage in row.usage.values())
+        if row.reward is None or not math.isfinite(row.reward):
+            self.counts["unscored"] += 1
+            return
+        key = row.env_id, row.task_id, row.agent
+        self.groups.setdefault(key, []).append(row.reward)
+        newest = max((span.version for turn in row.turns for span in turn.versions), default=None)
+        if newest is not None:
+            self.versions.setdefault(newest, {}).setdefault(key, []).append(row.reward)
+
+
+def merged(tallies: Iterable[Tally]) -> Tally:
+    """Environments together."""
+    total = Tally()
+    for tally in tallies:
+        total.groups.update(tally.groups)
+        for version, groups in tally.versions.items():
+            total.versions.setdefault(version, {}).update(groups)
+        total.counts.update(tally.counts)
+        total.statuses.update(tally.statuses)
+        total.tool_errors.update(tally.tool_errors)
+        total.cost += tally.cost
+    return total
+
+
+def statistics(tally: Tally, threshold: float) -> dict[str, Any]:
+    """The figures of a tally as JSON data.
+
+    Args:
+        tally: What was counted.
+        threshold: Reward from which an episode counts as solved.
+    """
+    groups = list(tally.groups.values())
+    return {
+        "reward": mean_with_interval(groups),
+        "scored": sum(map(len, groups)),
+        "tasks": len(groups),
+        "kinds": _kinds(groups, threshold),
+        "passes": passes(groups, threshold),
+        "versions": _learning(tally),
+        "counts": dict(tally.counts),
+        "statuses": dict(tally.statuses.most_common()),
+        "tool_errors": dict(tally.tool_errors.most_common(20)),
+        "cost": tally.cost,
+    }
+
+
+def passes(groups: Sequence[Sequence[float]], threshold: float) -> list[dict[str, Any]]:
+    """The curve of pass@k, each point over the tasks with at least k scored episodes."""
+    sizes = Counter((len(group), sum(reaches(reward, threshold) for reward in group)) for group in groups)
+    curve: list[dict[str, Any]] = []
+    for k in _ks(max(map(len, groups), default=0)):
+        values = [(pass_at_k(n, c, k), tasks) for (n, c), tasks in sizes.items() if n >= k]
+        found = mean_with_interval([[value] for value, tasks in values for _ in range(tasks)])
+        curve.append({"k": k, "tasks": sum(tasks for _, tasks in values), **found})
+    return curve
+
+
+def _ks(most: int) -> list[int]:
+    """Up to 16 all, then ever fewer."""
+    most = min(most, _MOST_K)
+    return sorted(
+        {*range(1, min(most, 16) + 1), *(round(16 * 1.25**i) for i in range(1, 7)), most} & {*range(1, most + 1)}
+    )
+
+
+def _kinds(groups: Sequence[Sequence[float]], threshold: float) -> dict[str, int]:
+    """Groups by what there is to learn from them."""
+    kinds = Counter({"solved": 0, "mixed": 0, "constant": 0, "failed": 0, "single": 0})
+    for group in groups:
+        solved = sum(reaches(reward, threshold) for reward in group)
+        if len(group) == 1:
+            kind = "single"
+        elif solved == len(group):
+            kind = "solved"
+        elif solved or spread(group) > TOLERANCE:
+            kind = "mixed"
+        else:
+            kind = "constant" if group[0] > TOLERANCE else "failed"
+        kinds[kind] += 1
+    return dict(kinds)
+
+
+def _learning(tally: Tally) -> list[dict[str, Any]]:
+    """Rewards by the newest weights of an episode; neighbours together where there are very many."""
+    versions = sorted(tally.versions)
+    step = max(1, math.ceil(len(versions) / _VERSIONS))
+    points: list[dict[str, Any]] = []
+    for start in range(0, len(versions), step):
+        groups: dict[tuple[str, str, str], list[float]] = {}
+        for version in versions[start : start + step]:
+            for key, rewards in tally.versions[version].items():
+                groups.setdefault(key, []).extend(rewards)
+        points.append(
+            {
+                "version": versions[start],
+                "episodes": sum(map(len, groups.values())),
+                **mean_with_interval(groups.values()),
+            }
+        )
+    return points

@@ -1,0 +1,59 @@
+"""`llmgym report` and `llmgym view` as processes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+from tests.data.rows import line, run_of
+from tests.report import runs
+from tests.rollouts import llmgym
+
+
+def test_a_page_in_the_folder_of_the_run(tmp_path: Path) -> None:
+    run = runs.store(tmp_path / "run", runs.plain())
+    for _ in range(2):  # that of a run is made anew
+        done = llmgym("report", run)
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"{run}/report.html\n", "")
+    assert (run / "report.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_a_page_elsewhere(tmp_path: Path) -> None:
+    run = runs.store(tmp_path / "run", runs.plain())
+    path = tmp_path / "pages" / "one.html"
+    assert llmgym("report", run, "-o", path).returncode == 0
+    again = llmgym("report", run, "-o", path)
+    assert (again.returncode, again.stderr) == (2, f"error: {path} is there already; --force replaces it\n")
+    assert llmgym("report", run, "-o", path, "--force").returncode == 0
+
+
+def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", [line("a"), b"{\n"])
+    for args, said in (
+        ((run,), "rollouts.jsonl:2"),
+        ((run / "rollouts.jsonl",), "--output"),
+        ((tmp_path / "nowhere",), "nowhere"),
+        ((run, "--tokenizer", "no/such/folder"), "no/such/folder"),
+    ):
+        done = llmgym("report", *args)
+        assert (done.returncode != 0, done.stderr.count("\n")) == (True, 1)
+        assert said in done.stderr
+    assert not (run / "report.html").exists()
+    done = llmgym("report", run, "--skip-bad")
+    assert (done.returncode, done.stderr.startswith("1 bad rows left out")) == (0, True)
+
+
+def test_view_says_where_it_is_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    run = runs.store(tmp_path / "run", runs.plain())
+    command = [sys.executable, "-m", "llmgym", "view", str(run)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            assert b"<title>run" in answer.read()
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (0, ("", ""))

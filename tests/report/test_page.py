@@ -1,0 +1,207 @@
+"""The page in Chromium, from disk: what is seen, what the keys do, and that no text of a run is ever more than text."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from llmgym.report import Report, write_report
+from llmgym.report.serving import Viewer
+from llmgym.rollout import RunStore
+from tests import chromium
+from tests.chromium import Page
+from tests.data.rows import episode
+from tests.report import runs
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(chromium.found() is None, reason="no Chromium is installed"),
+]
+
+EPISODE = "document.querySelector('[data-episode]')"
+ROWS = "document.querySelectorAll('.tr').length"
+
+
+def page_of(tmp_path: Path, *made: Path) -> str:
+    return write_report(Report(made), tmp_path / "report.html", force=True).as_uri()
+
+
+def visit(work: Callable[[Page], Awaitable[None]]) -> None:
+    """Do something in a tab, in which nothing goes wrong."""
+
+    async def run(page: Page) -> None:
+        await work(page)
+        assert page.errors == []
+
+    chromium.browse(run)
+
+
+def test_a_run(tmp_path: Path) -> None:
+    url = page_of(tmp_path, runs.store(tmp_path / "run", [*runs.plain(), *runs.crowd(), runs.failing(1)]))
+
+    async def look(page: Page) -> None:
+        await page.size("wide")
+        await page.open(url)
+        text = await page.ask("document.body.innerText")
+        for part in ("Reward", "pass@1", "pass@3", "Learning", "Groups"):
+            assert part in text
+        assert await page.ask("document.querySelectorAll('.u-wrap canvas').length") >= 5
+        await page.go("#/episodes", f"{ROWS} === 15")
+        await page.press("/")
+        await page.ask(
+            "document.activeElement.value = 'turns>1 t2'; document.activeElement.dispatchEvent(new Event('input')); 1"
+        )
+        await page.until(f"{ROWS} === 3")
+        await page.press("Escape")
+        await page.press("j")
+        await page.press("j")
+        await page.press("Enter")
+        await page.until(f"{EPISODE}?.dataset.episode === 'test/Say-v0/t2/1'")
+        assert await page.ask("document.querySelectorAll('.call .result').length") == 1
+        assert await page.ask("document.querySelectorAll('.earned').length") == 1
+        await page.press("j")
+        await page.until(f"{EPISODE}?.dataset.episode === 'test/Say-v0/t2/2'")
+        await page.press("2")
+        await page.until("document.querySelectorAll('.stream .token.sampled').length === 6")
+        assert await page.ask("[...document.querySelectorAll('.badge')].map(one => one.textContent)") == [
+            "turn 1 · weights 2", "weights 3", "turn 2 · weights 2", "weights 3",
+        ]  # fmt: skip
+        assert "Ids stand for texts" in await page.ask("document.body.innerText")
+        await page.press("Escape")
+        await page.until(f"{ROWS} === 3")
+        await page.go("#/tasks", f"{ROWS} >= 6")
+        await page.ask("document.querySelector('.tr').click()")
+        await page.until("document.querySelectorAll('.column').length === 3")
+        await page.go("#/failures", "document.querySelector('.failure')")
+        assert "in verify" in await page.ask("document.querySelector('.failure').textContent")
+
+    visit(look)
+
+
+def test_agents_have_a_lane_each(tmp_path: Path) -> None:
+    url = page_of(tmp_path, runs.store(tmp_path / "run", [*runs.plain(1), *runs.crowd()]))
+
+    async def look(page: Page) -> None:
+        await page.open(f"{url}#/e/3")
+        await page.until(EPISODE)
+        assert await page.ask("[...document.querySelectorAll('.lanename')].map(one => one.textContent)") == [
+            "black",
+            "white",
+        ]
+        assert await page.ask("document.querySelectorAll('.column').length") == 2
+
+    visit(look)
+
+
+def test_two_runs(tmp_path: Path) -> None:
+    one = runs.store(tmp_path / "before", runs.plain(4, 2))
+    other = runs.store(
+        tmp_path / "after", (episode(f"t{task}", repeat, 1.0) for task in range(3) for repeat in range(2))
+    )
+    url = page_of(tmp_path, one, other)
+
+    async def look(page: Page) -> None:
+        await page.open(f"{url}#/tasks")
+        await page.until(f"{ROWS} === 4")
+        assert "3 tasks in both: 3 better, 0 worse, 0 equal" in await page.ask("document.body.innerText")
+
+    visit(look)
+
+
+def test_nothing_in_a_run_is_more_than_text(tmp_path: Path) -> None:
+    lost = [runs.failing(number, text) for number, text in enumerate(runs.HOSTILE[:-1])]
+    folder = tmp_path / "<img src=x onerror=window.ran=1>"
+    url = page_of(tmp_path, runs.store(folder, [*runs.hostile(), *lost]))
+    count = len(runs.HOSTILE)
+
+    async def look(page: Page) -> None:
+        await page.open(url)
+        for place in ("#/", "#/episodes", "#/tasks", "#/failures"):
+            await page.go(place, "document.querySelector('main').childElementCount > 0")
+            await page.ask("document.querySelectorAll('details').forEach(one => { one.open = true }); 1")
+        for number in range(count + len(lost)):
+            await page.go(f"#/e/{number}", f"location.hash === '#/e/{number}' && {EPISODE}")
+            await page.ask("document.querySelectorAll('details').forEach(one => { one.open = true }); 1")
+            for tab in "321":
+                await page.press(tab)
+        assert await page.ask("window.ran") is None
+        assert await page.ask("document.querySelectorAll('main img, main script, main svg, main iframe').length") == 0
+        await page.go("#/e/6", f"{EPISODE}?.dataset.episode.includes('6 ')")
+        assert "␛" in await page.ask("document.querySelector('.mark').textContent")
+        await page.go("#/e/7", f"{EPISODE}?.dataset.episode.includes('7 ')")
+        assert await page.ask("document.querySelector('.mark').textContent") == "U+202E"
+        assert await page.ask("getComputedStyle(document.querySelector('.text')).unicodeBidi") == "plaintext"
+        await page.press("m")
+        await page.until("!document.querySelector('.mark')")
+        await page.go(f"#/e/{count - 1}", "document.querySelector('button.more')")
+        await page.ask("document.querySelector('button.more').click()")
+        assert await page.ask("document.querySelector('.text').textContent.length") == 200_000
+
+    visit(look)
+
+
+def test_scripts_that_are_put_into_the_page_are_refused(tmp_path: Path) -> None:
+    url = page_of(tmp_path, runs.store(tmp_path / "run", runs.plain(1, 1)))
+
+    async def look(page: Page) -> None:
+        await page.open(url)
+        await page.ask("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.ran=1\">'); 1")
+        await page.ask(
+            "const s = document.createElement('script'); s.textContent = 'window.ran=1'; document.body.append(s); 1"
+        )
+        await page.until("true")
+        assert await page.ask("window.ran") is None
+        assert any("Content Security Policy" in error for error in page.errors)
+
+    chromium.browse(look)
+
+
+def test_a_folder_beside_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmgym.report.page.WITHIN", 0)
+    url = page_of(tmp_path, runs.store(tmp_path / "run", runs.plain(100)))
+
+    async def look(page: Page) -> None:
+        await page.open(f"{url}#/e/299")
+        await page.until(EPISODE)
+
+    visit(look)
+
+
+@pytest.mark.parametrize("device", chromium.SIZES)
+def test_nothing_is_wider_than_the_page(tmp_path: Path, device: str) -> None:
+    url = page_of(tmp_path, runs.store(tmp_path / "run", [*runs.plain(), *runs.hostile(), runs.failing(1)]))
+
+    async def look(page: Page) -> None:
+        await page.size(device)
+        await page.open(url)
+        for place in ("#/", "#/episodes", "#/tasks", "#/failures", "#/e/0", "#/e/13", "#/e/22"):
+            await page.go(place, "document.querySelector('main').childElementCount > 0")
+            wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            assert await page.ask(wide) <= 0, place
+
+    visit(look)
+
+
+def test_it_goes_on_while_the_run_does(tmp_path: Path) -> None:
+    viewer = Viewer(Report([runs.store(tmp_path / "run", runs.plain(1))]))
+    thread = threading.Thread(target=viewer.run)
+    thread.start()
+
+    async def look(page: Page) -> None:
+        await page.open(f"{viewer.url}#/episodes")
+        await page.until(f"{ROWS} === 3")
+        store = RunStore(tmp_path / "run", {"environments": []}, runs.CONFIG, 0.0)
+        for row in runs.plain(1, start=5):
+            store.append(row)
+        store.close()
+        await page.until(f"{ROWS} === 6")
+        await page.go("#/e/5", EPISODE)
+
+    try:
+        visit(look)
+    finally:
+        viewer.close()
+        thread.join()

@@ -1,0 +1,229 @@
+"""What a page is made from: rows that are read once, their figures, and the packs."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from llmgym.data import BadRowsError
+from llmgym.data.problems import UnreadableError
+from llmgym.errors import ConfigError
+from llmgym.policies.models import cache_dir
+from llmgym.report import Report, write_report
+from llmgym.report.chunks import ROWS, UNKNOWN, pack
+from llmgym.report.page import script_json
+from llmgym.report.vocabulary import Vocabulary, vocabulary_of
+from llmgym.rollout import RunStore
+from tests.data.rows import changed, episode, line, run_of
+from tests.report import runs
+
+
+def read(*paths: Path, **options: Any) -> tuple[Report, dict[int, bytes]]:
+    packs: dict[int, bytes] = {}
+    report = Report(paths, **options)
+    report.update(packs.__setitem__)
+    return report, packs
+
+
+def unpacked(data: bytes) -> tuple[dict[str, Any], Any, Any]:
+    raw = zlib.decompress(data, wbits=31)
+    end = 4 + int.from_bytes(raw[:4], "little")
+    count = (len(raw) - end) // 6
+    ids = np.frombuffer(raw, "<u4", count, end)
+    return json.loads(raw[4:end]), ids, np.frombuffer(raw, "<u2", count, end + 4 * count)
+
+
+# --- rows ----------------------------------------------------------------------------------------
+
+
+def test_figures(tmp_path: Path) -> None:
+    run = runs.store(tmp_path / "run", [*runs.plain(), *runs.crowd(), runs.failing(1), runs.failing(22)])
+    report, packs = read(run)
+    found = report.summary()["runs"][0]["all"]
+    assert (found["counts"]["rows"], found["counts"]["episodes"], found["tasks"]) == (14, 13, 6)
+    assert found["passes"][0]["mean"] == pytest.approx((2 * 1 / 3 + 2 * 2 / 3 + 1 + 0) / 6)
+    assert [point["k"] for point in found["passes"]] == [1, 2, 3]
+    assert found["passes"][2]["tasks"] == 4
+    assert found["kinds"] == {"solved": 0, "mixed": 4, "constant": 0, "failed": 0, "single": 2}
+    assert [point["version"] for point in found["versions"]] == [1, 2, 3, 4]
+    assert report.summary()["rows"] == 16 == len(report.columns)
+    (group,) = report.summary()["failures"]
+    assert (group["count"], group["kind"], group["stage"]) == (2, "environment", "verify")
+    assert "line 1, in verify" in group["first"]
+    assert list(packs) == [0]
+
+
+def test_only_what_is_new_is_read(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "run", {"environments": []}, runs.CONFIG, 0.0)
+    store.confirm({}, planned=None)
+    for row in [*runs.plain(2), runs.failing(1)]:
+        store.append(row)
+    report, packs = read(tmp_path / "run")
+    assert len(report.columns) == 7
+    assert not report.update(packs.__setitem__)
+    for row in runs.plain(100, start=2):
+        store.append(row)
+    changed_packs: list[int] = []
+    assert report.update(lambda number, data: changed_packs.append(number))
+    assert (len(report.columns), changed_packs) == (307, [0, 1])
+    made_good = runs.failing(1)
+    store.append(episode(made_good.task_id, 0, 1.0))
+    store.retire(["test/Say-v0/t0/0"], "changed")
+    assert report.update(packs.__setitem__)
+    assert len(report.columns) == 306
+    assert report.summary()["failures"] == []
+    store.close()
+
+
+def test_packs_have_the_rows_whole(tmp_path: Path) -> None:
+    rows = list(runs.plain(ROWS, 1))
+    rows[7].segments = runs.segments([5, 3])
+    _, packs = read(runs.store(tmp_path / "run", iter([*rows, *runs.plain(1, 1, start=900)])))
+    data, ids, logprobs = unpacked(packs[0])
+    assert len(data["rows"]) == ROWS
+    row = data["rows"][7]
+    first, second = row["segments"]
+    assert ids[first["at"] :][:8].tolist() == [0, 1, 2, 3, 4, 0, 1, 2]
+    assert second["at"] == first["at"] + 5
+    assert logprobs[first["at"] :][:5].tolist() == [UNKNOWN, 1500, UNKNOWN, 1500, UNKNOWN]
+    assert row["messages"] == rows[7].messages
+    assert data["rows"][3]["turns"][1]["versions"] == [[3, 0, 2], [4, 2, 3]]
+    assert len(unpacked(packs[1])[0]["rows"]) == 1
+
+
+def test_log_probabilities_that_are_none() -> None:
+    row = episode()
+    row.segments[0].logprobs[:] = [np.nan, -np.inf, 0.5, -100, *[-0.25] * 10]
+    row.segments[0].sampled[:] = True
+    *_, logprobs = unpacked(pack([row], [Vocabulary()]))
+    assert logprobs[:5].tolist() == [UNKNOWN, UNKNOWN, 0, UNKNOWN - 1, 250]
+
+
+# --- what is wrong -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "bad", [b"{\n", b"[]\n", changed(line("x"), reward="much"), line("a"), changed(line("x"), error="\ud800")]
+)
+def test_bad_rows(tmp_path: Path, bad: bytes) -> None:
+    run = run_of(tmp_path / "run", [line("a"), bad, line("b")])
+    with pytest.raises(BadRowsError, match=r"rollouts\.jsonl:2: "):
+        read(run)
+    report, _ = read(run, skip_bad=True)
+    assert len(report.columns) == 2
+    assert report.summary()["num_problems"] == 1
+
+
+@pytest.mark.parametrize("name", ["chats.jsonl", "chats.jsonl.gz"])
+def test_files_of_others(tmp_path: Path, name: str) -> None:
+    rows = b"".join(
+        json.dumps({"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}]}).encode()
+        + b"\n"
+        for _ in range(3)
+    )
+    (tmp_path / name).write_bytes(gzip.compress(rows) if name.endswith("gz") else rows)
+    report, packs = read(tmp_path / name)
+    assert len(report.columns) == 3
+    assert unpacked(packs[0])[0]["rows"][2]["messages"][1]["content"] == "yes"
+    assert report.summary()["runs"][0]["name"] == name
+
+
+def test_a_torn_end_is_no_error(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", [line("a"), line("b")[:-20]])
+    report, _ = read(run)
+    assert len(report.columns) == 1
+    assert report.summary()["runs"][0]["torn"]
+
+
+def test_what_cannot_be_reported(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", [line("a")])
+    for paths in ([], [run, run], [run] * 3):
+        with pytest.raises(ConfigError):
+            Report(paths)
+    with pytest.raises(UnreadableError, match="no such file"):
+        Report([tmp_path / "nowhere"])
+
+
+# --- texts of tokens -----------------------------------------------------------------------------
+
+
+def test_texts_of_tokens() -> None:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    letters = {letter: number for number, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    made: Any = Tokenizer(models.BPE(vocab=letters, merges=[]))
+    made.decoder = decoders.ByteLevel()
+    made.add_special_tokens(["<end>"])
+    found = Vocabulary("m", made).texts([letters["a"], letters["Ġ"], letters["ð"], 256, 9999])
+    assert list(found.values()) == ["a", " ", "\\xf0", "<end>"]
+
+    pieces: Any = Tokenizer(models.BPE(vocab={"▁a": 0, "<0xF0>": 1, "é": 2}, merges=[]))
+    assert list(Vocabulary("m", pieces).texts([0, 1, 2]).values()) == [" a", "\\xf0", "é"]
+
+
+def test_without_a_tokenizer() -> None:
+    assert "--tokenizer" in (vocabulary_of(None, None).missing or "")
+    assert "not on this machine" in (vocabulary_of({"model": "nobody/has-this"}, None).missing or "")
+    assert vocabulary_of({"model": "nobody/has-this"}, None).texts([1]) == {}
+
+
+@pytest.mark.integration
+def test_the_tokenizer_of_the_model() -> None:
+    if not (cache_dir() / "smollm2").is_dir():
+        pytest.skip("smollm2 was not fetched")
+    found = vocabulary_of({"model": "smollm2"}, None)
+    assert found.missing is None
+    assert found.texts([1, 0])[1] == "<|im_start|>"
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def test_one_file_where_it_is_small(tmp_path: Path) -> None:
+    run = runs.store(tmp_path / "run", runs.plain())
+    path = write_report(Report([run]), tmp_path / "report.html")
+    assert [one.name for one in sorted(tmp_path.iterdir())] == ["report.html", "run"]
+    with pytest.raises(ConfigError, match="--force"):
+        write_report(Report([run]), path)
+
+
+def test_a_folder_where_it_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmgym.report.page.WITHIN", 0)
+    run = runs.store(tmp_path / "run", runs.plain(100))
+    path = write_report(Report([run]), tmp_path / "report.html")
+    before = [one.name for one in (tmp_path / "report.html.files").iterdir()]
+    write_report(Report([run]), path, force=True)
+    (folder,) = (tmp_path / "report.html.files").iterdir()
+    assert folder.name not in before
+    assert f'"report.html.files/{folder.name}/"' in path.read_text("utf-8")
+    assert sorted(one.name for one in folder.iterdir()) == ["0.js", "1.js"]
+    assert re.fullmatch(r'R\.pack\(0,"[A-Za-z0-9+/=]+"\)\n', (folder / "0.js").read_text("ascii"))
+
+
+def test_nothing_is_left_of_one_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmgym.report.page.WITHIN", 0)
+    run = run_of(tmp_path / "run", [*(line(f"t{number}") for number in range(300)), b"{\n"])
+    with pytest.raises(BadRowsError):
+        write_report(Report([run]), tmp_path / "report.html")
+    assert [one.name for one in tmp_path.iterdir()] == ["run"]
+
+
+def test_data_cannot_end_its_script() -> None:
+    text = script_json({text: text for text in runs.HOSTILE})
+    assert not re.search(r"[<>&\u2028\u2029]", text)
+    assert json.loads(text) == {text: text for text in runs.HOSTILE}
+
+
+def test_the_page_has_hostile_texts_only_as_data(tmp_path: Path) -> None:
+    path = write_report(Report([runs.store(tmp_path / "<b>run", runs.hostile())]), tmp_path / "report.html")
+    text = path.read_text("utf-8")
+    assert "window.ran" not in re.sub(r'<script type="text/plain" id="summary">.*?</script>', "", text, flags=re.DOTALL)
+    assert "<b>" not in text
+    assert len(re.findall("<script", text)) == len(re.findall("</script>", text))
