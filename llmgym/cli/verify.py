@@ -60,9 +60,9 @@ def run(
 ) -> None:
     """Score stored episodes again, without a policy.
 
-    It says what is different. The recorded messages are played on their environments, with the same tasks and seeds; environments that declare
-    their transcripts to be enough only verify them. So a verifier that has changed is seen, and so are tools that
-    answer something else. A judge or a simulated user says again what is recorded.
+    It says what is different. The recorded messages are played on their environments, with the same tasks and seeds;
+    environments that declare their transcripts to be enough only verify them. So a verifier that has changed is seen,
+    and so are tools that answer something else. A judge or a simulated user says again what is recorded.
     """
     from llmgym.data.verification.writing import rescored_run
 

@@ -60,7 +60,7 @@ def test_a_new_run_folder_is_written_beside_the_old_one(run: Path, tmp_path: Pat
     assert (folder / "rollouts.jsonl").read_bytes() == before
     was, now = (next(read_rollouts(each)) for each in (run, tmp_path / "new"))
     assert now == was
-    assert "2 of" in llmgym("summary", tmp_path / "new").stdout
+    assert "2 episodes finished" in llmgym("summary", tmp_path / "new").stdout
 
 
 def test_what_cannot_be_is_said(run: Path, tmp_path: Path) -> None:
