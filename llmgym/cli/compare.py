@@ -35,10 +35,11 @@ def run(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Compare runs task by task: rewards, pass@k, turns and tokens, with intervals of the differences.
+    """Hold runs against the first one, task by task.
 
-    Tasks are the same where their content is. Each counts once, however many episodes it has; what only one run has, or
-    has no reward for, is left out and counted. Tasks that only one run solved are listed.
+    Rewards, pass@k, turns and tokens, with intervals of the differences. Tasks are the same where their content is.
+    Each counts once, however many episodes it has; what only one run has, or has no reward for, is left out and
+    counted. Tasks that only one run solved are listed.
     """
     import msgspec
 

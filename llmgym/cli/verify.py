@@ -58,11 +58,11 @@ def run(
     skip_bad: SkipBad = False,
     json: Json = False,
 ) -> None:
-    """Score stored episodes again, without a policy, and say what is different.
+    """Score stored episodes again, without a policy.
 
-    The recorded messages are played on their environments, with the same tasks and seeds; environments that declare
-    their transcripts to be enough only verify them. So a verifier that has changed is seen, and so are tools that
-    answer something else. A judge or a simulated user says again what is recorded.
+    It says what is different. The recorded messages are played on their environments, with the same tasks and seeds;
+    environments that declare their transcripts to be enough only verify them. So a verifier that has changed is seen,
+    and so are tools that answer something else. A judge or a simulated user says again what is recorded.
     """
     from llmgym.data.verification.writing import rescored_run
 

@@ -141,7 +141,7 @@ async def test_only_scores_change_in_rows(tmp_path: Path) -> None:
         assert after["reward_parts"]["said"] == {"value": 0.25, "weight": 1.0}
         assert [turn["reward"] for turn in after["turns"]] == [0.5, 0.25]
         for name in ("reward", "reward_parts", "turns"):
-            before.pop(name), after.pop(name)
+            del before[name], after[name]
         assert (before, list(before)) == (after, list(after))
 
 

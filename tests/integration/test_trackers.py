@@ -37,8 +37,7 @@ def expect(found: dict[str, Any]) -> None:
 
 
 def test_wandb(tmp_path: Path) -> None:
-    from wandb.proto import wandb_internal_pb2
-
+    protocol = pytest.importorskip("wandb.proto.wandb_internal_pb2")
     rollout("wandb", tmp_path, WANDB_MODE="offline")
     (file,) = (tmp_path / "run").glob("wandb/offline-run-*/*.wandb")
     found: dict[str, Any] = {}
@@ -46,7 +45,7 @@ def test_wandb(tmp_path: Path) -> None:
     position = 7  # of LevelDB's log format: a header, then records of checksum, length and kind, here all in one block
     while position < len(data):
         length = int.from_bytes(data[position + 4 : position + 6], "little")
-        record = wandb_internal_pb2.Record()
+        record = protocol.Record()
         record.ParseFromString(data[position + 7 : position + 7 + length])
         position += 7 + length
         for item in record.history.item:
@@ -67,15 +66,14 @@ def test_mlflow(tmp_path: Path) -> None:
 
 
 def test_tensorboard(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from tensorboard.util.tensor_util import make_ndarray
+    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    tensors = pytest.importorskip("tensorboard.util.tensor_util")
 
     rollout("tensorboard", tmp_path)
-    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events = accumulators.EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
     last = {name: events.Tensors(name)[-1] for name in events.Tags()["tensors"]}
-    expect({name: float(make_ndarray(event.tensor_proto)) for name, event in last.items()})
+    expect({name: float(tensors.make_ndarray(event.tensor_proto)) for name, event in last.items()})
     assert {event.step for event in last.values()} == {4}
 
 

@@ -79,7 +79,15 @@ async def test_a_resumed_run_goes_on_from_where_it_was(listeners: list[Listener]
 
 async def test_it_is_told_while_the_run_goes_on(listeners: list[Listener], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking, "_EVERY_S", 0.01)
-    gate = asyncio.Event()
+    gate, told = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def log(self: Listener, values: Mapping[str, float], step: int) -> None:
+        self.told.append((step, values))
+        if len(self.told) == 3:
+            loop.call_soon_threadsafe(told.set)
+
+    monkeypatch.setattr(Listener, "log", log)
 
     async def wait(messages: Any, tools: Any) -> str:
         await gate.wait()
@@ -87,8 +95,7 @@ async def test_it_is_told_while_the_run_goes_on(listeners: list[Listener], monke
 
     running = asyncio.create_task(letters(num_tasks=1, track=["wandb"])(policy=Script(wait)).collect())
     async with asyncio.timeout(30):
-        while not (listeners and len(listeners[0].told) > 2):  # noqa: ASYNC110 -- a listener is no task
-            await asyncio.sleep(0.01)
+        await told.wait()
     gate.set()
     await running
     assert listeners[0].told[0][1]["episodes/live"] == 1
