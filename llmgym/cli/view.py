@@ -25,7 +25,7 @@ def run(
     threshold: Threshold = None,
     skip_bad: SkipBad = False,
 ) -> None:
-    """Serve the page of a run on this machine; it goes on while the run does.
+    """Serve the page of a run, which grows while the run does.
 
     It is that of `llmgym report`. Ctrl-C ends it.
     """

@@ -158,7 +158,7 @@ def test_a_person_may_be_the_policy() -> None:
         (["info", "llmgym/Nothing-v0"], 2, "there is no environment 'llmgym/Nothing-v0'"),
         (["play", "llmgym/Nothing-v0"], 2, "there is no environment"),
         (["check", "llmgym/Calculater-v0"], 2, "did you mean llmgym/Calculator-v0"),
-        (["list", "--domain", "maths"], 2, "the domain 'maths'; did you mean math? There is game, knowledge, math,"),
+        (["list", "--domain", "maths"], 2, "the domain 'maths'; did you mean math? There is code, customer-service,"),
         (["list", "--needs", "sandboxes"], 2, "the need 'sandboxes'; did you mean sandbox?"),
         (["rollout", "--env", "llmgym/Nothing-v0"], 2, "there is no environment"),
         (["--registry", "absent.yaml", "list"], 2, "cannot read"),

@@ -64,7 +64,7 @@ def run(
     ] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
 ) -> None:
-    """Write a package with an environment that works, to be made into yours.
+    """Write a package with an environment that works.
 
     NAME is the package's, such as shop or sales_questions. It has tasks, an oracle, a registry file with a variant,
     tests and rows of its own, and passes `llmgym check` and `llmgym audit` as it is.
