@@ -16,7 +16,7 @@ import pytest
 from llmgym.registry import list_envs
 from tests.rollouts import PLAIN, environ
 
-IDS = [entry.id for entry in list_envs() if entry.id.startswith("llmgym/")]
+IDS = [entry.id for entry in list_envs() if entry.id == entry.base]
 BOTH = ["--env", "llmgym/MultipleChoice-easy-v0", "--env", "llmgym/MultipleChoice-hard-v0"]
 
 

@@ -191,7 +191,7 @@ async def test_a_zygote_that_dies_is_no_word_about_the_program(box: Sandbox) -> 
     assert (await box.run("print(1)")).ok
     async with box.session() as session:
         task = asyncio.create_task(box.run("import time; time.sleep(60)", limits=Limits(wall=60)))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.0)
         (*mine,) = [zygote for zygote in zygotes._stock.zygotes if zygote.loop is asyncio.get_running_loop()]
         for zygote in mine:
             for pid in sorted(descendants(zygote._process.pid) | {zygote._process.pid}):  # its runs are younger
