@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from llmgym.data.dataset import Dataset, Selection, quoted
+from llmgym.data.dataset import Dataset, Selection
+from llmgym.data.engine import quoted
 from llmgym.data.index import Index
 from llmgym.data.shapes import rollouts
 from llmgym.errors import ConfigError

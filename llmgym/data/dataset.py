@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
-from llmgym.data.index import Index, Progress, merged_metrics
+from llmgym.data.engine import ROLLOUTS, answering, connect, count_of, define, listed, require_engine
+from llmgym.data.index import Index, Progress
 from llmgym.data.lines import Span
 from llmgym.data.problems import BadRowsError, Problem, UnreadableError
-from llmgym.data.scalars import FIXED, PLACES
-from llmgym.errors import ConfigError, MissingExtraError
-from llmgym.rollout.retired import read_retired
-from llmgym.rollout.thresholds import TOLERANCE
+from llmgym.data.scalars import PLACES
+from llmgym.errors import ConfigError
 from llmgym.trajectory import Trajectory
 
 _FETCHED = 4096  # rows at once
-ROLLOUTS, FAILURES = "rollouts.jsonl", "failures.jsonl"
-
-#: Of the repeats of a task, for `--group-where`. A reward that reaches the threshold passes.
-_GROUPS = f"""
-    select source, group_id, agent, any_value(env_id) as env_id, count(*) as size, count(reward) as scored,
-        avg((reward >= $threshold - {TOLERANCE})::int) filter (reward is not null) as pass_rate,
-        avg(reward) as reward_mean, stddev_pop(reward) as reward_std,
-        min(reward) as reward_min, max(reward) as reward_max, max(reward) - min(reward) as reward_gap
-    from rows group by source, group_id, agent
-"""
 
 
 @dataclass(frozen=True)
@@ -133,8 +121,8 @@ class Dataset:
         self.indexes = list(indexes)
         self.threshold = threshold
         self.problems = [problem for index in self.indexes for problem in index.problems]
-        self._connection = _connect([index.folder for index in self.indexes])
-        self._define()
+        self._connection = connect([index.folder for index in self.indexes])
+        define(self._connection, self.indexes, threshold)
         self.problems += self._duplicates()
         if self.problems and not skip_bad:
             raise BadRowsError(self.problems)
@@ -177,7 +165,7 @@ class Dataset:
             files: Of each index, in its folder.
         """
         parts = [
-            f"select *, {number} as source from read_parquet([{_listed(paths)}])"
+            f"select *, {number} as source from read_parquet([{listed(paths)}])"
             for number, paths in enumerate(files)
             if paths
         ]
@@ -197,12 +185,8 @@ class Dataset:
         Raises:
             ConfigError: It cannot be answered; says why, in DuckDB's words.
         """
-        import duckdb
-
-        try:
+        with answering():
             return self._connection.execute(text, parameters).fetchall()
-        except duckdb.Error as error:
-            raise ConfigError(_plain(error)) from None
 
     def batches(self, text: str, **parameters: Any) -> Iterator[tuple[Any, ...]]:
         """Ask for much: the columns of so many rows at a time, as arrays.
@@ -210,14 +194,10 @@ class Dataset:
         Raises:
             ConfigError: It cannot be answered.
         """
-        import duckdb
-
-        try:
+        with answering():
             reader = self._connection.sql(text, params=parameters).to_arrow_reader(1 << 16)
             for batch in reader:
                 yield tuple(column.to_numpy(zero_copy_only=False) for column in batch.columns)
-        except duckdb.Error as error:
-            raise ConfigError(_plain(error)) from None
 
     def share(self, *, where: str | None = None, group_where: str | None = None) -> float | None:
         """The share of rows that fulfil a condition, or of groups; None where there are none.
@@ -225,15 +205,11 @@ class Dataset:
         Raises:
             ConfigError: The condition is none, or names a column that there is not.
         """
-        import duckdb
-
         table, condition = ("groups", group_where) if where is None else ("rows", where)
-        try:
+        with answering():
             relation = self._connection.table(table)
-            total = _count(relation)
-            return _count(relation.filter(condition)) / total if total else None
-        except duckdb.Error as error:
-            raise ConfigError(_plain(error)) from None
+            total = count_of(relation)
+            return count_of(relation.filter(condition)) / total if total else None
 
     def select(self, where: str | None = None, group_where: str | None = None) -> Selection:
         """The rows that fulfil conditions.
@@ -257,14 +233,10 @@ class Dataset:
         Raises:
             ConfigError: A condition is none, or names a column that there is not.
         """
-        import duckdb
-
-        try:
+        with answering():
             *steps, rows = self._steps(conditions)
-            counts = list(map(_count, steps))
+            counts = list(map(count_of, steps))
             found = rows.project("source, byte_position, byte_length").order("source, byte_position").fetchnumpy()
-        except duckdb.Error as error:
-            raise ConfigError(_plain(error)) from None
         selection = self._selection(*found.values())
         counts += [len(selection)] if conditions else []
         return selection, [before - after for before, after in itertools.pairwise(counts)]
@@ -275,12 +247,8 @@ class Dataset:
         Raises:
             ConfigError: A condition is none, or names a column that there is not.
         """
-        import duckdb
-
-        try:
-            return [before - after for before, after in itertools.pairwise(map(_count, self._steps(conditions)))]
-        except duckdb.Error as error:
-            raise ConfigError(_plain(error)) from None
+        with answering():
+            return [before - after for before, after in itertools.pairwise(map(count_of, self._steps(conditions)))]
 
     def repeats(self, conditions: Sequence[Condition] = ()) -> Iterator[list[Repeat]]:
         """The rows that fulfil conditions by task and agent, wherever they stand; one group at a time is in memory.
@@ -288,15 +256,12 @@ class Dataset:
         Raises:
             ConfigError: A condition is none, or names a column that there is not.
         """
-        import duckdb
         import pyarrow as pa
 
         names = "source, group_id, agent, id, reward, byte_position, byte_length"
-        try:
+        with answering():
             rows = self._steps(conditions)[-1].project(names).order("source, group_id, agent, byte_position")
             table = pa.table(rows)  # numbers and names in columns, some 100 bytes a row: a reader would hold the engine
-        except duckdb.Error as error:
-            raise ConfigError(_plain(error)) from None
         key, group = None, list[Repeat]()
         for batch in table.to_batches(_FETCHED):
             for source, group_id, agent, *row in zip(*(column.to_pylist() for column in batch), strict=True):
@@ -337,7 +302,6 @@ class Dataset:
         Raises:
             ConfigError: It cannot be answered.
         """
-        import duckdb
         import pyarrow as pa
 
         sources = [source for source, spans in enumerate(selection.spans) for _ in spans]
@@ -348,11 +312,9 @@ class Dataset:
             select source, byte_position, byte_length from rows semi join ({query}) using (source, line)
             order by source, byte_position
         """
-        try:
+        with answering():
             self._connection.register("picked", chosen)
             return self._selection(*self._connection.execute(text).fetchnumpy().values())
-        except duckdb.Error as error:
-            raise ConfigError(_plain(error)) from None
 
     def _selection(self, sources: Any, positions: Any, lengths: Any) -> Selection:
         spans: list[tuple[Span, ...]] = []
@@ -402,29 +364,6 @@ class Dataset:
         for index, spans in zip(self.indexes, selection.spans, strict=True):
             index.copy(spans, target)
 
-    def _define(self) -> None:
-        """Make the tables. A row that a run has retired, or that is there twice, is in none."""
-        metrics = "".join(f", null::double as {quoted(name)}" for name in merged_metrics(self.indexes))
-        columns = ", ".join(f"null::{_TYPES[kind]} as {name}" for name, kind in FIXED.items())
-        places = ", ".join(f"0::bigint as {name}" for name in PLACES)
-        parts = [f"select * from (select {columns}, {places}, 0 as source, 1::bigint as nth{metrics}) where false"]
-        for number, index in enumerate(self.indexes):
-            if not index.files:
-                continue
-            table = f"(select *, {number} as source from read_parquet([{_listed(index.files)}], union_by_name = true))"
-            retired = read_retired(index.path.parent) if index.path.name == ROLLOUTS else {}
-            if retired:
-                self._connection.execute(f"create table retired_{number} (name text, hash text, times int)")
-                values = [(name, task_hash, times) for (name, task_hash), times in retired.items()]
-                self._connection.executemany(f"insert into retired_{number} values (?, ?, ?)", values)
-                table = _KEPT.format(table=table, number=number)
-            simple = index.meta.unique or index.path.name == FAILURES  # an episode can fail in several sessions
-            nth = "1::bigint" if simple else "row_number() over (partition by id order by line)"
-            parts.append(f"select *, {nth} as nth from {table}")
-        self._connection.execute(f"create view found as {' union all by name '.join(parts)}")
-        self._connection.execute("create view rows as select * exclude (nth) from found where nth = 1")
-        self._connection.execute(f"create view groups as {_GROUPS.replace('$threshold', repr(float(self.threshold)))}")
-
     def _duplicates(self) -> list[Problem]:
         if all(index.meta.unique for index in self.indexes):
             return []
@@ -433,56 +372,3 @@ class Dataset:
             Problem(str(self.indexes[source].path), line, "duplicate", f"a row before it has the id {name!r}")
             for source, line, name in found
         ]
-
-
-#: Rows of a file without those of an episode and a task that were retired: the first so many of them.
-_KEPT = """
-    (select * exclude (name, hash, times, place) from (
-        select *, row_number() over (partition by id, task_hash order by line) as place
-        from {table} as row left join retired_{number} as gone
-        on row.episode_id = gone.name and row.task_hash = gone.hash
-    ) where place > coalesce(times, 0))
-"""
-
-_TYPES = {str: "text", int: "bigint", float: "double"}
-
-
-def require_engine() -> None:
-    """See that what reads indexes is installed.
-
-    Raises:
-        MissingExtraError: It is not.
-    """
-    if importlib.util.find_spec("duckdb") is None or importlib.util.find_spec("pyarrow") is None:
-        raise MissingExtraError("llmgym.data", "data")
-
-
-def _connect(folders: Sequence[Path]) -> Any:
-    """A database in memory that can read the indexes, and nothing else of this machine or of others."""
-    import duckdb
-
-    connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"})
-    connection.execute("set enable_progress_bar = false")
-    allowed = _listed({str(folder) for folder in folders})
-    connection.execute(f"set allowed_directories = [{allowed}]")
-    connection.execute("set enable_external_access = false")
-    connection.execute("set lock_configuration = true")
-    return connection
-
-
-def _listed(paths: Iterable[str]) -> str:
-    return ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-
-
-def quoted(name: str) -> str:
-    """A name as SQL has it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _count(relation: Any) -> int:
-    return relation.aggregate("count(*)").fetchall()[0][0]
-
-
-def _plain(error: Exception) -> str:
-    """DuckDB's message without the picture of the query, which is not all of the user's."""
-    return " ".join(str(error).partition("\n\nLINE ")[0].split())

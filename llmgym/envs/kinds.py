@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from llmgym.envs.vocabulary import FAMILY_NAMES, FIRM_KINDS, FIRM_NAMES, GIVEN_NAMES, PLACES, THINGS
+from llmgym.envs.vocabulary import FAMILY_NAMES, FIRM_KINDS, FIRM_NAMES, GIVEN_NAMES, PLACES, THINGS, listed
 
 Rng = np.random.Generator
 Schema = dict[str, Any]
@@ -86,10 +86,6 @@ def _show_count(rng: Rng, value: int) -> str:
     return _NUMBERS[value] if value < len(_NUMBERS) and rng.random() < 0.5 else str(value)
 
 
-def _show_list(rng: Rng, values: Sequence[str]) -> str:
-    return values[0] if len(values) == 1 else f"{', '.join(values[:-1])} and {values[-1]}"
-
-
 PERSON = Kind({"type": "string", "description": "Full name."}, _person, _as_text)
 PLACE = Kind({"type": "string"}, lambda rng: pick(rng, PLACES), _as_text)
 FIRM = Kind({"type": "string"}, lambda rng: f"{pick(rng, FIRM_NAMES)} {pick(rng, FIRM_KINDS)}", _as_text)
@@ -133,7 +129,7 @@ def things() -> Kind:
     return Kind(
         {"type": "array", "items": {"type": "string"}},
         lambda rng: some(rng, THINGS, int(rng.integers(2, 5))),
-        _show_list,
+        lambda _, values: listed(values),
         level=2,
     )
 
@@ -143,7 +139,7 @@ def people() -> Kind:
     return Kind(
         {"type": "array", "items": {"type": "string"}},
         lambda rng: list(dict.fromkeys(_person(rng) for _ in range(int(rng.integers(2, 4))))),
-        _show_list,
+        lambda _, values: listed(values),
         level=2,
     )
 
@@ -180,6 +176,6 @@ def parts_list(told: str, **parts: Kind) -> Kind:
     return Kind(
         {"type": "array", "items": _object_schema(parts)},
         lambda rng: [_draw_object(rng, parts) for _ in range(int(rng.integers(2, 5)))],
-        lambda rng, value: _show_list(rng, [_show_object(rng, one, told, parts) for one in value]),
+        lambda rng, value: listed([_show_object(rng, one, told, parts) for one in value]),
         level=3,
     )

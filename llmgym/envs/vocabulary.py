@@ -5,6 +5,8 @@ Their order and number are part of what a seed picks: a change raises the versio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
@@ -133,3 +135,8 @@ def with_article(noun: str) -> str:
     if noun == "scissors":
         return "a pair of scissors"
     return f"{'an' if noun[0] in 'aeio' or noun.startswith('um') else 'a'} {noun}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words in a row: "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -7,7 +7,6 @@ too many is wrong. How much of it is right is a metric.
 from __future__ import annotations
 
 import sqlite3
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from typing import Any, Literal
 
 from llmgym.errors import TaskError
 from llmgym.verifiers.base import Verdict, correct, unscored, wrong
+from llmgym.verifiers.text import normalized
 from llmgym.verifiers.values import canonical
 
 #: Rows of a state.
@@ -285,7 +285,7 @@ def _value(rule: _Rule, value: Any) -> Hashable:
     if rule is None:
         return canonical(value)
     if rule == "text":
-        return _folded(value) if isinstance(value, str) else canonical(value)
+        return normalized(value) if isinstance(value, str) else canonical(value)
     if isinstance(rule, str):  # "unordered"
         bag = isinstance(value, list | tuple)
         return ("bag", frozenset(Counter(map(canonical, value)).items())) if bag else canonical(value)
@@ -307,7 +307,3 @@ def _changes(before: Counter[Hashable], after: Counter[Hashable]) -> Counter[Has
     changes: Counter[Hashable] = Counter({("came", row): count for row, count in came.items()})
     changes.update({("went", row): count for row, count in went.items()})
     return changes
-
-
-def _folded(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

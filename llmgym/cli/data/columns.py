@@ -19,7 +19,7 @@ def run(paths: Paths, skip_bad: SkipBad = False, json: Json = False) -> None:
 
     A metric whose name a column has already is `metric_NAME`.
     """
-    from llmgym.data.dataset import quoted
+    from llmgym.data.engine import quoted
 
     data = opened(paths, skip_bad=skip_bad)
     found: list[dict[str, Any]] = []

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from llmgym.data.comparison.measures import Estimate, Measure, Pair, estimate, measures
 from llmgym.data.comparison.results import TaskKey, TaskResult, results_of
-from llmgym.data.dataset import ROLLOUTS, Dataset
+from llmgym.data.dataset import Dataset
+from llmgym.data.engine import ROLLOUTS
 from llmgym.rollout.description import FILE, differences
 from llmgym.rollout.folder import RunRecords, open_records
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmgym.errors import MissingExtraError
+from llmgym.loading import expect_modules
 
 #: Bytes of a signature: the lowest of each of so many minima, which says as much as all four where texts are near.
 WIDTH = 128
@@ -49,8 +48,7 @@ def require_minhash() -> None:
     Raises:
         MissingExtraError: It is not.
     """
-    if importlib.util.find_spec("rensa") is None:
-        raise MissingExtraError("near duplicates", "data")
+    expect_modules("near duplicates", "data", "rensa")
 
 
 def signatures(sets: Iterable[set[str]]) -> NDArray[np.uint8]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from llmgym.chat import ChatPolicy
-from llmgym.data.dataset import ROLLOUTS, Dataset
+from llmgym.data.dataset import Dataset
+from llmgym.data.engine import ROLLOUTS
 from llmgym.data.verification.environments import Environments
 from llmgym.data.verification.recorded import recorded_calls
 from llmgym.data.verification.replay import Replay, replay, score

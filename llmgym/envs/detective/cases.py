@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from llmgym.envs.vocabulary import listed
+
 FIRST_HOUR = 6  # pm, of hour 0
 
 Doors = tuple[tuple[int, ...], ...]
@@ -211,8 +213,3 @@ def spoken(case: Case, one: Statement) -> str:
     if one.there is not None:
         text += f" The {case.thing} was {'there' if one.there else 'gone'}."
     return text
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names with commas and "and"."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -14,10 +14,9 @@ from llmgym.envs.detective.cases import (
     everything,
     hour_name,
     investigate,
-    listed,
     suspicions,
 )
-from llmgym.envs.vocabulary import GIVEN_NAMES
+from llmgym.envs.vocabulary import GIVEN_NAMES, listed
 from llmgym.errors import ConfigError
 from llmgym.tasks import Task
 

@@ -6,8 +6,8 @@ import math
 from fractions import Fraction
 
 from llmgym.envs.draws import Draws
-from llmgym.envs.mathematics.problem import Problem, joined
-from llmgym.envs.vocabulary import GIVEN_NAMES, PLACES
+from llmgym.envs.mathematics.problem import Problem
+from llmgym.envs.vocabulary import GIVEN_NAMES, PLACES, listed
 
 _EXACT = " Give an exact fraction."
 _COLOURS: tuple[str, ...] = ("red", "blue", "green", "white", "black", "yellow")
@@ -99,7 +99,7 @@ def _multiples(d: Draws, level: int) -> Problem:
     n, numbers = d.whole(60, 400 + 1600 * (level - 1)), d.some((4, 5, 6, 7, 9, 11, 15), 1 + level)
     hit = sum(any(k % m == 0 for m in numbers) for k in range(1, n + 1))
     kind = "a multiple of none of" if d.chance(0.5) else "a multiple of at least one of"
-    text = f"How many integers from 1 to {n} are {kind} the numbers {joined([str(m) for m in numbers])}?"
+    text = f"How many integers from 1 to {n} are {kind} the numbers {listed([str(m) for m in numbers])}?"
     return Problem(text.replace("are a multiple", "are multiples"), n - hit if "none" in kind else hit)
 
 
@@ -108,7 +108,7 @@ def _sharing(d: Draws, level: int) -> Problem:
     least = d.whole(0, 1)
     ways = math.comb(n - least * len(people) + len(people) - 1, len(people) - 1)
     rule = "so that each gets at least one" if least else "where some may get none"
-    text = f"In how many ways can {n} equal coins be shared among {joined(people)}, {rule}?"
+    text = f"In how many ways can {n} equal coins be shared among {listed(people)}, {rule}?"
     return Problem(text, ways)
 
 
@@ -121,7 +121,7 @@ def probability(d: Draws, level: int) -> Problem | None:
 def _urn(d: Draws, level: int) -> tuple[list[str], list[int], str]:
     colours = d.some(_COLOURS, 2 + d.whole(0, 1))
     counts = [d.whole(2, 7 + 3 * level) for _ in colours]
-    return colours, counts, joined([f"{n} {colour}" for n, colour in zip(counts, colours, strict=True)])
+    return colours, counts, listed([f"{n} {colour}" for n, colour in zip(counts, colours, strict=True)])
 
 
 def _one_ball(d: Draws, level: int) -> Problem:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from llmgym.envs.draws import Draws
-from llmgym.envs.mathematics.problem import Problem, joined
+from llmgym.envs.mathematics.problem import Problem
+from llmgym.envs.vocabulary import listed
 
 _PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47)
 
@@ -82,7 +83,7 @@ def _congruences(d: Draws, level: int) -> Problem | None:
     moduli = d.some((4, 5, 7, 9, 11, 13, 17, 19), 3)
     n = d.whole(20, math.prod(moduli) - 1)
     parts = [f"{n % m} when divided by {m}" for m in moduli]
-    return Problem(f"What is the least positive integer that leaves the remainder {joined(parts)}?", n)
+    return Problem(f"What is the least positive integer that leaves the remainder {listed(parts)}?", n)
 
 
 def _inverse(d: Draws, level: int) -> Problem | None:

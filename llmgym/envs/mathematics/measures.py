@@ -6,8 +6,8 @@ import math
 from fractions import Fraction
 
 from llmgym.envs.draws import Draws
-from llmgym.envs.mathematics.problem import Problem, joined
-from llmgym.envs.vocabulary import GIVEN_NAMES, PLACES, THINGS, plural, with_article
+from llmgym.envs.mathematics.problem import Problem
+from llmgym.envs.vocabulary import GIVEN_NAMES, PLACES, THINGS, listed, plural, with_article
 from llmgym.verifiers.numbers import decimal_places, format_number
 
 _TRIPLES = ((3, 4, 5), (5, 12, 13), (8, 15, 17), (7, 24, 25), (20, 21, 29), (9, 40, 41))
@@ -106,7 +106,7 @@ def _polygon(d: Draws, level: int) -> Problem | None:
     ]
     if len(points) < count or min(turns) <= 0 or area <= 0:
         return None
-    corners = joined([f"({x}, {y})" for x, y in points])
+    corners = listed([f"({x}, {y})" for x, y in points])
     text = f"What is the area of the polygon with the corners {corners}, in this order?"
     return Problem(text, format_number(area))
 
@@ -176,7 +176,7 @@ def _change(d: Draws, level: int) -> Problem | None:
     if (places := decimal_places(after)) is None or places > 3 or after == price:
         return None
     steps = (
-        joined([f"{'rises' if up > 0 else 'falls'} by {abs(up)}%" for up in ups])
+        listed([f"{'rises' if up > 0 else 'falls'} by {abs(up)}%" for up in ups])
         .replace(", ", ", then ")
         .replace(" and ", " and then ")
     )
@@ -199,7 +199,7 @@ def _ratio(d: Draws, level: int) -> Problem:
     if parts[0] == parts[1]:
         parts[0] += 10
     each = d.whole(3, 40 * level)
-    text = f"{joined(people)} share some coins in the ratio {':'.join(map(str, parts))}."
+    text = f"{listed(people)} share some coins in the ratio {':'.join(map(str, parts))}."
     if d.chance(0.5):
         return Problem(f"{text} There are {each * sum(parts)} coins. How many does {people[0]} get?", each * parts[0])
     more, less = (0, 1) if parts[0] > parts[1] else (1, 0)

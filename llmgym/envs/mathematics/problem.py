@@ -40,11 +40,6 @@ def _value(number: str) -> Fraction:
     return Fraction(above) / (int(below or 1) or 1)
 
 
-def joined(parts: Sequence[str]) -> str:
-    """A list in words: "a, b and c"."""
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-
-
 def sum_of(terms: Sequence[tuple[int, str]]) -> str:
     """A sum of multiples of names: "2x - y + 3" of (2, "x"), (-1, "y"), (3, "")."""
     text = ""

@@ -6,8 +6,8 @@ from fractions import Fraction
 from itertools import pairwise
 
 from llmgym.envs.draws import Draws
-from llmgym.envs.mathematics.problem import Problem, joined
-from llmgym.envs.vocabulary import FIRM_KINDS, FIRM_NAMES, GIVEN_NAMES, PLACES, THINGS, plural
+from llmgym.envs.mathematics.problem import Problem
+from llmgym.envs.vocabulary import FIRM_KINDS, FIRM_NAMES, GIVEN_NAMES, PLACES, THINGS, listed, plural
 
 _LARGEST = (12, 40, 250)  # numbers told, by level
 
@@ -54,11 +54,11 @@ def _shopping(d: Draws, level: int) -> Problem:
     sentences = [
         d.pick(
             (
-                f"At the market in {place}, {joined(d.shuffled(lists))}.",
-                f"At {firm} in {place}, {joined(d.shuffled(lists))}.",
+                f"At the market in {place}, {listed(d.shuffled(lists))}.",
+                f"At {firm} in {place}, {listed(d.shuffled(lists))}.",
             )
         ),
-        f"{who} buys {joined([f'{count} {thing}' for count, thing in zip(counts, bought, strict=False)])}.",
+        f"{who} buys {listed([f'{count} {thing}' for count, thing in zip(counts, bought, strict=False)])}.",
     ]
     if level and d.chance(0.5):
         paid = -(-total // 50) * 50 + 50 * d.whole(0, 3)
@@ -80,7 +80,7 @@ def _handing_on(d: Draws, level: int) -> Problem | None:
     people = d.some(GIVEN_NAMES, level + 2)
     thing = plural(d.pick(THINGS))
     has = {who: _number(d, level, 4) for who in people}
-    sentences = [f"{joined([f'{who} has {has[who]}' for who in people])} {thing}."]
+    sentences = [f"{listed([f'{who} has {has[who]}' for who in people])} {thing}."]
     for _ in range(1 + 2 * level):
         giver, taker = d.some(people, 2)
         way = d.whole(0, 3 if level else 1)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from llmgym.envs.vocabulary import GIVEN_NAMES
+from llmgym.envs.vocabulary import GIVEN_NAMES, listed
 
 Rng = np.random.Generator
 Problem = Mapping[str, Any]
@@ -170,7 +170,7 @@ def careless(problem: Problem) -> list[Plan]:
 def describe(problem: Problem) -> str:
     """The jobs and the people in words."""
     lines = [
-        f"{_listed(problem['workers'])} {'has' if len(problem['workers']) == 1 else 'have'} to {problem['theme']}. "
+        f"{listed(problem['workers'])} {'has' if len(problem['workers']) == 1 else 'have'} to {problem['theme']}. "
         "Each job is done by one person without a break, and nobody does two jobs at a time. Time is counted in whole "
         "hours from hour 0.",
         "",
@@ -178,12 +178,8 @@ def describe(problem: Problem) -> str:
     for job in problem["jobs"]:
         rules = [f"{job['hours']} {'hour' if job['hours'] == 1 else 'hours'}", f"by {' or '.join(job['by'])}"]
         if job["after"]:
-            rules.append(f"after {_listed(job['after'])} {'is' if len(job['after']) == 1 else 'are'} done")
+            rules.append(f"after {listed(job['after'])} {'is' if len(job['after']) == 1 else 'are'} done")
         if job["from"]:
             rules.append(f"not before hour {job['from']}")
         lines.append(f"- {job['name']}: {', '.join(rules)}")
     return "\n".join(lines)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

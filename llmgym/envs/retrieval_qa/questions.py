@@ -16,6 +16,7 @@ import numpy as np
 
 from llmgym.envs.retrieval_qa.relations import KINDS, OF, Relation
 from llmgym.envs.retrieval_qa.world import Thing, World, world
+from llmgym.envs.vocabulary import listed
 from llmgym.tasks import Task
 
 #: Sorts of questions, and how often each comes beside the others.
@@ -222,9 +223,8 @@ class _Asked:
         draft = self._last(f"that {kind}", ["more" if most else "less", of, list(plans)], support, chosen)
         if draft is None or len({thing.facts.get(draft.plan[1], "") for thing in things}) < len(things):
             return None
-        listed = f"{', '.join(phrases[:-1])} and {phrases[-1]}"
         text = _pick(self.rng, ("Of {}, take the one that {}. {}", "Compare {}, and take the one that {}. {}"))
-        return Draft(text.format(listed, that, draft.text), draft.plan, draft.answer, draft.gives, support)
+        return Draft(text.format(listed(phrases), that, draft.text), draft.plan, draft.answer, draft.gives, support)
 
     def _to(self, kind: str) -> tuple[str, Plan, list[str]] | None:
         """A thing of a kind: by its name, or by a fact of another where walks are longer than that."""

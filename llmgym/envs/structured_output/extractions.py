@@ -8,6 +8,7 @@ from typing import Any
 
 from llmgym.envs.kinds import Rng, Schema, pick, some
 from llmgym.envs.structured_output.domains import CODE_FIELD, DOMAINS, Domain, Field
+from llmgym.envs.vocabulary import listed
 from llmgym.errors import ConfigError
 from llmgym.tasks import Task
 
@@ -154,7 +155,7 @@ def _which(domain: Domain, right: list[dict[str, Any]]) -> str:
     codes = [value["code"] for value in right]
     if len(codes) == 1:
         return f"{domain.name} {codes[0]}"
-    return f"the {domain.name}s {', '.join(codes[:-1])} and {codes[-1]}"
+    return f"the {domain.name}s {listed(codes)}"
 
 
 def _tool(domain: Domain, verb: str, schema: Schema, key: str | None) -> dict[str, Any]:

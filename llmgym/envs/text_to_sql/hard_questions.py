@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from llmgym.envs.text_to_sql.phrases import NoDraft, Path, Scene, listed
+from llmgym.envs.text_to_sql.phrases import NoDraft, Path, Scene
 from llmgym.envs.text_to_sql.questions import Draft, Kind, entity, named, of_itself
 from llmgym.envs.text_to_sql.selects import Condition, Join, Select
 from llmgym.envs.text_to_sql.worlds import Column, Table
+from llmgym.envs.vocabulary import listed
 
 
 def _partners(scene: Scene, parent: Table, child: Table, reference: Column, where: tuple[Condition, ...]) -> Select:

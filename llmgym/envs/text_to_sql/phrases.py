@@ -191,8 +191,3 @@ class Joined:
 def shown(value: Any) -> str:
     """A number as people write it."""
     return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def listed(items: Sequence[str]) -> str:
-    """Items with commas and "and"."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

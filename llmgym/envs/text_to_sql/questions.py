@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from llmgym.envs.text_to_sql.phrases import Joined, NoDraft, Path, Scene, listed
+from llmgym.envs.text_to_sql.phrases import Joined, NoDraft, Path, Scene
 from llmgym.envs.text_to_sql.selects import Condition, Join, Select
 from llmgym.envs.text_to_sql.worlds import Column, Table
+from llmgym.envs.vocabulary import listed
 
 _GIVE = ("Give", "List", "Show", "Find", "Return")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import threading
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from llmgym.errors import MissingExtraError
+from llmgym.loading import expect_modules
 
 _KEPT = 8  # databases of a worker
 _MAX_CHARACTERS = 16_000_000
@@ -32,8 +31,7 @@ def check_installed() -> None:
     Raises:
         MissingExtraError: It is not.
     """
-    if importlib.util.find_spec("duckdb") is None:
-        raise MissingExtraError("a database of DuckDB's", "verifiers")
+    expect_modules("a database of DuckDB's", "verifiers", "duckdb")
 
 
 def answer(name: str, script: str, query: str, max_rows: int, seconds: float) -> dict[str, Any]:

@@ -1,0 +1,113 @@
+"""DuckDB over indexes: the tables that conditions are about, and a database that reads nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from llmgym.data.index import Index, merged_metrics
+from llmgym.data.scalars import FIXED, PLACES
+from llmgym.errors import ConfigError
+from llmgym.loading import expect_modules
+from llmgym.rollout.retired import read_retired
+from llmgym.rollout.thresholds import TOLERANCE
+
+ROLLOUTS, FAILURES = "rollouts.jsonl", "failures.jsonl"
+
+#: Of the repeats of a task, for `--group-where`. A reward that reaches the threshold passes.
+_GROUPS = f"""
+    select source, group_id, agent, any_value(env_id) as env_id, count(*) as size, count(reward) as scored,
+        avg((reward >= $threshold - {TOLERANCE})::int) filter (reward is not null) as pass_rate,
+        avg(reward) as reward_mean, stddev_pop(reward) as reward_std,
+        min(reward) as reward_min, max(reward) as reward_max, max(reward) - min(reward) as reward_gap
+    from rows group by source, group_id, agent
+"""
+
+#: Rows of a file without those of an episode and a task that were retired: the first so many of them.
+_KEPT = """
+    (select * exclude (name, hash, times, place) from (
+        select *, row_number() over (partition by id, task_hash order by line) as place
+        from {table} as row left join retired_{number} as gone
+        on row.episode_id = gone.name and row.task_hash = gone.hash
+    ) where place > coalesce(times, 0))
+"""
+
+_TYPES = {str: "text", int: "bigint", float: "double"}
+
+
+def require_engine() -> None:
+    """See that what reads indexes is installed.
+
+    Raises:
+        MissingExtraError: It is not.
+    """
+    expect_modules("llmgym.data", "data", "duckdb", "pyarrow")
+
+
+def connect(folders: Sequence[Path]) -> Any:
+    """A database in memory that can read the indexes, and nothing else of this machine or of others."""
+    import duckdb
+
+    connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"})
+    connection.execute("set enable_progress_bar = false")
+    allowed = listed({str(folder) for folder in folders})
+    connection.execute(f"set allowed_directories = [{allowed}]")
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
+    return connection
+
+
+def define(connection: Any, indexes: Sequence[Index], threshold: float) -> None:
+    """Make the tables. A row that a run has retired, or that is there twice, is in none."""
+    metrics = "".join(f", null::double as {quoted(name)}" for name in merged_metrics(indexes))
+    columns = ", ".join(f"null::{_TYPES[kind]} as {name}" for name, kind in FIXED.items())
+    places = ", ".join(f"0::bigint as {name}" for name in PLACES)
+    parts = [f"select * from (select {columns}, {places}, 0 as source, 1::bigint as nth{metrics}) where false"]
+    for number, index in enumerate(indexes):
+        if not index.files:
+            continue
+        table = f"(select *, {number} as source from read_parquet([{listed(index.files)}], union_by_name = true))"
+        retired = read_retired(index.path.parent) if index.path.name == ROLLOUTS else {}
+        if retired:
+            connection.execute(f"create table retired_{number} (name text, hash text, times int)")
+            values = [(name, task_hash, times) for (name, task_hash), times in retired.items()]
+            connection.executemany(f"insert into retired_{number} values (?, ?, ?)", values)
+            table = _KEPT.format(table=table, number=number)
+        simple = index.meta.unique or index.path.name == FAILURES  # an episode can fail in several sessions
+        nth = "1::bigint" if simple else "row_number() over (partition by id order by line)"
+        parts.append(f"select *, {nth} as nth from {table}")
+    connection.execute(f"create view found as {' union all by name '.join(parts)}")
+    connection.execute("create view rows as select * exclude (nth) from found where nth = 1")
+    connection.execute(f"create view groups as {_GROUPS.replace('$threshold', repr(float(threshold)))}")
+
+
+@contextmanager
+def answering() -> Generator[None]:
+    """Say in DuckDB's words what cannot be answered, without its picture of the query, which is not all of the user's.
+
+    Raises:
+        ConfigError: Something cannot.
+    """
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise ConfigError(" ".join(str(error).partition("\n\nLINE ")[0].split())) from None
+
+
+def listed(paths: Iterable[str]) -> str:
+    """Texts as a list of SQL's."""
+    return ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+
+
+def quoted(name: str) -> str:
+    """A name as SQL has it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def count_of(relation: Any) -> int:
+    """How many rows it has."""
+    return relation.aggregate("count(*)").fetchall()[0][0]
