@@ -87,7 +87,8 @@ test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) ## Run the tests
 	@status=0; \
 	$(BIN)/python -m pytest -m "integration and not verl and not trackers" --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || \
 	    [ $$? -eq 5 ] || status=1; \
-	$(VERL_VENV)/bin/python -m pytest -m verl --junitxml=$(VENV)/verl.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
+	$(VERL_VENV)/bin/python -m pytest -m verl tests/integration/test_*verl.py \
+	    --junitxml=$(VENV)/verl.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	$(TRACKERS_VENV)/bin/python -m pytest -m trackers tests/integration/test_trackers.py \
 	    --junitxml=$(VENV)/trackers.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	exit $$status
