@@ -14,7 +14,7 @@ from llmgym.data.remote.folder import Folder
 from llmgym.data.remote.item import described_file
 from llmgym.data.remote.manifest import File, Manifest
 from llmgym.errors import ConfigError
-from llmgym.rollout.journal import lock_folder
+from llmgym.rollout.journal import FolderInUseError, lock_folder
 
 #: Told how many bytes of how many have come.
 Progress = Callable[[int, int], None]
@@ -63,7 +63,7 @@ def pull(
         advice = "choose another folder" if blocked else "--force replaces it"
         raise ConfigError(f"{(blocked or taken)[0]} is there already, and is another one{more}; {advice}")
     waiting = output / WAITING
-    lock = lock_folder(waiting)
+    lock = _locked(waiting)
     try:
         _fetch(folder, missing, waiting, progress)
         _place(missing, output, waiting)
@@ -94,6 +94,17 @@ def _chosen(folder: Folder, names: Sequence[str]) -> list[Manifest]:
         if not manifest.complete:
             raise RemoteError(f"{folder.url}/{manifest.name}: its push has not ended; repeat that first")
     return chosen
+
+
+def _locked(waiting: Path) -> int:
+    try:
+        waiting.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot write {waiting}: {error.strerror}") from error
+    try:
+        return lock_folder(waiting)
+    except FolderInUseError:
+        raise ConfigError(f"{waiting.parent}: another pull is under way there; wait for it") from None
 
 
 def _there(path: Path, file: File) -> bool:

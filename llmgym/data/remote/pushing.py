@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import msgspec
 
@@ -18,6 +17,7 @@ from llmgym.data.remote.folder import Folder
 from llmgym.data.remote.hub import Repository, is_hub
 from llmgym.data.remote.item import Item, described_file, held, item_of
 from llmgym.data.remote.manifest import SUFFIX, Manifest
+from llmgym.data.remote.table import as_parquet
 from llmgym.errors import ConfigError
 
 #: Told how many bytes of how many have gone over.
@@ -122,14 +122,18 @@ def _with_table(
     """The manifest with a table that `load_dataset` can read, which is made where there is none."""
     if there is not None and there.complete and there.pulled == manifest.pulled:
         return there, item.files
-    if item.kind == "export":
+    if item.path.suffix == ".parquet":
         return msgspec.structs.replace(manifest, table=item.name, facts=facts_of_export(item)), item.files
-    data = opened(item.path)
-    facts: dict[str, Any] = facts_of_rows(item, data)
-    if not facts["rows"]:
-        return msgspec.structs.replace(manifest, facts=facts), item.files
     table = made / f"{item.name}.parquet"
-    convert(data, table)
+    if item.kind == "export":
+        facts = facts_of_export(item)
+        as_parquet(item.path, table)
+    else:
+        data = opened(item.path)
+        facts = facts_of_rows(item, data)
+        if not facts["rows"]:
+            return msgspec.structs.replace(manifest, facts=facts), item.files
+        convert(data, table)
     file = described_file(f"data/{table.name}", table, derived=True)
     whole = msgspec.structs.replace(manifest, files=(*manifest.files, file), table=file.path, facts=facts)
     return whole, {**item.files, file.path: table}

@@ -1,7 +1,7 @@
 """A hub of one's own: the Hub's HTTP protocol for dataset repositories, as far as the real client speaks it.
 
 `faults` says which requests fail: a pattern of "METHOD PATH", what happens, and how often. A status is answered; "drop"
-breaks the connection, "lost" does so after the work was done.
+breaks the connection, "lost" does so after the work was done, "stall" does so after a while.
 """
 
 from __future__ import annotations
@@ -43,9 +43,20 @@ class FakeHub:
     faults: list[list[Any]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     lock: Any = field(default_factory=threading.Lock)
+    stalled: threading.Event = field(default_factory=threading.Event)
+    going: threading.Event = field(default_factory=threading.Event)
 
     def fail(self, pattern: str, how: int | str, times: int = 1) -> None:
         self.faults.append([re.compile(pattern), how, times])
+
+    def stall(self, pattern: str) -> None:
+        """Keep the next such request waiting, until `resume`."""
+        self.going.clear()
+        self.fail(pattern, "stall")
+
+    def resume(self) -> None:
+        self.stalled.clear()
+        self.going.set()
 
     def fault(self, request: str) -> int | str | None:
         with self.lock:
@@ -93,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer()
 
-    do_HEAD = do_POST = do_PUT = do_GET
+    do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815
 
     def _answer(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -107,7 +118,10 @@ class _Handler(BaseHTTPRequestHandler):
             body = self.rfile.read(length)
         path = unquote(urlsplit(self.path).path)
         fault = self.hub.fault(f"{self.command} {path}")
-        if fault == "drop":
+        if fault == "stall":
+            self.hub.stalled.set()
+            self.hub.going.wait(60)
+        if fault in ("drop", "stall"):
             self.close_connection = True
             self.connection.close()
             return
@@ -179,7 +193,14 @@ class _Handler(BaseHTTPRequestHandler):
         match what:
             case "" | "revision":
                 siblings = [{"rfilename": path} for path in files]
-                info = {"_id": "1", "id": name, "sha": commit, "private": repo.private, "siblings": siblings, "tags": []}
+                info = {
+                    "_id": "1",
+                    "id": name,
+                    "sha": commit,
+                    "private": repo.private,
+                    "siblings": siblings,
+                    "tags": [],
+                }
                 return 200, info, {}
             case "preupload":
                 return 200, self._preupload(json.loads(body), files), {}
