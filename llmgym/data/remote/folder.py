@@ -37,7 +37,8 @@ class Folder:
             ConfigError: It is no URL, or of no kind that is known.
             MissingExtraError: What reads it is not installed.
         """
-        expect_modules(url.partition("://")[0] + "://", "data", "fsspec", "huggingface_hub")
+        scheme = url.partition("://")[0] + "://"
+        expect_modules(scheme, "data", "fsspec", *(["huggingface_hub"] if scheme == "hf://" else []))
         from fsspec.core import url_to_fs
         from fsspec.implementations.local import LocalFileSystem
 
@@ -48,8 +49,8 @@ class Folder:
         try:
             self._fs, root = url_to_fs(url)
         except ImportError as error:
-            if url.startswith(("s3://", "s3a://")):
-                raise MissingExtraError("s3://", "s3") from error
+            if scheme in ("s3://", "s3a://"):
+                raise MissingExtraError(scheme, "s3") from error
             raise ConfigError(f"{self.url}: {error}") from None
         except Exception as error:  # noqa: BLE001 -- whatever a file system says to a URL
             raise ConfigError(f"{self.url}: {error}; name {_FORMS}") from None

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("duckdb")
-
 from llmgym.data.remote import attempts
 from tests.data import rows
 from tests.data.remote.hub import OWNER, FakeHub, fake_hub
