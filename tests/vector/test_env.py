@@ -93,6 +93,8 @@ def test_every_registered_id_has_an_entry_point_of_its_own(env_id: str) -> None:
     assert again.spec == vector.spec
     assert again.num_envs == 2
     assert same(vector.reset(seed=0), again.reset(seed=0))
+    vector.close()
+    again.close()
 
 
 def test_an_enum_is_a_mode_too() -> None:
