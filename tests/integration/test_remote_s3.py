@@ -87,7 +87,10 @@ def test_a_push_that_is_killed_goes_on(run: Path, env: dict[str, str], tmp_path:
         process.kill()
     sent = s3.info("mine-1/runs/first/rollouts.jsonl", refresh=True)["LastModified"]
     time.sleep(1)  # S3 says seconds
-    assert "its push has not ended; repeat that first" in llmgym("data", "pull", URL, "-o", tmp_path / "out", env=env).stderr
+    assert (
+        "its push has not ended; repeat that first"
+        in llmgym("data", "pull", URL, "-o", tmp_path / "out", env=env).stderr
+    )
     assert llmgym("data", "push", run, URL, env=env).returncode == 0
     assert s3.info("mine-1/runs/first/rollouts.jsonl", refresh=True)["LastModified"] == sent
     assert llmgym("data", "pull", URL, "-o", tmp_path / "out", env=env).returncode == 0

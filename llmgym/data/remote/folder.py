@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -55,7 +56,8 @@ class Folder:
         except Exception as error:  # noqa: BLE001 -- whatever a file system says to a URL
             raise ConfigError(f"{self.url}: {error}; name {_FORMS}") from None
         self._root = root.rstrip("/")
-        if isinstance(self._fs, LocalFileSystem):
+        self._is_disk = isinstance(self._fs, LocalFileSystem)
+        if self._is_disk:
             self._fs.auto_mkdir = True
 
     def manifests(self) -> dict[str, Manifest]:
@@ -100,8 +102,19 @@ class Folder:
             return None
 
     def write(self, path: str, data: bytes) -> None:
-        """Write a small file."""
-        self._send(path, lambda: self._fs.pipe_file(self._at(path), data))
+        """Write a small file; on a disk it is put in its place when it is whole, as elsewhere a put is by itself."""
+        self._send(path, partial(self._write, self._at(path), data))
+
+    def _write(self, path: str, data: bytes) -> None:
+        if not self._is_disk:
+            self._fs.pipe_file(path, data)
+            return
+        temporary = f"{path}.new"
+        try:
+            self._fs.pipe_file(temporary, data)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
 
     def put(self, path: str, local: Path, moved: Moved) -> None:
         """Write a file."""

@@ -75,7 +75,7 @@ def load(data: bytes, source: str) -> Manifest:
     try:
         found = msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RemoteError(f"{source} was not written by `llmgym data push`: {error}") from None
+        raise RemoteError(f"{source} was not written by `llmgym data push`, or only half: {error}; remove it") from None
     if not source.endswith(f"/{found.name}{SUFFIX}") or not is_name(found.name):
         raise RemoteError(f"{source} is of another name: {found.name!r}")
     paths = [file.path for file in found.files]

@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("duckdb")
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from llmgym.data.remote import RemoteError, pull, pulling, push
@@ -172,6 +173,27 @@ def test_a_disk_that_fills_leaves_no_half_file(
     assert [path.name for path in out.iterdir()] == [pulling.WAITING]
     pull(url, out)
     assert same(run, out / "first")
+
+
+def test_a_full_disk_there_leaves_a_manifest_that_can_be_read(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"file://{tmp_path}/there"
+    push([run], url)
+    (run / "summary.json").write_text("another")
+    real = LocalFileSystem.pipe_file
+
+    def half(self: Any, path: str, value: bytes, **kwargs: Any) -> None:
+        real(self, path, value[: len(value) // 2], **kwargs)
+        full(0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFileSystem, "pipe_file", half)
+        with pytest.raises(RemoteError, match=r"No space left on device$"):
+            push([run], url, force=True)
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == ["first", "first.pushed.json"]
+    pull(url, tmp_path / "out")  # as it was before
+    push([run], url, force=True)
 
 
 def full(_: int) -> None:
