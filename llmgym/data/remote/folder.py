@@ -56,6 +56,8 @@ class Folder:
         except Exception as error:  # noqa: BLE001 -- whatever a file system says to a URL
             raise ConfigError(f"{self.url}: {error}; name {_FORMS}") from None
         self._root = root.rstrip("/")
+        # Else each block of a file would be asked for with some megabytes behind it, twice.
+        self._reading = {"cache_type": "none"} if scheme == "hf://" else {}
         self._is_disk = isinstance(self._fs, LocalFileSystem)
         if self._is_disk:
             self._fs.auto_mkdir = True
@@ -89,7 +91,7 @@ class Folder:
             raise RemoteError(f"{self.url}/{path} is not there") from None
 
     def _block(self, path: str, start: int | None, end: int | None) -> bytes:
-        data = self._fs.cat_file(path, start=start, end=end)
+        data = self._fs.cat_file(path, start=start, end=end, **self._reading)
         if start is not None and end is not None and len(data) != end - start:
             raise ConnectionError(f"{len(data)} bytes came, and not {end - start}")
         return data

@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+pytest.importorskip("duckdb")
+
+from huggingface_hub import constants
+
 from llmgym.data import Dataset
 from llmgym.data.export import Recipe, export
 from llmgym.data.remote import RemoteError, pull, pulling, push
@@ -163,6 +167,10 @@ def test_who_may_not_is_told(hub: FakeHub, run: Path, tmp_path: Path, monkeypatc
         push([run], URL)
     assert not hub.repos
     monkeypatch.setenv("HF_TOKEN", OWNER)
+    with monkeypatch.context() as patch:
+        patch.setattr(constants, "HF_HUB_OFFLINE", True)
+        with pytest.raises(ConfigError, match="HF_HUB_OFFLINE is set"):
+            push([run], URL)
     push([run], URL)
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(ConfigError, match="what is private needs a token or a key"):
