@@ -15,6 +15,8 @@ import pytest
 pytest.importorskip("duckdb")
 pytest.importorskip("datasets")
 
+from llmgym.data import Dataset
+from llmgym.data.export import Recipe, export
 from tests.data import rows
 from tests.data.remote.hub import OWNER, FakeHub, fake_hub
 from tests.rollouts import ROOT, environ, llmgym
@@ -45,8 +47,8 @@ def data(hub: FakeHub, folder: Path, *arguments: object, code: int = 0, **more: 
 
 
 def test_load_dataset_reads_what_was_pushed(hub: FakeHub, run: Path, tmp_path: Path) -> None:
-    data(hub, tmp_path, "export", "sft", run, "--to", "generic", "-o", tmp_path / "sft.jsonl")
-    data(hub, tmp_path, "export", "dpo", run, "--to", "trl", "-o", tmp_path / "dpo.parquet")
+    export(Dataset.open([run]), Recipe("sft", "generic"), tmp_path / "sft.jsonl")
+    export(Dataset.open([run]), Recipe("dpo", "trl"), tmp_path / "dpo.parquet")
     files = [run, tmp_path / "sft.jsonl", tmp_path / "dpo.parquet"]
     done = data(hub, tmp_path, "push", *files, URL, "--license", "mit", "--json")
     assert [made["name"] for made in json.loads(done.stdout)] == ["first", "sft.jsonl", "dpo.parquet"]
