@@ -55,7 +55,7 @@ def test_a_second_push_adds_and_sends_nothing_twice(hub: FakeHub, run: Path, tmp
     assert len(hub.repos["me/runs"].commits) == 2
     chats = tmp_path / "chats.jsonl"
     chats.write_text('{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n')
-    recipe = Recipe("sft", "trl", "messages", "drop", 1, 0.0, "all", 1.0)
+    recipe = Recipe("sft", "trl", "messages")
     export(Dataset.open([run]), recipe, tmp_path / "sft.parquet")
     push([chats, tmp_path / "sft.parquet"], URL)
     assert hub.count("PUT /lfs/") == sent + 2
