@@ -68,7 +68,7 @@ def test_the_collecting_example(tmp_path: Path) -> None:
 
 
 def test_self_play(tmp_path: Path) -> None:
-    sizes = "--warm-up 2 --steps 1 --every 1 --tasks 1 --repeats 2".split()
+    sizes = ["--warm-up", "2", "--steps", "1", "--every", "1", "--tasks", "1", "--repeats", "2"]
     said = run("examples/self_play.py", *sizes, "--output", str(tmp_path))
     assert said.count("exploitability") == 2
     header, *rows = (tmp_path / "curve.csv").read_text().split()

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from llmgym.chat import Policy
+from llmgym.chat import ChatPolicy, Policy
 from llmgym.codec.base import ChatCodec
 from llmgym.errors import ConfigError, StoreError
 from llmgym.policies import as_policy
@@ -30,7 +30,7 @@ from llmgym.rollout.summary import count_episodes, summarize
 from llmgym.rollout.table import GameRunner
 from llmgym.rollout.trackers import TrackedRun, Tracker, make_tracker
 from llmgym.rollout.tracking import Scoreboard, tracked
-from llmgym.trajectory import Trajectory
+from llmgym.trajectory import Trajectory, Turn
 
 
 class Collector:
@@ -145,21 +145,9 @@ class Collector:
             stack.push_async_callback(players.close)
             environments: list[Instances] = []
             for env in config.tasks.environments:
-                environments.append(
-                    Instances(
-                        env,
-                        max_turns=config.limits.max_turns,
-                        split=config.tasks.split,
-                        models=models,
-                        several=bool(players.assigned),
-                    )
-                )
+                environments.append(self._instances(env, models))
                 stack.push_async_callback(environments[-1].aclose)
-            seats = {
-                env.id: Seats(env.id, env.source.agents, players.assigned, config.tasks.seed)
-                for env in environments
-                if players.assigned
-            }
+            games = self._games(environments, players)
             sources = [instances.source for instances in environments]
             tasks = order.size(sources, config)
             planned = None if tasks is None else tasks * config.groups.num_repeats
@@ -180,12 +168,6 @@ class Collector:
                 board.take_records(store.records.values())
             await stack.enter_async_context(tracked(trackers, board))
             note = board.take if trackers else _ignore
-            games = {
-                env_id: GameRunner(
-                    places, players, config.limits, config.agent.responses_create_params, self.progress.count_turn
-                )
-                for env_id, places in seats.items()
-            }
             session = Session(config, policy, codec, games, store, self.progress, keep=keep, note=note)
             try:
                 async with aclosing(session.groups(order, environments)) as groups:
@@ -196,6 +178,24 @@ class Collector:
                     self._conclude(session, store)
                 raise
             self._conclude(session, store)
+
+    def _instances(self, env: EnvConfig, models: Mapping[str, ChatPolicy]) -> Instances:
+        tasks, most = self.config.tasks, self.config.limits.max_turns
+        return Instances(env, max_turns=most, split=tasks.split, models=models, several=bool(self._policies))
+
+    def _games(self, environments: list[Instances], players: Players) -> dict[str, GameRunner]:
+        """What runs the environments, where all agents of their games are played."""
+        if not players.assigned:
+            return {}
+        limits, params, seed = self.config.limits, self.config.agent.responses_create_params, self.config.tasks.seed
+
+        def count(turn: Turn) -> None:  # the progress is another one by the time that the run starts
+            self.progress.count_turn(turn)
+
+        return {
+            env.id: GameRunner(Seats(env.id, env.source.agents, players.assigned, seed), players, limits, params, count)
+            for env in environments
+        }
 
     def _trackers(self) -> list[tuple[str, Callable[[], Tracker]]]:
         """Who is told how the run goes; what is missing for that is said before anything is loaded."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llmgym.chat import Usage
 from llmgym.concurrency import is_outside, watched
 from llmgym.env.boundary import failure
 from llmgym.errors import CodecError, EnvironmentFailure, PolicyError
@@ -16,16 +15,15 @@ from llmgym.messages import Message, ToolSchema, as_assistant, assistant
 from llmgym.multiagent import SoloGame, TextGame
 from llmgym.rewards import Part
 from llmgym.rollout.config import Limits, ResponsesCreateParams
-from llmgym.rollout.context import Context
 from llmgym.rollout.driver import mark_failed
 from llmgym.rollout.episode import take_tokens
 from llmgym.rollout.instances import Instances
 from llmgym.rollout.runner import Voice, request_name, retried
 from llmgym.rollout.seats import Player, Players, Seats
-from llmgym.rollout.speakers import PolicyInvalid, Reply, Speaker
+from llmgym.rollout.speakers import OracleSpeaker, PolicyInvalid, Reply, Speaker
 from llmgym.rollout.stop import LimitReached, PolicyTimeout, Stop
 from llmgym.tasks import Task
-from llmgym.trajectory import Segment, Trajectory, Turn
+from llmgym.trajectory import Trajectory, Turn
 from llmgym.wrappers import AnyToolEnv
 
 Note = Callable[[Turn], None]
@@ -83,43 +81,21 @@ class GameRunner:
         return Seat(trajectory, voice.speaker(request_name(trajectory)))
 
 
-class ScriptSpeaker:
-    """Speaks for the game's own player of an agent.
-
-    Attributes:
-        usage: None of any model.
-        context: All, since it looks at the game.
-    """
-
-    crowded = False
+class ScriptSpeaker(OracleSpeaker):
+    """Speaks for the game's own player of an agent, which looks at the game as an oracle does."""
 
     def __init__(self, agent: str) -> None:
         """Name the agent."""
-        self._agent, self._game = agent, None
-        self.context, self.usage = Context(None), Usage()
-
-    def begin(self, env: AnyToolEnv) -> None:
-        """Take the game that has begun."""
-        core: Any = env.unwrapped
-        self._game = core.game
+        super().__init__()
+        self._agent = agent
 
     def open(self, messages: list[Message], tools: list[ToolSchema]) -> None:
         """Nothing to do."""
 
     async def reply(self, messages: list[Message]) -> Reply:
         """What the script says."""
-        game: Any = self._game
-        return Reply(assistant(game.script(self._agent)), "stop", "max_tokens", {})
-
-    def hear(self, new: list[Message], messages: list[Message]) -> None:
-        """Nothing to do."""
-
-    async def make_room(self, messages: list[Message]) -> None:
-        """Nothing to do."""
-
-    def finish(self) -> list[Segment]:
-        """No tokens."""
-        return []
+        core: Any = None if self._env is None else self._env.unwrapped
+        return Reply(assistant(core.game.script(self._agent)), "stop", "max_tokens", {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +108,7 @@ class Seat:
     """
 
     trajectory: Trajectory
-    speaker: Speaker | ScriptSpeaker
+    speaker: Speaker
 
 
 async def run_game(
@@ -296,11 +272,11 @@ class _Table:
             await (self._instances.discard(env) if self._failed else self._instances.release(env))
         wall = time.perf_counter() - self._began
         for seat in self._seats.values():
-            trajectory: Any = seat.trajectory
+            trajectory = seat.trajectory
             trajectory.timings["wall_s"] = wall
             trajectory.timings["engine_s"] = sum(turn.engine_s for turn in trajectory.turns)
             trajectory.timings["env_s"] = sum(turn.env_s for turn in trajectory.turns)
-            take_tokens(trajectory, seat.speaker, self._limits)  # type: ignore[arg-type]
+            take_tokens(trajectory, seat.speaker, self._limits)
 
 
 def _said(message: Message) -> Message:

@@ -144,7 +144,9 @@ async def test_an_agent_sees_what_it_is_told_and_no_more() -> None:
 
 async def test_groups_are_of_one_task_and_one_agent() -> None:
     policy, codec = talker()
-    groups = await collected(collector(policy, codec=codec, num_repeats=3))
+    made = collector(policy, codec=codec, num_repeats=3)
+    groups = await collected(made)
+    assert made.progress.turns == sum(len(t.turns) for group in groups for t in group.trajectories)
     assert len(groups) == 8
     assert {len(group.trajectories) for group in groups} == {3}
     assert len({(group.id, group.agent) for group in groups}) == 8
