@@ -44,8 +44,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, default=8, help="deals in a batch")
     parser.add_argument("--repeats", type=int, default=8, help="games of a deal")
     parser.add_argument("--warm-up", type=int, default=150, help="updates that teach what a move is, first")
-    parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--entropy", type=float, default=0.02, help="weight that keeps the play from being predictable")
+    parser.add_argument("--lr", type=float, default=3e-4)
+    parser.add_argument("--entropy", type=float, default=0.05, help="weight that keeps the play from being predictable")
     parser.add_argument("--every", type=int, default=5, help="updates between two looks at the exploitability")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("runs/self_play"), help="folder for the curve")
@@ -199,9 +199,10 @@ async def main(args: argparse.Namespace) -> list[dict[str, float]]:
     tokenizer = tiny_tokenizer([message["content"] for messages in all_decisions().values() for message in messages])
     model, codec = tiny_model(tokenizer), TemplateCodec(tokenizer)
     reader = Reader(tokenizer, codec)
-    optimizer = torch.optim.Adam(model.parameters(), args.lr)
+    warm_up = torch.optim.Adam(model.parameters(), 2e-3)
     for _ in range(args.warm_up):
-        reader.warm_up(model, optimizer)
+        reader.warm_up(model, warm_up)
+    optimizer = torch.optim.Adam(model.parameters(), args.lr)
     curve = [{"step": 0, **reader.play(model)}]
     print(curve[-1], flush=True)
     for number in range(1, args.steps + 1):
