@@ -2,7 +2,7 @@
 
 The model plays both seats, each with its own tokens, and learns from each seat's episodes by plain PyTorch. How good it
 is is known exactly: its chances of each move are read off at every decision of the game, and what best play would win
-against them is computed. docs/multiagent.md shows the curve. It takes some minutes on a CPU.
+against them is computed. It takes some minutes on a CPU.
 """
 
 from __future__ import annotations
@@ -110,6 +110,7 @@ class Reader:
 
     Attributes:
         places: The decisions.
+        moves: int64[3]; the tokens of fold, call and raise.
         legal: bool[N, 3]; which of fold, call and raise is allowed at each.
     """
 
@@ -121,7 +122,7 @@ class Reader:
         pad = tokenizer.pad_token_id
         self._ids = torch.tensor([[*ids, *[pad] * (width - len(ids))] for ids in prompts])
         self._last = torch.tensor([len(ids) - 1 for ids in prompts])
-        self._moves = torch.tensor([tokenizer.convert_tokens_to_ids(move) for move in MOVES.values()])
+        self.moves = torch.tensor([tokenizer.convert_tokens_to_ids(move) for move in MOVES.values()])
         self.legal = torch.tensor([[letter in actions(history) for letter in MOVES] for _, _, history in self.places])
         self._end = tokenizer.eos_token_id
 
@@ -135,8 +136,8 @@ class Reader:
         """A step towards any legal move as likely as another, each of which ends the reply; gives the loss."""
         rows = torch.randperm(len(self.places))[:48]
         wanted = self.legal[rows] / self.legal[rows].sum(-1, keepdim=True)
-        loss = -(wanted * self.logprobs(model, rows)[:, self._moves]).sum(-1).mean()
-        drawn = self._moves[torch.multinomial(wanted, 1)[:, 0]]
+        loss = -(wanted * self.logprobs(model, rows)[:, self.moves]).sum(-1).mean()
+        drawn = self.moves[torch.multinomial(wanted, 1)[:, 0]]
         ids = torch.cat([self._ids[rows], self._ids[rows, :1]], dim=1)
         ids[torch.arange(len(rows)), self._last[rows] + 1] = drawn
         hidden = model.model(ids).last_hidden_state[torch.arange(len(rows)), self._last[rows] + 1]
@@ -147,7 +148,7 @@ class Reader:
     @torch.no_grad()
     def play(self, model: Any) -> dict[str, float]:
         """How good the play is, and how much of it is legal."""
-        chances = self.logprobs(model)[:, self._moves].exp() * self.legal
+        chances = self.logprobs(model)[:, self.moves].exp() * self.legal
         share = chances.sum(-1, keepdim=True)
         plays = {
             place: dict(zip(MOVES, row, strict=True))
@@ -167,14 +168,15 @@ def step(model: Any, optimizer: Any, loss: Any) -> None:
     optimizer.step()
 
 
-def learn(model: Any, optimizer: Any, batch: TokenBatch, entropy: float) -> None:
+def learn(model: Any, optimizer: Any, batch: TokenBatch, entropy: float, moves: Any) -> None:
     """A step of REINFORCE: what a seat earned over the mean of its seat in the games of the same deal."""
     positions = (batch.attention_mask.cumsum(1) - 1).clamp(min=0)  # prompts are padded on the left
     hidden = model.model(batch.input_ids, attention_mask=batch.attention_mask, position_ids=positions).last_hidden_state
     logprobs = model.lm_head(hidden[:, batch.prompt_ids.shape[1] - 1 : -1]).log_softmax(-1)
     taken = logprobs.gather(-1, batch.completion_ids[..., None])[..., 0]
     advantage = batch.advantages("dr_grpo")[:, None]
-    spread = -(logprobs.exp() * logprobs).sum(-1)
+    among = logprobs[..., moves].log_softmax(-1)  # over all tokens, it would pay for what is no move
+    spread = -(among.exp() * among).sum(-1)
     gain = taken * advantage + entropy * spread
     step(model, optimizer, -(gain * batch.loss_mask).sum() / batch.loss_mask.sum())
 
@@ -206,7 +208,7 @@ async def main(args: argparse.Namespace) -> list[dict[str, float]]:
     curve = [{"step": 0, **reader.play(model)}]
     print(curve[-1], flush=True)
     for number in range(1, args.steps + 1):
-        learn(model, optimizer, await play(model, tokenizer, codec, args, number), args.entropy)
+        learn(model, optimizer, await play(model, tokenizer, codec, args, number), args.entropy, reader.moves)
         if number % args.every == 0:
             curve.append({"step": number, **reader.play(model)})
             print(curve[-1], flush=True)
