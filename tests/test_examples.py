@@ -65,3 +65,9 @@ def test_the_collecting_example(tmp_path: Path) -> None:
     said = run("examples/collect.py", str(tmp_path / "run"))
     assert said.count("rewards") == 8
     assert "1.0" in said
+
+
+@pytest.mark.integration
+def test_the_environment_over_an_mcp_server() -> None:
+    pytest.importorskip("mcp")
+    assert run("examples/mcp/shop.py").count("reward 1\n") == 3
