@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from llmgym.tasks import RowTasks, Task
+from llmgym.tasks import RowTasks
 
 _TEST_SHARE = 5  # one of so many is a test task
 
@@ -58,11 +58,9 @@ class PackageRows:
         return self.name
 
 
-def package_tasks(
-    make: Callable[[], Iterable[Mapping[str, Any]]], name: str, read: Callable[[dict[str, Any]], Task] | None = None
-) -> RowTasks:
-    """The tasks of a package; loaded when first used."""
-    return RowTasks(PackageRows(make, name), read)
+def package_tasks(make: Callable[[], Iterable[Mapping[str, Any]]], name: str) -> RowTasks:
+    """The tasks of a package, loaded when first used; a task that repeats another one is left out of "train"."""
+    return RowTasks(PackageRows(make, name), duplicates="drop")
 
 
 def split_of(place: int) -> str:
