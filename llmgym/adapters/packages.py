@@ -6,7 +6,7 @@ import logging
 import os
 import random
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ _TEST_SHARE = 5  # one of so many is a test task
 
 
 @contextmanager
-def unchanged() -> Iterator[None]:
+def unchanged() -> Generator[None]:
     """Leave the state that all of a process shares as it was: random numbers, warnings, logging, the environment."""
     numbers, arrays, variables = random.getstate(), np.random.get_state(), dict(os.environ)
     root = logging.getLogger()

@@ -14,7 +14,7 @@ from llmgym.adapters.packages import package_tasks
 from llmgym.env import Episode, ToolEnv
 from llmgym.errors import ConfigError, ToolError
 from llmgym.loading import expect_modules
-from llmgym.messages import Message, assistant, tool_call
+from llmgym.messages import FunctionSchema, Message, assistant, tool_call
 from llmgym.rewards import Reward
 from llmgym.tasks import RowTasks, Task, TaskSet
 from llmgym.tools import Tool
@@ -44,7 +44,9 @@ def _tools(name: str) -> dict[str, Tool]:
     for function in suite(name).tools:
         parameters = function.parameters.model_json_schema()
         parameters.pop("title", None)
-        named = {"name": function.name, "description": function.description, "parameters": parameters}
+        named: FunctionSchema = {
+            "name": function.name, "description": function.description, "parameters": parameters,
+        }  # fmt: skip
         found[function.name] = Tool.of_schema({"type": "function", "function": named}, _Call(function.name))
     return found
 

@@ -56,7 +56,7 @@ def injections(name: str, attack: str, row: Mapping[str, Any]) -> dict[str, str]
     text = around.jailbreak.format(
         goal=goal.GOAL, user=around.user_name, model=around.model_name, task=around.summarize_task(wish)
     )
-    return dict.fromkeys(row["places"], text)
+    return {str(place): text for place in row["places"]}
 
 
 def world(name: str, injected: Mapping[str, str]) -> Any:
@@ -83,7 +83,8 @@ def _attack(name: str, attack: str) -> Any:
         from agentdojo.attacks.attack_registry import load_attack
         from agentdojo.models import MODEL_NAMES
 
-        return load_attack(attack, suite(name), SimpleNamespace(name=next(iter(MODEL_NAMES))))
+        pipeline: Any = SimpleNamespace(name=next(iter(MODEL_NAMES)))
+        return load_attack(attack, suite(name), pipeline)
 
 
 @lru_cache(256)

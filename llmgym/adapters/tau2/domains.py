@@ -86,7 +86,7 @@ def reward(domain: str, task: Any, played: Any, messages: list[Any]) -> dict[str
 
 
 @cache
-def schemas(domain: str) -> list[dict[str, Any]]:
+def schemas(domain: str) -> list[Any]:
     """The schemas of the tools that the policy has."""
     made = _some_world(domain)
     found = made.get_tools() + (made.get_user_tools() if domain == "telecom" else [])

@@ -205,7 +205,7 @@ def _as_theirs(episode: Episode) -> list[Any]:
                 arguments = msgspec.json.decode(call["function"]["arguments"] or "{}", type=dict[str, Any])
             except (msgspec.DecodeError, UnicodeError, RecursionError):  # it was answered as a mistake, and is no call
                 continue
-            calls.append(ToolCall(id="", name=call["function"]["name"], arguments=arguments))
+            calls.append(ToolCall(id="", name=call["function"]["name"], arguments=arguments, requestor="assistant"))
         text = without_thoughts(message["content"])
         found.append(AssistantMessage(role="assistant", content=text or None, tool_calls=calls or None))
     return found
