@@ -51,8 +51,8 @@ class GymnasiumGame(ToolEnv):
             raise ConfigError(f"scoring must be 'win' or 'return'; it is {scoring!r}")
         self.scoring = scoring
         self.system_prompt = (
-            f"{self.rules}\nMove by {', '.join(self.actions)}: write one move, or several that are made one after another, "
-            f"in a tag, such as <move>{next(iter(self.actions))}</move>. You have {self.limit} moves."
+            f"{self.rules}\nMove by {', '.join(self.actions)}: write one move, or several that are made one after "
+            f"another, in a tag, such as <move>{next(iter(self.actions))}</move>. You have {self.limit} moves."
         )
         super().__init__(**options)
 

@@ -76,8 +76,8 @@ class FrozenLake(GymnasiumGame):
         self.slippery, self.limit = slippery, 100 if size <= 4 else 200
         self.oracle_kind = "reference" if slippery else "optimal"
         self.rules = (
-            "You cross a frozen lake from the start, S, to the goal, G. F is ice, H is a hole, in which you lose, P is you. "
-            "A step off the map leaves you where you are."
+            "You cross a frozen lake from the start, S, to the goal, G. F is ice, H is a hole, in which you lose, P is "
+            "you. A step off the map leaves you where you are."
         )
         if slippery:
             self.rules += " The ice is slippery: one step in three goes where you want, the others to a side of that."
@@ -133,7 +133,7 @@ class CliffWalking(GymnasiumGame):
 
     ## Episode End
 
-    Terminates at the goal, and when the moves are spent: 50, or 300 where it is slippery.
+    Terminates at the goal, and when the moves are spent: 50, or 60 where it is slippery.
 
     ## Arguments
 
@@ -159,14 +159,16 @@ class CliffWalking(GymnasiumGame):
             slippery: Whether steps may go to a side.
             **options: Passed to `GymnasiumGame`.
         """
-        self.slippery, self.limit = slippery, 300 if slippery else 50
+        self.slippery, self.limit = slippery, 60 if slippery else 50
         self.oracle_kind = "reference" if slippery else "optimal"
         self.rules = (
-            "You walk to the goal, G. C is a cliff: who steps onto it falls, and goes on from the bottom left. P is you. A "
-            "step off the map leaves you where you are."
+            "You walk to the goal, G. C is a cliff: who steps onto it falls, and goes on from the bottom left. P is "
+            "you. A step off the map leaves you where you are."
         )
         if slippery:
-            self.rules += " The ground is slippery: one step in three goes where you want, the others to a side of that."
+            self.rules += (
+                " The ground is slippery: one step in three goes where you want, the others to a side of that."
+            )
         options.setdefault("tasks", TaskSet.generated(_cliff, outcomes=37))
         super().__init__(**options)
 
@@ -199,7 +201,8 @@ class Taxi(GymnasiumGame):
 
     ## Description
 
-    Gymnasium's Taxi-v4: a taxi in a town of 5 by 5 with walls, a passenger at one of four corners, who wants to another.
+    Gymnasium's Taxi-v4: a taxi in a town of 5 by 5 with walls, and a passenger at one of four corners, who wants to go
+    to another.
 
     ## Actions
 
@@ -211,8 +214,8 @@ class Taxi(GymnasiumGame):
 
     ## Rewards
 
-    1 where the passenger was brought where he wanted, else 0. With `scoring="return"` Gymnasium's: -1 for each step, -10
-    for a pickup or dropoff where there is none, 20 at the end.
+    1 where the passenger was brought where he wanted, else 0. With `scoring="return"` Gymnasium's: -1 for each step,
+    -10 for a pickup or dropoff where there is none, 20 at the end.
 
     Metrics: `return`, `moves`, `illegal_moves` (messages without a move).
 
@@ -247,9 +250,9 @@ class Taxi(GymnasiumGame):
         self.rainy, self.limit = rainy, 100 if rainy else 60
         self.oracle_kind = "reference" if rainy else "optimal"
         self.rules = (
-            "You drive a taxi: fetch the passenger, and bring him to his destination. Rows are numbered from 0 at the top, "
-            "columns from 0 at the left. On the map, : can be crossed, | is a wall, and R, G, Y and B are Red, Green, Yellow "
-            "and Blue. A move into a wall leaves you where you are."
+            "You drive a taxi: fetch the passenger, and bring him to his destination. Rows are numbered from 0 at the "
+            "top, columns from 0 at the left. On the map, : can be crossed, | is a wall, and R, G, Y and B are Red, "
+            "Green, Yellow and Blue. A move into a wall leaves you where you are."
         )
         if rainy:
             self.rules += " It rains: one move in five goes to a side."

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -12,16 +13,13 @@ from llmgym.adapters.reasoning_gym.entries import Key, dataset_of, make
 from llmgym.adapters.reasoning_gym.scoring import score
 from llmgym.adapters.reasoning_gym.solutions import solve
 from llmgym.adapters.reasoning_gym.table import DATASETS, REFUSED, SLOW
+from llmgym.adapters.splitting import SplitTasks, split_of
 from llmgym.env import Episode, ToolEnv
-from llmgym.errors import ConfigError, TaskError
+from llmgym.errors import ConfigError
 from llmgym.loading import expect_modules
 from llmgym.rewards import Reward
-from llmgym.tasks import Task, stable_hash
-from llmgym.tasks.sets import GeneratedTasks
+from llmgym.tasks import Task
 from llmgym.verifiers.text import without_thoughts
-
-_ANSWER = re.compile(r"<answer>((?:(?!<answer>).)*)</answer>", re.DOTALL)
-_FULL = 1.0 - 1e-9
 
 
 class ReasoningGym(ToolEnv):
@@ -54,8 +52,8 @@ class ReasoningGym(ToolEnv):
 
     ## Arguments
 
-    - `dataset` (None): a name of reasoning-gym such as "letter_counting", a list of them, of which a task has any, or None
-      for all.
+    - `dataset` (None): a name of reasoning-gym such as "letter_counting", a list of them, of which a task has any, or
+      None for all but the slowest.
     - `config` (None): settings of the dataset, such as `{"max_words": 5}`, where there is one.
     - `scoring` ("full"): or "partial".
 
@@ -109,18 +107,20 @@ class ReasoningGym(ToolEnv):
             raise ConfigError("config is for one dataset; name it")
         self.partial = scoring == "partial"
         self.config = dict(config or {})
-        options.setdefault("tasks", Entries(names, self.config))
+        options.setdefault("tasks", entries(names, self.config))
         super().__init__(**options)
 
     def verify(self, episode: Episode) -> Reward:
         """Score the answer."""
         key, entry = self._entry(episode.task)
         text = without_thoughts(episode.final_text)
-        tags = _ANSWER.findall(text)
-        answer = tags[-1] if tags else text
+        end = text.rfind("</answer>")
+        start = text.rfind("<answer>", 0, max(end, 0))
+        tagged = start >= 0
+        answer = text[start + len("<answer>") : end] if tagged else text
         earned = score(dataset_of(key.dataset, self.config), key.dataset, answer.strip(), entry)
-        right = earned if self.partial else float(earned >= _FULL)
-        return Reward(correct=right, metrics={"score": earned, "tagged": float(bool(tags))})
+        right = earned if self.partial else float(earned >= 1.0)
+        return Reward(correct=right, metrics={"score": earned, "tagged": float(tagged)})
 
     def oracle(self, task: Task) -> list[str]:
         """Give the right answer."""
@@ -128,43 +128,27 @@ class ReasoningGym(ToolEnv):
         return [f"<answer>{solve(key.dataset, entry)}</answer>"]
 
     def _entry(self, task: Task) -> tuple[Key, dict[str, Any]]:
-        metadata = task.metadata
-        key = Key(metadata["dataset"], metadata["seed"], metadata["index"])
+        key = Key(**task.metadata)
         return key, make(key, self.config)
 
 
-class Entries(GeneratedTasks):
-    """Entries by a random key each; a question is in one split, whatever it was made from."""
+def entries(names: Sequence[str], config: Mapping[str, Any]) -> SplitTasks:
+    """Entries of some datasets, by a random key each; a question is in one split, whatever it was made from.
 
-    _tries = 1_000
-
-    def __init__(self, names: Sequence[str], config: Mapping[str, Any]) -> None:
-        """Keep what entries are made of.
-
-        Args:
-            names: The datasets.
-            config: Settings of the dataset.
-        """
-        super().__init__(self._generate)
-        self._names, self._config = tuple(names), dict(config)
-
-    def _generate(self, split: str, key: int) -> Task:
-        rng = np.random.Generator(np.random.PCG64(key))
-        for _ in range(self._tries):
-            drawn = _draw(self._names, rng)
-            slow = drawn.dataset in SLOW  # whose questions do not come twice, so that their keys are enough
-            if slow and _split(drawn) != split:
-                continue
-            question = make(drawn, self._config)["question"]
-            if slow or _split(question) == split:
-                return Task(id=f"{split}-{key:016x}", prompt=question, metadata=drawn._asdict())
-        raise TaskError(f"reasoning-gym gives no question for the split {split!r} in {self._tries} tries")
+    Args:
+        names: The datasets.
+        config: Settings of the dataset, where there is one.
+    """
+    return SplitTasks(partial(_draw, tuple(names), dict(config)), "reasoning-gym")
 
 
-def _draw(names: Sequence[str], rng: np.random.Generator) -> Key:
-    return Key.of(names[int(rng.integers(len(names)))], int(rng.integers(2**62)))
-
-
-def _split(of: object) -> str:
-    """An eighth is for testing."""
-    return "train" if stable_hash("split", of) % 8 else "test"
+def _draw(names: Sequence[str], config: Mapping[str, Any], rng: np.random.Generator, split: str) -> Task | None:
+    key = Key.of(names[int(rng.integers(len(names)))], int(rng.integers(2**62)))
+    slow = key.dataset in SLOW  # whose questions do not come twice, so that their keys are enough
+    if slow and split_of(key.seed, key.index) != split:
+        return None
+    try:
+        question = make(key, config)["question"]
+    except (RuntimeError, ValueError):  # maze and countdown find nothing for some keys
+        return None
+    return Task(prompt=question, metadata=asdict(key)) if slow or split_of(question) == split else None

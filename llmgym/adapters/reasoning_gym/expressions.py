@@ -188,6 +188,10 @@ class Slope:
         return Slope(value, slope)
 
 
+def _number(value: float) -> Slope:
+    return Slope(complex(value))  # whose powers overflow, where those of whole numbers grow without end
+
+
 def _through(function: Callable[[complex], complex], slope: Callable[[complex], complex]) -> Callable[[Slope], Slope]:
     return lambda x: Slope(function(x.value), slope(x.value) * x.slope)
 
@@ -233,8 +237,8 @@ def is_antiderivative(text: str, integrand: str, variable: str) -> bool:
     for point in _POINTS:
         names = {variable: Slope(point, 1.0), "C": Slope(0.7), "pi": Slope(cmath.pi), "E": Slope(cmath.e)}
         try:
-            slope = evaluate(text, names, Slope, _FUNCTIONS).slope
-            wanted = evaluate(integrand, names, Slope, _FUNCTIONS).value
+            slope = evaluate(text, names, _number, _FUNCTIONS).slope
+            wanted = evaluate(integrand, names, _number, _FUNCTIONS).value
         except ArithmeticError:
             continue
         if not abs(slope - wanted) <= _CLOSE * max(1.0, abs(slope), abs(wanted)):

@@ -1,7 +1,7 @@
 """What an answer to an entry of reasoning-gym earns, and what is mended of it.
 
-A scorer of the package is taken as it is, unless `OVERRIDES` says why not. None of those that are left runs the answer as
-code, takes more than linear time for it, or pays wrong answers in full.
+A scorer of the package is taken as it is, unless `OVERRIDES` says why not. None of those that are left runs the answer
+as code, takes more than linear time for it, or pays wrong answers in full.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def _same_word(answer: str, entry: Entry) -> bool:
 
 
 def _coin_flip(answer: str, entry: Entry) -> bool:
-    match = re.fullmatch(r"(\d{1,20}(?:\.\d{0,40})?(?:e-\d\d?)?|\.\d{1,40}) ?(?:/ ?([1-9]\d{0,20})|(%))?", answer.strip())
+    match = re.fullmatch(
+        r"(\d{1,20}(?:\.\d{0,40})?(?:e-\d\d?)?|\.\d{1,40}) ?(?:/ ?([1-9]\d{0,20})|(%))?", answer.strip()
+    )
     if not match:
         return False
     given = float(match[1]) / float(match[2] or 1) / (100 if match[3] else 1)
@@ -99,6 +101,19 @@ def _polynomial_equations(answer: str, entry: Entry) -> bool:
         for text in (answer, entry["answer"])
     )
     return len(given) == len(wanted) and all(abs(a - b) <= 1.001e-4 for a, b in zip(given, wanted, strict=True))
+
+
+def _one_interval(answer: str, entry: Entry) -> bool:
+    clock = r"\d{1,3}:\d\d(?::\d\d(?:\.\d+)?)?"
+    return bool(re.fullmatch(rf"\d+(?: days?(?:, {clock})?)?|{clock}", answer))
+
+
+def _pushes(answer: str, entry: Entry) -> bool:
+    return bool(re.fullmatch("[UDLR]+", answer))
+
+
+def _word_sorting(answer: str, entry: Entry) -> bool:
+    return re.split(r",\s*", answer.strip()) == entry["metadata"]["sorted_words"]
 
 
 # --- in place of those that run the answer as code ------------------------------------------------
@@ -154,7 +169,9 @@ _CODE = "runs the answer as Python code"
 OVERRIDES: dict[str, Override] = {
     "advanced_geometry": Override("takes a list of points for its first one", _one_place, first=True),
     "binary_matrix": Override(f"{_CODE}, to pay 0.1 for a list of lists", _same),
-    "coin_flip": Override("pays for the digits that two decimals begin with: 0.98 for 0; and 1 for 0 below 0.0001", _coin_flip),
+    "coin_flip": Override(
+        "pays for the digits that two decimals begin with: 0.98 for 0; and 1 for 0 below 0.0001", _coin_flip
+    ),
     "complex_arithmetic": Override("pays nan in full: min(1, nan) is 1", _finite_complex, first=True),
     "countdown": Override(f"{_CODE} (sympy), and 2**3**2 never ends", _makes_target),
     "game_of_life_halting": Override("pays any text in full: bool of a text that is not empty is true", _same_word),
@@ -173,7 +190,11 @@ OVERRIDES: dict[str, Override] = {
     "rubiks_cube": Override("makes R99 that many turns", _plain_turns, first=True),
     "rush_hour": Override("drives A+99 step by step", _short_drives, first=True),
     "simple_integration": Override(f"{_CODE} (sympy), and 2**3**2 never ends", _antiderivative),
+    "sokoban": Override("passes over what is no move, so that a list of answers is one", _pushes, first=True),
+    "spell_backward": Override("pays what follows the right word, too, where n times 1/n is not 1", _same_word),
     "spiral_matrix": Override(f"{_CODE}, to pay 0.1 for a list", _same),
     "string_insertion": Override(f"{_CODE}, to pay 0.1 for a list", _same),
     "string_manipulation": Override("pays nothing where the right answer is empty", _same),
+    "time_intervals": Override("takes a list of times for its first one", _one_interval, first=True),
+    "word_sorting": Override("pays in full what begins with the right words, whatever follows", _word_sorting),
 }

@@ -29,7 +29,9 @@ def _deliveries(entry: Entry) -> str:
     """One box after another is carried to a target of its colour."""
     state: dict[str, list[str]] = entry["metadata"]["initial_state"]
     squares = {name: tuple(map(float, name.split("_"))) for name in state}
-    targets = [(item[7:], squares[name]) for name, items in state.items() for item in items if item.startswith("target_")]
+    targets = [
+        (item[7:], squares[name]) for name, items in state.items() for item in items if item.startswith("target_")
+    ]
     plan: list[dict[str, str]] = []
     for name, items in state.items():
         for item in items:

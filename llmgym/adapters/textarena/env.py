@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
-from llmgym.adapters.textarena.games import Game, begin
+from llmgym.adapters.splitting import SplitTasks, split_of
+from llmgym.adapters.textarena.games import begin
 from llmgym.adapters.textarena.oracles import SECRETS, moves
 from llmgym.adapters.textarena.table import GAMES, REFUSED, SINGLE
 from llmgym.env import Episode, ToolEnv
-from llmgym.errors import ConfigError, TaskError
+from llmgym.errors import ConfigError
 from llmgym.loading import expect_modules
 from llmgym.messages import Message, user
 from llmgym.rewards import Reward
-from llmgym.tasks import Task, stable_hash
-from llmgym.tasks.sets import GeneratedTasks
+from llmgym.tasks import Task
 from llmgym.verifiers.text import without_thoughts
 
 _READ = 4_000  # characters of a message that a game is given: its last ones
@@ -28,10 +29,10 @@ class TextArena(ToolEnv):
 
     ## Description
 
-    TextArena has games that are played in text. A task is a game and a seed. Games whose secrets are few (a number up to
-    20, a word of a list) are in one split by their secret, so that no secret of a test was trained on; TowerOfHanoi,
-    which is always the same game, has only the split "train". Countdown, Cryptarithm and PegJump, which are one game each
-    in the package, are given numbers, sums and holes that differ.
+    TextArena has games that are played in text. A task is a game and a seed. Games whose secrets are few (a number up
+    to 20, a word of a list) are in one split by their secret, so that no secret of a test was trained on; TowerOfHanoi,
+    which is always the same game, has only the split "train". Countdown, Cryptarithm and PegJump, which are one game
+    each in the package, are given numbers, sums and holes that differ.
 
     ## Actions
 
@@ -50,7 +51,8 @@ class TextArena(ToolEnv):
 
     ## Episode End
 
-    Terminates when the game is over: most end at the second message in a row that is no move. Truncates after `max_turns`.
+    Terminates when the game is over: most end at the second message in a row that is no move. Truncates after
+    `max_turns`.
 
     ## Arguments
 
@@ -92,12 +94,16 @@ class TextArena(ToolEnv):
         names = (game,) if isinstance(game, str) else tuple(game or GAMES)
         for name in names:
             if name not in GAMES:
-                why = f"cannot be made right: {REFUSED[name]}" if name in REFUSED else f"is none; there is {', '.join(GAMES)}"
+                why = (
+                    f"cannot be made right: {REFUSED[name]}"
+                    if name in REFUSED
+                    else f"is none; there is {', '.join(GAMES)}"
+                )
                 raise ConfigError(f"the game {name!r} of TextArena {why}")
         if scoring not in ("full", "partial"):
             raise ConfigError(f"scoring must be 'full' or 'partial'; it is {scoring!r}")
         self.partial = scoring == "partial"
-        options.setdefault("tasks", Games(names))
+        options.setdefault("tasks", games(names))
         super().__init__(**options)
 
     def setup(self, task: Task) -> None:
@@ -122,42 +128,32 @@ class TextArena(ToolEnv):
         right = game.reward if self.partial else float(game.reward >= _WON and not game.by_error)
         return Reward(won=right, metrics={"score": game.reward, "by_error": float(game.by_error)})
 
-    def oracle(self, task: Task) -> Iterable[str]:
+    def oracle(self, task: Task) -> Iterator[str]:
         """Win."""
-        game: Game = self.game
-        return moves(game.entry.family, game.env, game.plan)
+        yield from moves(self.game.entry.family, self.game.env, self.game.plan)
 
 
-class Games(GeneratedTasks):
-    """Games by random seeds; those that hide the same are in one split."""
+def games(names: Sequence[str]) -> SplitTasks:
+    """Games by random seeds; those that hide the same are in one split.
 
-    _tries = 1_000
+    Args:
+        names: Names of `GAMES`.
+    """
+    tasks = SplitTasks(partial(_draw, tuple(names)), "TextArena")
+    if all(GAMES[name].family in SINGLE for name in names):
+        tasks.splits = ("train",)
+    return tasks
 
-    def __init__(self, names: Sequence[str]) -> None:
-        """Keep which games.
 
-        Args:
-            names: Names of `GAMES`.
-        """
-        super().__init__(self._generate)
-        self._names = tuple(names)
-        if all(GAMES[name].family in SINGLE for name in names):
-            self.splits = ("train",)
-
-    def _generate(self, split: str, key: int) -> Task:
-        rng = np.random.Generator(np.random.PCG64(key))
-        for _ in range(self._tries):
-            name, seed = self._names[int(rng.integers(len(self._names)))], int(rng.integers(2**62))
-            if split == _split(name, seed):
-                metadata = {"game": name, "seed": seed}
-                return Task(id=f"{split}-{key:016x}", prompt=GAMES[name].summary, metadata=metadata)
-        raise TaskError(f"TextArena gives no game for the split {split!r} in {self._tries} tries")
+def _draw(names: Sequence[str], rng: np.random.Generator, split: str) -> Task | None:
+    name, seed = names[int(rng.integers(len(names)))], int(rng.integers(2**62))
+    if _split(name, seed) != split:
+        return None
+    return Task(prompt=GAMES[name].summary, metadata={"game": name, "seed": seed})
 
 
 def _split(name: str, seed: int) -> str:
-    """An eighth is for testing."""
     family = GAMES[name].family
     if family in SINGLE:
         return "train"
-    hidden = SECRETS[family](begin(name, seed).env) if family in SECRETS else seed
-    return "train" if stable_hash(family, hidden) % 8 else "test"
+    return split_of(family, SECRETS[family](begin(name, seed).env) if family in SECRETS else seed)

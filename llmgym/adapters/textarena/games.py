@@ -1,7 +1,8 @@
 """Games of TextArena as objects of one episode, which leave nothing behind in the process.
 
-Its modules draw from the global generators, print, download lists of words when they are imported, and go through sets of
-strings in an order that differs from process to process. While a game is at work, these names mean others in its modules.
+Its modules draw from the global generators, print, download lists of words when they are imported, and go through sets
+of strings in an order that differs from process to process. While a game is at work, these names mean others in its
+modules.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import importlib
 import random
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from functools import cache
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -96,6 +97,10 @@ class Game:
                 self.over = self.by_error = True
                 return "That is no move. The game is over."
             seen = self._seen()
+        if "You hit a mine" in seen and not self.over:  # which Minesweeper forgives, unless it happens twice in a row
+            self.over = self.by_error = True
+            self.reward = float(self.env._get_percentage_completion())
+            return f"{seen}\nThe game is over."
         return "\n".join(part for part in (seen, self._close() if self.over else "") if part) or "Go on."
 
     def _close(self) -> str:
@@ -118,7 +123,7 @@ class Game:
         return "\n".join(told).strip()
 
     @contextlib.contextmanager
-    def _private(self) -> Iterator[None]:
+    def _private(self) -> Generator[None]:
         """Let the names of the game's modules mean others."""
         with _lock:
             places = _places(self.entry.id)
@@ -300,7 +305,7 @@ def _dictionary(**options: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _numpy_kept(drawn: bool) -> Iterator[None]:
+def _numpy_kept(drawn: bool) -> Generator[None]:
     """Leave NumPy's global generator as it is, and Python's, where a game seeds them."""
     if not drawn:
         yield

@@ -22,7 +22,10 @@ def moves(family: str, env: Any, plan: list[str] | None) -> Iterable[str]:
 def _crosswords(env: Any) -> Iterator[str]:
     solution = env.state.game_state["solution"]
     yield " ".join(
-        f"[{row} {column} {letter}]" for row, line in enumerate(solution) for column, letter in enumerate(line) if letter != "."
+        f"[{row} {column} {letter}]"
+        for row, line in enumerate(solution)
+        for column, letter in enumerate(line)
+        if letter != "."
     )
 
 

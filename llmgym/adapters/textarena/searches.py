@@ -24,7 +24,7 @@ def frozen_lake(env: Any) -> list[str]:
             return _way(came, at)
         for name, (down, right) in _STEPS.items():
             to = (at[0] + down, at[1] + right)
-            if to not in came and 0 <= min(to) and max(to) < env.size and grid[to[0]][to[1]] != "H":
+            if to not in came and min(to) >= 0 and max(to) < env.size and grid[to[0]][to[1]] != "H":
                 came[to] = (name, at)
                 waiting.append(to)
     raise ValueError("no way")

@@ -64,7 +64,9 @@ def cryptarithm(dice: Random) -> tuple[dict[str, Any], list[str]]:
     """One of some sums of words."""
     equation = dice.choice(sorted(EQUATIONS))
     letters = sorted(set(equation) - set(" +="))
-    return {"equation": equation}, [f"[{letter} {digit}]" for letter, digit in zip(letters, EQUATIONS[equation], strict=True)]
+    return {"equation": equation}, [
+        f"[{letter} {digit}]" for letter, digit in zip(letters, EQUATIONS[equation], strict=True)
+    ]
 
 
 def peg_jump(dice: Random) -> tuple[dict[str, Any], None]:
