@@ -181,7 +181,7 @@ OVERRIDES: dict[str, Override] = {
     "n_queens": Override(f"{_CODE}, to pay 0.5 for a list of lists", _one_of_the_boards),
     "number_sorting": Override("takes each number for right that is within 1 of it", _number_sorting),
     "polynomial_equations": Override(
-        "pays any text in full where there is no solution, and never a last digit that is rounded the other way",
+        "pays 0.999 for a last digit that is rounded the other way, and any text in full where there is no solution",
         _polynomial_equations,
     ),
     "polynomial_multiplication": Override(f"{_CODE} (sympy), and 2**3**2 never ends", _multiplied_out),
