@@ -113,7 +113,7 @@ DATASETS: dict[str, str] = {
 #: Datasets that are no environments, and why.
 REFUSED: dict[str, str] = {
     "codeio": (
-        "making an entry runs code of its data in the process, which prints, opens files and imports packages that "
+        "making an entry runs code of its data in the process, which prints, writes files and imports packages that "
         "nobody named: entries differ from machine to machine"
     ),
     "composite": "it is a mixture of others; name these as a list",
