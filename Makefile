@@ -79,8 +79,8 @@ demo: $(DEMO_STAMP) ## Collect rollouts with a small real model into runs/demo, 
 	@$(BIN)/llmgym report runs/demo
 
 test: lint ## Run the checks of `lint`, then every test that needs no model
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not integration and not soak and not sweep" --junitxml=$(VENV)/unit.xml \
-	    $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not integration and not soak and not sweep" \
+	    --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
 
 # pytest exits with 5 where PYTEST_ARGS leave it no test.
 test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) ## Run the tests that need a model, an engine or a trainer, on the CPU
