@@ -34,7 +34,7 @@ S3_STAMP := $(S3_VENV)/.stamp
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test test-integration test-soak lint format bench bench-saturation \
+.PHONY: help install demo test test-integration test-soak test-sweep lint format bench bench-saturation \
     bench-saturation-short bench-prefix-cache bench-gpu clean
 
 help: ## List the targets
@@ -82,7 +82,7 @@ demo: $(DEMO_STAMP) ## Collect rollouts with a small real model into runs/demo, 
 	@$(BIN)/llmgym report runs/demo
 
 test: lint ## Run the checks of `lint`, then every test that needs no model
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not integration and not soak" \
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not integration and not soak and not sweep" \
 	    --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
 
 # pytest exits with 5 where PYTEST_ARGS leave it no test.
@@ -100,6 +100,9 @@ test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) ## R
 
 test-soak: $(DEV_STAMP) ## Run 2,000 episodes in which everything goes wrong, killed 100 times; a quarter of an hour
 	$(BIN)/python -m pytest -m soak -s $(PYTEST_ARGS)
+
+test-sweep: $(DEV_STAMP) ## Check every environment from elsewhere whose package is installed; an hour on two cores
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 -m sweep $(PYTEST_ARGS)
 
 $(VERL_STAMP): tests/environments/verl.txt
 	$(PYTHON) -m venv $(VERL_VENV)

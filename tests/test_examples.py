@@ -73,3 +73,9 @@ def test_self_play(tmp_path: Path) -> None:
     assert said.count("exploitability") == 2
     header, *rows = (tmp_path / "curve.csv").read_text().split()
     assert (header, len(rows)) == ("step,exploitability,legal", 2)
+
+
+@pytest.mark.integration
+def test_the_environment_over_an_mcp_server() -> None:
+    pytest.importorskip("mcp")
+    assert run("examples/mcp/shop.py").count("reward 1\n") == 3
