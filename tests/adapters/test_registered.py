@@ -23,7 +23,9 @@ def _sampled() -> list[object]:
         if entry.ecosystem:
             by_ecosystem[entry.ecosystem].append(entry)
     for entries in by_ecosystem.values():
-        entries.sort(key=lambda entry: (entry.id == entry.base, stable_hash(entry.id)))  # one of each kind, not mixtures
+        entries.sort(
+            key=lambda entry: (entry.id == entry.base, stable_hash(entry.id))
+        )  # one of each kind, not mixtures
     return [
         pytest.param(entry, id=entry.id, marks=[] if place < _SAMPLED else pytest.mark.sweep)
         for place, entry in chain.from_iterable(map(enumerate, by_ecosystem.values()))

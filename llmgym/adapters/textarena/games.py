@@ -90,9 +90,10 @@ class Game:
             try:
                 self.over, _ = self.env.step(text)
             except AttributeError:
-                # FifteenPuzzle calls what its state does not have, to say that the game is won.
-                self.over, self.reward = True, float(self.entry.family == "FifteenPuzzle")
-                return "You have won." if self.reward else "The game is over."
+                if self.entry.family != "FifteenPuzzle":
+                    raise
+                self.over, self.reward = True, 1.0  # it calls what its state does not have, to say that the game is won
+                return "You have won."
             except (ValueError, IndexError, KeyError, TypeError):  # of what the player wrote
                 self.over = self.by_error = True
                 return "That is no move. The game is over."
