@@ -328,4 +328,20 @@ def _made(env_id: str, **settings: Any) -> Any:
 
 @cache
 def _pristine(env_id: str) -> Any:
-    return _made(env_id)
+    env = _made(env_id)
+    if env_id.startswith("WordLadder"):
+        env._find_valid_pairs = _pairs_apart
+    return env
+
+
+def _pairs_apart(neighbours: dict[str, list[str]], min_steps: int, max_steps: int) -> Any:
+    """The pairs of words that WordLadder draws from, which it would look for anew in each game."""
+    return _pairs_of(tuple(neighbours), tuple(map(tuple, neighbours.values())), min_steps, max_steps)
+
+
+@cache
+def _pairs_of(words: tuple[str, ...], near: tuple[tuple[str, ...], ...], min_steps: int, max_steps: int) -> Any:
+    from textarena.envs.WordLadder.env import WordLadderEnv
+
+    neighbours: Any = dict(zip(words, near, strict=True))
+    return WordLadderEnv._find_valid_pairs(None, neighbours, min_steps, max_steps)  # type: ignore[arg-type]
