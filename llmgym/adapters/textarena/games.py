@@ -236,7 +236,7 @@ def _nouns(words: list[str]) -> list[tuple[str, str]]:
 _NLTK = SimpleNamespace(download=lambda *args, **options: True, pos_tag=_nouns)
 #: Games whose constructor draws, or whose reset does not undo what the last episode did.
 _NEW = frozenset({"Countdown", "Cryptarithm", "PegJump", "Secretary", "WordSearch"})
-_IN_ORDER = frozenset({"Crosswords", "LogicPuzzle", "WordSearch"})
+_IN_ORDER = frozenset({"Crosswords", "LogicPuzzle", "Sokoban", "WordSearch"})
 
 
 @cache
