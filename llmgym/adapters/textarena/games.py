@@ -90,9 +90,10 @@ class Game:
             try:
                 self.over, _ = self.env.step(text)
             except AttributeError:
-                # FifteenPuzzle calls what its state does not have, to say that the game is won.
-                self.over, self.reward = True, float(self.entry.family == "FifteenPuzzle")
-                return "You have won." if self.reward else "The game is over."
+                if self.entry.family != "FifteenPuzzle":
+                    raise
+                self.over, self.reward = True, 1.0  # it calls what its state does not have, to say that the game is won
+                return "You have won."
             except (ValueError, IndexError, KeyError, TypeError):  # of what the player wrote
                 self.over = self.by_error = True
                 return "That is no move. The game is over."
@@ -235,7 +236,7 @@ def _nouns(words: list[str]) -> list[tuple[str, str]]:
 _NLTK = SimpleNamespace(download=lambda *args, **options: True, pos_tag=_nouns)
 #: Games whose constructor draws, or whose reset does not undo what the last episode did.
 _NEW = frozenset({"Countdown", "Cryptarithm", "PegJump", "Secretary", "WordSearch"})
-_IN_ORDER = frozenset({"Crosswords", "LogicPuzzle", "WordSearch"})
+_IN_ORDER = frozenset({"Crosswords", "LogicPuzzle", "Sokoban", "WordSearch"})
 
 
 @cache
@@ -327,4 +328,20 @@ def _made(env_id: str, **settings: Any) -> Any:
 
 @cache
 def _pristine(env_id: str) -> Any:
-    return _made(env_id)
+    env = _made(env_id)
+    if env_id.startswith("WordLadder"):
+        env._find_valid_pairs = _pairs_apart
+    return env
+
+
+def _pairs_apart(neighbours: dict[str, list[str]], min_steps: int, max_steps: int) -> Any:
+    """The pairs of words that WordLadder draws from, which it would look for anew in each game."""
+    return _pairs_of(tuple(neighbours), tuple(map(tuple, neighbours.values())), min_steps, max_steps)
+
+
+@cache
+def _pairs_of(words: tuple[str, ...], near: tuple[tuple[str, ...], ...], min_steps: int, max_steps: int) -> Any:
+    from textarena.envs.WordLadder.env import WordLadderEnv
+
+    neighbours: Any = dict(zip(words, near, strict=True))
+    return WordLadderEnv._find_valid_pairs(None, neighbours, min_steps, max_steps)  # type: ignore[arg-type]

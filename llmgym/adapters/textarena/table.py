@@ -65,7 +65,13 @@ GAMES: dict[str, Entry] = {
     "towerofhanoihard": Entry("TowerOfHanoi-v0-hard", "Move a tower of five disks.", 75),
     "towerofhanoihardcore": Entry("TowerOfHanoi-v0-hardcore", "Move a tower of six disks.", 140),
     "towerofhanoiextreme": Entry("TowerOfHanoi-v0-extreme", "Move a tower of seven disks.", 270),
-    "wordladder": Entry("WordLadder-v0", "Change one word into another in five steps or more.", 30),
+    "wordladder": Entry("WordLadder-v0", "Change one word into another that is five common words away or more.", 30),
+    "wordladdermedium": Entry(
+        "WordLadder-v0-medium", "Change one word into another that is eight common words away or more.", 30
+    ),
+    "wordladderhard": Entry(
+        "WordLadder-v0-hard", "Change one word into another that is thirteen common words away or more.", 40
+    ),
     "wordle": Entry("Wordle-v0", "Guess a word of five letters from marks.", 12),
     "wordlehardcore": Entry("Wordle-v0-hardcore", "Guess a rarer word of five letters from marks.", 12),
     "wordsearch": Entry("WordSearch-v0", "Find five words in a grid of letters.", 30),
@@ -84,12 +90,10 @@ REFUSED: dict[str, str] = {
     "GuessWho": "it asks a judge over the network",
     "Klondike": "its module has a syntax error",
     "RushHour": "making a game takes over 40 seconds",
-    "Slitherlink": "its reward is text, and its boards have no known solution",
+    "Slitherlink": "its reward is text where a move is none, and it has no oracle here",
     "Sokoban-v0-medium": "making a room takes over 40 seconds",
     "Sudoku-v0-hard": "making a board takes over 40 seconds",
     "TwentyQuestions": "it asks a judge over the network",
-    "WordLadder-v0-medium": "the list of words, which is no part of the package, has no pair so far apart",
-    "WordLadder-v0-hard": "the list of words, which is no part of the package, has no pair so far apart",
     "Wordle-v0-long": "the list of words, which is no part of the package, has none so long",
     "Wordle-v0-long-hardcore": "the list of words, which is no part of the package, has none so long",
 }
