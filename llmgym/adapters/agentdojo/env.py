@@ -28,8 +28,8 @@ class _Call:
     name: str
 
     def __call__(self, env: AgentDojo, /, **arguments: Any) -> str:
-        from agentdojo.agent_pipeline.tool_execution import tool_result_to_str
-        from agentdojo.functions_runtime import FunctionCall
+        from agentdojo.agent_pipeline.tool_execution import tool_result_to_str  # pyright: ignore[reportMissingImports]
+        from agentdojo.functions_runtime import FunctionCall  # pyright: ignore[reportMissingImports]
 
         env.made.append(FunctionCall(function=self.name, args=arguments))
         result, error = runtime(env.suite).run_function(env.world, self.name, arguments)

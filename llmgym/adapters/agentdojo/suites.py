@@ -30,7 +30,7 @@ ATTACKS: Final = ("important_instructions_no_names", "direct", "ignore_previous"
 def suite(name: str) -> Any:
     """A suite of the package."""
     with unchanged():  # what it imports seeds generators, filters warnings and adds handlers of logs
-        from agentdojo.task_suite.load_suites import get_suites
+        from agentdojo.task_suite.load_suites import get_suites  # pyright: ignore[reportMissingImports]
 
         return get_suites(VERSION)[name]
 
@@ -67,7 +67,7 @@ def world(name: str, injected: Mapping[str, str]) -> Any:
 @cache
 def runtime(name: str) -> Any:
     """What runs the tools of a suite; it has no state."""
-    from agentdojo.functions_runtime import FunctionsRuntime
+    from agentdojo.functions_runtime import FunctionsRuntime  # pyright: ignore[reportMissingImports]
 
     return FunctionsRuntime(suite(name).tools)
 
@@ -80,8 +80,8 @@ def _defaults(name: str) -> dict[str, str]:
 @cache
 def _attack(name: str, attack: str) -> Any:
     with unchanged():
-        from agentdojo.attacks.attack_registry import load_attack
-        from agentdojo.models import MODEL_NAMES
+        from agentdojo.attacks.attack_registry import load_attack  # pyright: ignore[reportMissingImports]
+        from agentdojo.models import MODEL_NAMES  # pyright: ignore[reportMissingImports]
 
         pipeline: Any = SimpleNamespace(name=next(iter(MODEL_NAMES)))
         return load_attack(attack, suite(name), pipeline)
@@ -89,7 +89,7 @@ def _attack(name: str, attack: str) -> Any:
 
 @lru_cache(256)
 def _world(name: str, injected: tuple[tuple[str, str], ...]) -> Any:
-    from agentdojo.task_suite.task_suite import read_suite_file
+    from agentdojo.task_suite.task_suite import read_suite_file  # pyright: ignore[reportMissingImports]
 
     text = read_suite_file(name, "environment.yaml", None).format(**(_defaults(name) | dict(injected)))
     # As the package does, but for the parser, which is ten times as fast.
@@ -98,8 +98,8 @@ def _world(name: str, injected: tuple[tuple[str, str], ...]) -> Any:
 
 def _places(name: str, number: str) -> list[str]:
     """The places of a world that the gold calls of a wish bring to the eyes of a policy, as the package finds them."""
-    from agentdojo.agent_pipeline.ground_truth_pipeline import GroundTruthPipeline
-    from agentdojo.types import get_text_content_as_str
+    from agentdojo.agent_pipeline.ground_truth_pipeline import GroundTruthPipeline  # pyright: ignore[reportMissingImports]
+    from agentdojo.types import get_text_content_as_str  # pyright: ignore[reportMissingImports]
 
     found, marks = suite(name), {place: f"<CANARY---{place}--->" for place in _defaults(name)}
     gold = GroundTruthPipeline(found.user_tasks[number])

@@ -66,9 +66,9 @@ def reward(domain: str, task: Any, played: Any, messages: list[Any]) -> dict[str
         played: The world at the end.
         messages: What the policy said and called, in the package's types.
     """
-    from tau2.data_model.tasks import RewardType
-    from tau2.evaluator.evaluator_action import ActionEvaluator
-    from tau2.evaluator.evaluator_communicate import CommunicateEvaluator
+    from tau2.data_model.tasks import RewardType  # pyright: ignore[reportMissingImports]
+    from tau2.evaluator.evaluator_action import ActionEvaluator  # pyright: ignore[reportMissingImports]
+    from tau2.evaluator.evaluator_communicate import CommunicateEvaluator  # pyright: ignore[reportMissingImports]
 
     criteria = task.evaluation_criteria
     ways = {
@@ -125,14 +125,14 @@ def _after_gold(domain: str, task: Any) -> Any:
 
 def make_call(made: Any, name: str, arguments: dict[str, Any]) -> Any:
     """Call a tool of a world, and give the package's answer."""
-    from tau2.data_model.message import ToolCall
+    from tau2.data_model.message import ToolCall  # pyright: ignore[reportMissingImports]
 
     return made.get_response(ToolCall(id="", name=name, arguments=arguments, requestor="assistant"))
 
 
 def _is_granted(domain: str, task: Any) -> bool:
     """Whether doing and saying nothing earns the reward: nothing is to be said, and no gold call writes."""
-    from tau2.environment.toolkit import ToolType
+    from tau2.environment.toolkit import ToolType  # pyright: ignore[reportMissingImports]
 
     if task.id in _WRITE_NOTHING.get(domain, ()):
         return True

@@ -193,7 +193,7 @@ class Tau2Live(Tau2):
 def _as_theirs(episode: Episode) -> list[Any]:
     """The messages of the policy in the package's types."""
     import msgspec
-    from tau2.data_model.message import AssistantMessage, ToolCall
+    from tau2.data_model.message import AssistantMessage, ToolCall  # pyright: ignore[reportMissingImports]
 
     found: list[Any] = []
     for message in episode.messages:

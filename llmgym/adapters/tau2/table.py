@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from llmgym.catalogue import EnvRow, TaskOrigin, Variant
 
 #: What is served in each domain.
@@ -21,11 +23,7 @@ _ALLOW = {
 
 def rows() -> list[EnvRow]:
     """The rows of the registry."""
-    common = {
-        "domains": ["customer-service", "tool-use"],
-        "max_turns": 40,
-        "tasks": _ORIGIN,
-    }
+    common: dict[str, Any] = {"domains": ["customer-service", "tool-use"], "max_turns": 40, "tasks": _ORIGIN}
     first, *others = DOMAINS
     told = EnvRow(
         id="llmgym/Tau2-v0",
