@@ -21,6 +21,7 @@ import msgspec
 from llmgym import __version__
 from llmgym.data import lines
 from llmgym.data.lines import Span, lines_of, read_blocks
+from llmgym.data.output import replacing
 from llmgym.data.problems import Problem, ProblemKind, UnreadableError
 from llmgym.data.scalars import COLUMNS, COUNTED, PLACES
 from llmgym.data.shapes import BY_NAME, Shape, shape_of
@@ -260,9 +261,8 @@ class _Builder:
         if len(meta.shards) > before:
             meta.shards, meta.unique = merged(self.folder, meta.shards, _SHARD, _SMALL)
         meta.marks = _marks(lines_path, meta.size)
-        temporary = self.folder / "index.json.new"
-        temporary.write_bytes(msgspec.json.encode(meta))
-        temporary.replace(self.folder / "index.json")
+        with replacing(self.folder / "index.json", force=True) as temporary:
+            temporary.write_bytes(msgspec.json.encode(meta))
         return torn
 
     def _unpacked(self) -> Path:
@@ -271,6 +271,8 @@ class _Builder:
             return self.path
         lines_path = self.folder / _LINES
         if not self.meta.packed:
+            for file in self.folder.glob(f".{_LINES}.*"):  # of a process that was killed
+                file.unlink()
             unpack(self.path, lines_path)
             self.meta.packed = _marks(self.path, self.path.stat().st_size)
         return lines_path
