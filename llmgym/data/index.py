@@ -12,7 +12,7 @@ import os
 import secrets
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate, chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,11 +20,11 @@ import msgspec
 
 from llmgym import __version__
 from llmgym.data import lines
-from llmgym.data.lines import Span, lines_of, read_blocks
+from llmgym.data.lines import Span, lines_of, read_blocks, starts_of
 from llmgym.data.output import replacing
 from llmgym.data.problems import Problem, ProblemKind, UnreadableError
 from llmgym.data.scalars import COLUMNS, COUNTED, PLACES
-from llmgym.data.shapes import BY_NAME, Shape, shape_of
+from llmgym.data.shapes import BY_NAME, Shape, rollouts, shape_of
 from llmgym.data.shards import Rows, Shard, merged
 from llmgym.data.strictness import encoding_flaw, explained
 from llmgym.data.unpacking import is_packed, unpack
@@ -34,6 +34,7 @@ from llmgym.policies.models import cache_dir
 VERSION = f"1 {__version__}"  # shapes may be read otherwise by another
 _SHARD = 100_000  # rows
 _SMALL = 8  # shards that are not full, before they are made one
+_OPEN, _CLOSE = b"{}"
 _HEAD = 4096  # bytes by which a file is known again
 _STRAY = "it ends without a line end: it is torn, or still being written"
 _BAD = (
@@ -277,25 +278,26 @@ class _Builder:
             self.meta.packed = _marks(self.path, self.path.stat().st_size)
         return lines_path
 
-    def _take_whole(self, block: Sequence[bytes], position: int, shape: Shape) -> bool:
+    def _take_whole(self, block: bytes, position: int, shape: Shape) -> bool:
         """Take in lines that are all rows, as they mostly are; False where one of them is not."""
+        starts = starts_of(block)
+        if not block.endswith(b"\n"):
+            return False
         try:
-            rows = list(map(shape.decode, block))
-            for raw in block:
-                if not raw.isascii():
-                    raw.decode()
+            rows = _decoded(block, starts, shape)
+            if not block.isascii():
+                for start, end in pairwise(starts):
+                    block[start:end].decode()
         except _BAD:
             return False
-        if not block[-1].endswith(b"\n"):
-            return False
-        lengths = [len(raw) - 1 for raw in block]
-        positions = list(accumulate(map(len, block), initial=position))
+        lengths = [end - start - 1 for start, end in pairwise(starts)]
+        positions = [position + start for start in starts]
         first = self.meta.lines + 1
         self._add(shape, rows, list(range(first, first + len(rows))), positions[:-1], lengths)
         self.meta.size, self.meta.lines = positions[-1], self.meta.lines + len(rows)
         return True
 
-    def _take_apart(self, block: Sequence[bytes], position: int, shape: Shape) -> Found | None:
+    def _take_apart(self, block: bytes, position: int, shape: Shape) -> Found | None:
         """Take in those lines that are rows, and note the others; gives what is torn."""
         for line in lines_of(block, position, self.meta.lines + 1):
             if line.data and not line.data.isspace():
@@ -343,6 +345,22 @@ class _Builder:
                 name = f"metric_{name}"
             known[metric] = name
         return known[metric]
+
+
+def _decoded(block: bytes, starts: Sequence[int], shape: Shape) -> list[Any]:
+    """The rows of whole lines.
+
+    Raises:
+        ValueError: One of them is none, among others.
+    """
+    # An object that begins or ends within a line would leave one that does not begin or end with a brace.
+    braces = all(block[start] == _OPEN and block[end - 2] == _CLOSE for start, end in pairwise(starts))
+    if shape is rollouts and braces:
+        rows = rollouts.decode_lines(block)
+        if len(rows) != len(starts) - 1:
+            raise ValueError("a line has two rows")
+        return rows
+    return [shape.decode(block[start:end]) for start, end in pairwise(starts)]
 
 
 def _said(error: Exception) -> str:

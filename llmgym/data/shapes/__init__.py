@@ -35,7 +35,7 @@ class Shape(Protocol):
         """
         ...
 
-    def columns(self, rows: Sequence[Any]) -> dict[str, list[Any]]:
+    def columns(self, rows: Sequence[Any]) -> dict[str, Sequence[Any]]:
         """The columns of rows, as `Scalars` has them."""
         ...
 
