@@ -21,6 +21,7 @@ import msgspec
 from llmgym import __version__
 from llmgym.data import lines
 from llmgym.data.lines import Span, lines_of, read_blocks, starts_of
+from llmgym.data.memory import steady
 from llmgym.data.output import replacing
 from llmgym.data.problems import Problem, ProblemKind, UnreadableError
 from llmgym.data.scalars import COLUMNS, COUNTED, PLACES
@@ -121,7 +122,8 @@ class Index:
                     return cls(path, folder, meta)
             with _locked(beside, elsewhere) as folder:
                 builder = _Builder(path, folder, _stored(path, folder))
-                torn = builder.build(progress)
+                with steady():
+                    torn = builder.build(progress)
         except OSError as error:
             raise UnreadableError(path, error.strerror or str(error)) from error
         return cls(path, folder, builder.meta, torn)
@@ -278,7 +280,7 @@ class _Builder:
             self.meta.packed = _marks(self.path, self.path.stat().st_size)
         return lines_path
 
-    def _take_whole(self, block: bytes, position: int, shape: Shape) -> bool:
+    def _take_whole(self, block: bytearray, position: int, shape: Shape) -> bool:
         """Take in lines that are all rows, as they mostly are; False where one of them is not."""
         starts = starts_of(block)
         if not block.endswith(b"\n"):
@@ -287,7 +289,9 @@ class _Builder:
             rows = _decoded(block, starts, shape)
             if not block.isascii():
                 for start, end in pairwise(starts):
-                    block[start:end].decode()
+                    line = block[start:end]
+                    if not line.isascii():
+                        line.decode()
         except _BAD:
             return False
         lengths = [end - start - 1 for start, end in pairwise(starts)]
@@ -297,7 +301,7 @@ class _Builder:
         self.meta.size, self.meta.lines = positions[-1], self.meta.lines + len(rows)
         return True
 
-    def _take_apart(self, block: bytes, position: int, shape: Shape) -> Found | None:
+    def _take_apart(self, block: bytearray, position: int, shape: Shape) -> Found | None:
         """Take in those lines that are rows, and note the others; gives what is torn."""
         for line in lines_of(block, position, self.meta.lines + 1):
             if line.data and not line.data.isspace():
@@ -347,7 +351,7 @@ class _Builder:
         return known[metric]
 
 
-def _decoded(block: bytes, starts: Sequence[int], shape: Shape) -> list[Any]:
+def _decoded(block: bytearray, starts: Sequence[int], shape: Shape) -> list[Any]:
     """The rows of whole lines.
 
     Raises:

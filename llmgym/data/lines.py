@@ -12,8 +12,6 @@ from typing import IO, NamedTuple
 
 from llmgym.data.problems import UnreadableError
 
-bytes(31 << 20)  # freed at once, from which on glibc keeps what blocks are read into, and faults in none of it anew
-
 _BUFFER = 1 << 20
 _BLOCK = 1 << 21
 _RUN = 1 << 18
@@ -63,19 +61,28 @@ def read_lines(path: Path, position: int = 0, number: int = 1) -> Iterator[Line]
             number = line.number + 1
 
 
-def read_blocks(path: Path, position: int = 0) -> Iterator[tuple[int, bytes]]:
+def read_blocks(path: Path, position: int = 0) -> Iterator[tuple[int, bytearray]]:
     """The same as they stand, with their ends, some hundred at once: where the first starts, and their bytes."""
-    with path.open("rb", buffering=_BUFFER) as file:
-        file.seek(position)
-        while block := file.read(_BLOCK):
-            block += file.readline()
+    size = _BLOCK
+    with path.open("rb", buffering=0) as file:
+        while file.seek(position) >= 0:
+            block = bytearray(size)  # is read into and cut without a copy
+            count = file.readinto(block)
+            end = block.rfind(b"\n", 0, count) + 1 if count == size else count
+            if not count:
+                return
+            if not end:  # a line that is longer
+                size *= 2
+                continue
+            del block[end:]
             if not position and block.startswith(codecs.BOM_UTF8):
-                block, position = block[3:], 3
+                del block[: len(codecs.BOM_UTF8)]
+                position = len(codecs.BOM_UTF8)
             yield position, block
-            position += len(block)
+            position, size = position + len(block), _BLOCK
 
 
-def starts_of(block: bytes) -> list[int]:
+def starts_of(block: bytearray) -> list[int]:
     """Where the lines of a block start, and where the last one ends."""
     starts = [0]
     at = block.find(b"\n") + 1
@@ -87,11 +94,11 @@ def starts_of(block: bytes) -> list[int]:
     return starts
 
 
-def lines_of(block: bytes, position: int, number: int) -> Iterator[Line]:
+def lines_of(block: bytearray, position: int, number: int) -> Iterator[Line]:
     """The lines of a block."""
     for at, (start, end) in enumerate(pairwise(starts_of(block)), number):
         whole = block[end - 1] == _END
-        yield Line(at, position + start, block[start : end - whole], whole)
+        yield Line(at, position + start, bytes(block[start : end - whole]), whole)
 
 
 def fetch(path: Path, spans: Iterable[Span]) -> Iterator[bytes]:

@@ -50,7 +50,7 @@ def fits(row: Mapping[str, Any]) -> bool:
     return "format" in row and "group_id" in row and "responses_create_params" in row
 
 
-def decode(data: bytes) -> _Row:
+def decode(data: bytes | bytearray) -> _Row:
     """What the index wants of a row."""
     try:
         return _decoder.decode(data)
@@ -61,7 +61,7 @@ def decode(data: bytes) -> _Row:
         raise
 
 
-def decode_lines(block: bytes) -> list[_Row]:
+def decode_lines(block: bytearray) -> list[_Row]:
     """The same of many lines, in less time than one by one."""
     return _decoder.decode_lines(block)
 
