@@ -34,6 +34,7 @@ from llmgym.policies.models import cache_dir
 
 VERSION = f"1 {__version__}"  # shapes may be read otherwise by another
 _SHARD = 100_000  # rows
+_HELD = 8192  # rows, before they are columns
 _SMALL = 8  # shards that are not full, before they are made one
 _OPEN, _CLOSE = b"{}"
 _HEAD = 4096  # bytes by which a file is known again
@@ -240,6 +241,7 @@ class _Builder:
     def __init__(self, path: Path, folder: Path, meta: Meta) -> None:
         self.path, self.folder, self.meta = path, folder, meta
         self._rows = Rows()
+        self._held: tuple[list[Any], list[int], list[int], list[int]] = ([], [], [], [])
 
     def build(self, progress: Progress | None) -> Found | None:
         """Take in the lines that are there; what is torn at the end is told, and read again the next time."""
@@ -297,7 +299,7 @@ class _Builder:
         lengths = [end - start - 1 for start, end in pairwise(starts)]
         positions = [position + start for start in starts]
         first = self.meta.lines + 1
-        self._add(shape, rows, list(range(first, first + len(rows))), positions[:-1], lengths)
+        self._add(rows, range(first, first + len(rows)), positions[:-1], lengths)
         self.meta.size, self.meta.lines = positions[-1], self.meta.lines + len(rows)
         return True
 
@@ -310,7 +312,7 @@ class _Builder:
                 except _BAD as error:
                     row, reason = None, explained(line.data) or f"no row of {shape.NAME}: {_said(error)}"
                 if reason is None:
-                    self._add(shape, [row], [line.number], [line.position], [len(line.data)])
+                    self._add([row], [line.number], [line.position], [len(line.data)])
                 elif not line.whole:
                     return line.number, "torn", _STRAY
                 else:
@@ -318,7 +320,21 @@ class _Builder:
             self.meta.size, self.meta.lines = line.position + len(line.data) + line.whole, line.number
         return None
 
-    def _add(self, shape: Shape, rows: list[Any], numbers: list[int], positions: list[int], lengths: list[int]) -> None:
+    def _add(
+        self, rows: Sequence[Any], numbers: Sequence[int], positions: Sequence[int], lengths: Sequence[int]
+    ) -> None:
+        """Hold rows and where they stand until there are enough of them to be turned into columns."""
+        for held, more in zip(self._held, (rows, numbers, positions, lengths), strict=True):
+            held.extend(more)
+        if len(self._held[0]) >= _HELD:
+            self._take()
+
+    def _take(self) -> None:
+        """Turn the rows that are held into columns."""
+        rows, numbers, positions, lengths = self._held
+        if not rows:
+            return
+        shape = BY_NAME[self.meta.shape]
         columns = shape.columns(rows)
         if "" in columns["id"]:
             columns["id"] = [name or f"line {at}" for name, at in zip(columns["id"], numbers, strict=True)]
@@ -330,9 +346,11 @@ class _Builder:
         metrics = shape.metrics(rows)
         names = [name for name in dict.fromkeys(chain.from_iterable(metrics)) if name not in COUNTED]
         self._rows.add(columns | places, {self._column(name): [row.get(name) for row in metrics] for name in names})
+        self._held = ([], [], [], [])
 
     def _write(self) -> None:
         """Write a shard of the rows that were taken in."""
+        self._take()
         if len(self._rows):
             shard = Shard(f"{secrets.token_hex(6)}.parquet", len(self._rows))
             self._rows.write(self.folder / shard.name)
