@@ -3,8 +3,8 @@
 The rows are episodes that oracles play, each message after some words of thought, with the tokens that SmolLM2's
 tokenizer gives them, made into as many as are wanted: 1,000,000 of them, or 100,000 with --short. Every figure is of a
 process of its own, without what the same command takes for the repeats of one task: its start and its imports, which
-are printed apart. Parquet is made with the index that the filters have left. Quality and pairs for DPO have to get by with
-less than 1 GB of memory. The last line printed is one JSON object: the ratios, and megabytes per CPU-second.
+are printed apart. Parquet is made with the index that the filters have left. Quality and pairs for DPO have to get by
+with less than 1 GB of memory. The last line printed is one JSON object: the ratios, and megabytes per CPU-second.
 """
 
 from __future__ import annotations
