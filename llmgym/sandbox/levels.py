@@ -35,6 +35,7 @@ _NAMESPACES = (
     "user.max_user_namespaces=15000; in Docker --security-opt seccomp=unconfined --cap-add SYS_ADMIN"
 )
 _FIXES = {
+    "docker": "start Docker, or podman, on this machine and let this user talk to it: `docker info` must answer",
     "bubblewrap": _NAMESPACES,
     "namespaces": _NAMESPACES,
     "landlock": "use a kernel of 5.13 or newer with `landlock` in its boot option lsm=",
@@ -127,6 +128,8 @@ def choose(least: Level, level: Level | None = None) -> Level:
         if name is not None and name not in LEVELS:
             raise ConfigError(f"{name!r} is no level of the sandbox; there is {', '.join(LEVELS)}")
     for candidate in LEVELS[: LEVELS.index(least) + 1]:
+        if candidate == "docker" and "docker" not in (least, asked):
+            continue  # containers are made where somebody asks for them
         if asked in (None, candidate) and probe(candidate).available:
             _taken[candidate] = None
             return candidate

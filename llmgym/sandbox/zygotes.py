@@ -46,8 +46,7 @@ class Zygote:
         self._up = False
         self._ready: asyncio.Future[None] | None = None
         wall = walls.build(level, imports)
-        inner = wall.config["containment"]
-        self._scratch = None if inner["apart"] else inner["scratch"]
+        self._scratch = wall.scratch
         self._log = blank()
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_SECONDS, 0))
@@ -56,12 +55,7 @@ class Zygote:
         host = os.pidfd_open(os.getpid()) if hasattr(os, "pidfd_open") else -1
         fds = [theirs.fileno(), *([host] if host >= 0 else [])]
         try:
-            self._process = subprocess.Popen(
-                [*wall.command, str(theirs.fileno()), str(host)],
-                pass_fds=fds, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._log,
-                env={"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LANG": "C.UTF-8"},
-                cwd="/", start_new_session=True,
-            )  # fmt: skip
+            self._process = _start(wall, fds, self._log)
         except OSError as error:
             self._channel.close()
             self._free()
@@ -70,10 +64,8 @@ class Zygote:
             theirs.close()
             if host >= 0:
                 os.close(host)
-        if wall.own_users:
-            inner = {**inner, "first_uid": walls.first_uid(self._process.pid)}
         with contextlib.suppress(Closed):  # seen when its answer is waited for
-            self._channel.send({**wall.config, "containment": inner})
+            self._channel.send({**wall.config, "seed": self._process.pid if wall.own_users else None})
 
     # --- the event loop -------------------------------------------------------------------------
 
@@ -213,6 +205,23 @@ class Zygote:
         os.close(self._log)
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _start(wall: walls.Wall, fds: list[int], log: int) -> subprocess.Popen[bytes]:
+    """Start a zygote that has two descriptors, of the socket and of this process."""
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": log}
+    if wall.door is None:
+        way = [str(fd) for fd in (*fds, -1)][:2]
+        return subprocess.Popen(
+            [*wall.command, *way], pass_fds=fds, env=walls.VARIABLES, cwd="/", start_new_session=True, **streams
+        )
+    try:  # its engine's client needs this process's environment, such as where the engine is
+        process = subprocess.Popen(wall.command, start_new_session=True, **streams)
+    except OSError:
+        wall.door.close()
+        raise
+    wall.door.hand_in(process, fds, _START_SECONDS)
+    return process
 
 
 # --- those of the process ---------------------------------------------------------------------------
