@@ -9,9 +9,10 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 from llmgym.errors import ConfigError
-from llmgym.sandbox import runs, walls, zygotes
+from llmgym.sandbox import groups, runs, walls, zygotes
 from llmgym.sandbox.inside import calls, kernel
 from llmgym.sandbox.inside.contain import LINUX
 from llmgym.sandbox.results import Limits, SandboxFailure
@@ -49,15 +50,15 @@ class SandboxUnavailable(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """What a probe of a level found.
+    """What a probe found.
 
     Attributes:
-        level: The level.
+        level: The level; "cgroups" for limits of all that a run has started together, at any level but `docker`.
         reason: Why it is not there; None where it is.
         fix: What to do about that.
     """
 
-    level: Level
+    level: Level | Literal["cgroups"]
     reason: str | None = None
     fix: str | None = None
 
@@ -110,6 +111,13 @@ async def _try(level: Level) -> str:
 def survey() -> list[Availability]:
     """What is there of all levels, the strongest first."""
     return [probe(level) for level in LEVELS]
+
+
+def control_groups() -> Availability:
+    """Whether the memory of a run's processes together can be bounded, and not only that of each."""
+    reason = groups.missing()
+    fix = "systemd-run --user --scope COMMAND; in a container, processes in one group and a parent that can be written"
+    return Availability("cgroups", reason, None if reason is None else fix)
 
 
 def choose(least: Level, level: Level | None = None) -> Level:

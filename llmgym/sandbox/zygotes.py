@@ -46,6 +46,7 @@ class Zygote:
         self._up = False
         self._ready: asyncio.Future[None] | None = None
         wall = walls.build(level, imports)
+        self.grouped = wall.door is None  # a container is a group itself
         self._scratch = wall.scratch
         self._log = blank()
         ours, theirs = socket.socketpair()

@@ -213,6 +213,8 @@ class Zygote:
         program = contents[: message["size"]]
         for place, fd in enumerate(fds[1:4]):
             os.dup2(fd, place)
+        if message["grouped"]:
+            os.write(fds.pop(), b"0")
         link = os.dup2(fds[4], 3, inheritable=False) if len(fds) > 4 else None
         os.closerange(3 if link is None else 4, 4096)
         self._containment.apply(slot, message["limits"], self._size)
