@@ -29,8 +29,15 @@ _SYSTEM = ("/usr", "/etc/ld.so.cache", "/etc/alternatives")
 _ROOTS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")  # links into /usr, or folders of their own
 _TEMPORARY = ("/tmp", "/dev/shm")  # links to the run's own, unless Python itself lies there
 
-#: The environment of a zygote.
-VARIABLES = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LANG": "C.UTF-8"}
+#: The environment of a zygote. Sets have the same order in each; and functions of libraries are looked up once, by the
+#: zygote, where each of its children would do so again.
+VARIABLES = {
+    "PYTHONHASHSEED": "0",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "LANG": "C.UTF-8",
+    "LD_BIND_NOW": "1",
+}
 
 # llmgym's own package is never imported inside: its name stands for the folder of these modules only.
 _START = """
@@ -142,6 +149,8 @@ def _bubblewrap(layout: dict[str, Any], capabilities: Sequence[str]) -> list[str
     args += ["--unshare-cgroup-try", "--new-session", "--clearenv", "--cap-drop", "ALL"]
     if os.getuid() != 0:
         args += ["--unshare-user"]
+    for name, value in VARIABLES.items():
+        args += ["--setenv", name, value]
     for name in capabilities:
         args += ["--cap-add", f"CAP_{name}"]
     for path in layout["folders"]:

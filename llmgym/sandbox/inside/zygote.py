@@ -110,6 +110,7 @@ class Zygote:
         """
         os.environ["PATH"] = f"{os.path.dirname(sys.executable)}:/usr/local/bin:/usr/bin:/bin"
         os.environ.update(self._containment.variables(0))
+        del os.environ["LD_BIND_NOW"]  # which costs programs that a run starts
         for name in _COMMON:
             importlib.import_module(name)
         log = os.dup(2)
