@@ -12,8 +12,17 @@ from llmgym.sandbox import Limits, Sandbox, control_groups, groups
 MISSING = groups.missing()
 needs_groups = pytest.mark.skipif(MISSING is not None, reason=f"no control groups: {MISSING}")
 
-LIMITS = Limits(memory=64 << 20, disk=1 << 20, processes=8, wall=20)
-FILL = "python3 -c 'x = bytearray({} << 20)\nimport time; time.sleep(1)'"
+LIMITS = Limits(wall=60, memory=64 << 20, disk=1 << 20, processes=8)
+# A process and its child, which is the larger one, at the same time.
+BOTH = """
+import os
+mine = b"x" * (40 << 20)
+child = os.fork()
+if child == 0:
+    more = b"x" * (size << 20)
+    os._exit(0)
+raise SystemExit(os.waitpid(child, 0)[1] != 0)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -29,16 +38,14 @@ def leaves_nothing(box: Sandbox) -> object:
 
 @needs_groups
 async def test_processes_share_the_memory(box: Sandbox) -> None:
-    both = await box.command(f"{FILL.format(40)} & {FILL.format(40)} & wait %1 && wait %2", limits=LIMITS)
-    assert both.status == "memory"
-    assert (await box.command(f"{FILL.format(40)} && {FILL.format(40)}", limits=LIMITS)).ok
+    assert (await box.run(f"size = 40{BOTH}", limits=LIMITS)).status == "memory"
+    assert (await box.run(f"size = 1{BOTH}", limits=LIMITS)).ok
 
 
 @needs_groups
 async def test_a_shell_outlives_a_command_that_ran_out(box: Sandbox) -> None:
-    async with box.shell(limits=Limits(memory=64 << 20, disk=1 << 20, processes=8)) as shell:
-        command = f"{FILL.format(40)} & {FILL.format(40)} & wait %1 && wait %2"
-        assert (await shell.run(command)).status == "memory"
+    async with box.shell(files={"both.py": f"size = 40{BOTH}".encode()}, limits=LIMITS) as shell:
+        assert (await shell.run("python3 both.py", timeout=60)).status == "memory"
         assert (await shell.run("false")).status == "error"
         assert (await shell.run("echo well")).stdout == "well\n"
 
