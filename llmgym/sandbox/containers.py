@@ -1,4 +1,4 @@
-"""Containers of Docker or podman: an image with nothing in it, what they see of this system, and a door for descriptors."""
+"""Containers of Docker or podman: an empty image, what they see of this system, and a door for descriptors."""
 
 from __future__ import annotations
 

@@ -20,14 +20,14 @@ _leaving: set[Path] = set()  # groups whose processes are still dying
 class Group:
     """The group of one run: whoever is in it, and all that it starts from then on, shares the limits."""
 
-    def __init__(self, place: Path, limits: Limits) -> None:
+    def __init__(self, around: Path, limits: Limits) -> None:
         """Make it.
 
         Raises:
             OSError: It cannot be made.
         """
         remove_those_that_ended()
-        self._folder = place / f"llmgym-{os.getpid()}-{next(_numbers)}"
+        self._folder = around / f"llmgym-{os.getpid()}-{next(_numbers)}"
         self._folder.mkdir()
         try:
             self._set("memory.max", limits.memory + limits.disk)  # files in memory count too
@@ -76,7 +76,7 @@ def group(limits: Limits) -> Group | None:
     if limits.processes == 0 or missing() is not None:
         return None
     try:
-        return Group(_place(), limits)
+        return Group(place(), limits)
     except OSError as error:
         raise SandboxFailure(f"a control group cannot be made: {error}") from error
 
@@ -87,7 +87,7 @@ def missing() -> str | None:
     if not LINUX:
         return "it is Linux's"
     try:
-        tried = Group(_place(), Limits())
+        tried = Group(place(), Limits())
     except (OSError, LookupError) as error:
         return str(error)
     try:
@@ -99,24 +99,26 @@ def missing() -> str | None:
 
 
 @cache
-def _place() -> Path:
+def place() -> Path:
     """The nearest group around this process in which it may make others that have limits.
 
     Raises:
         LookupError: There is none.
     """
-    for place in _around():
+    for folder in _around():
         with contextlib.suppress(OSError):
-            enabled = set((place / "cgroup.subtree_control").read_text().split())
-            if enabled >= _CONTROLLERS and all(os.access(path, os.W_OK) for path in (place, place / "cgroup.procs")):
-                _remove_of_the_dead(place)
-                return place
+            enabled = set((folder / "cgroup.subtree_control").read_text().split())
+            if enabled >= _CONTROLLERS and all(os.access(path, os.W_OK) for path in (folder, folder / "cgroup.procs")):
+                _remove_of_the_dead(folder)
+                return folder
     raise LookupError("no control group of version 2 around this process may have others with limits in it")
 
 
 def _around() -> list[Path]:
     mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    top = next((fields[4] for fields in mounts if fields[fields.index("-") + 1] == "cgroup2" and fields[3] == "/"), None)
+    top = next(
+        (fields[4] for fields in mounts if fields[fields.index("-") + 1] == "cgroup2" and fields[3] == "/"), None
+    )
     own = [line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")]
     if top is None or not own:
         return []
@@ -124,9 +126,9 @@ def _around() -> list[Path]:
     return [here, *(parent for parent in here.parents if parent.is_relative_to(top))]
 
 
-def _remove_of_the_dead(place: Path) -> None:
+def _remove_of_the_dead(around: Path) -> None:
     """Remove what processes have left that were killed."""
-    for folder in place.glob("llmgym-*-*"):
+    for folder in around.glob("llmgym-*-*"):
         if not Path("/proc", folder.name.split("-")[1]).exists():
             with contextlib.suppress(OSError):
                 folder.rmdir()

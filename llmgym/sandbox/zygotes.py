@@ -210,18 +210,21 @@ class Zygote:
 
 def _start(wall: walls.Wall, fds: list[int], log: int) -> subprocess.Popen[bytes]:
     """Start a zygote that has two descriptors, of the socket and of this process."""
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": log}
-    if wall.door is None:
-        way = [str(fd) for fd in (*fds, -1)][:2]
-        return subprocess.Popen(
-            [*wall.command, *way], pass_fds=fds, env=walls.VARIABLES, cwd="/", start_new_session=True, **streams
-        )
-    try:  # its engine's client needs this process's environment, such as where the engine is
-        process = subprocess.Popen(wall.command, start_new_session=True, **streams)
+    door = wall.door
+    way = [str(fd) for fd in (*fds, -1)][:2] if door is None else []
+    try:
+        process = subprocess.Popen(
+            [*wall.command, *way], pass_fds=fds if door is None else (),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
+            env=walls.VARIABLES if door is None else None,  # what says where an engine is must reach its client
+            cwd="/", start_new_session=True,
+        )  # fmt: skip
     except OSError:
-        wall.door.close()
+        if door is not None:
+            door.close()
         raise
-    wall.door.hand_in(process, fds, _START_SECONDS)
+    if door is not None:
+        door.hand_in(process, fds, _START_SECONDS)
     return process
 
 

@@ -57,7 +57,14 @@ def test_a_container_has_nothing_that_it_is_not_given(path: Path, door: Door) ->
     engine(path, "docker", "[ $1 != image ]")
     args = containers.command(LAYOUT, {"/here": "/opt/llmgym"}, door, {"NAME": "value"})
     line = " ".join(args)
-    for option in ("--network none", "--ipc none", "--read-only", "--cap-drop ALL", "no-new-privileges", "--pull never"):
+    for option in (
+        "--network none",
+        "--ipc none",
+        "--read-only",
+        "--cap-drop ALL",
+        "no-new-privileges",
+        "--pull never",
+    ):
         assert option in line
     assert all(f"{name} " in line for name in ("--memory", "--memory-swap", "--pids-limit"))
     mounts = [args[place + 1] for place, word in enumerate(args) if word == "--mount"]

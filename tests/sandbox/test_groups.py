@@ -13,15 +13,19 @@ MISSING = groups.missing()
 needs_groups = pytest.mark.skipif(MISSING is not None, reason=f"no control groups: {MISSING}")
 
 LIMITS = Limits(wall=60, memory=64 << 20, disk=1 << 20, processes=8)
-# A process and its child, which is the larger one, at the same time.
+# Two children, one of which has 40 MB until the other has its own too; how the first to end has ended.
 BOTH = """
-import os
-mine = b"x" * (40 << 20)
-child = os.fork()
-if child == 0:
-    more = b"x" * (size << 20)
+import os, time
+reading, writing = os.pipe()
+if os.fork() == 0:
+    mine = b"x" * (40 << 20)
+    os.write(writing, b"x")
+    time.sleep(60)
+if os.fork() == 0:
+    os.read(reading, 1)
+    mine = b"x" * (size << 20)
     os._exit(0)
-raise SystemExit(os.waitpid(child, 0)[1] != 0)
+raise SystemExit(os.wait()[1] != 0)
 """
 
 
@@ -33,7 +37,7 @@ def leaves_nothing(box: Sandbox) -> object:
     yield
     if MISSING is None:
         groups.remove_those_that_ended()
-        assert not list(groups._place().glob(f"llmgym-{os.getpid()}-*"))
+        assert not list(groups.place().glob(f"llmgym-{os.getpid()}-*"))
 
 
 @needs_groups
@@ -70,18 +74,18 @@ def version_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enabled: str) -> 
         (tmp_path / folder / "cgroup.subtree_control").write_text("")
     (tmp_path / "a" / "cgroup.subtree_control").write_text(enabled)
     monkeypatch.setattr(groups, "_around", lambda: [tmp_path / "a/b", tmp_path / "a", tmp_path])
-    groups._place.cache_clear()
+    groups.place.cache_clear()
 
 
 def test_the_place_is_the_nearest_that_has_limits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    request.addfinalizer(groups._place.cache_clear)
+    request.addfinalizer(groups.place.cache_clear)
     version_2(tmp_path, monkeypatch, "cpu memory pids")
-    assert groups._place() == tmp_path / "a"
+    assert groups.place() == tmp_path / "a"
     version_2(tmp_path, monkeypatch, "cpu pids")
     with pytest.raises(LookupError, match="no control group of version 2"):
-        groups._place()
+        groups.place()
 
 
 def test_doctor_says_what_is_lacking() -> None:

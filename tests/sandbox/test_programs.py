@@ -125,9 +125,12 @@ async def test_runs_are_random_each_in_its_way_and_sets_alike(box: Sandbox) -> N
     rolls = [await box.run("import random; print(random.random())") for _ in range(3)]
     assert len({roll.stdout for roll in rolls}) == 3
     program = "print(hash('a'))"
-    command = [sys.executable, "-c", program]
-    fixed = subprocess.run(command, env={"PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=True)
-    assert (await box.run(program)).stdout == fixed.stdout  # in whatever zygote
+    assert (await box.run(program)).stdout == fixed(program)  # in whatever zygote
+
+
+def fixed(program: str) -> str:
+    command, variables = [sys.executable, "-c", program], {"PYTHONHASHSEED": "0"}
+    return subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
 
 
 async def test_commands(box: Sandbox) -> None:

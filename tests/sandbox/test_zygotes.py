@@ -50,6 +50,10 @@ def containers_of(pid: int) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
+def kill_containers() -> None:
+    subprocess.run([containers.engine(), "kill", *containers_of(os.getpid())], check=True)
+
+
 def wait_for_end(host: int, pids: set[int], seconds: float = 10.0) -> None:
     """Wait until what a host has started is gone, its containers too."""
     until = time.monotonic() + seconds
@@ -70,7 +74,8 @@ async def main():
             shell = await stack.enter_async_context(box.shell())
             await session.run("x = 1")
             await shell.run("(setsid sleep 60 &)")
-            task = asyncio.create_task(box.run("while True: pass", limits=Limits(wall=60, cpu=60)))
+            task = asyncio.create_task(box.run("import time; time.sleep(60)", limits=Limits(wall=60)))
+        busy = asyncio.create_task(box.run("while True: pass", limits=Limits(wall=60, cpu=60)))
         await asyncio.sleep(0.5)
         print("up", flush=True)
         {then}
@@ -205,7 +210,7 @@ async def test_a_zygote_that_dies_is_no_word_about_the_program(box: Sandbox) -> 
         if box.level == "docker":
             for idle in {*zygotes._stock.zygotes} - {*mine}:
                 idle.close()
-            subprocess.run([containers.engine(), "kill", *containers_of(os.getpid())], check=True)
+            kill_containers()
         for zygote in mine:
             for pid in sorted(descendants(zygote._process.pid) | {zygote._process.pid}):  # its runs are younger
                 with contextlib.suppress(ProcessLookupError):
