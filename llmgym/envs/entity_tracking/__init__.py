@@ -75,7 +75,8 @@ class EntityTracking(ToolEnv):
     max_turns = 1
     system_prompt = (
         "Read what happens and answer the question. People take along what they have, and containers what is in them. "
-        'Think first if you like, and end with "Answer:" and the answer alone: all names that are asked for, with commas between them.'
+        'Think first if you like, and end with "Answer:" and the answer alone: all names that are asked for, with '
+        "commas between them."
     )
 
     def __init__(
