@@ -13,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from llmgym.data import Dataset
     from llmgym.data.index import Progress
+    from llmgym.rollout.config import GroupSettings
 
 Paths = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Run folders, or files of rows; several are taken together.")
@@ -29,6 +30,13 @@ GroupWhere = Annotated[
     str | None,
     typer.Option(
         metavar="SQL", help='Only rows of groups of which this holds, such as "pass_rate between 0.2 and 0.8".'
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="YAML",
+        help="A run's configuration: min_reward_threshold and min_quality_difference, where no flag says them.",
     ),
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")]
@@ -53,6 +61,13 @@ def opened(paths: Sequence[Path], *, skip_bad: bool, threshold: float = 1.0, whe
     if data.problems:
         print(f"{len(data.problems)} bad rows left out, the first: {data.problems[0]}", file=sys.stderr)
     return data
+
+
+def groups_of(config: Path | None) -> GroupSettings:
+    """What a run's configuration says of groups; where there is none, nothing."""
+    from llmgym.rollout.config import GroupSettings, load_config, parse_config
+
+    return parse_config(load_config(config), str(config)).groups if config else GroupSettings()
 
 
 def told(what: str, unit: str = "MB") -> Progress:

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("duckdb")
 
 from tests.data import rows
+from tests.rollout.test_config import DPO, SFT
 from tests.rollouts import llmgym
 
 
@@ -40,6 +41,22 @@ def test_filter_copies_what_is_asked_for_and_says_what_it_left_out(run: Path, tm
     assert "--force replaces it" in again.stderr
     assert data("filter", run, "-o", out, "--force").stdout.splitlines()[0].split() == ["kept", "6", "of", "6", "rows"]
     assert out.read_bytes() == b"".join(lines)
+
+
+def test_the_configurations_of_the_guides_say_what_to_filter_by(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "sft.yaml").write_text(SFT)
+    (tmp_path / "dpo.yaml").write_text(DPO)
+    made = data("filter", run, "--config", tmp_path / "sft.yaml", "-o", tmp_path / "sft.jsonl", "--json")
+    assert json.loads(made.stdout)["dropped"] == {"unscored": 1, "reward below 0.8": 2}
+    made = data("filter", run, "--config", tmp_path / "dpo.yaml", "-o", tmp_path / "dpo.jsonl", "--json")
+    assert json.loads(made.stdout)["dropped"] == {"rewards of the group differ by less than 0.1": 3}
+    made = data(
+        "filter", run, "--config", tmp_path / "sft.yaml", "--min-reward", 0, "-o", tmp_path / "all.jsonl", "--json"
+    )
+    assert json.loads(made.stdout)["dropped"] == {"unscored": 1}
+    (tmp_path / "wrong.yaml").write_text("min_reward_treshold: 0.8\n")
+    done = data("filter", run, "--config", tmp_path / "wrong.yaml", "-o", tmp_path / "x.jsonl", code=2)
+    assert "did you mean min_reward_threshold?" in done.stderr
 
 
 def test_bad_rows_are_an_error_unless_they_may_be_left_out(run: Path, tmp_path: Path) -> None:
