@@ -47,16 +47,23 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _TOLD_S = 2.0
 
 
-def opened(paths: Sequence[Path], *, skip_bad: bool, threshold: float = 1.0, where: str | None = None) -> Dataset:
+def opened(
+    paths: Sequence[Path],
+    *,
+    skip_bad: bool,
+    threshold: float = 1.0,
+    where: str | None = None,
+    measured: bool = False,
+) -> Dataset:
     """The rows of files; says what is left out, and how far it is where that takes long.
 
-    Their texts are measured where a condition asks for it.
+    Their texts are measured where that is wanted, or a condition asks for it.
     """
     from llmgym.data import Dataset
     from llmgym.data.quality.report import asks_for_measures, measure
 
     data = Dataset.open(paths, skip_bad=skip_bad, threshold=threshold, progress=told("reading"))
-    if where is not None and asks_for_measures(where):
+    if measured or (where is not None and asks_for_measures(where)):
         measure(data, skip_bad=skip_bad, progress=told("measuring"))
     if data.problems:
         print(f"{len(data.problems)} bad rows left out, the first: {data.problems[0]}", file=sys.stderr)

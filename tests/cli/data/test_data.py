@@ -111,6 +111,15 @@ def test_split_and_curate_write_original_lines(run: Path, tmp_path: Path) -> Non
     assert set(out.read_bytes().splitlines(keepends=True)) <= set(lines)
 
 
+def test_curate_leaves_out_what_is_nearly_there_already(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("rensa")
+    flags = ("--distinct-answers", "--distinct-tasks")
+    done = data("curate", run, "--where", "num_chars > 0", *flags, "-o", tmp_path / "x.jsonl", "--json")
+    made = json.loads(done.stdout)
+    assert (made["kept"], made["dropped"]) == (6, {})
+    assert made["asked"]["distinct_answers"]
+
+
 def test_columns_are_listed_with_their_ranges(run: Path) -> None:
     found = {one["column"]: one for one in json.loads(data("columns", run, "--json").stdout)}
     assert found["reward"] == {"column": "reward", "type": "double", "known": 5, "least": 0.0, "greatest": 1.0}
