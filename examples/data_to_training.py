@@ -37,8 +37,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("output", nargs="?", type=Path, default=Path("runs/data_to_training"))
     parser.add_argument("--tasks", type=int, default=24)
     parser.add_argument("--repeats", type=int, default=8)
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--lr", type=float, default=5e-5)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--lr", type=float, default=2e-4)
+    parser.add_argument("--layers", type=int, default=8, help="of 30, from the top; the rest is frozen")
     return parser.parse_args()
 
 
@@ -71,7 +72,9 @@ def prepare(run: Path, output: Path) -> dict[str, Any]:
 def train(rows: Path, output: Path, longest: int, args: argparse.Namespace) -> None:
     """Train on exact tokens: `input_ids`, and `labels` that are -100 wherever nothing was sampled."""
     folder = resolve("smollm2")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model.requires_grad_(False)
+    model.model.layers[-args.layers :].requires_grad_(True)
     config = SFTConfig(
         output_dir=str(output),
         max_length=longest,
@@ -85,12 +88,13 @@ def train(rows: Path, output: Path, longest: int, args: argparse.Namespace) -> N
         gradient_checkpointing=False,
         report_to=[],
         save_strategy="no",
+        disable_tqdm=True,
     )
     trainer = SFTTrainer(
-        model=AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+        model=model,
         args=config,
         train_dataset=load_dataset("parquet", data_files=str(rows), split="train"),
-        processing_class=tokenizer,
+        processing_class=AutoTokenizer.from_pretrained(folder),
     )
     trainer.train()
     trainer.save_model(str(output))
