@@ -6,6 +6,7 @@ import errno
 import json
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,34 @@ def test_bad_rows_are_counted(run: Path) -> None:
         Dataset.open([run])
     manifest = export(Dataset.open([run], skip_bad=True), Recipe("sft", "trl"), run.parent / "sft.parquet")
     assert lost(manifest) == {"a bad row: invalid": 1, "a bad row: torn": 1}
+
+
+@pytest.mark.parametrize(("kind", "trainer"), [("sft", "trl"), ("sft", "generic"), ("dpo", "trl"), ("dpo", "nemo-rl")])
+def test_memory_does_not_grow_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, trainer: Any
+) -> None:
+    monkeypatch.setattr(writing_module, "_BYTES", 1 << 18)  # of rows that are held, so that small files tell
+
+    def peak(tasks: int) -> int:
+        lines = (long_line(f"t{at // 4}", at % 4) for at in range(4 * tasks))
+        data = Dataset.open([run := rows.run_of(tmp_path / str(tasks), lines)])
+        recipe = Recipe(kind, trainer, form="messages" if kind == "sft" else None)
+        tracemalloc.start()
+        try:
+            assert export(data, recipe, run / f"x.{'parquet' if trainer == 'trl' else 'jsonl'}")["rows"] >= tasks
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(1)  # imports what it takes
+    more = len(long_line("t", 0)) * 4 * (80 - 10)
+    assert peak(80) < peak(10) + more / 10
+
+
+def long_line(task: str, repeat: int) -> bytes:
+    """An episode of tens of kilobytes."""
+    said = [user(f"say {task}"), assistant(f"{repeat} " + "word " * 8000)]
+    return rows.line(task, repeat, float(repeat), messages=said)
 
 
 # --- the mappings that the seed documents have, as they have them --------------------------------
