@@ -38,6 +38,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, default=24)
     parser.add_argument("--repeats", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--batch", type=int, default=4, help="rows of a step")
     parser.add_argument("--lr", type=float, default=2e-4)
     parser.add_argument("--layers", type=int, default=8, help="of 30, from the top; the rest is frozen")
     return parser.parse_args()
@@ -80,7 +81,7 @@ def train(rows: Path, output: Path, longest: int, args: argparse.Namespace) -> N
         max_length=longest,
         num_train_epochs=args.epochs,
         learning_rate=args.lr,
-        per_device_train_batch_size=8,
+        per_device_train_batch_size=args.batch,
         lr_scheduler_type="constant",
         logging_steps=1,
         use_cpu=not torch.cuda.is_available(),

@@ -65,3 +65,18 @@ def test_the_collecting_example(tmp_path: Path) -> None:
     said = run("examples/collect.py", str(tmp_path / "run"))
     assert said.count("rewards") == 8
     assert "1.0" in said
+
+
+SHORT = ["--tasks", "8", "--repeats", "6", "--batch", "2"]
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+def test_a_model_that_was_trained_on_what_it_got_right_gets_more_right(tmp_path: Path) -> None:
+    pytest.importorskip("duckdb")
+    pytest.importorskip("trl")
+    said = run("examples/data_to_training.py", str(tmp_path), *SHORT)
+    assert "passed  groups.mixed.share" in said
+    table = re.search(r"^\| reward \| ([\d.]+) \| ([\d.]+) \|", said, re.MULTILINE)
+    assert table is not None, said
+    assert float(table[2]) > float(table[1]) + 0.1
