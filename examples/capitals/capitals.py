@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from llmgym import Episode, Message, Task, TaskSet, ToolEnv, assistant, tool, tool_call
+from llmgym import Episode, Message, Reward, Task, TaskSet, ToolEnv, assistant, tool, tool_call
+from llmgym.verifiers import lists
 
 CAPITALS = {"France": "Paris", "Japan": "Tokyo", "Peru": "Lima", "Kenya": "Nairobi"}
 
@@ -21,9 +22,10 @@ class Capitals(ToolEnv):
         """
         return CAPITALS[country]
 
-    def verify(self, episode: Episode) -> float:
-        """1 where the final message names the capital."""
-        return float(episode.task.answer in episode.final_text)
+    def verify(self, episode: Episode) -> Reward:
+        """1 where the final message names the capital, and no other one."""
+        named = "|".join(CAPITALS.values())
+        return lists.check(episode.final_text, [episode.task.answer], item=named).reward
 
     def oracle(self, task: Task) -> list[Message | str]:
         """Look it up, then say it."""

@@ -10,6 +10,7 @@ import pytest
 
 from llmgym.envs.draws import Draws
 from llmgym.envs.entity_tracking import EntityTracking
+from llmgym.envs.entity_tracking.replies import says
 from llmgym.envs.entity_tracking.world import World
 from llmgym.errors import ConfigError, TaskError
 from llmgym.tasks import Task
@@ -43,8 +44,27 @@ def test_answers_are_spread() -> None:
     tasks = [env.tasks.draw("train", seed, 0) for seed in range(1000)]
     assert len({task.content_hash for task in tasks}) == 1000
     assert Counter(str(task.answer) for task in tasks).most_common(1)[0][1] < 50
-    last = sum(str(task.answer[0]) in re.split(r"(?<=\.) ", str(task.prompt).split("\n\n")[0])[-1] for task in tasks)
-    assert last < 350  # the last sentence is no key
+
+
+def cheap(names: list[str], options: list[str], seed: int) -> dict[str, list[str]]:
+    """What one may answer who has counted the names of a story, or seen where they are, and read no sentence."""
+    most = [name for name, _ in Counter(names).most_common()]
+    first, last = list(dict.fromkeys(names)), list(dict.fromkeys(reversed(names)))
+    some = {"most": most, "first": first, "last": last, "random": Draws(np.random.default_rng(seed)).shuffled(options)}
+    turned = {f"{name}, turned": guess[2::-1] for name, guess in some.items()}
+    return {name: guess[:3] for name, guess in some.items()} | turned | {"one": most[:1] * 3}
+
+
+@pytest.mark.parametrize("name", ["base", "easy", "hard"])
+def test_guesses_earn_little(name: str) -> None:
+    env, won = EntityTracking(**VARIANTS[name]), Counter[str]()
+    for seed in range(300):
+        task = env.tasks.draw("train", seed, 0)
+        answer, question = task.answer[0], task.metadata["questions"][0]
+        names = re.findall("|".join(question["options"]) or "nothing", str(task.prompt).split("\n\n")[0])
+        for policy, guess in cheap(names, question["options"], seed).items():
+            won[policy] += bool(question["options"]) and says(", ".join(guess), answer, **question)
+    assert max(won.values()) <= 0.05 * 300, won
 
 
 class Reader:
@@ -126,14 +146,15 @@ def test_a_second_reading_agrees(arguments: dict[str, Any]) -> None:
     for seed in range(25):
         task = env.tasks.draw("train", seed, 0)
         reader = Reader()
-        for text, answer in zip([str(task.prompt), *task.metadata["later"]], task.answer, strict=True):
+        told = [str(task.prompt), *task.metadata["later"]]
+        for text, answer, asked in zip(told, task.answer, task.metadata["questions"], strict=True):
             story, question = text.rsplit("\n\n", 1)
             for sentence in re.split(r"(?<=\.) ", re.sub(r"^[^.\n]*:\n", "", story)):
                 reader.read(sentence)
-            if match := re.search(r"What is the (.+) in now\?|Who has the (.+) now\?", question):
-                assert reader.holder[match[1] or match[2]] == answer
-            elif match := re.search(r"room is (?:the )?(.+?) (?:in at the end|now)\?", question):
-                assert reader.where(match[1]) == answer
+            if question.startswith("Who has"):
+                assert [reader.holder[name] for name in asked["asked"]] == answer
+            elif re.match(r"(?:In which|Which) rooms are", question):
+                assert [reader.where(name) for name in asked["asked"]] == answer
             elif match := re.search(r"things (?:does (.+) have|are in the (.+)) now", question):
                 assert sorted(reader.inside(match[1] or match[2])) == answer
 
@@ -148,38 +169,68 @@ def test_nobody_acts_from_afar() -> None:
         assert set(world.things.values()) <= {*world.people, *world.containers}
 
 
-def story(answer: Any, *options: str) -> Task:
-    return Task(prompt="Story. Where?", answer=[answer], metadata={"questions": [{"options": [*options]}], "later": []})
+def story(answer: list[str], options: str = "", asked: str = "") -> Task:
+    question = {"asked": asked.split(), "options": options.split(", ") if options else []}
+    return Task(prompt="Story. Where?", answer=[answer], metadata={"questions": [question], "later": []})
+
+
+ROOMS = "kitchen, attic, dining room, cellar"
 
 
 @pytest.mark.parametrize(
     ("reply", "reward"),
     [
-        ("Answer: kitchen", 1),
-        ("kitchen", 1),
-        ("The kitchen.", 1),
-        ("**Kitchen**", 1),
-        ("\\boxed{kitchen}", 1),
-        ("The key is in the kitchen.", 1),
-        ("Ada went to the attic, then down.\n\nAnswer: the kitchen", 1),
-        ("<think>attic?</think>Answer: in the kitchen", 1),
-        ("Answer: attic", 0),
-        ("Answer: kitchen or attic", 0),
-        ("kitchen, attic, dining room", 0),
-        ("Answer: kitchen, cellar, Ada", 0),
-        ("kitchen, red box", 0),
-        ("Ada is in the kitchen. " * 100, 0),
-        ("K", 0),
-        ("J", 0),
-        ("Answer: J", 0),
-        ("It is not in the kitchen.", 0),
-        ("Answer: room", 0),
+        ("Answer: kitchen, dining room, attic", 1),
+        ("kitchen, dining room, attic", 1),
+        ("The kitchen, the dining room and the attic.", 1),
+        ("**Kitchen**, **Dining Room**, **Attic**", 1),
+        ("Kitchen → dining room → attic", 1),
+        ("\\boxed{\\text{kitchen}, \\text{dining room}, \\text{attic}}", 1),
+        ("Answer:\n1. kitchen\n2. dining room\n3. attic", 1),
+        ("Answer: key: kitchen, pen: dining room, Ada: attic", 1),
+        ("The key is in the kitchen, the pen is in the dining room, and Ada is in the attic.", 1),
+        ("Ada is in the attic, the pen in the dining room, the key in the kitchen.", 1),
+        ("The kitchen has the key, the dining room the pen, the attic Ada.", 1),
+        ('{"key": "kitchen", "pen": "dining room", "Ada": "attic"}', 1),
+        ("| key | kitchen |\n| pen | dining room |\n| Ada | attic |", 1),
+        ("Ada went to the attic, then down.\n\nAnswer: kitchen, dining room, attic", 1),
+        ("<think>attic?</think>Answer: kitchen; dining room; attic", 1),
+        ("Answer: kitchen, attic, dining room", 0),
+        ("Answer: kitchen, dining room", 0),
+        ("Answer: kitchen, dining room, attic, cellar", 0),
+        ("Answer: kitchen, kitchen, kitchen", 0),
+        ("Answer: kitchen, dining room, attic or cellar", 0),
+        ("Answer: kitchen, dining room, attic, stable", 0),
+        ("Answer: kitchen, dining room, attic, red box", 0),
+        ("Answer: key: attic, pen: dining room, Ada: kitchen", 0),
+        ("The key is in the attic, the pen in the dining room, and Ada in the kitchen.", 0),
+        ("The key is not in the kitchen, the pen is in the dining room, Ada is in the attic.", 0),
+        ("kitchen, dining room, attic. " * 100, 0),
+        ("Answer: room, room, room", 0),
+        ("Answer: K, D, A", 0),
         ("", 0),
     ],
 )
-def test_one_room_is_named(reply: str, reward: float) -> None:
+def test_three_rooms_are_named(reply: str, reward: float) -> None:
     env = EntityTracking()
-    env.reset(options={"task": story("kitchen", "kitchen", "attic", "dining room")})
+    env.reset(options={"task": story(["kitchen", "dining room", "attic"], ROOMS, "key pen Ada")})
+    assert play(env, [reply]) == reward
+
+
+@pytest.mark.parametrize(
+    ("reply", "reward"),
+    [
+        ("Answer: vault", 1),
+        ("It is in the vault.", 1),
+        ("Answer: hall", 0),
+        ("Answer: vault or hall", 0),
+        ("vaulted", 0),
+        ("It is not in the vault.", 0),
+    ],
+)
+def test_one_name_of_a_row(reply: str, reward: float) -> None:
+    env = EntityTracking()
+    env.reset(options={"task": story(["vault"], "vault, hall")})
     assert play(env, [reply]) == reward
 
 
@@ -222,6 +273,7 @@ def test_arguments_out_of_range_are_refused(arguments: dict[str, Any]) -> None:
 def test_rows() -> None:
     for row in (
         {"prompt": "Where?", "answer": "attic", "options": ["attic", "cellar"]},
+        {"prompt": "Where are both?", "answer": ["hall", "vault"], "options": ["vault", "hall"]},
         {"prompt": "What?", "answer": ["pen", "cup"], "options": None},
     ):
         jsonschema_rs.validator_for(EntityTracking.row_schema()).validate(row)
@@ -231,7 +283,13 @@ def test_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    "row", [{"prompt": "?", "answer": "attic"}, {"prompt": "?", "answer": ["a, b"]}, {"prompt": "", "answer": "a"}]
+    "row",
+    [
+        {"prompt": "?", "answer": "attic"},
+        {"prompt": "?", "answer": "a", "options": ["b", "c"]},
+        {"prompt": "?", "answer": ["a, b"]},
+        {"prompt": "", "answer": "a"},
+    ],
 )
 def test_malformed_rows_are_refused(row: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TaskError)):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import random
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from tests.envs.games import HOSTILE, answer, calls, check_contents, check_game,
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
-    "easy": {"size": 4, "empty": 8},
+    "easy": {"size": 4, "empty": 12},
     "hard": {"size": 9, "empty": 50, "max_turns": 120},
 }
-SINGLE: dict[str, Any] = {"size": 4, "empty": 8, "single_answer": True, "max_turns": 1}
+SINGLE: dict[str, Any] = {"size": 4, "empty": 12, "single_answer": True, "max_turns": 1}
 
 
 @pytest.mark.parametrize("name", ["base", "easy", "hard"])
@@ -44,7 +45,7 @@ def test_a_single_answer() -> None:
 @pytest.mark.parametrize("name", ["base", "easy", "hard"])
 def test_puzzles_have_one_solution(name: str) -> None:
     env = Sudoku(**VARIANTS[name])
-    size, empty = VARIANTS[name].get("size", 6), VARIANTS[name].get("empty", 18)
+    size, empty = VARIANTS[name].get("size", 6), VARIANTS[name].get("empty", 22)
     for seed in range(20):
         task = env.tasks.draw("train", seed, 0)
         assert solutions(task.metadata["puzzle"]) == [task.answer]
@@ -59,6 +60,27 @@ def test_solutions_are_counted() -> None:
     assert len(solutions(empty, 1000)) == 288
     assert solutions([[1, 1, 0, 0], *empty[1:]]) == []
     assert solutions([[1, 2, 3, 0], [0, 0, 0, 4], *empty[2:]]) == []
+
+
+@pytest.mark.parametrize(("name", "most"), [("base", 0.05), ("easy", 0.12)])
+def test_legal_digits_by_chance_seldom_solve_it(name: str, most: float) -> None:
+    """Where no digit is legal any more, one is taken back."""
+    env, chance = Sudoku(**VARIANTS[name]), random.Random(0)
+
+    def act(env: Any, turn: int) -> str:
+        places = [(row, column) for row in range(len(env.grid)) for column in range(len(env.grid))]
+        digits = range(1, len(env.grid) + 1)
+        legal = [
+            (r, c, digit)
+            for r, c in places
+            for digit in digits
+            if not env.grid[r][c] and not conflict(env.grid, r, c, digit)
+        ]
+        filled = [(r, c, 0) for r, c in places if env.grid[r][c] and not env.given[r][c]]
+        row, column, digit = chance.choice(legal or filled)
+        return f"<move>{row + 1} {column + 1} {digit}</move>"
+
+    assert mean_reward(env, act, 100) <= most
 
 
 GRID = [[1, 2, 3, 4], [3, 4, 1, 2], [2, 1, 4, 3], [4, 3, 2, 1]]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmgym.envs.blackjack.hands import RULES, Hands, card, read_hands
+from llmgym.envs.blackjack.hands import Hands, card, read_hands
 from llmgym.envs.blackjack.strategy import RANKS, VALUES, Action, best, hand
 from llmgym.envs.games import Game
 from llmgym.errors import ToolError
@@ -32,8 +32,9 @@ class Blackjack(Game):
     Ten hands against the dealer. What is scored are the decisions, not the outcome: a dynamic programme computes the
     expected winnings of each action in each situation under the stated rules, exactly, and an action is right where
     none has more (two that are equally good are both right). The cards of each hand are laid out in advance, so that
-    a choice in one changes no other. Tasks are kept where no constant action and no simple rule plays all hands
-    right: standing from 12, hitting to 15, playing as the dealer does, or going by the dealer's card alone.
+    a choice in one changes no other. Hands are exchanged until no constant action and no simple rule plays all of them
+    right: standing from 12, hitting to 15, playing as the dealer does, going by the dealer's card, and these with one
+    exception for soft hands or a 12.
 
     The rules: an endless shoe, the dealer stands on every 17, a natural is a 21 like any other, and no splitting;
     doubling with the first two cards where `may_double`.
@@ -62,8 +63,6 @@ class Blackjack(Game):
 
     - `hands` (10): hands of a task, 3 to 20.
     - `may_double` (False): whether the first two cards may be doubled.
-    - `beats` (all): the simple rules by which a task must not be won, of those that are named in
-      `llmgym.envs.blackjack.hands.RULES`.
     - `offer_tools` (True): the tool `act`; otherwise moves are written.
     - `tasks`: a file of rows with `hands`, a list of texts of 12 to 24 cards in the order in which they are dealt
       (player, dealer, player, dealer's hidden card, then those that are drawn), and where wanted `may_double`. Rows
@@ -72,7 +71,7 @@ class Blackjack(Game):
     ## Registered Variants
 
     - `llmgym/Blackjack-v0`: ten hands.
-    - `llmgym/Blackjack-easy-v0`: five hands, which no rule plays right that looks at the player's cards alone.
+    - `llmgym/Blackjack-easy-v0`: five hands.
     - `llmgym/Blackjack-hard-v0`: fifteen hands, with doubling.
 
     ## Version History
@@ -92,7 +91,6 @@ class Blackjack(Game):
         *,
         hands: int = 10,
         may_double: bool = False,
-        beats: Sequence[str] = tuple(RULES),
         offer_tools: bool = True,
         tasks: TaskSet | str | Path | None = None,
         **options: Any,
@@ -102,7 +100,6 @@ class Blackjack(Game):
         Args:
             hands: Hands of a task.
             may_double: Whether the first two cards may be doubled.
-            beats: Simple rules by which a task must not be won.
             offer_tools: Offer the tool.
             tasks: Other hands.
             **options: Passed to `ToolEnv`.
@@ -110,7 +107,7 @@ class Blackjack(Game):
         Raises:
             ConfigError: An argument is out of range.
         """
-        given = TaskSet.generated(Hands(hands, may_double, tuple(beats))) if tasks is None else tasks
+        given = TaskSet.generated(Hands(hands, may_double)) if tasks is None else tasks
         super().__init__(offer_tools=offer_tools, tasks=given, **options)
 
     read_row = staticmethod(read_hands)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -26,16 +28,39 @@ _DOUBLING = (
     "With your first two cards you may double: the stake is doubled, you get exactly one more card and then stand.",
 )
 
+#: What is asked: a hand, the dealer's card, and the best actions.
+Choice = tuple[Hand, int, tuple[Action, ...]]
 #: What a simple rule does with a hand, against the dealer's card.
 Rule = Callable[[Hand, int], Action]
+
+
+def _below(strong: int, weak: int, soft: int = 0, doubles: int = 12) -> Rule:
+    """Hits below a total against an ace or 7 and more, or another one; doubles, on two cards it may be, up to 11."""
+
+    def rule(held: Hand, up: int) -> Action:
+        total, is_soft = held
+        if doubles <= total <= 11:
+            return "double"
+        return "hit" if total < max(strong if up == 1 or up > 6 else weak, soft if is_soft else 0) else "stand"
+
+    return rule
+
+
+#: Rules that play no task right: blind ones, those of one's own cards, and the best one without its exceptions.
 RULES: dict[str, Rule] = {
     "stand": lambda held, up: "stand",
     "hit": lambda held, up: "hit",
     "double": lambda held, up: "double",
-    "never bust": lambda held, up: "hit" if held[0] < 12 else "stand",
-    "as the dealer": lambda held, up: "hit" if held[0] < 17 else "stand",
-    "to 15": lambda held, up: "hit" if held[0] < 15 else "stand",
-    "by the dealer's card": lambda held, up: "hit" if held[0] < (17 if up == 1 or up > 6 else 12) else "stand",
+    "never bust": _below(12, 12),
+    "as the dealer": _below(17, 17),
+    "to 15": _below(15, 15),
+    "as the dealer, soft 17 too": _below(17, 17, 18),
+    "by the dealer's card": _below(17, 12),
+    "by the dealer's card, 12 too": lambda held, up: _below(17, 13 if up < 4 else 12)(held, up),
+    **{
+        f"hit below {strong} or {weak}, soft below {soft}, double from {doubles}": _below(strong, weak, soft, doubles)
+        for strong, weak, soft, doubles in product((17, 18), (12, 13), (0, 18, 19), (10, 12))
+    },
 }
 
 
@@ -46,28 +71,45 @@ class Hands:
     Attributes:
         hands: Hands of a task.
         may_double: Whether the first two cards may be doubled.
-        beats: Names of the rules with which a task must not be won.
     """
 
     hands: int
     may_double: bool
-    beats: tuple[str, ...]
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         if not 3 <= self.hands <= 20:
             raise ConfigError(f"hands is {self.hands}; 3 to 20")
-        if unknown := [name for name in self.beats if name not in RULES]:
-            raise ConfigError(f"beats has {unknown[0]!r}; there is {', '.join(RULES)}")
 
     def __call__(self, rng: np.random.Generator) -> Task:
-        """Hands that no simple rule plays right."""
-        while True:
-            dealt = ["".join(RANKS[i] for i in row) for row in rng.integers(13, size=(self.hands, _CARDS)).tolist()]
-            choices = [choice for cards in dealt for choice in decisions(cards, self.may_double)]
-            if len(choices) < self.hands + 2 or any(wins(RULES[name], choices) for name in self.beats):
-                continue
-            return as_task(dealt, self.may_double)
+        """Hands that no simple rule plays right: one after another is exchanged until it is so."""
+        dealt, fewest = self._deal(rng), len(RULES) + self.hands
+        while fewest:
+            for place, other in enumerate(self._deal(rng)):
+                changed = [*dealt[:place], other, *dealt[place + 1 :]]
+                asked = sum(asked for _, asked, _ in changed)
+                lost = set[str]().union(*(lost for *_, lost in changed))
+                lacking = len(RULES) - len(lost) + max(0, self.hands + 2 - asked)
+                if lacking <= fewest:
+                    dealt, fewest = changed, lacking
+                if not fewest:
+                    break
+        return as_task([cards for cards, *_ in dealt], self.may_double)
+
+    def _deal(self, rng: np.random.Generator) -> list[tuple[str, int, set[str]]]:
+        """The cards of some hands, how often each is asked about, and the rules that play it wrong."""
+        dealt = ["".join(RANKS[i] for i in row) for row in rng.integers(13, size=(self.hands, _CARDS)).tolist()]
+        asked = [decisions(cards, self.may_double) for cards in dealt]
+        return [
+            (cards, len(choices), set[str]().union(*(_fooled(*choice) for choice in choices)))
+            for cards, choices in zip(dealt, asked, strict=True)
+        ]
+
+
+@cache
+def _fooled(held: Hand, up: int, best: tuple[Action, ...]) -> frozenset[str]:
+    """The rules that make a wrong choice."""
+    return frozenset(name for name, rule in RULES.items() if rule(held, up) not in best)
 
 
 def card(cards: str, number: int) -> str:
@@ -75,9 +117,9 @@ def card(cards: str, number: int) -> str:
     return cards[number % len(cards)]
 
 
-def decisions(cards: str, may_double: bool) -> list[tuple[Hand, int, tuple[Action, ...]]]:
-    """What the best player is asked in a hand: what it holds, the dealer's card, and the best actions."""
-    asked: list[tuple[Hand, int, tuple[Action, ...]]] = []
+def decisions(cards: str, may_double: bool) -> list[Choice]:
+    """What the best player is asked in a hand."""
+    asked = list[Choice]()
     held, up = cards[0] + cards[2], VALUES[cards[1]]
     while hand(held)[0] < 21:
         actions = best(hand(held), up, may_double and len(held) == 2)
@@ -86,11 +128,6 @@ def decisions(cards: str, may_double: bool) -> list[tuple[Hand, int, tuple[Actio
             break
         held += card(cards, len(held) + 2)
     return asked
-
-
-def wins(rule: Rule, choices: list[tuple[Hand, int, tuple[Action, ...]]]) -> bool:
-    """Whether a rule makes each of these choices as well as can be."""
-    return all(rule(held, up) in actions for held, up, actions in choices)
 
 
 def as_task(dealt: list[str], may_double: bool, task_id: Any = "") -> Task:

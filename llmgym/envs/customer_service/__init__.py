@@ -196,11 +196,7 @@ class CustomerService(ToolEnv):
             order_id: Such as "W1234".
             refund: What is paid back, in dollars.
         """
-        key, order = self._row("orders", order_id)
-        if order["status"] == "cancelled":
-            raise ToolError(f"{key} is cancelled already")
-        order.update(status="cancelled", refund=added(order["refund"], refund, order["total"]))
-        return f"{key} was cancelled; {money(refund)} will be paid back."
+        return self._cancel(*self._row("orders", order_id), refund, "total")
 
     @tool
     def return_item(self, order_id: str, item: str, refund: float) -> str:
@@ -279,11 +275,7 @@ class CustomerService(ToolEnv):
             booking_code: Such as "BCD123".
             refund: What is paid back, in dollars.
         """
-        key, booking = self._row("bookings", booking_code)
-        if booking["status"] == "cancelled":
-            raise ToolError(f"{key} is cancelled already")
-        booking.update(status="cancelled", refund=added(booking["refund"], refund, booking["paid"]))
-        return f"{key} was cancelled; {money(refund)} will be paid back."
+        return self._cancel(*self._row("bookings", booking_code), refund, "paid")
 
     @tool
     def change_flight(self, booking_code: str, flight_number: str, charge: float) -> str:
@@ -315,6 +307,13 @@ class CustomerService(ToolEnv):
             raise ToolError(f"bags is {bags}; 1 to 100")
         booking.update(charged=added(booking["charged"], charge), bags=booking["bags"] + bags)
         return f"{key} has {booking['bags']} bags now; {money(charge)} was charged."
+
+    def _cancel(self, key: str, row: Row, refund: float, most: str) -> str:
+        """Cancel an order or a booking, and pay back what a field of it allows at most."""
+        if row["status"] == "cancelled":
+            raise ToolError(f"{key} is cancelled already")
+        row.update(status="cancelled", refund=added(row["refund"], refund, row[most]))
+        return f"{key} was cancelled; {money(refund)} will be paid back."
 
     def _row(self, table: str, key: str) -> tuple[str, Row]:
         rows = self.tables[table]

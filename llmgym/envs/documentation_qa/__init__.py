@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from llmgym.env import Episode, ToolEnv
 from llmgym.envs.apart import ApartTasks
 from llmgym.envs.documentation_qa.facts import stated
 from llmgym.envs.documentation_qa.questions import KINDS, SORTS, Questions
 from llmgym.envs.documentation_qa.reference import Entry, library
+from llmgym.envs.documents import DocumentsEnv, Preview, with_answers
 from llmgym.errors import ConfigError
 from llmgym.messages import Message, assistant, tool_call
-from llmgym.rewards import Reward
 from llmgym.tasks import Task, TaskSet, one_column, row_schema, task_from_row
 from llmgym.tools import tool
-from llmgym.verifiers import answers
 
 _INSTRUCTIONS = (
     "Answer the question from the library reference of Python 3.11. `search` finds descriptions of functions, classes, "
@@ -28,7 +26,7 @@ _INSTRUCTIONS = (
 _SHOWN = 500  # characters of a description that `search` shows at most
 
 
-class DocumentationQA(ToolEnv):
+class DocumentationQA(DocumentsEnv):
     """Answer questions about Python's library from its reference.
 
     ## Description
@@ -102,7 +100,7 @@ class DocumentationQA(ToolEnv):
             "module",
             "class",
         ),
-        preview: Literal["passage", "text", "title"] = "passage",
+        preview: Preview = "passage",
         tasks: TaskSet | str | Path | None = None,
         **options: Any,
     ) -> None:
@@ -119,22 +117,16 @@ class DocumentationQA(ToolEnv):
         """
         if not sorts or not set(sorts) <= set(SORTS):
             raise ConfigError(f"sorts is {sorts!r}; there is {', '.join(SORTS)}")
-        if preview not in ("passage", "text", "title"):
-            raise ConfigError(f"preview is {preview!r}; there is passage, text, title")
-        self.preview = preview
         if tasks is None:
             asked = tuple(sorts)
             tasks = ApartTasks(train=Questions(asked, testing=False), test=Questions(asked, testing=True))
-        super().__init__(tasks=tasks, **options)
+        super().__init__(preview=preview, tasks=tasks, **options)
 
     @staticmethod
     def read_row(row: dict[str, Any]) -> Task:
         """Make the task of a row whose answer is short."""
         task = task_from_row(row)
-        right = task.answer if isinstance(task.answer, list) else [str(task.answer)]
-        kind = task.metadata.get("kind") or "name"
-        answers.prove(right, kind=kind)
-        return Task(id=task.id, prompt=task.prompt, answer=right, metadata={**task.metadata, "kind": kind})
+        return with_answers(task, task.metadata.get("kind") or "name")
 
     @staticmethod
     def row_schema() -> dict[str, Any]:
@@ -148,8 +140,7 @@ class DocumentationQA(ToolEnv):
     def setup(self, task: Task) -> None:
         """Take the reference."""
         self.library = library()
-        self.opened: set[str] = set()
-        self.searches = 0
+        super().setup(task)
 
     @tool
     def search(self, query: str, k: int = 5) -> str:
@@ -194,18 +185,21 @@ class DocumentationQA(ToolEnv):
         self.opened.add(document.id)
         return f"{document.title}\n\n{document.text}"
 
-    def verify(self, episode: Episode) -> Reward:
-        """Compare the answer that the final message states with the right one."""
-        task = episode.task
-        verdict = answers.check(episode.final_text, _forms(task), kind=task.metadata["kind"])
-        support = task.metadata.get("support", [])
-        metrics = {
-            "documents_opened": float(len(self.opened)),
-            "support": sum(name in self.opened for name in support) / len(support) if support else 1.0,
-            "searches": float(self.searches),
-            "answered": float(verdict.reason != "no_answer"),
-        }
-        return Reward(correct=verdict.score, metrics={**metrics, **verdict.reward.metrics})
+    def forms(self, task: Task) -> list[str]:
+        """The right answer, in the ways in which it may be written."""
+        if isinstance(task.answer, list):
+            return task.answer
+        answer, sort = task.answer, task.metadata["sort"]
+        if sort in KINDS:
+            return [answer]
+        forms = [answer, *(name for name in task.metadata["support"] if name.endswith(f".{answer}"))]
+        if sort == "class":
+            forms.append(f"{task.metadata['detail'].split()[1]}.{answer}")
+        if sort == "exception":  # "ssl.SSLError", of what `ssl.SSLContext.load_cert_chain` raises
+            parts = task.metadata["subject"].split(".")
+            forms += [f"{'.'.join(parts[:end])}.{answer}" for end in range(1, len(parts))]
+        what = task.metadata["detail"].split()[0] if sort == "only" else sort.removeprefix("which_")
+        return [form for name in forms for form in (name, f"{name}()", f"{name} {what}", f"{what} {name}")]
 
     # --- the oracle ---------------------------------------------------------------------------------
 
@@ -246,23 +240,6 @@ class DocumentationQA(ToolEnv):
         yield assistant("", *(tool_call("open", name=name) for name in names))
         shown = [message["content"].partition("\n\n") for message in self.transcript[-len(names) :]]
         return [Entry.of_document(name, text) for name, _, text in shown]
-
-
-def _forms(task: Task) -> list[str]:
-    """The right answer, in the ways in which it may be written."""
-    if isinstance(task.answer, list):
-        return task.answer
-    answer, sort = task.answer, task.metadata["sort"]
-    if sort in KINDS:
-        return [answer]
-    forms = [answer, *(name for name in task.metadata["support"] if name.endswith(f".{answer}"))]
-    if sort == "class":
-        forms.append(f"{task.metadata['detail'].split()[1]}.{answer}")
-    if sort == "exception":  # "ssl.SSLError", of what `ssl.SSLContext.load_cert_chain` raises
-        parts = task.metadata["subject"].split(".")
-        forms += [f"{'.'.join(parts[:end])}.{answer}" for end in range(1, len(parts))]
-    what = task.metadata["detail"].split()[0] if sort == "only" else sort.removeprefix("which_")
-    return [form for name in forms for form in (name, f"{name}()", f"{name} {what}", f"{what} {name}")]
 
 
 def _cut(text: str) -> str:

@@ -6,18 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from llmgym.env import Episode, ToolEnv
-from llmgym.envs.entity_tracking.problems import MOST_OPTIONS, Problems
-from llmgym.envs.entity_tracking.world import is_name
+from llmgym.envs.entity_tracking.problems import Problems
+from llmgym.envs.entity_tracking.replies import says
 from llmgym.messages import Message
 from llmgym.rewards import Reward
 from llmgym.tasks import Task, TaskSet, schema_of_row
-from llmgym.verifiers import choices, lists
-from llmgym.verifiers.base import Verdict, wrong
-from llmgym.verifiers.strings import normalised
-from llmgym.verifiers.text import without_thoughts
+from llmgym.verifiers import lists
 
-_LONGEST = 400  # characters of an answer that nothing marks as one
-_LETTERS = "JKLMNOPQRSTUVWXYZ"  # neither "A" nor "I", which are words
+_MOST_OPTIONS = 100  # of a row
 
 
 class EntityTracking(ToolEnv):
@@ -28,13 +24,14 @@ class EntityTracking(ToolEnv):
     A story tells where people, containers and things are, and what happens to them: people go to other rooms with
     what they have, put things into containers and take them out, hand them over, carry containers, empty them into
     each other, change places; with `conditions`, where they go depends on where others are. Sentences in which nothing
-    moves stand between. Then comes a question: the room, the container or the person that has a thing, the room that
-    it was in before or at first, the room of somebody, or all things in a place. With several rounds, each reply is
-    followed by more of the story and another question, which needs all of what was told before.
+    moves stand between. Then comes a question: the rooms of three things, people or containers, who or what has each
+    of three things, the rooms that these were in before or at first, or all things in a place. The three are in three
+    places, so that one name for all is never right. With several rounds, each reply is followed by more of the story
+    and another question, which needs all of what was told before.
 
     ## Actions
 
-    Text with the answer. There are no tools.
+    Text with the answer: a name for each that was asked for, in the order of the question. There are no tools.
 
     ## Observations
 
@@ -43,10 +40,9 @@ class EntityTracking(ToolEnv):
 
     ## Rewards
 
-    1 where the answers of all rounds are right, else 0. A reply names one of the rooms, containers or people of the
-    story as its answer ("Answer: the kitchen", a box, or a short reply such as "It is in the kitchen"), and no second
-    one beside it; of a question for all things, it lists them all and no others, in any order. Text in `<think>` never
-    counts.
+    1 where the answers of all rounds are right, else 0. A reply gives the names in the order of the question ("Answer:
+    the kitchen, the attic, the cellar") or each with what it is for ("The key is in the kitchen, ..."), and no others;
+    of a question for all things, it lists them all and no others, in any order. Text in `<think>` never counts.
 
     Metrics: `right` (the share of rounds that were answered rightly).
 
@@ -56,13 +52,13 @@ class EntityTracking(ToolEnv):
 
     ## Arguments
 
-    - `events` (20): what happens before each question, 1 to 2000.
+    - `events` (20): what happens before each question, 1 to 2000; more where there would be nothing to ask yet.
     - `size` (8): rooms of the story, 3 to 17; it has as many things, and about half as many people and containers.
     - `rounds` (1): questions, 1 to 20; `max_turns` must be as many.
     - `distractors` (0.2): how often a sentence in which nothing moves follows another one, 0 to 0.9.
     - `conditions` (False): where people go depends on where others are.
-    - `tasks`: a file of rows with `prompt`, `answer` and `options`: names of which the answer is one, 17 at most, or
-      none where the answer is a list of names.
+    - `tasks`: a file of rows with `prompt`, `answer` and `options`: the names among which that of the answer is, or
+      those of a list in the order that the prompt asks for. Without `options`, the answer is a list in any order.
 
     ## Registered Variants
 
@@ -79,7 +75,8 @@ class EntityTracking(ToolEnv):
     max_turns = 1
     system_prompt = (
         "Read what happens and answer the question. People take along what they have, and containers what is in them. "
-        'Think first if you like, and end with "Answer:" and the answer alone.'
+        'Think first if you like, and end with "Answer:" and the answer alone: all names that are asked for, with '
+        "commas between them."
     )
 
     def __init__(
@@ -116,16 +113,16 @@ class EntityTracking(ToolEnv):
         prompt, answer, options = row["prompt"], row["answer"], row.get("options") or []
         if not (isinstance(prompt, str) and prompt.strip()):
             raise ValueError(f"the prompt must be text, this is {prompt!r:.100}")
-        if isinstance(answer, str):
-            if not 2 <= len(options) <= MOST_OPTIONS or answer not in options:
-                raise ValueError(f"answer {answer!r:.100} is not one of 2 to {MOST_OPTIONS} options: {options!r:.200}")
-        else:
-            lists.prove(answer)
+        names = [answer] if isinstance(answer, str) else answer
+        if not options and names is answer:
+            lists.prove(names)
+        elif not (2 <= len(options) <= _MOST_OPTIONS and names and all(name in options for name in names)):
+            raise ValueError(f"answer {answer!r:.100} is not among 2 to {_MOST_OPTIONS} options: {options!r:.200}")
         return Task(
             id=str(row.get("id") or ""),
             prompt=prompt,
-            answer=[answer],
-            metadata={"questions": [{"options": list(options)}], "later": []},
+            answer=[names],
+            metadata={"questions": [{"asked": [], "options": list(options)}], "later": []},
         )
 
     @staticmethod
@@ -138,9 +135,10 @@ class EntityTracking(ToolEnv):
                 "prompt": {"type": "string", "description": "The story and the question."},
                 "answer": {
                     "anyOf": [{"type": "string"}, {**names, "minItems": 1}],
-                    "description": "The name that is right, one of the options; or all names of a list.",
+                    "description": "The name that is right, or those of a list: of the options, in their order; "
+                    "without options, in any order.",
                 },
-                "options": {"anyOf": [{**names, "maxItems": MOST_OPTIONS}, {"type": "null"}]},
+                "options": {"anyOf": [{**names, "maxItems": _MOST_OPTIONS}, {"type": "null"}]},
             },
             required=["prompt", "answer"],
         )
@@ -152,7 +150,10 @@ class EntityTracking(ToolEnv):
     def respond(self, message: Message) -> str | None:
         """Take the answer to a question, and go on with the story."""
         assert self.task is not None
-        self.verdicts.append(bool(_read(self.task, len(self.verdicts), str(message["content"] or ""))))
+        reply, at = str(message["content"] or ""), len(self.verdicts)
+        answer, question = self.task.answer[at], self.task.metadata["questions"][at]
+        right = says(reply, answer, **question) if question["options"] else bool(lists.check(reply, answer))
+        self.verdicts.append(right)
         later = self.task.metadata["later"]
         return later[len(self.verdicts) - 1] if len(self.verdicts) <= len(later) else None
 
@@ -164,19 +165,4 @@ class EntityTracking(ToolEnv):
 
     def oracle(self, task: Task) -> list[str]:
         """Answer each question."""
-        return [f"Answer: {answer if isinstance(answer, str) else ', '.join(answer)}" for answer in task.answer]
-
-
-def _read(task: Task, at: int, reply: str) -> Verdict:
-    """Whether a reply answers a question rightly."""
-    answer, options = task.answer[at], task.metadata["questions"][at]["options"]
-    if not isinstance(answer, str):
-        return lists.check(reply, answer)
-    part = lists.stated(without_thoughts(reply))
-    if len(part) > _LONGEST or normalised(answer) not in normalised(part):  # a letter is no answer: the story has none
-        return wrong()
-    if sum(map(is_name, set(lists.read(part)))) > 1:
-        return wrong("several names")
-    named = dict(zip(_LETTERS, options, strict=False))
-    letter = _LETTERS[options.index(answer)]
-    return choices.check(part, letter, options=named, grading="lenient")
+        return [f"Answer: {', '.join(answer)}" for answer in task.answer]

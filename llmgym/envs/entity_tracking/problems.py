@@ -9,12 +9,14 @@ import numpy as np
 
 from llmgym.envs.draws import Draws
 from llmgym.envs.entity_tracking.world import World
+from llmgym.envs.vocabulary import listed
 from llmgym.errors import ConfigError
 from llmgym.tasks import Task
 
-#: A question: its text, its answer (a name, a number, or a list of names), and what could be the answer.
+#: A question: its text, what it asks for, the answer (a name for each, or all things in a place), and what it may be.
 Question = dict[str, Any]
-MOST_OPTIONS = 17
+_LARGEST = 17
+_ASKED = 3  # people, containers or things of a question
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,10 @@ class Problems:
 
     def __post_init__(self) -> None:
         """Check the arguments."""
-        if not (1 <= self.events <= 2000 and 3 <= self.size <= MOST_OPTIONS and 1 <= self.rounds <= 20):
+        if not (1 <= self.events <= 2000 and 3 <= self.size <= _LARGEST and 1 <= self.rounds <= 20):
             raise ConfigError(
                 f"events is {self.events}, size is {self.size} and rounds is {self.rounds}; 1 to 2000, 3 to "
-                f"{MOST_OPTIONS}, and 1 to 20"
+                f"{_LARGEST}, and 1 to 20"
             )
         if not 0 <= self.distractors <= 0.9:
             raise ConfigError(f"distractors is {self.distractors}; a share from 0 to 0.9")
@@ -52,7 +54,8 @@ class Problems:
                 told.append(world.happen(self.conditions))
                 while d.chance(self.distractors):
                     told.append(world.distraction())
-            question = self._question(d, world, told[-1])
+            while (question := d.pick(_QUESTIONS)(d, world)) is None:
+                told.append(world.happen(self.conditions))
             questions.append(question)
             begin = "" if not at else d.pick(("Then this happens:\n", "After that:\n", ""))
             texts.append(f"{begin}{' '.join(told)}\n\n{question.pop('text')}")
@@ -63,45 +66,59 @@ class Problems:
             metadata={"questions": questions, "later": texts[1:]},
         )
 
-    def _question(self, d: Draws, world: World, last: str) -> Question:
-        while True:
-            question = d.pick(_QUESTIONS)(d, world)
-            # What is told last is the answer to a question no more often than anything else.
-            if question and (str(question["answer"]) not in last or d.chance(0.3)):
-                return question
+
+def _asked(d: Draws, where: dict[str, str]) -> dict[str, str] | None:
+    """Some of what is somewhere, each elsewhere: so nothing is won with one name, whichever of them it is."""
+    asked: dict[str, str] = {}
+    for name in d.shuffled(list(where)):
+        if where[name] not in asked.values():
+            asked[name] = where[name]
+        if len(asked) == _ASKED:
+            return asked
+    return None
 
 
-def _much_moved(d: Draws, world: World) -> str:
-    """A thing, the likelier the more rooms it has been in."""
-    return max(d.some(list(world.things), 3), key=lambda thing: len(world.history[thing]))
-
-
-def _room_of(d: Draws, world: World) -> Question:
-    thing = _much_moved(d, world)
-    asked = ("In which room is the {} now?", "Which room is the {} in at the end?")
-    return {"text": d.pick(asked).format(thing), "answer": world.room(thing), "options": world.rooms}
-
-
-def _room_of_other(d: Draws, world: World) -> Question:
-    name = d.pick([*world.people, *(f"the {name}" for name in world.containers)])
-    text = f"In which room is {name} now?"
-    return {"text": text, "answer": world.room(name.removeprefix("the ")), "options": world.rooms}
-
-
-def _room_before(d: Draws, world: World) -> Question | None:
-    thing = _much_moved(d, world)
-    if len(rooms := world.history[thing]) < 2:
+def _question(d: Draws, text: str, where: dict[str, str], options: list[str]) -> Question | None:
+    """A question for some of what is somewhere, in an order of chance."""
+    if (asked := _asked(d, where)) is None:
         return None
-    text = f"The {thing} is in the {rooms[-1]} now. In which room was it just before it came there?"
-    return {"text": text, "answer": rooms[-2], "options": world.rooms}
+    names = [name if name[0].isupper() else f"the {name}" for name in asked]
+    return {
+        "text": f"{text.format(listed(names))} {d.pick(_ORDERS)}",
+        "answer": list(asked.values()),
+        "asked": list(asked),
+        "options": options,
+    }
 
 
-def _holder(d: Draws, world: World) -> Question | None:
-    thing = d.pick(list(world.things))
-    if (holder := world.things[thing]) in world.people:
-        return {"text": f"Who has the {thing} now?", "answer": holder, "options": list(world.people)}
-    asked = f"What is the {thing} in now? Give the container with its colour."
-    return {"text": asked, "answer": holder, "options": list(world.containers)}
+def _moved(world: World) -> list[str]:
+    """Things that have been in several rooms."""
+    return [thing for thing, rooms in world.history.items() if len(rooms) > 1]
+
+
+def _rooms_of_things(d: Draws, world: World) -> Question | None:
+    text = d.pick(("In which rooms are {} now?", "Which rooms are {} in at the end?"))
+    return _question(d, text, {thing: world.room(thing) for thing in _moved(world)}, world.rooms)
+
+
+def _rooms_of_all(d: Draws, world: World) -> Question | None:
+    names = [*world.people, *world.containers, *_moved(world)]
+    return _question(d, "In which rooms are {} now?", {name: world.room(name) for name in names}, world.rooms)
+
+
+def _rooms_before(d: Draws, world: World) -> Question | None:
+    text = "In which rooms were {} just before they came to those in which they are now?"
+    return _question(d, text, {thing: world.history[thing][-2] for thing in _moved(world)}, world.rooms)
+
+
+def _first_rooms(d: Draws, world: World) -> Question | None:
+    text = "In which rooms were {} at the very beginning?"
+    return _question(d, text, {thing: world.history[thing][0] for thing in _moved(world)}, world.rooms)
+
+
+def _holders(d: Draws, world: World) -> Question | None:
+    text = "Who has {} now, or what are they in? Name a person, or a container with its colour."
+    return _question(d, text, world.things, [*world.people, *world.containers])
 
 
 def _content(d: Draws, world: World) -> Question | None:
@@ -112,18 +129,11 @@ def _content(d: Draws, world: World) -> Question | None:
     asked = (
         f"Which things does {holder} have now?" if holder in world.people else f"Which things are in the {holder} now?"
     )
-    return {"text": f"{asked} Name them all.", "answer": inside, "options": []}
+    return {"text": f"{asked} Name them all.", "answer": inside, "asked": [], "options": []}
 
 
-def _first_room(d: Draws, world: World) -> Question | None:
-    thing = _much_moved(d, world)
-    if len(world.history[thing]) < 2:
-        return None
-    return {
-        "text": f"In which room was the {thing} at the very beginning?",
-        "answer": world.history[thing][0],
-        "options": world.rooms,
-    }
-
-
-_QUESTIONS = (_room_of, _room_of, _room_of_other, _room_before, _room_before, _holder, _holder, _content, _first_room)
+_ORDERS = ("Answer in this order.", "Name one for each, in this order.", "Keep the order of the question.")
+_QUESTIONS = (
+    _rooms_of_things, _rooms_of_things, _rooms_of_all, _rooms_before, _rooms_before, _holders, _holders, _content,
+    _first_rooms,
+)  # fmt: skip

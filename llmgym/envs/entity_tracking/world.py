@@ -205,10 +205,10 @@ Event = Callable[[World, str], "str | None"]
 _EVENTS: tuple[Event, ...] = (_go, _go, _put, _put, _take, _take, _give, _carry, _empty, _change_places)
 
 
-def is_name(text: str) -> bool:
-    """Whether some story may have a room, a person or a container of that name, in lower case."""
-    colour, _, kind = text.partition(" ")
-    return text in _NAMES or (colour in COLOURS and kind in CONTAINERS)
-
-
-_NAMES = {*ROOMS, *map(str.casefold, GIVEN_NAMES)}
+#: What rooms, people, containers and things of stories may be called, in lower case.
+NAMES: frozenset[str] = frozenset(
+    map(
+        str.casefold,
+        (*ROOMS, *GIVEN_NAMES, *THINGS, *(f"{colour} {kind}" for colour in COLOURS for kind in CONTAINERS)),
+    )
+)

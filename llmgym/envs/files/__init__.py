@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from llmgym.env import Episode
@@ -12,13 +10,9 @@ from llmgym.envs.files.base import FolderEnv, said_of
 from llmgym.envs.files.machine import SECONDS, Machine, load
 from llmgym.errors import ConfigError
 from llmgym.rewards import Reward
-from llmgym.tasks import Task, TaskSet
+from llmgym.tasks import Task
 from llmgym.tools import tool
 
-_SORTS = (
-    "count_level", "sum_column", "top_client", "replace_setting", "rename_ending", "put_away", "clean", "report",
-    "extract", "rename_function", "merge", "archive",
-)  # fmt: skip
 _TOO_MUCH = ("totals",)  # its `sort` knows no options of one key
 
 
@@ -84,32 +78,17 @@ class Files(FolderEnv):
 
     verify_in = "thread"  # reading the folder takes some 15 ms
 
-    def __init__(
-        self,
-        *,
-        sorts: Sequence[str] = _SORTS,
-        jobs: int = 1,
-        size: int = 3,
-        tasks: TaskSet | str | Path | None = None,
-        **options: Any,
-    ) -> None:
-        """Make the environment.
-
-        Args:
-            sorts: Sorts of jobs.
-            jobs: How many a task has.
-            size: How large the folder is.
-            tasks: Other tasks.
-            **options: Passed to `ToolEnv`.
+    def __init__(self, **options: Any) -> None:
+        """Make the environment, of the arguments that the base takes.
 
         Raises:
             ConfigError: An argument is out of range or unknown.
             MissingExtraError: shellsim is not there.
         """
         load()
-        if too_much := set(sorts) & set(_TOO_MUCH):
+        if too_much := set(options.get("sorts") or ()) & set(_TOO_MUCH):
             raise ConfigError(f"sorts has {too_much.pop()!r}, which this shell cannot do; llmgym/Shell-v0 can")
-        super().__init__(sorts=sorts, jobs=jobs, size=size, tasks=tasks, **options)
+        super().__init__(**options)
 
     async def setup(self, task: Task) -> None:
         """Start a machine on the folder, off the event loop: it takes some 10 ms."""

@@ -36,11 +36,16 @@ class FolderEnv(ToolEnv):
 
     max_turns = 16
     system_prompt = _INSTRUCTIONS
+    #: Sorts of jobs where none are named: those over many files.
+    default_sorts: tuple[str, ...] = (
+        "count_level", "sum_column", "top_client", "replace_setting", "rename_ending", "put_away", "clean", "report",
+        "extract", "rename_function", "merge", "archive",
+    )  # fmt: skip
 
     def __init__(
         self,
         *,
-        sorts: Sequence[str],
+        sorts: Sequence[str] | None = None,
         jobs: int = 1,
         size: int = 3,
         tasks: TaskSet | str | Path | None = None,
@@ -49,7 +54,7 @@ class FolderEnv(ToolEnv):
         """Make the environment.
 
         Args:
-            sorts: Sorts of jobs.
+            sorts: Sorts of jobs; by default those of the environment.
             jobs: How many a task has.
             size: How large the folder is.
             tasks: Other tasks.
@@ -58,6 +63,7 @@ class FolderEnv(ToolEnv):
         Raises:
             ConfigError: An argument is out of range or unknown.
         """
+        sorts = self.default_sorts if sorts is None else sorts
         if not sorts or not set(sorts) <= set(JOBS):
             raise ConfigError(f"sorts is {sorts!r}; there is {', '.join(JOBS)}")
         if not (1 <= jobs <= min(5, len(sorts)) and 2 <= size <= 8):

@@ -2,6 +2,6 @@
 
 from llmgym.envs.games.drawing import draw, phrase
 from llmgym.envs.games.game import Game
-from llmgym.envs.games.paths import DIRECTIONS, Direction, in_letters, read_directions
+from llmgym.envs.games.paths import DIRECTIONS, Direction, in_letters, read_directions, strides
 
-__all__ = ["DIRECTIONS", "Direction", "Game", "draw", "in_letters", "phrase", "read_directions"]
+__all__ = ["DIRECTIONS", "Direction", "Game", "draw", "in_letters", "phrase", "read_directions", "strides"]

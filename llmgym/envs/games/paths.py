@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from llmgym.errors import ToolError
@@ -37,3 +37,9 @@ def read_directions(text: str) -> list[Direction]:
 def in_letters(directions: Iterable[Direction]) -> str:
     """Directions as one letter each, which `read_directions` reads back."""
     return "".join(name[0].upper() for name in directions)
+
+
+def strides(text: str) -> Iterator[list[Direction]]:
+    """Directions as messages make them, up to five at once."""
+    steps = read_directions(text)
+    return (steps[first : first + 5] for first in range(0, len(steps), 5))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from llmgym.envs.games import DIRECTIONS, Direction, Game, read_directions
+from llmgym.envs.games import DIRECTIONS, Direction, Game, read_directions, strides
 from llmgym.envs.maze.mazes import WALL, Mazes, read_maze, view
 from llmgym.errors import ToolError
 from llmgym.tasks import Task, TaskSet, schema_of_row
@@ -165,6 +165,4 @@ class Maze(Game):
 
     def solution(self, task: Task) -> Iterator[Sequence[Direction]]:
         """A shortest way, up to five steps in a message."""
-        steps = read_directions(task.answer)
-        for first in range(0, len(steps), 5):
-            yield steps[first : first + 5]
+        return strides(task.answer)

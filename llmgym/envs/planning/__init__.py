@@ -32,8 +32,8 @@ class Planning(ToolEnv):
     A schedule has jobs with durations, some of which come after others, and people who can do some of them, one at
     a time; everything has to be done by an hour, or as early as possible. A tour has places with opening hours,
     prices and points, ways between them, a budget and an hour to be back; it has to be worth so many points, or as many
-    as possible. The best value is found by an exact search when a task is made. In about 15 % of the tasks the
-    goal cannot be reached, by 1 to 4; then the best value is asked for. Plans that a careless planner would
+    as possible. The best value is found by an exact search when a task is made. In about 12 % of the tasks the
+    goal cannot be reached, by 1 to 6; then the best value is asked for. Plans that a careless planner would
     make (one after another, in the order told, the most points first) never reach the goal.
 
     ## Actions

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from llmgym.env import Episode, ToolEnv
 from llmgym.envs.apart import ApartTasks
+from llmgym.envs.documents import DocumentsEnv, Preview
 from llmgym.envs.library import Document, Library
 from llmgym.envs.retrieval_qa.questions import NOT_STATED, SORTS, Plan, Questions, size
 from llmgym.envs.retrieval_qa.relations import BY_NAME
@@ -16,10 +16,8 @@ from llmgym.envs.retrieval_qa.world import library
 from llmgym.envs.vocabulary import RIVERS
 from llmgym.errors import ConfigError
 from llmgym.messages import Message, assistant, tool_call
-from llmgym.rewards import Reward
 from llmgym.tasks import Task, TaskSet
 from llmgym.tools import tool
-from llmgym.verifiers import answers
 from llmgym.verifiers.answers import read_date
 
 _INSTRUCTIONS = (
@@ -34,7 +32,7 @@ _ABSENT = (NOT_STATED, "it is not stated", "not stated in the documents", "the d
 _TRAIN, _TEST = 0, 1_000_000  # numbers of the first worlds
 
 
-class RetrievalQA(ToolEnv):
+class RetrievalQA(DocumentsEnv):
     """Answer questions about an invented world from its documents.
 
     ## Description
@@ -107,7 +105,7 @@ class RetrievalQA(ToolEnv):
         hops: Sequence[int] = (1, 3),
         sorts: Sequence[str] = tuple(SORTS),
         among: int = 2,
-        preview: Literal["passage", "text", "title"] = "passage",
+        preview: Preview = "passage",
         tasks: TaskSet | str | Path | None = None,
         **options: Any,
     ) -> None:
@@ -135,22 +133,18 @@ class RetrievalQA(ToolEnv):
             raise ConfigError(f"hops is {hops!r}; it must be two numbers from 1 to 5, the smaller first")
         if not set(sorts) <= set(SORTS) or not set(sorts) - {"absent"}:
             raise ConfigError(f"sorts is {sorts!r}; there is {', '.join(SORTS)}, and absent is none without others")
-        if preview not in ("passage", "text", "title"):
-            raise ConfigError(f"preview is {preview!r}; there is passage, text, title")
-        self.preview = preview
         if tasks is None:
             asked = ((hops[0], hops[1]), tuple(sorts), among)
             train = Questions(documents, _TRAIN, worlds, *asked)
             tasks = ApartTasks(train=train, test=Questions(documents, _TEST, worlds, *asked))
-        super().__init__(tasks=tasks, **options)
+        super().__init__(preview=preview, tasks=tasks, **options)
 
     read_row = staticmethod(read_row)
     row_schema = staticmethod(row_schema)
 
     def setup(self, task: Task) -> None:
         """Take the library of the task's world, or make that of its row."""
-        self.opened: set[str] = set()
-        self.searches = 0
+        super().setup(task)
         if (own := task.metadata.get("library")) is not None:
             self.library = Library(Document(f"d{at}", entry["title"], entry["text"]) for at, entry in enumerate(own, 1))
         else:
@@ -199,18 +193,11 @@ class RetrievalQA(ToolEnv):
         self.opened.add(found.title)
         return f"{found.title}\n\n{found.text}"
 
-    def verify(self, episode: Episode) -> Reward:
-        """Compare the answer that the final message states with the right one."""
-        task = episode.task
-        verdict = answers.check(episode.final_text, _forms(task.answer), kind=task.metadata["kind"])
-        support = task.metadata.get("support", [])
-        metrics = {
-            "documents_opened": float(len(self.opened)),
-            "support": sum(name in self.opened for name in support) / len(support) if support else 1.0,
-            "searches": float(self.searches),
-            "answered": float(verdict.reason != "no_answer"),
-        }
-        return Reward(correct=verdict.score, metrics={**metrics, **verdict.reward.metrics})
+    def forms(self, task: Task) -> Any:
+        """The right answer, in the ways in which it may be said."""
+        if task.answer == NOT_STATED:
+            return _ABSENT
+        return [task.answer, f"river {task.answer}"] if task.answer in RIVERS else task.answer
 
     # --- the oracle ---------------------------------------------------------------------------------
 
@@ -275,13 +262,6 @@ class RetrievalQA(ToolEnv):
         yield assistant("", *(tool_call("open", document=document) for document in ids))
         shown = [message["content"].partition("\n\n") for message in self.transcript[-len(ids) :]]
         return {title: text for title, _, text in shown}
-
-
-def _forms(answer: Any) -> Any:
-    """The right answer, in the ways in which it may be said."""
-    if answer == NOT_STATED:
-        return _ABSENT
-    return [answer, f"river {answer}"] if answer in RIVERS else answer
 
 
 def _first(answer: Any) -> Any:

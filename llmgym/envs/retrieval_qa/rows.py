@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmgym.envs.documents import with_answers
 from llmgym.tasks import Task, schema_of_row, task_from_row
-from llmgym.verifiers import answers
 
 MAX_DOCUMENTS = 2000  # they are indexed anew for each episode
 _TEXT = {"type": "string", "minLength": 1}
@@ -29,11 +29,8 @@ def read_row(row: dict[str, Any]) -> Task:
     kind = row.pop("kind", "name")
     if "responses_create_params" not in row and "question" in row:
         row["prompt"] = row.pop("question")
-    task = task_from_row(row)
-    right = task.answer if isinstance(task.answer, list) else [str(task.answer)]
-    answers.prove(right, kind=kind)
     kept = [{"title": document["title"], "text": document["text"]} for document in documents]
-    return Task(id=task.id, prompt=task.prompt, answer=right, metadata={**task.metadata, "library": kept, "kind": kind})
+    return with_answers(task_from_row(row), kind, library=kept)
 
 
 def row_schema() -> dict[str, Any]:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
 from llmgym.env import Episode
 from llmgym.envs.files.base import FolderEnv, said_of
 from llmgym.envs.files.folders import MAX_FILE
 from llmgym.errors import ToolError
 from llmgym.rewards import Reward
 from llmgym.sandbox import Limits, Sandbox
-from llmgym.tasks import Task, TaskSet
+from llmgym.tasks import Task
 from llmgym.tools import tool
 
-_SORTS = (
-    "count_level", "sum_column", "top_client", "replace_setting", "rename_ending", "put_away", "clean", "report",
-    "extract", "rename_function", "merge", "archive", "totals", "checksum",
-)  # fmt: skip
 _LIMITS = Limits(wall=900.0, cpu=60.0, processes=32)
 _SECONDS = 10.0  # that a command may take
 _MAX_COMMAND = 50_000
@@ -73,29 +65,7 @@ class Shell(FolderEnv):
     """
 
     sandbox = Sandbox(least="landlock")
-
-    def __init__(
-        self,
-        *,
-        sorts: Sequence[str] = _SORTS,
-        jobs: int = 1,
-        size: int = 3,
-        tasks: TaskSet | str | Path | None = None,
-        **options: Any,
-    ) -> None:
-        """Make the environment.
-
-        Args:
-            sorts: Sorts of jobs.
-            jobs: How many a task has.
-            size: How large the folder is.
-            tasks: Other tasks.
-            **options: Passed to `ToolEnv`.
-
-        Raises:
-            ConfigError: An argument is out of range or unknown, or there is no sandbox that will do.
-        """
-        super().__init__(sorts=sorts, jobs=jobs, size=size, tasks=tasks, **options)
+    default_sorts = (*FolderEnv.default_sorts, "totals", "checksum")
 
     async def setup(self, task: Task) -> None:
         """Start a shell in a sandbox on the folder."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from llmgym.envs.games import Direction, Game, draw, read_directions
+from llmgym.envs.games import Direction, Game, draw, read_directions, strides
 from llmgym.envs.sokoban.levels import Level, read_level, shift
 from llmgym.envs.sokoban.puzzles import Puzzles, solved_level
 from llmgym.errors import ToolError
@@ -171,6 +171,4 @@ class Sokoban(Game):
 
     def solution(self, task: Task) -> Iterator[Sequence[Direction]]:
         """Up to five steps in a message."""
-        steps = read_directions(task.answer)
-        for first in range(0, len(steps), 5):
-            yield steps[first : first + 5]
+        return strides(task.answer)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from llmgym.envs.games import draw, phrase
-from llmgym.envs.sudoku.grids import BLOCKS, Grid, reduced, shuffled, solutions
+from llmgym.envs.sudoku.grids import BLOCKS, Grid, conflict, reduced, shuffled, solutions
 from llmgym.errors import ConfigError
 from llmgym.tasks import Task
 
 _BASES = 64  # puzzles of a kind whose digits are taken out one by one; all others are these with their parts exchanged
+_SMALL, _OF = 4, 8  # of small puzzles, where digits by chance may be right, the least obvious one of these
 _PHRASINGS = (
     "Solve this Sudoku.",
     "Fill in the empty cells of this Sudoku.",
@@ -38,8 +39,8 @@ class Puzzles:
         """Check the ranges."""
         if self.size not in BLOCKS:
             raise ConfigError(f"size is {self.size}; there is {', '.join(map(str, BLOCKS))}")
-        if not 1 <= self.empty <= self.size**2 * 2 // 3:
-            raise ConfigError(f"empty is {self.empty}; from 1 to two thirds of the cells")
+        if not 1 <= self.empty <= self.size**2 * 3 // 4:
+            raise ConfigError(f"empty is {self.empty}; from 1 to three quarters of the cells")
 
     def __call__(self, rng: np.random.Generator) -> Task:
         """A puzzle with one solution."""
@@ -49,9 +50,17 @@ class Puzzles:
 @lru_cache(maxsize=4 * _BASES)
 def _base(size: int, empty: int, seed: int) -> tuple[Grid, Grid]:
     """A puzzle and its only solution."""
-    puzzle = reduced(size, empty, np.random.Generator(np.random.PCG64([size, empty, seed])))
+    rng = np.random.Generator(np.random.PCG64([size, empty, seed]))
+    puzzle = max((reduced(size, empty, rng) for _ in range(_OF if size == _SMALL else 1)), key=_openness)
     (solution,) = solutions(puzzle)
     return puzzle, solution
+
+
+def _openness(puzzle: Grid) -> int:
+    """How many digits may stand in the empty cells by the rules, all in all."""
+    digits = range(len(puzzle))
+    empty = [(row, column) for row in digits for column in digits if not puzzle[row][column]]
+    return sum(not conflict(puzzle, row, column, digit + 1) for row, column in empty for digit in digits)
 
 
 def as_task(puzzle: Grid, solution: Grid, task_id: Any = "") -> Task:
