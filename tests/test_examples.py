@@ -60,6 +60,21 @@ def test_the_collecting_example(tmp_path: Path) -> None:
     assert "1.0" in said
 
 
+SHORT = ["--tasks", "8", "--repeats", "6", "--batch", "2"]
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+def test_a_model_that_was_trained_on_what_it_got_right_gets_more_right(tmp_path: Path) -> None:
+    pytest.importorskip("duckdb")
+    pytest.importorskip("trl")
+    said = run("examples/data_to_training.py", str(tmp_path), *SHORT)
+    assert "passed  groups.mixed.share" in said
+    table = re.search(r"^\| reward \| ([\d.]+) \| ([\d.]+) \|", said, re.MULTILINE)
+    assert table is not None, said
+    assert float(table[2]) > float(table[1]) + 0.1
+
+
 def test_self_play(tmp_path: Path) -> None:
     sizes = ["--warm-up", "2", "--steps", "1", "--every", "1", "--tasks", "1", "--repeats", "2"]
     said = run("examples/self_play.py", *sizes, "--output", str(tmp_path))

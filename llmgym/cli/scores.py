@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llmgym.cli.output import print_table
+from llmgym.rollout.figures import figure
 
 
 def print_summary(summary: Mapping[str, Any], error: str | None, output: Path | str | None) -> None:
@@ -57,8 +58,8 @@ def _print_rows(title: str, columns: list[str], rows: Mapping[str, list[str]]) -
 
 def _score_cells(score: Mapping[str, Any]) -> list[str]:
     reward = score["reward"]
-    mean = "-" if reward["mean"] is None else _number(reward["mean"])
-    interval = "-" if reward["low"] is None else f"{_number(reward['low'])} .. {_number(reward['high'])}"
+    mean = "-" if reward["mean"] is None else figure(reward["mean"])
+    interval = "-" if reward["low"] is None else f"{figure(reward['low'])} .. {figure(reward['high'])}"
     return [str(score["scored"]), str(score["unscored"]), mean, interval]
 
 
@@ -72,10 +73,6 @@ def _pass_cells(score: Mapping[str, Any], columns: int) -> list[str]:
     tasks = passes[0]["tasks"] if passes else 0
     cells = [f"{p['value']:.3f}" + (f" ({p['tasks']})" if p["tasks"] != tasks else "") for p in passes]
     return [str(tasks), *cells, *["-"] * (columns - len(cells))]
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 1e6 else f"{value:.3e}"
 
 
 def _failures(failures: list[dict[str, Any]]) -> str:

@@ -16,6 +16,7 @@ import msgspec
 from llmgym.data.dataset import Dataset, Selection
 from llmgym.data.engine import quoted
 from llmgym.data.index import Index
+from llmgym.data.quality.duplicates import later_tasks, near_answers
 from llmgym.data.shapes import rollouts
 from llmgym.errors import ConfigError
 
@@ -45,6 +46,37 @@ def deduplicated(data: Dataset, selection: Selection) -> tuple[Selection, int]:
         spans.append(tuple(kept))
     found = Selection(tuple(spans))
     return found, len(selection) - len(found)
+
+
+def distinct_answers(data: Dataset, selection: Selection) -> tuple[Selection, int]:
+    """The rows without those that say nearly what another of their group has said before, and how many these were.
+
+    Args:
+        data: The rows, measured.
+        selection: Those to pick from.
+    """
+    data.choose(selection)
+    return _without(selection, set(near_answers(data)))
+
+
+def distinct_tasks(data: Dataset, selection: Selection) -> tuple[Selection, int]:
+    """The rows without those whose task another has before, quite or nearly, and how many these were.
+
+    Args:
+        data: The rows, measured.
+        selection: Those to pick from.
+    """
+    data.choose(selection)
+    return _without(selection, set(later_tasks(data)))
+
+
+def _without(selection: Selection, places: set[tuple[int, int]]) -> tuple[Selection, int]:
+    """All but the rows at these positions of files."""
+    spans = [
+        tuple(span for span in own if (source, span.position) not in places)
+        for source, own in enumerate(selection.spans)
+    ]
+    return Selection(tuple(spans)), len(places)
 
 
 def _conversation(index: Index, line: bytes, place: str) -> bytes:

@@ -296,24 +296,29 @@ class Dataset:
         joined = rows.join(groups, "source = chosen_source and group_id = chosen and agent = chosen_agent", how="semi")
         return joined.set_alias("rows")
 
+    def choose(self, selection: Selection) -> None:
+        """Make the table `chosen`, until the next one is: the rows of a selection."""
+        import pyarrow as pa
+
+        sources = [source for source, spans in enumerate(selection.spans) for _ in spans]
+        positions = [span.position for spans in selection.spans for span in spans]
+        chosen = pa.table({"source": pa.array(sources, pa.int32()), "byte_position": pa.array(positions, pa.int64())})
+        self._connection.register("picked", chosen)
+        text = "from rows semi join picked using (source, byte_position)"
+        self._connection.execute(f"create or replace view chosen as {text}")
+
     def among(self, selection: Selection, query: str) -> Selection:
         """The rows that a query names by `source` and `line`, which asks the table `chosen`: the rows of a selection.
 
         Raises:
             ConfigError: It cannot be answered.
         """
-        import pyarrow as pa
-
-        sources = [source for source, spans in enumerate(selection.spans) for _ in spans]
-        positions = [span.position for spans in selection.spans for span in spans]
-        chosen = pa.table({"source": pa.array(sources, pa.int32()), "byte_position": pa.array(positions, pa.int64())})
+        self.choose(selection)
         text = f"""
-            with chosen as (from rows semi join picked using (source, byte_position))
             select source, byte_position, byte_length from rows semi join ({query}) using (source, line)
             order by source, byte_position
         """
         with answering():
-            self._connection.register("picked", chosen)
             return self._selection(*self._connection.execute(text).fetchnumpy().values())
 
     def _selection(self, sources: Any, positions: Any, lengths: Any) -> Selection:

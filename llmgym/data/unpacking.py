@@ -1,4 +1,4 @@
-"""Files that hold rows otherwise than in lines: compressed, or as JSON documents over several lines.
+"""Files that hold rows otherwise than in lines: compressed, archives, or JSON documents over several lines.
 
 Their lines are written out once, into the folder of the index, since rows are fetched by where they stand.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zipfile
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -15,8 +16,9 @@ from typing import Any
 
 from llmgym.data.output import replacing
 from llmgym.data.problems import UnreadableError
+from llmgym.data.shapes import inspect_logs
 
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_GZIP, _ZSTD, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
 _PIECE = 1 << 20
 _SMALL = 1 << 12  # what is lost before a cut
 
@@ -24,7 +26,7 @@ _SMALL = 1 << 12  # what is lost before a cut
 def is_packed(path: Path) -> bool:
     """Whether the rows of a file have to be unpacked."""
     head = _head(path)
-    return head.startswith((_GZIP, _ZSTD)) or _is_document(head)
+    return head.startswith((_GZIP, _ZSTD, _ZIP)) or _is_document(head)
 
 
 def _head(path: Path) -> bytes:
@@ -63,9 +65,9 @@ def _pieces(path: Path) -> Iterator[bytes]:
                 while piece := source.read(_SMALL):
                     yield piece
         else:
-            for row in _documents(path):
+            for row in inspect_logs.archived(path) if head.startswith(_ZIP) else _documents(path):
                 yield json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
-    except (zlib.error, OSError) as error:
+    except (zlib.error, zipfile.BadZipFile, ValueError, OSError) as error:
         raise UnreadableError(path, f"it cannot be unpacked: {error}") from None
 
 
@@ -79,13 +81,16 @@ def _to_the_cut() -> Generator[None]:
 
 
 def _documents(path: Path) -> Iterator[Any]:
-    """The documents of a file one behind the other, and of lists the elements."""
+    """The documents of a file one behind the other; of lists the elements, of logs the samples."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         decoder, at = json.JSONDecoder(), 0
         while (at := _next(text, at)) < len(text):
             found, at = decoder.raw_decode(text, at)
-            yield from found if isinstance(found, list) else [found]
+            if inspect_logs.is_log(found):
+                yield from inspect_logs.samples(found)
+            else:
+                yield from found if isinstance(found, list) else [found]
     except json.JSONDecodeError as error:
         raise UnreadableError(path, f"line {error.lineno} is no JSON: {error.msg}") from None
     except (ValueError, RecursionError) as error:

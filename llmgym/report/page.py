@@ -25,8 +25,8 @@ WITHIN = 4_000_000
 
 _STYLES = ("uPlot.min.css", "report.css")
 _SCRIPTS = (
-    "uPlot.iife.min.js", "data.js", "dom.js", "colors.js", "charts.js", "table.js", "tokens.js", "messages.js",
-    "episode.js", "overview.js", "lists.js", "app.js",
+    "uPlot.iife.min.js", "data.js", "dom.js", "colors.js", "charts.js", "table.js", "transcripts.js", "tokens.js",
+    "messages.js", "episode.js", "overview.js", "lists.js", "app.js",
 )  # fmt: skip
 
 

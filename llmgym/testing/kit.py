@@ -11,7 +11,7 @@ import gymnasium
 from llmgym.env import ToolEnv
 from llmgym.errors import ConformanceError
 from llmgym.registry import known
-from llmgym.testing import checks, degenerate, lifecycle, tasksets
+from llmgym.testing import checks, degenerate, lifecycle, tasksets, transcripts
 from llmgym.testing.report import CheckResult, Report
 from llmgym.testing.subject import Check, Subject
 
@@ -28,6 +28,7 @@ CHECKS: tuple[Check, ...] = (
     Check("threads", "no thread or task goes on when the episodes are over", lifecycle.threads),
     Check("spec", "its spec survives JSON", checks.spec),
     Check("limit", "an episode that a limit cuts off is verified", checks.limit),
+    Check("transcripts", "a stored transcript earns what its episode did", transcripts.transcripts),
     Check("tools", "every tool is described", checks.tools),
     Check("tasks", "splits share no task, ids name them", tasksets.tasks),
     Check("variety", "slots meet different tasks, each in an order of its own", tasksets.variety),

@@ -43,6 +43,20 @@ def test_an_export_says_what_it_wrote_and_how_to_train_on_it(run: Path, tmp_path
     assert (code, json.loads(out)["rows"]) == (0, 1)
 
 
+def test_a_configuration_bounds_what_a_kind_goes_by(run: Path, tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text("min_reward_threshold: 0.8\nmin_quality_difference: 1.5\n")
+    sft = call("sft", run, "--to", "trl", "--config", config, "-o", tmp_path / "sft.parquet", "--json")
+    assert {one["reason"]: one["count"] for one in json.loads(sft[1])["left_out"]} == {
+        "unscored": 1, "reward below 0.8": 1,
+    }  # fmt: skip
+    dpo = call("dpo", run, "--to", "trl", "--config", config, "-o", tmp_path / "dpo.parquet")
+    assert dpo[0] == 2
+    assert "a task whose repeats do not differ enough (2)" in dpo[2]
+    less = ("--min-quality-difference", 0.5)
+    assert call("dpo", run, "--to", "trl", "--config", config, *less, "-o", tmp_path / "dpo.parquet")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -9,9 +9,12 @@ import pytest
 pytest.importorskip("duckdb")
 
 from llmgym.data import Dataset, Selection
-from llmgym.data.curation import balanced, deduplicated, sampled, split
+from llmgym.data.curation import balanced, deduplicated, distinct_answers, distinct_tasks, sampled, split
 from llmgym.data.filtering import conditions
+from llmgym.data.quality.report import measure
 from llmgym.errors import ConfigError
+from llmgym.messages import assistant, user
+from llmgym.tasks import Task
 from tests.data import rows
 
 STATUSES = ["completed"] * 6 + ["max_turns"] * 3 + ["max_tokens"]
@@ -34,6 +37,43 @@ def statuses(data: Dataset, selection: Selection) -> Counter[str]:
 
 def ids(data: Dataset, selection: Selection) -> list[str]:
     return [trajectory.id for trajectory in data.trajectories(selection)]
+
+
+def test_rows_that_say_or_ask_nearly_the_same_are_left_out(tmp_path: Path) -> None:
+    pytest.importorskip("rensa")
+    long = " ".join(f"word{number}" for number in range(60))
+    near = long.replace("word59", "other")
+    told = "Solve the task below and give the answer in a box at the end of the reply, please."
+
+    def line(task: str, repeat: int, answer: str, prompt: str) -> bytes:
+        content = Task(id=task, prompt=prompt, answer="x")
+        return rows.line_with(
+            task, repeat, float(repeat != 0), messages=[user(f"{told} {prompt}"), assistant(answer)], task=content
+        )
+
+    said = [near, long, "wholly different", long.upper()]
+    made = [
+        *(line(f"t{number}", 0, long, f"{number} times {number + 7}") for number in range(30)),
+        *(line("u", repeat, answer, long) for repeat, answer in enumerate(said)),
+        line("v", 0, "a", near),
+        line("copy", 0, "b", "3 times 10"),
+    ]
+    data = Dataset.open([rows.run_of(tmp_path / "run", made)])
+    measure(data)
+    everything = data.select()
+    found, dropped = distinct_answers(data, everything)
+    assert dropped == 2
+    assert [name for name in ids(data, found) if "/u/" in name] == ["test/Say-v0/u/0", "test/Say-v0/u/2"]
+    found, dropped = distinct_tasks(data, everything)
+    left_out = {*ids(data, everything)} - {*ids(data, found)}
+    assert (dropped, left_out) == (2, {"test/Say-v0/v/0", "test/Say-v0/copy/0"})
+    # What a condition has left out already repeats nothing.
+    solved = data.select("task_id <> 'u' or reward > 0")
+    assert [name for name in ids(data, distinct_answers(data, solved)[0]) if "/u/" in name] == [
+        "test/Say-v0/u/1", "test/Say-v0/u/2",
+    ]  # fmt: skip
+    without = data.select("task_id not in ('u', 't3')")
+    assert distinct_tasks(data, without) == (without, 0)
 
 
 def test_values_are_balanced_by_the_rarest(data: Dataset) -> None:

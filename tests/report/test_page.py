@@ -182,6 +182,36 @@ def test_scripts_that_are_put_into_the_page_are_refused(tmp_path: Path) -> None:
     chromium.browse(look)
 
 
+def test_words_are_found_in_all_that_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmgym.report.page.WITHIN", 0)
+    monkeypatch.setattr("llmgym.report.report.ROWS", 7)
+    said = [user("say"), assistant("I look for a NEEDLE here"), user("and then?"), assistant("done")]
+    hidden = [episode(f"x{at}", 0, float(at), messages=said, turns=0) for at in range(2)]
+    url = page_of(tmp_path, runs.store(tmp_path / "run", [*runs.plain(), *hidden]))
+    ask = "document.activeElement.value = {!r}; document.activeElement.dispatchEvent(new Event('input')); 1"
+
+    async def look(page: Page) -> None:
+        await page.size("wide")
+        await page.open(f"{url}#/episodes")
+        await page.until(f"{ROWS} === 14")
+        await page.press("/")
+        await page.ask(ask.format('"a needle" reward>0'))
+        await page.until(f"{ROWS} === 0")
+        await page.ask("document.querySelector('.deep input').click()")
+        await page.until(f"{ROWS} === 1")
+        assert "I look for a NEEDLE here" in await page.ask("document.querySelector('.tr').innerText")
+        await page.until("document.querySelector('.note').textContent === '1 of 7'")
+        await page.ask("document.querySelector('.tr').click()")
+        await page.until(f"{EPISODE}?.dataset.episode === 'test/Say-v0/x1/0'")
+        await page.press("Escape")
+        await page.until(f"{ROWS} === 1")
+        await page.press("/")
+        await page.ask(ask.format("look"))  # the name of a tool, and a word
+        await page.until("document.querySelector('.note').textContent === '14 of 14'")
+
+    visit(look)
+
+
 def test_a_folder_beside_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llmgym.report.page.WITHIN", 0)
     url = page_of(tmp_path, runs.store(tmp_path / "run", runs.plain(100)))

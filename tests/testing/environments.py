@@ -343,6 +343,29 @@ class Hoarder(Adder):
         yield str(task.answer)
 
 
+class Transcribed(Adder):
+    """Scores what was said, which is all that it needs."""
+
+    verify_from = "transcript"
+
+    def verify(self, episode: Episode) -> Reward:
+        correct = episode.final_text.strip() == str(episode.task.answer)
+        return Reward(correct=float(correct), metrics={"calls": len(episode.tool_calls)})
+
+
+class Counts(Adder):
+    """Says that what was said is enough, and looks at its own state."""
+
+    verify_from = "transcript"
+
+
+class PaysAtOnce(Transcribed):
+    """Says that what was said is enough, and pays for a message when it comes."""
+
+    def respond(self, message: Message) -> None:
+        self.reward(0.25)
+
+
 class Remembers(Adder):
     """Keeps the data of a task, and not a copy."""
 
@@ -435,6 +458,8 @@ BROKEN: list[tuple[type[ToolEnv], set[str]]] = [
     (Unverified, {"limit"}),
     (HasObject, {"spec"}),
     (Endless, {"limit"}),
+    (Counts, {"transcripts"}),
+    (PaysAtOnce, {"transcripts"}),
     (Hides, {"names"}),
     (HidesLater, {"names"}),
     (Hoarder, {"reuse"}),
@@ -447,7 +472,7 @@ BROKEN: list[tuple[type[ToolEnv], set[str]]] = [
     (Ticking, {"threads"}),
     (Waiting, {"threads"}),
 ]
-SOUND = [AsyncOracle, Copies, DeclaresFew, Held, Luck, Plain, Tidy]
+SOUND = [AsyncOracle, Copies, DeclaresFew, Held, Luck, Plain, Tidy, Transcribed]
 for _cls in (*(cls for cls, _ in BROKEN), *SOUND, Locked, FewTasks, Rows, Slow, SlowTasks):
     gymnasium.register(
         f"test/{_cls.__name__}-v0",

@@ -28,7 +28,10 @@ def outcomes(env_id: str, **kwargs: Any) -> dict[str, CheckResult]:
 def test_a_good_environment_passes(name: str) -> None:
     report = check_text_env(f"test/{name}-v0", num_tasks=10)
     assert [result.name for result in report.results] == [check.name for check in CHECKS]
-    assert {result.name for result in report.results if result.status != "passed"} == {"lifecycle"}  # nothing to free
+    assert {result.name for result in report.results if result.status != "passed"} == {
+        "lifecycle",
+        "transcripts",
+    }  # nothing to free, and nothing that is scored later
     assert "0 of" in str(report)
 
 
@@ -37,7 +40,9 @@ def test_a_good_environment_passes(name: str) -> None:
 def test_an_environment_that_frees_what_it_opens_passes(cls: type[ToolEnv]) -> None:
     report = check_text_env(f"test/{cls.__name__}-v0", num_tasks=5)
     skipped = {result.name for result in report.results if result.status != "passed"}
-    assert skipped == (set() if cls.teardown is not ToolEnv.teardown else {"lifecycle"})
+    assert ("lifecycle" in skipped) == (cls.teardown is ToolEnv.teardown)
+    assert ("transcripts" in skipped) == (cls.verify_from == "replay")
+    assert skipped <= {"lifecycle", "transcripts"}
 
 
 @pytest.mark.parametrize(("cls", "checks"), BROKEN, ids=[cls.__name__ for cls, _ in BROKEN])
@@ -61,6 +66,13 @@ def test_the_error_lists_every_failure_and_what_to_do() -> None:
     assert "silent: it earned 1 on average, as much as the oracle; make the verifier look" in text
 
 
+def test_a_transcript_that_earns_something_else_is_told_with_both() -> None:
+    counts, paid = (outcomes(f"test/{name}-v0", num_tasks=2)["transcripts"] for name in ("Counts", "PaysAtOnce"))
+    assert "the oracle: its transcript cannot be scored" in counts.detail
+    assert "lookups" in counts.detail
+    assert "the oracle: it earned 1.25, and its transcript earns 1.0" in paid.detail
+
+
 def test_a_nondeterministic_environment_may_skip() -> None:
     gymnasium.register(
         "test/Judged-v0",
@@ -70,7 +82,16 @@ def test_a_nondeterministic_environment_may_skip() -> None:
     )
     report = check_text_env("test/Judged-v0", num_tasks=5)
     skipped = {result.name for result in report.results if result.status == "skipped"}
-    assert skipped == {"determinism", "isolation", "reuse", "mutation", "vectors", "pickling", "lifecycle"}
+    assert skipped == {
+        "determinism",
+        "isolation",
+        "reuse",
+        "mutation",
+        "vectors",
+        "pickling",
+        "lifecycle",
+        "transcripts",
+    }
 
 
 def test_arguments_reach_the_environment() -> None:
@@ -110,7 +131,11 @@ def test_what_cannot_be_pickled_is_named_and_matters_where_something_pickles_it(
 
 def test_a_set_that_is_small_is_no_fault(tmp_path: Path) -> None:
     few = outcomes("test/FewTasks-v0", num_tasks=5)
-    assert {name for name, result in few.items() if result.status != "passed"} == {"variety", "lifecycle"}
+    assert {name for name, result in few.items() if result.status != "passed"} == {
+        "variety",
+        "lifecycle",
+        "transcripts",
+    }
     assert few["variety"].status == "skipped"
     assert "about" in few["variety"].detail
     rows = tmp_path / "rows.jsonl"

@@ -10,7 +10,19 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
-from llmgym.cli.data.options import Force, GroupWhere, Json, Output, Paths, SkipBad, Threshold, Where, opened
+from llmgym.cli.data.options import (
+    Config,
+    Force,
+    GroupWhere,
+    Json,
+    Output,
+    Paths,
+    SkipBad,
+    Threshold,
+    Where,
+    groups_of,
+    opened,
+)
 from llmgym.cli.output import print_json
 from llmgym.errors import ConfigError
 
@@ -52,11 +64,12 @@ def run(
         typer.Option(metavar="N", help="Pairs of each task: its N best against its N worst, each once; or all."),
     ] = "1",
     min_quality_difference: Annotated[
-        float, typer.Option(metavar="R", help="How far the rewards of a pair are apart at least.")
-    ] = 0.0,
+        float | None, typer.Option(metavar="R", help="How far the rewards of a pair are apart at least.")
+    ] = None,
     turns: Annotated[
         Literal["all", "last"], typer.Option(help="Of kto: a row for each reply, or for the last of an episode.")
     ] = "all",
+    config: Config = None,
     threshold: Threshold = 1.0,
     skip_bad: SkipBad = False,
     force: Force = False,
@@ -70,6 +83,11 @@ def run(
     from llmgym.data.export import Kind, Recipe, Trainer, export
     from llmgym.data.filtering import conditions
 
+    settings = groups_of(config)
+    if kind == "sft" and min_reward is None:  # of pairs it would take the worse ones
+        min_reward = settings.min_reward_threshold
+    if min_quality_difference is None:
+        min_quality_difference = settings.min_quality_difference or 0.0
     recipe = Recipe(
         cast("Kind", kind), cast("Trainer", to), form, malformed_calls, _pairs(pairs), min_quality_difference, turns,
         threshold,

@@ -7,7 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from llmgym.cli.data.options import Force, GroupWhere, Json, Output, Paths, SkipBad, Threshold, Where, opened
+from llmgym.cli.data.options import (
+    Config,
+    Force,
+    GroupWhere,
+    Json,
+    Output,
+    Paths,
+    SkipBad,
+    Threshold,
+    Where,
+    groups_of,
+    opened,
+)
 from llmgym.cli.output import print_field, print_json
 
 EXAMPLES = """
@@ -32,6 +44,7 @@ def run(
         float | None,
         typer.Option(metavar="D", help="Only groups whose best and worst episode are so far apart."),
     ] = None,
+    config: Config = None,
     threshold: Threshold = 1.0,
     skip_bad: SkipBad = False,
     force: Force = False,
@@ -47,6 +60,10 @@ def run(
     from llmgym.data.output import check_free
 
     check_free(output, force=force)
+    settings = groups_of(config)
+    min_reward = settings.min_reward_threshold if min_reward is None else min_reward
+    if min_quality_difference is None:
+        min_quality_difference = settings.min_quality_difference
     data = opened(paths, skip_bad=skip_bad, threshold=threshold, where=where)
     asked = conditions(
         where=where, group_where=group_where, min_reward=min_reward, min_difference=min_quality_difference

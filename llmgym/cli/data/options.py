@@ -13,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from llmgym.data import Dataset
     from llmgym.data.index import Progress
+    from llmgym.rollout.config import GroupSettings
 
 Paths = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Run folders, or files of rows; several are taken together.")
@@ -31,6 +32,13 @@ GroupWhere = Annotated[
         metavar="SQL", help='Only rows of groups of which this holds, such as "pass_rate between 0.2 and 0.8".'
     ),
 ]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="YAML",
+        help="A run's configuration: min_reward_threshold and min_quality_difference, where no flag says them.",
+    ),
+]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
 Seed = Annotated[int, typer.Option(metavar="N", help="Decides which rows are picked.")]
@@ -39,20 +47,34 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _TOLD_S = 2.0
 
 
-def opened(paths: Sequence[Path], *, skip_bad: bool, threshold: float = 1.0, where: str | None = None) -> Dataset:
+def opened(
+    paths: Sequence[Path],
+    *,
+    skip_bad: bool,
+    threshold: float = 1.0,
+    where: str | None = None,
+    measured: bool = False,
+) -> Dataset:
     """The rows of files; says what is left out, and how far it is where that takes long.
 
-    Their texts are measured where a condition asks for it.
+    Their texts are measured where that is wanted, or a condition asks for it.
     """
     from llmgym.data import Dataset
     from llmgym.data.quality.report import asks_for_measures, measure
 
     data = Dataset.open(paths, skip_bad=skip_bad, threshold=threshold, progress=told("reading"))
-    if where is not None and asks_for_measures(where):
+    if measured or (where is not None and asks_for_measures(where)):
         measure(data, skip_bad=skip_bad, progress=told("measuring"))
     if data.problems:
         print(f"{len(data.problems)} bad rows left out, the first: {data.problems[0]}", file=sys.stderr)
     return data
+
+
+def groups_of(config: Path | None) -> GroupSettings:
+    """What a run's configuration says of groups; where there is none, nothing."""
+    from llmgym.rollout.config import GroupSettings, load_config, parse_config
+
+    return parse_config(load_config(config), str(config)).groups if config else GroupSettings()
 
 
 def told(what: str, unit: str = "MB") -> Progress:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from llmgym.data.comparison.comparing import FEW, Comparison, Contrast, Flip, RunScore
 from llmgym.data.comparison.document import Document, Interval, Table
 from llmgym.data.comparison.measures import Estimate, Measure
+from llmgym.rollout.figures import figure
 
 _FLIPS = 50  # that are listed
 _SETTINGS = 20
@@ -91,7 +92,7 @@ def _measure(title: str, measure: Measure, reach: Mapping[str, float]) -> list[s
     difference = measure.difference
     assert difference.mean is not None
     cell = Interval(difference.mean, difference.low, difference.high, reach[measure.name])
-    return [title, _number(measure.first), _number(measure.second), cell, _bounds(difference, "+")]
+    return [title, figure(measure.first), figure(measure.second), cell, _bounds(difference, "+")]
 
 
 def _flips(title: str, flips: Sequence[Flip], contrast: Contrast) -> Iterator[str | Table]:
@@ -109,7 +110,7 @@ def _flips(title: str, flips: Sequence[Flip], contrast: Contrast) -> Iterator[st
 
 
 def _estimate(estimate: Estimate) -> tuple[str, str]:
-    return "-" if estimate.mean is None else _number(estimate.mean), _bounds(estimate)
+    return "-" if estimate.mean is None else figure(estimate.mean), _bounds(estimate)
 
 
 def _bounds(estimate: Estimate, sign: str = "") -> str:
@@ -121,7 +122,3 @@ def _bounds(estimate: Estimate, sign: str = "") -> str:
 def _range(repeats: tuple[int, int]) -> str:
     least, most = repeats
     return str(most) if least == most else f"{least} to {most}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 1e6 else f"{value:.3e}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,8 @@ _FEW = 64  # rows of a group, up to which each is compared with each
 _BUCKETS = 1 << 22
 _SHOWN = 80  # characters of a text
 
-#: The first row of each prompt of an environment.
-_PROMPTS = """
-    select env_id, group_id, source, byte_position, byte_length from rows where prompt_hash is not null
-    qualify row_number() over (partition by env_id, prompt_hash order by source, byte_position) = 1
-"""
+#: What a task is equal by.
+_TASK = "case when task_hash = '' then prompt_hash::text else task_hash end"
 
 
 class Common:
@@ -63,7 +60,7 @@ def repeated_answers(data: Dataset) -> dict[str, Any]:
         "count(distinct reply_hash) as texts from rows where reply_hash is not null "
         "group by source, group_id, agent having size > 1)"
     )
-    near = sum(map(_near, _by_group(data)))
+    near = sum(int(_near(marks).sum()) for marks, _ in _by_group(data, "rows"))
     rows, equal = int(rows), int(equal)
     share = {name: count / rows if rows else None for name, count in (("equal", equal), ("near", near))}
     return {
@@ -72,26 +69,37 @@ def repeated_answers(data: Dataset) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _by_group(data: Dataset) -> Iterator[NDArray[np.uint8]]:
-    """The signatures of each group's rows."""
+def near_answers(data: Dataset) -> Iterator[tuple[int, int]]:
+    """The chosen rows that say nearly what an earlier one of their group says, by file and position."""
+    for marks, places in _by_group(data, "chosen"):
+        yield from map(tuple, places[_near(marks)].tolist())
+
+
+def _by_group(data: Dataset, table: str) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    """The signatures of each group's rows, and where these stand: file and position."""
     key = "hash(source, group_id, agent)"  # in a sort, texts would take most of the memory
-    query = f"select {key} as key, signature from rows where signature is not null order by key"
-    before, left = np.uint64(0), np.zeros((0, WIDTH), np.uint8)  # of a group that goes on in the next batch
-    for keys, marks in data.batches(query):
-        found = np.concatenate([left, np.frombuffer(b"".join(marks), np.uint8).reshape(-1, WIDTH)])
+    order = "key, source, byte_position"
+    query = f"select {key} as key, signature, source, byte_position from {table} where signature is not null"
+    # Of a group that goes on in the next batch.
+    before, left, places = np.uint64(0), np.zeros((0, WIDTH), np.uint8), np.zeros((0, 2), np.int64)
+    for keys, marks, *found in data.batches(f"{query} order by {order}"):
+        marks = np.concatenate([left, np.frombuffer(b"".join(marks), np.uint8).reshape(-1, WIDTH)])
+        places = np.concatenate([places, np.stack(found, axis=1).astype(np.int64)])
         keys = np.concatenate([np.full(len(left), before, np.uint64), keys])
-        *whole, left = np.split(found, np.flatnonzero(keys[1:] != keys[:-1]) + 1)
+        ends = np.flatnonzero(keys[1:] != keys[:-1]) + 1
+        *whole, left = np.split(marks, ends)
+        *stand, places = np.split(places, ends)
         before = keys[-1]
-        yield from whole
-    yield left
+        yield from zip(whole, stand, strict=True)
+    yield left, places
 
 
-def _near(marks: NDArray[np.uint8]) -> int:
-    """How many are near to an earlier one."""
+def _near(marks: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which are near to an earlier one."""
     if len(marks) > _FEW:
-        return int(np.sum(clusters(marks) != np.arange(len(marks))))
+        return clusters(marks) != np.arange(len(marks))
     alike = similarity(marks[:, None], marks[None]) >= NEAR
-    return int(np.any(np.tril(alike, -1), axis=1).sum())
+    return np.any(np.tril(alike, -1), axis=1)
 
 
 # --- tasks ---------------------------------------------------------------------------------------
@@ -104,14 +112,12 @@ def repeated_tasks(data: Dataset) -> dict[str, Any]:
     """
     equal = data.query(
         "select env_id, count(distinct group_id) as number, min(group_id), max(group_id) from rows "
-        "where task_hash <> '' or prompt_hash is not null "
-        "group by env_id, case when task_hash = '' then prompt_hash::text else task_hash end "
-        "having number > 1 order by number desc, 3"
+        f"where {_TASK} is not null group by env_id, {_TASK} having number > 1 order by number desc, 3"
     )
     ((tasks,),) = data.query("select count(distinct group_id) from rows")
     near: list[tuple[str, str, str, str]] = []
-    for env_id, count in data.query(f"select env_id, count(*) from ({_PROMPTS}) group by 1 order by 1"):
-        near += _near_tasks(data, env_id, count)
+    for env_id in _environments(data, "rows"):
+        near += _near_tasks(data, env_id)
     return {
         "number": tasks,
         "equal": {"tasks": sum(number - 1 for _, number, _, _ in equal), "examples": [
@@ -123,33 +129,78 @@ def repeated_tasks(data: Dataset) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _near_tasks(data: Dataset, env_id: str, count: int) -> list[tuple[str, str, str, str]]:
+def later_tasks(data: Dataset) -> Iterator[tuple[int, int]]:
+    """The chosen rows whose task repeats one of which a row stands before all of its own; by file and position."""
+    yield from data.query(
+        f"select source, byte_position from chosen where {_TASK} is not null qualify group_id <> first_value(group_id) "
+        f"over (partition by env_id, {_TASK} order by source, byte_position)"
+    )
+    for env_id in _environments(data, "chosen"):
+        found = _prompts(data, env_id, "chosen")
+        yield from data.query(
+            "select source, byte_position from chosen where env_id = $env_id and list_contains($hashes, prompt_hash)",
+            env_id=env_id,
+            hashes=[found.hashes[at] for at in found.later.tolist()],
+        )
+
+
+def _near_tasks(data: Dataset, env_id: str) -> list[tuple[str, str, str, str]]:
     """Tasks of an environment that are near to an earlier one: that one, and this, and the starts of their texts."""
+    names, _, chosen, first = found = _prompts(data, env_id, "rows")
+    shown = found.later[:_EXAMPLES]
+    wanted = {*shown.tolist(), *first[shown].tolist()}
+    texts = {at: _start(text) for at, text in enumerate(prompts(data, chosen)) if at in wanted} if wanted else {}
+    return [
+        (names[one], names[other], texts.get(one, ""), texts.get(other, ""))
+        for one, other in zip(first[found.later].tolist(), found.later.tolist(), strict=True)
+    ]
+
+
+class _Prompts(NamedTuple):
+    """The prompts of an environment, each once.
+
+    Attributes:
+        names: Of the groups that have them first.
+        hashes: Of the prompts.
+        rows: Where they stand.
+        first: Of each, the first that is near to it, or itself.
+    """
+
+    names: list[str]
+    hashes: list[int]
+    rows: Selection
+    first: NDArray[np.int64]
+
+    @property
+    def later(self) -> NDArray[np.int64]:
+        """Those that are near to an earlier one."""
+        return np.flatnonzero(self.first != np.arange(len(self.first)))
+
+
+def _environments(data: Dataset, table: str) -> list[str]:
+    return [name for (name,) in data.query(f"select distinct env_id from {table} order by 1")]
+
+
+def _prompts(data: Dataset, env_id: str, table: str) -> _Prompts:
     found = data.query(
-        f"select source, byte_position, byte_length, group_id from ({_PROMPTS}) where env_id = $env_id "
+        f"select source, byte_position, byte_length, group_id, prompt_hash from {table} "
+        "where env_id = $env_id and prompt_hash is not null "
+        "qualify row_number() over (partition by prompt_hash order by source, byte_position) = 1 "
         "order by source, byte_position",
         env_id=env_id,
     )
-    names = [name for *_, name in found]
     spans: list[list[Span]] = [[] for _ in data.indexes]
-    for source, position, length, _ in found:
+    for source, position, length, *_ in found:
         spans[source].append(Span(position, length))
     chosen = Selection(tuple(map(tuple, spans)))
-    common = Common(count)
+    common = Common(len(found))
     for text in prompts(data, chosen):
         common.count(shingles(text))
     marks = np.concatenate(
         [_signed(batch) for batch in _batches(common.rare(shingles(t)) for t in prompts(data, chosen))]
     )
-    first = clusters(marks)
-    first = np.where(_empty(marks), np.arange(len(marks)), first)
-    later = np.flatnonzero(first != np.arange(len(first)))
-    wanted = {*later[:_EXAMPLES].tolist(), *first[later[:_EXAMPLES]].tolist()}
-    texts = {at: _start(text) for at, text in enumerate(prompts(data, chosen)) if at in wanted} if wanted else {}
-    return [
-        (names[one], names[other], texts.get(one, ""), texts.get(other, ""))
-        for one, other in zip(first[later].tolist(), later.tolist(), strict=True)
-    ]
+    first = np.where(_empty(marks), np.arange(len(marks)), clusters(marks))
+    return _Prompts([row[3] for row in found], [row[4] for row in found], chosen, first)
 
 
 def prompts(data: Dataset, chosen: Selection) -> Iterator[str]:

@@ -11,7 +11,7 @@ import msgspec
 from llmgym.data.lines import read_lines
 from llmgym.data.problems import UnreadableError
 from llmgym.data.scalars import Number
-from llmgym.data.shapes import atif, chats, nemo_gym, rollouts, verifiers_v0, verifiers_v1
+from llmgym.data.shapes import atif, chats, inspect_logs, nemo_gym, rollouts, verifiers_v0, verifiers_v1
 from llmgym.trajectory import Trajectory
 
 
@@ -53,7 +53,9 @@ class Shape(Protocol):
 
 
 #: In the order in which they are tried.
-SHAPES: tuple[Shape, ...] = (rollouts, atif, nemo_gym, verifiers_v1, verifiers_v0, chats)
+SHAPES: tuple[Shape, ...] = (
+    rollouts, atif, nemo_gym, verifiers_v1, verifiers_v0, inspect_logs, chats,
+)  # fmt: skip
 BY_NAME: dict[str, Shape] = {shape.NAME: shape for shape in SHAPES}
 
 _LOOKED_AT = 20  # lines, where the first ones are broken

@@ -5,7 +5,7 @@
   const summary = () => R.summary;
   const app = /** @type {HTMLElement} */ (document.getElementById("app"));
   const main = h("main");
-  const state = { env: "", query: "", sort: "", down: false, taskQuery: "", taskSort: "", taskDown: false, chosen: -1 };
+  const state = { env: "", query: "", deep: false, sort: "", down: false, taskQuery: "", taskSort: "", taskDown: false, chosen: -1 };
   /** @type {number[]} */
   let order = []; // rows of the last list, for j and k
   /** @type {Table | null} */
@@ -13,6 +13,8 @@
   /** @type {(() => void) | null} */
   let redraw = null;
   let ready = false;
+  /** What was found in transcripts last, and by what. @type {{asked: string, rows: Map<number, string>}} */
+  let kept = { asked: "", rows: new Map() };
   let shown = "";
 
   const PAGES = /** @type {[string, string][]} */ ([["", "Overview"], ["episodes", "Episodes"], ["tasks", "Tasks"], ["failures", "Failures"]]);
@@ -54,7 +56,7 @@
   function help() {
     const keys = [["j, k", "next and previous"], ["Enter", "open"], ["/", "search"], ["Esc", "back"], ["1 2 3", "transcript, tokens, details"], ["m", "marks for hidden characters"], ["d", "dark or light"], ["g", "overview"]];
     const box = h("dialog.help", { onclick: () => box.remove() }, h("h3", "Keys"), h("dl", keys.map(([key, what]) => [h("dt", h("kbd", key)), h("dd", what)])),
-      h("p.muted", "A search takes words and conditions such as ", h("code", "reward<0.5 turns>3"), "."));
+      h("p.muted", "A search takes words and conditions such as ", h("code", "reward<0.5 turns>3"), ", and texts in quotes. In transcripts, it finds what has all of them."));
     document.body.append(box);
     /** @type {any} */ (box).showModal();
   }
@@ -80,15 +82,38 @@
 
   function showEpisodes() {
     const note = h("span.note");
-    const find = () => {
-      const rows = lists.search(state.query, state.env);
-      note.textContent = `${count(rows.length)} of ${count(R.columns.rows)}`;
+    const put = (/** @type {number[]} */ rows, /** @type {string} */ of) => {
+      note.textContent = `${count(rows.length)} of ${of}`;
       table?.show(rows, state.chosen);
       order = table?.rows ?? [];
     };
-    table = lists.episodeTable({ sort: state.sort, down: state.down, open: (/** @type {number} */ row) => { state.chosen = row; go(`e/${row}`); },
-      sorted: (/** @type {string} */ name, /** @type {boolean} */ down) => { state.sort = name; state.down = down; order = table?.rows ?? []; } });
-    main.replaceChildren(h("div.page.fill", h("div.tools", lists.searchBox(state.query, (query) => { state.query = query; state.chosen = -1; find(); }, "Search ids, prompts, replies; reward<0.5 turns>3"), note), table.element));
+    const find = () => {
+      const words = state.deep ? lists.words(state.query) : [];
+      const rows = lists.search(state.query, state.env, words.length > 0);
+      const asked = (about.asked = JSON.stringify([words, state.query, state.env, R.columns.rows]));
+      about.found = words.length ? (kept.asked === asked ? kept.rows : new Map()) : new Map();
+      if (!words.length) return put(rows, count(R.columns.rows));
+      if (kept.asked === asked) return put([...kept.rows.keys()], count(rows.length));
+      put([], "0");
+      return transcripts.look(rows, words, (found, seen) => {
+        if (table !== mine || about.asked !== asked) return false;
+        about.found = found;
+        put([...found.keys()], seen < rows.length ? `the first ${count(seen)}, of ${count(rows.length)}` : count(seen));
+        if (seen === rows.length) kept = { asked, rows: found };
+        return true;
+      }).catch((error) => { note.textContent = String(error.message); });
+    };
+    const deep = h("label.deep", { title: "Look for words in all that was said, calls and results too" }, h("input", { type: "checkbox", checked: state.deep,
+      onchange: (/** @type {Event} */ event) => {
+        const box = /** @type {HTMLInputElement} */ (event.target);
+        state.deep = box.checked;
+        box.blur();
+        find();
+      } }), "in transcripts");
+    const about = { found: new Map(), asked: "", sort: state.sort, down: state.down, open: (/** @type {number} */ row) => { state.chosen = row; go(`e/${row}`); },
+      sorted: (/** @type {string} */ name, /** @type {boolean} */ down) => { state.sort = name; state.down = down; order = table?.rows ?? []; } };
+    const mine = (table = lists.episodeTable(about));
+    main.replaceChildren(h("div.page.fill", h("div.tools", lists.searchBox(state.query, (query) => { state.query = query; state.chosen = -1; find(); }, "Search ids, prompts, replies; reward<0.5 turns>3"), deep, note), table.element));
     find();
   }
 

@@ -91,6 +91,14 @@ const R = (() => {
     return found.rows[number % summary.pack];
   }
 
+  /** The rows of a pack, which is not kept. @param {number} number */
+  async function rows(number) {
+    const kept = packs.has(number);
+    const found = await pack(number);
+    if (!kept) packs.delete(number);
+    return found.rows;
+  }
+
   return {
     start() {
       summary = JSON.parse(held("summary"));
@@ -98,6 +106,7 @@ const R = (() => {
     },
     index: () => loadColumns(held("index")),
     episode,
+    rows,
     get summary() { return summary; },
     get columns() { return columns; },
     /** The log-probability of a token; null where there is none. @param {any} pack @param {number} at */

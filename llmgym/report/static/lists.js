@@ -16,15 +16,27 @@ const lists = (() => {
     return lowered;
   };
 
-  /** Rows that a search finds. @param {string} query @param {string} env */
-  function search(query, env) {
+  /** What a search asks for: words, texts in quotes, conditions. @param {string} query */
+  const terms = (query) => [...query.toLowerCase().matchAll(/"([^"]+)"?|[^\s"]+/g)].map((found) => found[1] ?? found[0]);
+
+  /** @param {string} term */
+  function condition(term) {
+    const asked = /^([a-z]+)(<=|>=|<|>|=)(-?[\d.]+(?:e-?\d+)?)$/.exec(term);
+    return asked && NUMBERS.includes(asked[1]) ? asked : null;
+  }
+
+  /** Those of its terms that are no conditions. @param {string} query */
+  const words = (query) => terms(query).filter((term) => !condition(term) && term !== "unscored");
+
+  /** Rows that a search finds. @param {string} query @param {string} env @param {boolean} [numbers] by its conditions alone */
+  function search(query, env, numbers = false) {
     const c = R.columns;
     const code = env ? c.words.env.indexOf(env) : -1;
     /** @type {((row: number) => boolean)[]} */
     const tests = env ? [(row) => c.env[row] === code] : [];
-    for (const term of query.toLowerCase().split(/\s+/).filter(Boolean)) {
-      const asked = /^([a-z]+)(<=|>=|<|>|=)(-?[\d.]+(?:e-?\d+)?)$/.exec(term);
-      if (asked && NUMBERS.includes(asked[1])) {
+    for (const term of terms(query)) {
+      const asked = condition(term);
+      if (asked) {
         const column = c[asked[1]], sign = asked[2], than = Number(asked[3]);
         tests.push((row) => {
           const value = column[row];
@@ -32,7 +44,7 @@ const lists = (() => {
           return sign === "<" ? value < than : sign === ">" ? value > than : sign === "=" ? Math.abs(value - than) < 1e-9 : sign === "<=" ? value <= than : value >= than;
         });
       } else if (term === "unscored") tests.push((row) => c.reward[row] === null);
-      else {
+      else if (!numbers) {
         const texts = lower();
         const hit = Object.fromEntries(["env", "task", "prompt", "status", "agent"].map((name) => [name, new Set(texts[name].flatMap((one, at) => (one.includes(term) ? [at] : [])))]));
         const names = Object.keys(hit).filter((name) => hit[name].size);
@@ -57,7 +69,7 @@ const lists = (() => {
   /** @param {number} run */
   const runDot = (run) => h("span.dot", { class: run ? "other" : "own", title: R.summary.runs[run].name });
 
-  /** @param {any} about */
+  /** @param {any} about its `found` has, by row, what to show instead of the last reply */
   function episodeTable(about) {
     const c = R.columns;
     const some = (/** @type {string} */ name) => c[name].some((/** @type {any} */ value) => value !== null && value !== 0);
@@ -66,7 +78,7 @@ const lists = (() => {
     const word = (/** @type {string} */ name, /** @type {string} */ label, /** @type {string} */ track, /** @type {(row: number) => any} */ cell, phone = false) =>
       ({ name, label, track, phone, value: (/** @type {number} */ row) => c.words[name][c[name][row]], cell });
     const line = (/** @type {number} */ row) => h("div.what",
-      h("div", flat(c.words.prompt[c.prompt[row]])), h("div.muted", flat(c.reply[row])));
+      h("div", flat(c.words.prompt[c.prompt[row]])), h("div.muted", flat(about.found.get(row) ?? c.reply[row])));
     return new Table([
       { name: "reward", label: "Reward", track: "62px", num: true, left: true, phone: true, value: (row) => c.reward[row], cell: (row) => rewardMark(c.reward[row]) },
       ...(two() ? [{ name: "run", label: "", track: "24px", phone: true, value: (/** @type {number} */ row) => c.run[row], cell: (/** @type {number} */ row) => runDot(c.run[row]) }] : []),
@@ -151,5 +163,5 @@ const lists = (() => {
       h("p", one.rows.map((/** @type {number} */ row, /** @type {number} */ at) => h("a.link", { href: `#/e/${row}` }, `episode ${at + 1}`))))));
   }
 
-  return { search, searchBox, episodeTable, tasksOf, taskTable, searchTasks, failures, reset: () => { lowered = null; } };
+  return { search, words, searchBox, episodeTable, tasksOf, taskTable, searchTasks, failures, reset: () => { lowered = null; } };
 })();

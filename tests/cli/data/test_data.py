@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("duckdb")
 
 from tests.data import rows
+from tests.rollout.test_config import DPO, SFT
 from tests.rollouts import llmgym
 
 
@@ -40,6 +41,22 @@ def test_filter_copies_what_is_asked_for_and_says_what_it_left_out(run: Path, tm
     assert "--force replaces it" in again.stderr
     assert data("filter", run, "-o", out, "--force").stdout.splitlines()[0].split() == ["kept", "6", "of", "6", "rows"]
     assert out.read_bytes() == b"".join(lines)
+
+
+def test_the_configurations_of_the_guides_say_what_to_filter_by(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "sft.yaml").write_text(SFT)
+    (tmp_path / "dpo.yaml").write_text(DPO)
+    made = data("filter", run, "--config", tmp_path / "sft.yaml", "-o", tmp_path / "sft.jsonl", "--json")
+    assert json.loads(made.stdout)["dropped"] == {"unscored": 1, "reward below 0.8": 2}
+    made = data("filter", run, "--config", tmp_path / "dpo.yaml", "-o", tmp_path / "dpo.jsonl", "--json")
+    assert json.loads(made.stdout)["dropped"] == {"rewards of the group differ by less than 0.1": 3}
+    made = data(
+        "filter", run, "--config", tmp_path / "sft.yaml", "--min-reward", 0, "-o", tmp_path / "all.jsonl", "--json"
+    )
+    assert json.loads(made.stdout)["dropped"] == {"unscored": 1}
+    (tmp_path / "wrong.yaml").write_text("min_reward_treshold: 0.8\n")
+    done = data("filter", run, "--config", tmp_path / "wrong.yaml", "-o", tmp_path / "x.jsonl", code=2)
+    assert "did you mean min_reward_threshold?" in done.stderr
 
 
 def test_bad_rows_are_an_error_unless_they_may_be_left_out(run: Path, tmp_path: Path) -> None:
@@ -92,6 +109,15 @@ def test_split_and_curate_write_original_lines(run: Path, tmp_path: Path) -> Non
         "not (reward is not null)": 1, "more than others of their task_id": 2, "not in the sample": 1,
     }  # fmt: skip
     assert set(out.read_bytes().splitlines(keepends=True)) <= set(lines)
+
+
+def test_curate_leaves_out_what_is_nearly_there_already(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("rensa")
+    flags = ("--distinct-answers", "--distinct-tasks")
+    done = data("curate", run, "--where", "num_chars > 0", *flags, "-o", tmp_path / "x.jsonl", "--json")
+    made = json.loads(done.stdout)
+    assert (made["kept"], made["dropped"]) == (6, {})
+    assert made["asked"]["distinct_answers"]
 
 
 def test_columns_are_listed_with_their_ranges(run: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 import json
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import pytest
 pytest.importorskip("duckdb")
 
 import pyarrow.parquet as pq
+import yaml
+from datasets import load_dataset
 
 from llmgym.data import Dataset
 from llmgym.data.export import KINDS, SUPPORTED, TRAINERS, Recipe, export, transform_rollouts, write_jsonl
@@ -194,6 +197,34 @@ def test_bad_rows_are_counted(run: Path) -> None:
     assert lost(manifest) == {"a bad row: invalid": 1, "a bad row: torn": 1}
 
 
+@pytest.mark.parametrize(("kind", "trainer"), [("sft", "trl"), ("sft", "generic"), ("dpo", "trl"), ("dpo", "nemo-rl")])
+def test_memory_does_not_grow_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, trainer: Any
+) -> None:
+    monkeypatch.setattr(writing_module, "_BYTES", 1 << 18)  # of rows that are held, so that small files tell
+
+    def peak(tasks: int) -> int:
+        lines = (long_line(f"t{at // 4}", at % 4) for at in range(4 * tasks))
+        data = Dataset.open([run := rows.run_of(tmp_path / str(tasks), lines)])
+        recipe = Recipe(kind, trainer, form="messages" if kind == "sft" else None)
+        tracemalloc.start()
+        try:
+            assert export(data, recipe, run / f"x.{'parquet' if trainer == 'trl' else 'jsonl'}")["rows"] >= tasks
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(1)  # imports what it takes
+    more = len(long_line("t", 0)) * 4 * (80 - 10)
+    assert peak(80) < peak(10) + more / 10
+
+
+def long_line(task: str, repeat: int) -> bytes:
+    """An episode of tens of kilobytes."""
+    said = [user(f"say {task}"), assistant(f"{repeat} " + "word " * 8000)]
+    return rows.line(task, repeat, float(repeat), messages=said)
+
+
 # --- the mappings that the seed documents have, as they have them --------------------------------
 
 INTEGRATION = """
@@ -208,6 +239,20 @@ training_data = transform_rollouts(rollouts, target_format="generic")
 
 # Write framework-compatible JSONL
 write_jsonl(training_data, 'training_data.jsonl')
+"""
+
+FRAMEWORK = """
+# Framework config (YAML or Python)
+data:
+  train_path: "training_data.jsonl"
+  input_key: "input"      # Field names vary by framework
+  output_key: "output"
+
+model:
+  name: "Qwen/Qwen2.5-1.5B"
+
+training:
+  algorithm: "grpo"  # or sft, dpo, etc.
 """
 
 VALIDATION = """
@@ -248,6 +293,38 @@ def test_the_snippets_of_the_integration_guide_run_on_our_files(tmp_path: Path) 
     assert done.stdout.splitlines() == [
         "Total examples: 3", "Empty inputs: 0, Empty outputs: 0", "Reward range: [0.000, 1.000]", "Mean reward: 0.500",
     ]  # fmt: skip
+
+
+def test_the_framework_of_the_guide_finds_what_its_configuration_names(tmp_path: Path) -> None:
+    rollouts = [json.loads(rows.line("t", repeat, float(repeat))) for repeat in range(2)]
+    config = yaml.safe_load(FRAMEWORK)
+    path = tmp_path / config["data"]["train_path"]
+    write_jsonl(transform_rollouts(rollouts, algorithm=config["training"]["algorithm"]), path)
+    made = load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    assert made[config["data"]["input_key"]] == ["say t", "say t"]
+    assert made[config["data"]["output_key"]] == ["t 0", "t 1"]
+    assert made["reward"] == [0.0, 1.0]
+
+
+FIELDS = """
+# For framework expecting "prompt" and "completion"
+transformed = {
+    "prompt": extract_input(rollout["responses_create_params"]["input"]),
+    "completion": extract_output(rollout["output"]),
+    "score": rollout["reward"]
+}
+"""
+
+
+def test_the_field_mapping_of_the_guide_reads_our_rows_and_is_our_generic_format() -> None:
+    rollout = json.loads(rows.line("t", 0, 1.0))
+    names: dict[str, Any] = {
+        "rollout": rollout,
+        "extract_input": lambda items: items[-1]["content"],
+        "extract_output": lambda items: items[-1]["content"][0]["text"],
+    }
+    exec(FIELDS, names)
+    assert [names["transformed"]] == transform_rollouts([rollout], algorithm="reward-model")
 
 
 #: A row as the guide shows it.
