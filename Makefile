@@ -27,11 +27,14 @@ VERL_STAMP := $(VERL_VENV)/.stamp
 # Experiment trackers bring much that nothing else here needs.
 TRACKERS_VENV := .venv-trackers
 TRACKERS_STAMP := $(TRACKERS_VENV)/.stamp
+# s3fs and moto agree on few versions of botocore, and on none that suits constraints.txt.
+S3_VENV := .venv-s3
+S3_STAMP := $(S3_VENV)/.stamp
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test test-integration test-soak lint format bench bench-saturation \
+.PHONY: help install demo test test-integration test-soak test-sweep lint format bench bench-saturation \
     bench-saturation-short bench-prefix-cache bench-gpu clean
 
 help: ## List the targets
@@ -79,22 +82,27 @@ demo: $(DEMO_STAMP) ## Collect rollouts with a small real model into runs/demo, 
 	@$(BIN)/llmgym report runs/demo
 
 test: lint ## Run the checks of `lint`, then every test that needs no model
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 -m "not integration and not soak" --junitxml=$(VENV)/unit.xml \
-	    $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not integration and not soak and not sweep" \
+	    --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
 
 # pytest exits with 5 where PYTEST_ARGS leave it no test.
-test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) ## Run the tests that need a model, an engine or a trainer, on the CPU
+test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) ## Run the tests that need a model, an engine or a trainer, on the CPU
 	@status=0; \
-	$(BIN)/python -m pytest -m "integration and not verl and not trackers" --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || \
+	$(BIN)/python -m pytest -m "integration and not verl and not trackers and not s3" --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || \
 	    [ $$? -eq 5 ] || status=1; \
 	$(VERL_VENV)/bin/python -m pytest -m verl tests/integration/test_*verl.py \
 	    --junitxml=$(VENV)/verl.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	$(TRACKERS_VENV)/bin/python -m pytest -m trackers tests/integration/test_trackers.py \
 	    --junitxml=$(VENV)/trackers.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
+	$(S3_VENV)/bin/python -m pytest -m s3 tests/integration/test_remote_s3.py \
+	    --junitxml=$(VENV)/s3.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	exit $$status
 
 test-soak: $(DEV_STAMP) ## Run 2,000 episodes in which everything goes wrong, killed 100 times; a quarter of an hour
 	$(BIN)/python -m pytest -m soak -s $(PYTEST_ARGS)
+
+test-sweep: $(DEV_STAMP) ## Check every environment from elsewhere whose package is installed; an hour on two cores
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 -m sweep $(PYTEST_ARGS)
 
 $(VERL_STAMP): tests/environments/verl.txt
 	$(PYTHON) -m venv $(VERL_VENV)
@@ -107,6 +115,12 @@ $(TRACKERS_STAMP): tests/environments/trackers.txt
 	$(PYTHON) -m venv $(TRACKERS_VENV)
 	$(TRACKERS_VENV)/bin/python -m pip install -r $<
 	$(TRACKERS_VENV)/bin/python -m pip install --no-deps -e .
+	@touch $@
+
+$(S3_STAMP): tests/environments/s3.txt
+	$(PYTHON) -m venv $(S3_VENV)
+	$(S3_VENV)/bin/python -m pip install -r $<
+	$(S3_VENV)/bin/python -m pip install --no-deps -e .
 	@touch $@
 
 lint: $(DEV_STAMP) ## Check style, formatting, types and the layers of the package
@@ -146,4 +160,4 @@ bench-gpu: ## Measure on a CUDA GPU, with PYTHON's transformers, and its vLLM if
 	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py --write $(BENCH_ARGS)
 
 clean: ## Remove the virtual environment, caches and builds; keep runs/
-	rm -rf $(VENV) $(VERL_VENV) $(TRACKERS_VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VERL_VENV) $(TRACKERS_VENV) $(S3_VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

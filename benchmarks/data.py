@@ -2,9 +2,9 @@
 
 The rows are episodes that oracles play, each message after some words of thought, with the tokens that SmolLM2's
 tokenizer gives them, made into as many as are wanted: 1,000,000 of them, or 100,000 with --short. Every figure is of a
-process of its own, without what the same command takes for a file of one row: its start and its imports, which are
-printed apart. Parquet is made with the index that the filters have left. The last line printed is one JSON object: the
-ratios, and megabytes per CPU-second.
+process of its own, without what the same command takes for the repeats of one task: its start and its imports, which
+are printed apart. Parquet is made with the index that the filters have left. Quality and pairs for DPO have to get by
+with less than 1 GB of memory. The last line printed is one JSON object: the ratios, and megabytes per CPU-second.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from llmgym.trajectory import Segment, Trajectory, Turn, segment_of
 
 ENVS = ["Calculator-v0", "Calculator-easy-v0", "Calculator-hard-v0", "MultipleChoice-v0", "Wordle-v0"]
 REPEATS = 8
+MOST_MEMORY = 1000  # MB, of quality and pairs
 THOUGHT = 16  # words before each message
 WHERE = "reward >= 0.8 and num_turns < 10"
 
@@ -116,17 +117,20 @@ def said(message: Message) -> str:
 
 
 def write(path: Path, count: int, made: list[Trajectory]) -> None:
-    """Write rows: the repeats of many tasks, which differ in rewards, metrics and log-probabilities."""
+    """Write rows: the repeats of many tasks, which differ in a reply, rewards, metrics and log-probabilities."""
     rng = np.random.default_rng(0)
     with path.open("wb", buffering=1 << 20) as file:
         for number in range(count):
             source = made[number // REPEATS % len(made)]
             reward = float(rng.choice([0.0, 0.0, 0.0, 0.5, 1.0, 1.0]))
             segments = [varied(segment, rng) for segment in source.segments]
+            messages = list(source.messages)
+            reply = messages[source.opening]
+            messages[source.opening] = {**reply, "content": f"Try {number % REPEATS}. {reply['content']}"}
             metrics = {**source.metrics, "accuracy": reward, "score": float(rng.random())}
             row = dataclasses.replace(
                 source, task_id=f"train-{number // REPEATS:08x}", repeat=number % REPEATS, reward=reward,
-                metrics=metrics, segments=segments, seed=number,
+                metrics=metrics, segments=segments, seed=number, messages=messages,
             )  # fmt: skip
             file.write(dump_row(row))
 
@@ -147,7 +151,7 @@ def cpu(*command: str | Path) -> tuple[float, float]:
 
 
 class Figures:
-    """CPU and memory of what was run, of which the work on one row is the start."""
+    """CPU and memory of what was run, of which the work on one task is the start."""
 
     def __init__(self, path: Path, one: Path) -> None:
         self.path, self.one = path, one
@@ -176,10 +180,10 @@ class Figures:
 def measured(folder: Path, count: int) -> dict[str, Any]:
     """Measure all of it."""
     path, one, out, loop, parquet = (folder / f"{name}.jsonl" for name in ("rows", "one", "out", "loop", "parquet"))
-    parquet = parquet.with_suffix(".parquet")
+    parquet, pairs = parquet.with_suffix(".parquet"), folder / "pairs.parquet"
     made = episodes(folder / "run")
     write(path, count, made)
-    write(one, 1, made)
+    write(one, REPEATS, made)
     figures = Figures(path, one)
     print(f"{count} rows, {figures.megabytes:.0f} MB")
     filter_ = ("-m", "llmgym", "data", "filter", "PATH", "--where", WHERE, "-o", out, "--force")
@@ -193,6 +197,9 @@ def measured(folder: Path, count: int) -> dict[str, Any]:
     figures.take("parquet", "-m", "llmgym", "data", "convert", "PATH", "-o", parquet, "--force")
     figures.take("quality", "-m", "llmgym", "data", "quality", "PATH", "--json", fresh=True)
     figures.take("quality_cached", "-m", "llmgym", "data", "quality", "PATH", "--json")
+    figures.take("dpo", "-m", "llmgym", "data", "export", "dpo", "PATH", "--to", "trl", "-o", pairs, "--force")
+    for name in ("quality", "quality_cached", "dpo"):
+        assert figures.memory[name] < MOST_MEMORY, f"{name} takes {figures.memory[name]} MB"
     return {
         "rows": count,
         "megabytes": round(figures.megabytes),

@@ -29,7 +29,7 @@ class TokenBatch:
         rewards: float32[B, C]; each turn's reward, on its last sampled token. They sum to the
             episode's reward over its rows.
         episode_rewards: float32[B]; reward of the row's whole episode.
-        group_ids: int64[B]; equal for episodes of one task, numbered from 0.
+        group_ids: int64[B]; equal for episodes of one task, and of one agent in it, numbered from 0.
         episode_ids: int64[B]; equal for the segments of one episode, numbered from 0.
         policy_versions: int64[B, C]; weights that sampled each token, -1 where none did.
     """
@@ -78,22 +78,24 @@ class TokenBatch:
 
     @classmethod
     def of(cls, trajectories: Iterable[Trajectory], *, pad_id: int = 0) -> TokenBatch:
-        """Pad trajectories; those that are unscored, or have no tokens, are left out.
+        """Pad trajectories; those that are unscored, have no tokens, or are an opponent's, are left out.
 
         Raises:
             ValueError: None is left.
         """
         rows = [row for episode, t in enumerate(_trainable(trajectories)) for row in _rows(episode, t)]
         if not rows:
-            raise ValueError("no trajectory has both a reward and sampled tokens; chat policies give no tokens")
+            raise ValueError(
+                "no trajectory to train on has both a reward and sampled tokens; chat policies give no tokens"
+            )
         starts = [int(np.argmax(row.segment.sampled)) for row in rows]
         prompt = max(starts)
         completion = max(len(row.segment.ids) - start for row, start in zip(rows, starts, strict=True))
         made = _empty(len(rows), prompt, completion, pad_id)
-        groups: dict[str, int] = {}
+        groups: dict[tuple[str, str], int] = {}
         for index, (row, start) in enumerate(zip(rows, starts, strict=True)):
             _fill(made, index, row, start)
-            made.group_ids[index] = groups.setdefault(row.trajectory.group_id, len(groups))
+            made.group_ids[index] = groups.setdefault((row.trajectory.group_id, row.trajectory.agent), len(groups))
         return made
 
 
@@ -109,7 +111,7 @@ class _Row:
 
 
 def _trainable(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
-    return [t for t in trajectories if t.reward is not None and t.sampled_tokens]
+    return [t for t in trajectories if t.trainable and t.reward is not None and t.sampled_tokens]
 
 
 def _rows(episode: int, trajectory: Trajectory) -> list[_Row]:

@@ -1,4 +1,8 @@
-"""Registry files: which environments there are, with all that is known of them before any is imported."""
+"""Registry files: which environments there are, with all that is known of them before any is imported.
+
+Where there are many of one kind, such as those of another package, a file names a function instead that makes the rows
+of a table; it imports neither that package nor an environment.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -15,6 +20,7 @@ import yaml
 
 from llmgym.errors import RegistryError
 from llmgym.files import read_yaml
+from llmgym.loading import FUNCTION, described, load
 
 _ID = re.compile(r"(?P<namespace>[\w-]+)/(?P<name>[A-Z][A-Za-z0-9]*)-v(?P<version>\d+)")
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
@@ -53,10 +59,18 @@ class EnvRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     variants: dict[str, Variant] = {}
 
 
-class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A registry file."""
+class Ecosystem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where environments are from that llmgym only adapts: its name, and the modules that its packages bring."""
 
-    environments: list[EnvRow]
+    name: str
+    modules: list[str] = []
+
+
+class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A registry file; in place of its rows it may name the function that makes them, as `module:function`."""
+
+    environments: list[EnvRow] | str
+    ecosystem: Ecosystem | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +91,8 @@ class EnvEntry:
         tasks: Licence and origin of its tasks.
         base: Id of the environment that it is a variant of, or its own.
         source: Registry file that it comes from.
+        ecosystem: Whose environments llmgym adapts by it, such as "textarena"; empty where it is nobody's.
+        modules: What must be importable for it to be made.
     """
 
     id: str
@@ -92,6 +108,13 @@ class EnvEntry:
     tasks: TaskOrigin
     base: str
     source: str
+    ecosystem: str = ""
+    modules: tuple[str, ...] = ()
+
+    @property
+    def installed(self) -> bool:
+        """Whether the packages of its ecosystem are there."""
+        return all(find_spec(module) is not None for module in self.modules)
 
 
 def read_registry(path: Path) -> list[EnvEntry]:
@@ -106,11 +129,28 @@ def read_registry(path: Path) -> list[EnvEntry]:
         raise RegistryError(f"cannot read {path}: {error}") from None
     data, text = read_yaml(path, RegistryError)
     try:
-        rows = msgspec.convert(data, Catalogue).environments
+        catalogue = msgspec.convert(data, Catalogue)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at ")
         raise RegistryError(f"{path}:{_line(text, where)}: {where.strip('`') or '$'}: {what}") from None
-    return [entry for index, row in enumerate(rows) for entry in _expand(row, path, text, index)]
+    rows = catalogue.environments
+    if isinstance(rows, str):
+        rows = _made_rows(rows, path)
+    found = [entry for index, row in enumerate(rows) for entry in _expand(row, path, text, index)]
+    if (ecosystem := catalogue.ecosystem) is None:
+        return found
+    return [replace(entry, ecosystem=ecosystem.name, modules=tuple(ecosystem.modules)) for entry in found]
+
+
+def _made_rows(function: str, path: Path) -> list[EnvRow]:
+    """What the function of a registry file makes."""
+    make = load(function, f"{path}: environments", kind=FUNCTION, error=RegistryError, near=path.parent)
+    try:
+        return msgspec.convert(msgspec.to_builtins(make()), list[EnvRow])
+    except msgspec.ValidationError as error:
+        raise RegistryError(f"{path}: {function} gives a list of rows: {error}") from None
+    except (Exception, SystemExit) as error:  # its author's code
+        raise RegistryError(f"{path}: {function} failed: {described(error)}") from error
 
 
 def _expand(row: EnvRow, path: Path, text: str, index: int) -> Iterator[EnvEntry]:

@@ -1,8 +1,8 @@
 """The catalogue of environments: YAML files in, `gymnasium.register` out.
 
-Gymnasium finds no plugins by itself, so llmgym reads its own `registry.yaml`, the `registry.yaml` of
-every installed package that names itself in the entry-point group `llmgym.envs`, and the files in
-`LLMGYM_REGISTRY`. Entry points stay strings: registering imports no environment.
+Gymnasium finds no plugins by itself, so llmgym reads its own `registry.yaml`, that of each adapter of other people's
+environments, the `registry.yaml` of every installed package that names itself in the entry-point group `llmgym.envs`,
+and the files in `LLMGYM_REGISTRY`. Entry points stay strings: registering imports no environment.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def register_envs(path: str | Path | None = None) -> None:
     if path is not None:
         _register(read_registry(Path(path)))
         return
-    _register(read_registry(Path(__file__).with_name("registry.yaml")))
+    own = Path(__file__).parent
+    for file in (own / "registry.yaml", *sorted(own.glob("adapters/*/registry.yaml"))):
+        _register(read_registry(file))
     packages = [("llmgym.envs", _file_of, point.value) for point in entry_points(group="llmgym.envs")]
     files = os.environ.get("LLMGYM_REGISTRY", "").split(os.pathsep)
     for origin, find, place in [*packages, *(("LLMGYM_REGISTRY", Path, file) for file in files if file)]:
@@ -105,17 +107,21 @@ def _register(entries: list[EnvEntry]) -> None:
 # --- asking -------------------------------------------------------------------------------------
 
 
-def list_envs(*, domain: str | None = None, needs: str | None = None) -> list[EnvEntry]:
+def list_envs(*, domain: str | None = None, needs: str | None = None, ecosystem: str | None = "") -> list[EnvEntry]:
     """The registered environments by id, each followed by its variants.
 
     Args:
         domain: Only those with this tag.
         needs: Only those that need this.
+        ecosystem: Those that llmgym adapts from elsewhere, such as "textarena", installed or not; None for these and
+            all others. By default those that are written for llmgym.
     """
     return [
         entry
         for entry in sorted(_entries.values(), key=lambda entry: (entry.base, entry.id != entry.base, entry.id))
-        if (domain is None or domain in entry.domains) and (needs is None or needs in entry.needs)
+        if (domain is None or domain in entry.domains)
+        and (needs is None or needs in entry.needs)
+        and (ecosystem is None or ecosystem == entry.ecosystem)
     ]
 
 

@@ -222,6 +222,8 @@ class Trajectory:
         failure: What went wrong, in words that can be grouped.
         agent: Whose share of the episode this is.
         agents: How many agents the episode has, each with a trajectory.
+        policy: Who played the agent, where a run has `policies`.
+        trainable: Whether its tokens are to be trained on; those of an opponent are not.
         usage: What calls of models took: "agent" is the policy, others are roles of the environment.
         model_calls: Calls of those roles.
         tool_errors: How many errors were answered to the policy, by type.
@@ -249,6 +251,8 @@ class Trajectory:
     failure: Failure | None = None
     agent: str = "agent"
     agents: int = 1
+    policy: str = ""
+    trainable: bool = True
     usage: dict[str, Usage] = field(default_factory=dict)
     model_calls: list[ModelCall] = field(default_factory=list)
     tool_errors: dict[str, int] = field(default_factory=dict)

@@ -101,7 +101,7 @@ def test_unscored_episodes_and_those_without_tokens_are_left_out() -> None:
     empty = Trajectory("env", "a", 3, 0, reward=1.0)
     batch = TokenBatch.of([episode("a", 0, None), episode("a", 1, 0.0), empty])
     assert len(batch) == 1
-    with pytest.raises(ValueError, match="no trajectory has both"):
+    with pytest.raises(ValueError, match="no trajectory to train on has both"):
         TokenBatch.of([empty, episode("a", 0, None)])
 
 

@@ -251,6 +251,35 @@ async def test_a_deadline_holds_though_cancellation_is_swallowed(times: float) -
     assert len(said) == heard, "it is still there"
 
 
+def test_what_nothing_ends_does_not_spin_once_its_loop_is_gone() -> None:
+    code = """
+import asyncio, gc
+from llmgym.concurrency import PastDeadline, bounded
+
+async def poll():
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except:
+            pass
+
+async def main(work):
+    try:
+        await bounded(0.01, work, print)
+    except PastDeadline:
+        print("late")
+
+work = poll()
+loop = asyncio.new_event_loop()
+loop.run_until_complete(main(work))
+loop.close()
+del work
+gc.collect()
+"""
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, b"late\n")
+
+
 async def test_work_is_ended_though_its_caller_is_cancelled_meanwhile() -> None:
     said: list[str] = []
     caller = asyncio.create_task(within(SOON, swallow(2, said)))

@@ -124,9 +124,9 @@ def test_examples_of_help(folder: Path) -> None:
     assert len(lines) > 15
     for words in (shlex.split(line.replace("\\\n", "")) for line in lines):
         check_command(words)
-        # What needs files of the reader's; what all environments are put to elsewhere; pairs of rewards that differ.
+        # What needs files or places of the reader's; what environments are put to elsewhere; pairs of unequal rewards.
         own = {"--registry", "ID", "validate", "prepare", "--against", "--gates", "runs/before", "runs/second"}
-        if {*own, "check", "audit", "view", "dpo"} & {*words}:
+        if {*own, "check", "audit", "view", "dpo", "push", "pull"} & {*words}:
             continue
         if words[1] == "rollout":  # each of these is the first run, for the verbs behind it
             shutil.rmtree("runs", ignore_errors=True)

@@ -58,3 +58,17 @@ def test_the_collecting_example(tmp_path: Path) -> None:
     said = run("examples/collect.py", str(tmp_path / "run"))
     assert said.count("rewards") == 8
     assert "1.0" in said
+
+
+def test_self_play(tmp_path: Path) -> None:
+    sizes = ["--warm-up", "2", "--steps", "1", "--every", "1", "--tasks", "1", "--repeats", "2"]
+    said = run("examples/self_play.py", *sizes, "--output", str(tmp_path))
+    assert said.count("exploitability") == 2
+    header, *rows = (tmp_path / "curve.csv").read_text().split()
+    assert (header, len(rows)) == ("step,exploitability,legal", 2)
+
+
+@pytest.mark.integration
+def test_the_environment_over_an_mcp_server() -> None:
+    pytest.importorskip("mcp")
+    assert run("examples/mcp/shop.py").count("reward 1\n") == 3

@@ -5,16 +5,18 @@ from __future__ import annotations
 import datetime
 import subprocess
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+import msgspec
 import pytest
 import yaml
 
 from llmgym import registry
-from llmgym.catalogue import read_registry
+from llmgym.catalogue import EnvRow, read_registry
 from llmgym.errors import ConfigError, EnvironmentFailure, RegistryError, TaskError
 from llmgym.registry import as_env_id, describe, entry, list_envs, make_core, register_envs
 from tests.rollouts import ROOT, Letters, environ
@@ -62,6 +64,21 @@ def test_a_file_is_registered_with_its_variants(tmp_path: Path) -> None:
     assert isinstance(env, Letters)
     assert env.max_turns == 9
     assert gymnasium.make(ids[1]).unwrapped.split == "test"  # type: ignore[attr-defined]
+
+
+def rows() -> list[EnvRow]:
+    """What a registry file may name in place of its rows."""
+    return [msgspec.convert(row(id=f"mine/Table{name}-v0"), EnvRow) for name in "AB"]
+
+
+def test_a_table_makes_rows_of_an_ecosystem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tables", types.SimpleNamespace(rows=rows))
+    (tmp_path / "r.yaml").write_text("ecosystem: {name: theirs, modules: [absent]}\nenvironments: tables:rows\n")
+    register_envs(tmp_path / "r.yaml")
+    assert [e.id for e in list_envs(ecosystem="theirs")] == ["mine/TableA-v0", "mine/TableB-v0"]
+    assert not entry("mine/TableA-v0").installed
+    assert list_envs(domain="spelling") == []  # none of llmgym's own
+    assert isinstance(make_core("mine/TableB-v0"), Letters)
 
 
 def test_describe_tells_all(tmp_path: Path) -> None:
@@ -180,7 +197,11 @@ def test_what_is_wrong_is_said_with_file_line_and_key(fields: Any, line: int, sa
         (b"environments: []\nenvironments: []", "r.yaml:2: the key 'environments' is there already, in line 1"),
         (b"environments: " + b"[" * 80 + b"]" * 80, "r.yaml:1: nested more than 64 levels deep"),
         (b"environments: &a [*a]", "r.yaml:1"),
-        (b"environments: 3", "r.yaml:1: $.environments: Expected `array`, got `int`"),
+        (b"environments: 3", "r.yaml:1: $.environments: Expected `str | array`, got `int`"),
+        (b"environments: rows", "r.yaml: environments 'rows': write module:name"),
+        (b"environments: json:loads", "r.yaml: json:loads failed: TypeError"),
+        (b"environments: builtins:dict", "r.yaml: builtins:dict gives a list of rows: Expected `array`, got `object`"),
+        (b"environments: []\necosystem: {modules: []}", "r.yaml:2: $.ecosystem: Object missing required field `name`"),
     ],
 )
 def test_a_file_that_is_no_registry(content: bytes, said: str, tmp_path: Path) -> None:

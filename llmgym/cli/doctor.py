@@ -20,12 +20,13 @@ Examples:
 def run(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show which levels of the sandbox there are.
 
-    Each is tried by running a program at it, the strongest first, which environments that run code take; and what a
-    level lacks is told with what to do.
+    Each is tried by running a program at it. The strongest but docker, which has to be asked for, is what environments
+    that run code take. Last comes whether the memory of a run's processes together can be bounded. What is lacking is
+    told with what to do.
     """
-    from llmgym.sandbox import survey
+    from llmgym.sandbox import control_groups, survey
 
-    found = survey()
+    found = [*survey(), control_groups()]
     if json:
         print_json(msgspec.to_builtins(found))
         return

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Coroutine
 from typing import Any
 
+from llmgym.concurrency.deadlines import awaited, never_finalize
+
 _GRACE_S = 5.0  # for tasks to take note of their cancellation, and for threads to end
 
 
@@ -32,7 +34,9 @@ async def _wind_up() -> None:
     for task in left:
         task.cancel()
     if left:
-        await asyncio.wait(left, timeout=_GRACE_S)
+        _, endless = await asyncio.wait(left, timeout=_GRACE_S)
+        for task in endless:
+            never_finalize(awaited(task))
     await asyncio.get_running_loop().shutdown_asyncgens()
 
 

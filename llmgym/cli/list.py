@@ -19,12 +19,14 @@ EXAMPLES = """
 Examples:
   llmgym list
   llmgym list --domain math
+  llmgym list --ecosystem gymnasium
   llmgym list --json
 """
 
 #: What an environment may need besides extras; none needing one of these now is no mistake.
 _NEEDS = ("sandbox", "judge", "network")
 
+_SHOWN = 6  # variants of an environment from elsewhere, of which there may be a hundred
 _COLUMNS = ["id", "summary", "variants", "turns", "needs"]
 
 
@@ -36,27 +38,40 @@ def run(
         str | None,
         typer.Option(metavar="NEED", help="Only environments that need this: an extra, sandbox, judge or network."),
     ] = None,
+    ecosystem: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Only those that are adapted from elsewhere, such as textarena: all its ids."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the registered environments, by domain.
 
-    A variant's name goes into the id: `easy` of llmgym/Calculator-v0 is llmgym/Calculator-easy-v0.
+    A variant's name goes into the id: `easy` of llmgym/Calculator-v0 is llmgym/Calculator-easy-v0. Behind llmgym's own
+    are those that it adapts from packages that are installed here.
     """
-    everything = list_envs()
+    everything = [entry for entry in list_envs(ecosystem=None) if _is_here(entry, ecosystem)]
+    if ecosystem is not None:
+        _expect("ecosystem", ecosystem, {entry.ecosystem for entry in list_envs(ecosystem=None) if entry.ecosystem})
     if domain is not None:
         _expect("domain", domain, {tag for entry in everything for tag in entry.domains})
     if needs is not None:
         _expect("need", needs, {*_NEEDS, *(tag for entry in everything for tag in entry.needs)})
-    entries = list_envs(domain=domain, needs=needs)
+    wanted = {entry.id for entry in list_envs(domain=domain, needs=needs, ecosystem=None)}
+    entries = [entry for entry in everything if entry.id in wanted]
     if json:
         print_json(msgspec.to_builtins(entries))
         return
-    groups: dict[str, list[EnvEntry]] = {}
+    if ecosystem is not None:
+        print_table(f"{len(entries)} environments of {ecosystem}", _COLUMNS, [_row(entry, []) for entry in entries])
+        return
+    groups: dict[tuple[str, str], list[EnvEntry]] = {}
     for entry in entries:
         if entry.id == entry.base:
-            groups.setdefault(entry.domains[0] if entry.domains else "other", []).append(entry)
+            groups.setdefault(_group(entry), []).append(entry)
     rows: list[list[str]] = []
-    for name, found in sorted(groups.items()):
+    for (_, name), found in sorted(groups.items()):
         rows += [[""] * len(_COLUMNS)] * bool(rows) + [[name.upper(), *[""] * (len(_COLUMNS) - 1)]]
         rows += [_row(entry, [e for e in entries if e.base == entry.id != e.id]) for entry in found]
     count = sum(map(len, groups.values()))
@@ -64,10 +79,22 @@ def run(
     print_table(title, _COLUMNS, rows)
 
 
+def _is_here(entry: EnvEntry, ecosystem: str | None) -> bool:
+    """Whether an environment is of the ecosystem that was asked for; else whether it can be made here."""
+    return entry.installed if ecosystem is None else entry.ecosystem == ecosystem
+
+
+def _group(entry: EnvEntry) -> tuple[str, str]:
+    """Below which line it stands: first llmgym's own by domain, then others by where they are from."""
+    return entry.ecosystem, entry.ecosystem or (entry.domains[0] if entry.domains else "other")
+
+
 def _row(entry: EnvEntry, variants: Sequence[EnvEntry]) -> list[str]:
     name, _, version = entry.id.rpartition("-")
-    names = [variant.id.removeprefix(f"{name}-").removesuffix(f"-{version}") for variant in variants]
-    return [entry.id, entry.summary, ", ".join(names) or "-", str(entry.max_turns), ", ".join(entry.needs) or "-"]
+    names = ", ".join(variant.id.removeprefix(f"{name}-").removesuffix(f"-{version}") for variant in variants)
+    if entry.ecosystem and len(variants) > _SHOWN:
+        names = f"{len(variants)}: --ecosystem {entry.ecosystem}"
+    return [entry.id, entry.summary, names or "-", str(entry.max_turns), ", ".join(entry.needs) or "-"]
 
 
 def _expect(what: str, given: str, known: Collection[str]) -> None:

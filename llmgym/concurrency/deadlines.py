@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import ctypes
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -77,10 +77,11 @@ async def ended(task: asyncio.Task[Any], leave: Callable[[Leftover], None]) -> N
     task.cancel()
     await asyncio.wait({task}, timeout=_GRACE_S)
     if not task.done():
-        coroutine = task.get_coro()
-        with contextlib.suppress(RuntimeError):  # "ignored GeneratorExit"
-            assert isinstance(coroutine, Coroutine)
-            coroutine.close()
+        coroutines = awaited(task)
+        try:
+            coroutines[0].close()
+        except RuntimeError:  # "ignored GeneratorExit"
+            never_finalize(coroutines)
         task.cancel()
         await asyncio.wait({task}, timeout=_GRACE_S)
     if task.done():
@@ -88,6 +89,26 @@ async def ended(task: asyncio.Task[Any], leave: Callable[[Leftover], None]) -> N
     else:
         task.add_done_callback(_retrieve)
         leave(task)
+
+
+def awaited(task: asyncio.Task[Any]) -> list[Any]:
+    """The coroutine of a task, the one that it awaits, and so on."""
+    coroutines: list[Any] = []
+    inner: Any = task.get_coro()
+    while inner is not None:
+        coroutines.append(inner)
+        inner = getattr(inner, "cr_await", None)
+    return coroutines
+
+
+def never_finalize(coroutines: Iterable[Any]) -> None:
+    """Keep coroutines that nothing ends until the process is gone.
+
+    Python closes a coroutine that nobody holds, whenever it notices, in whatever thread. One that goes on whatever is
+    raised in it, such as `while True: try: await poll() except: pass`, finds no event loop there, and spins for ever.
+    """
+    for coroutine in coroutines:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from llmgym.data.dataset import Dataset
 from llmgym.data.forms import parquet
+from llmgym.data.memory import steady
 from llmgym.data.output import lines_into, replacing
 from llmgym.data.scalars import COUNTED
 from llmgym.data.shapes import atif, rollouts
@@ -60,7 +61,7 @@ def convert(data: Dataset, target: Path, *, force: bool = False, told: Told | No
         ConfigError: The file cannot be written, or its name says no form.
     """
     form = form_of(target)
-    with replacing(target, force=force) as temporary:
+    with replacing(target, force=force) as temporary, steady():
         if form == "parquet":
             return _to_parquet(data, temporary, told)
         rows = _rows(data) if form == "jsonl" else map(atif.dump, _rows(data))

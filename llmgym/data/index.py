@@ -12,7 +12,7 @@ import os
 import secrets
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate, chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,10 +20,12 @@ import msgspec
 
 from llmgym import __version__
 from llmgym.data import lines
-from llmgym.data.lines import Span, lines_of, read_blocks
+from llmgym.data.lines import Span, lines_of, read_blocks, starts_of
+from llmgym.data.memory import steady
+from llmgym.data.output import replacing
 from llmgym.data.problems import Problem, ProblemKind, UnreadableError
 from llmgym.data.scalars import COLUMNS, COUNTED, PLACES
-from llmgym.data.shapes import BY_NAME, Shape, shape_of
+from llmgym.data.shapes import BY_NAME, Shape, rollouts, shape_of
 from llmgym.data.shards import Rows, Shard, merged
 from llmgym.data.strictness import encoding_flaw, explained
 from llmgym.data.unpacking import is_packed, unpack
@@ -32,7 +34,9 @@ from llmgym.policies.models import cache_dir
 
 VERSION = f"1 {__version__}"  # shapes may be read otherwise by another
 _SHARD = 100_000  # rows
+_HELD = 8192  # rows, before they are columns
 _SMALL = 8  # shards that are not full, before they are made one
+_OPEN, _CLOSE = b"{}"
 _HEAD = 4096  # bytes by which a file is known again
 _STRAY = "it ends without a line end: it is torn, or still being written"
 _BAD = (
@@ -119,7 +123,8 @@ class Index:
                     return cls(path, folder, meta)
             with _locked(beside, elsewhere) as folder:
                 builder = _Builder(path, folder, _stored(path, folder))
-                torn = builder.build(progress)
+                with steady():
+                    torn = builder.build(progress)
         except OSError as error:
             raise UnreadableError(path, error.strerror or str(error)) from error
         return cls(path, folder, builder.meta, torn)
@@ -236,6 +241,7 @@ class _Builder:
     def __init__(self, path: Path, folder: Path, meta: Meta) -> None:
         self.path, self.folder, self.meta = path, folder, meta
         self._rows = Rows()
+        self._held: tuple[list[Any], list[int], list[int], list[int]] = ([], [], [], [])
 
     def build(self, progress: Progress | None) -> Found | None:
         """Take in the lines that are there; what is torn at the end is told, and read again the next time."""
@@ -260,9 +266,8 @@ class _Builder:
         if len(meta.shards) > before:
             meta.shards, meta.unique = merged(self.folder, meta.shards, _SHARD, _SMALL)
         meta.marks = _marks(lines_path, meta.size)
-        temporary = self.folder / "index.json.new"
-        temporary.write_bytes(msgspec.json.encode(meta))
-        temporary.replace(self.folder / "index.json")
+        with replacing(self.folder / "index.json", force=True) as temporary:
+            temporary.write_bytes(msgspec.json.encode(meta))
         return torn
 
     def _unpacked(self) -> Path:
@@ -271,29 +276,34 @@ class _Builder:
             return self.path
         lines_path = self.folder / _LINES
         if not self.meta.packed:
+            for file in self.folder.glob(f".{_LINES}.*"):  # of a process that was killed
+                file.unlink()
             unpack(self.path, lines_path)
             self.meta.packed = _marks(self.path, self.path.stat().st_size)
         return lines_path
 
-    def _take_whole(self, block: Sequence[bytes], position: int, shape: Shape) -> bool:
+    def _take_whole(self, block: bytearray, position: int, shape: Shape) -> bool:
         """Take in lines that are all rows, as they mostly are; False where one of them is not."""
+        starts = starts_of(block)
+        if not block.endswith(b"\n"):
+            return False
         try:
-            rows = list(map(shape.decode, block))
-            for raw in block:
-                if not raw.isascii():
-                    raw.decode()
+            rows = _decoded(block, starts, shape)
+            if not block.isascii():
+                for start, end in pairwise(starts):
+                    line = block[start:end]
+                    if not line.isascii():
+                        line.decode()
         except _BAD:
             return False
-        if not block[-1].endswith(b"\n"):
-            return False
-        lengths = [len(raw) - 1 for raw in block]
-        positions = list(accumulate(map(len, block), initial=position))
+        lengths = [end - start - 1 for start, end in pairwise(starts)]
+        positions = [position + start for start in starts]
         first = self.meta.lines + 1
-        self._add(shape, rows, list(range(first, first + len(rows))), positions[:-1], lengths)
+        self._add(rows, range(first, first + len(rows)), positions[:-1], lengths)
         self.meta.size, self.meta.lines = positions[-1], self.meta.lines + len(rows)
         return True
 
-    def _take_apart(self, block: Sequence[bytes], position: int, shape: Shape) -> Found | None:
+    def _take_apart(self, block: bytearray, position: int, shape: Shape) -> Found | None:
         """Take in those lines that are rows, and note the others; gives what is torn."""
         for line in lines_of(block, position, self.meta.lines + 1):
             if line.data and not line.data.isspace():
@@ -302,7 +312,7 @@ class _Builder:
                 except _BAD as error:
                     row, reason = None, explained(line.data) or f"no row of {shape.NAME}: {_said(error)}"
                 if reason is None:
-                    self._add(shape, [row], [line.number], [line.position], [len(line.data)])
+                    self._add([row], [line.number], [line.position], [len(line.data)])
                 elif not line.whole:
                     return line.number, "torn", _STRAY
                 else:
@@ -310,7 +320,21 @@ class _Builder:
             self.meta.size, self.meta.lines = line.position + len(line.data) + line.whole, line.number
         return None
 
-    def _add(self, shape: Shape, rows: list[Any], numbers: list[int], positions: list[int], lengths: list[int]) -> None:
+    def _add(
+        self, rows: Sequence[Any], numbers: Sequence[int], positions: Sequence[int], lengths: Sequence[int]
+    ) -> None:
+        """Hold rows and where they stand until there are enough of them to be turned into columns."""
+        for held, more in zip(self._held, (rows, numbers, positions, lengths), strict=True):
+            held.extend(more)
+        if len(self._held[0]) >= _HELD:
+            self._take()
+
+    def _take(self) -> None:
+        """Turn the rows that are held into columns."""
+        rows, numbers, positions, lengths = self._held
+        if not rows:
+            return
+        shape = BY_NAME[self.meta.shape]
         columns = shape.columns(rows)
         if "" in columns["id"]:
             columns["id"] = [name or f"line {at}" for name, at in zip(columns["id"], numbers, strict=True)]
@@ -322,9 +346,11 @@ class _Builder:
         metrics = shape.metrics(rows)
         names = [name for name in dict.fromkeys(chain.from_iterable(metrics)) if name not in COUNTED]
         self._rows.add(columns | places, {self._column(name): [row.get(name) for row in metrics] for name in names})
+        self._held = ([], [], [], [])
 
     def _write(self) -> None:
         """Write a shard of the rows that were taken in."""
+        self._take()
         if len(self._rows):
             shard = Shard(f"{secrets.token_hex(6)}.parquet", len(self._rows))
             self._rows.write(self.folder / shard.name)
@@ -341,6 +367,22 @@ class _Builder:
                 name = f"metric_{name}"
             known[metric] = name
         return known[metric]
+
+
+def _decoded(block: bytearray, starts: Sequence[int], shape: Shape) -> list[Any]:
+    """The rows of whole lines.
+
+    Raises:
+        ValueError: One of them is none, among others.
+    """
+    # An object that begins or ends within a line would leave one that does not begin or end with a brace.
+    braces = all(block[start] == _OPEN and block[end - 2] == _CLOSE for start, end in pairwise(starts))
+    if shape is rollouts and braces:
+        rows = rollouts.decode_lines(block)
+        if len(rows) != len(starts) - 1:
+            raise ValueError("a line has two rows")
+        return rows
+    return [shape.decode(block[start:end]) for start, end in pairwise(starts)]
 
 
 def _said(error: Exception) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import codecs
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from llmgym.data.problems import UnreadableError
 
 _BUFFER = 1 << 20
-_BLOCK = 1 << 22
+_BLOCK = 1 << 21
+_RUN = 1 << 18
+_END = 0x0A
 _CHANGED = "it is shorter than when it was read, so it has been replaced or cut: run the command again"
 
 
@@ -53,27 +56,49 @@ def read_lines(path: Path, position: int = 0, number: int = 1) -> Iterator[Line]
         number: Which line that is.
     """
     for start, block in read_blocks(path, position):
-        yield from lines_of(block, start, number)
-        number += len(block)
+        for line in lines_of(block, start, number):
+            yield line
+            number = line.number + 1
 
 
-def read_blocks(path: Path, position: int = 0) -> Iterator[tuple[int, list[bytes]]]:
-    """The same as they stand, with their ends, some hundred at once: where the first starts, and the lines."""
-    with path.open("rb", buffering=_BUFFER) as file:
-        file.seek(position)
-        while block := file.readlines(_BLOCK):
-            if not position and block[0].startswith(codecs.BOM_UTF8):
-                block[0], position = block[0][3:], 3
+def read_blocks(path: Path, position: int = 0) -> Iterator[tuple[int, bytearray]]:
+    """The same as they stand, with their ends, some hundred at once: where the first starts, and their bytes."""
+    size = _BLOCK
+    with path.open("rb", buffering=0) as file:
+        while file.seek(position) >= 0:
+            block = bytearray(size)  # is read into and cut without a copy
+            count = file.readinto(block)
+            end = block.rfind(b"\n", 0, count) + 1 if count == size else count
+            if not count:
+                return
+            if not end:  # a line that is longer
+                size *= 2
+                continue
+            del block[end:]
+            if not position and block.startswith(codecs.BOM_UTF8):
+                del block[: len(codecs.BOM_UTF8)]
+                position = len(codecs.BOM_UTF8)
             yield position, block
-            position += sum(map(len, block))
+            position, size = position + len(block), _BLOCK
 
 
-def lines_of(block: Sequence[bytes], position: int, number: int) -> Iterator[Line]:
+def starts_of(block: bytearray) -> list[int]:
+    """Where the lines of a block start, and where the last one ends."""
+    starts = [0]
+    at = block.find(b"\n") + 1
+    while at:
+        starts.append(at)
+        at = block.find(b"\n", at) + 1
+    if starts[-1] < len(block):
+        starts.append(len(block))
+    return starts
+
+
+def lines_of(block: bytearray, position: int, number: int) -> Iterator[Line]:
     """The lines of a block."""
-    for at, raw in enumerate(block, number):
-        whole = raw.endswith(b"\n")
-        yield Line(at, position, raw[:-1] if whole else raw, whole)
-        position += len(raw)
+    for at, (start, end) in enumerate(pairwise(starts_of(block)), number):
+        whole = block[end - 1] == _END
+        yield Line(at, position + start, bytes(block[start : end - whole]), whole)
 
 
 def fetch(path: Path, spans: Iterable[Span]) -> Iterator[bytes]:
@@ -83,8 +108,11 @@ def fetch(path: Path, spans: Iterable[Span]) -> Iterator[bytes]:
         UnreadableError: The file does not have them any more.
     """
     with _opened(path) as file:
-        for span in spans:
-            yield _read(file, span, path)
+        for run, members in _gathered(spans):
+            data = _read(file, run, path)
+            for position, length in members:
+                start = position - run.position
+                yield data[start : start + length]
 
 
 def copy(path: Path, spans: Iterable[Span], target: IO[bytes]) -> None:
@@ -118,6 +146,22 @@ def _runs(spans: Iterable[Span]) -> Iterator[Span]:
         start, end = position, position + length
     if start >= 0:
         yield Span(start, end - start)
+
+
+def _gathered(spans: Iterable[Span]) -> Iterator[tuple[Span, list[Span]]]:
+    """What to read at once, and the spans in it: those that stand behind each other, as far as they are short."""
+    members: list[Span] = []
+    start = end = 0
+    for span in spans:
+        if members and (span.position != end + 1 or end - start >= _RUN):
+            yield Span(start, end - start), members
+            members = []
+        if not members:
+            start = span.position
+        members.append(span)
+        end = span.position + span.length
+    if members:
+        yield Span(start, end - start), members
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def metrics(rows: Sequence[Scalars]) -> list[Mapping[str, Number]]:
     return [row.metrics for row in rows]
 
 
-def columns(rows: Sequence[Scalars]) -> dict[str, list[Any]]:
+def columns(rows: Sequence[Scalars]) -> dict[str, Sequence[Any]]:
     """The columns of rows, without metrics."""
     return {name: [getattr(row, name) for row in rows] for name in FIXED}
 

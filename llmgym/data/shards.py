@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class Rows:
         """How many rows there are."""
         return self._count
 
-    def add(self, columns: Mapping[str, list[Any]], metrics: Mapping[str, list[Number]]) -> None:
+    def add(self, columns: Mapping[str, Sequence[Any]], metrics: Mapping[str, list[Number]]) -> None:
         """Append rows, by columns; at once as Arrow has them, for Python objects that live long cost the collector."""
         import pyarrow as pa
 
@@ -59,7 +59,7 @@ class Rows:
         _write(pa.concat_tables(self._tables, promote_options="default"), path)
 
 
-def _texts(values: list[str]) -> Any:
+def _texts(values: Sequence[str]) -> Any:
     """A column of texts, in a third of the time that Arrow takes to look at each."""
     import pyarrow as pa
 

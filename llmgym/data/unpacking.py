@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from llmgym.data.output import replacing
 from llmgym.data.problems import UnreadableError
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -41,29 +42,31 @@ def unpack(path: Path, target: Path) -> None:
 
     Raises:
         UnreadableError: They cannot be unpacked; says why.
+        ConfigError: They cannot be written.
     """
-    head = _head(path)
-    temporary = target.with_name(f"{target.name}.new")
-    try:
-        with temporary.open("wb") as file:
-            if head.startswith(_GZIP):
-                with gzip.open(path) as source, suppress(EOFError):
-                    while piece := source.read1(_PIECE):  # `read` would give nothing of a piece that is cut off
-                        file.write(piece)
-            elif head.startswith(_ZSTD):
-                import pyarrow as pa
+    with replacing(target, force=True) as temporary, temporary.open("wb") as file:
+        file.writelines(_pieces(path))
 
-                with pa.CompressedInputStream(str(path), "zstd") as source, _to_the_cut():
-                    while piece := source.read(_SMALL):
-                        file.write(piece)
-            else:
-                for row in _documents(path):
-                    file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
-        temporary.replace(target)
-    except (zlib.error, gzip.BadGzipFile) as error:
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    """What there is in a file, piece by piece."""
+    head = _head(path)
+    try:
+        if head.startswith(_GZIP):
+            with gzip.open(path) as source, suppress(EOFError):
+                while piece := source.read1(_PIECE):  # `read` would give nothing of a piece that is cut off
+                    yield piece
+        elif head.startswith(_ZSTD):
+            import pyarrow as pa
+
+            with pa.CompressedInputStream(str(path), "zstd") as source, _to_the_cut():
+                while piece := source.read(_SMALL):
+                    yield piece
+        else:
+            for row in _documents(path):
+                yield json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+    except (zlib.error, OSError) as error:
         raise UnreadableError(path, f"it cannot be unpacked: {error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

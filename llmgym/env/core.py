@@ -6,25 +6,24 @@ callers: at once where nothing in the class can suspend, in a background event l
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import gymnasium
-import orjson
 from gymnasium.envs.registration import EnvSpec
 
 from llmgym.chat import ChatPolicy, ModelCall, Role
 from llmgym.concurrency import drive, drive_in_background
 from llmgym.env import contract
 from llmgym.env.episode import Episode, Report
-from llmgym.env.lifecycle import Lifecycle
+from llmgym.env.lifecycle import Lifecycle, closing
+from llmgym.env.reading import read_tasks
 from llmgym.errors import AuthorError, ConfigError
 from llmgym.messages import Message, ToolCall, format_message, system
 from llmgym.rewards import Reward
 from llmgym.spaces import AssistantSpace, MessagesSpace
-from llmgym.tasks import RowTasks, Task, TaskSet, file_source, row_schema, task_from_row
+from llmgym.tasks import Task, TaskSet, row_schema, task_from_row
 from llmgym.tools import Tool, tools_of
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         contract.check_no_tools(cls)
         cls.tools = tools_of(cls)
         if "aclose" in vars(cls):
-            cls.aclose = _closing(vars(cls)["aclose"])  # type: ignore[method-assign]
+            cls.aclose = closing(vars(cls)["aclose"])  # type: ignore[method-assign]
         contract.check_class(cls, ToolEnv)
         cls.__traits = contract.Traits.of(cls, ToolEnv)
 
@@ -132,23 +131,11 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         if tools is not None:
             self.tools = {name: tool for name, tool in type(self).tools.items() if name in tools}
         life = self.__life
-        ToolEnv.draw_from(self, self.__tasks_of(tasks))
+        ToolEnv.draw_from(self, read_tasks(self, tasks))
         self.cast_roles(models or {})
         self.observation_space = MessagesSpace()
         self.action_space = AssistantSpace([tool.schema for tool in self.tools.values()])
-        life.schemas = _shared(orjson.dumps(self.action_space.tools))
-        life.begin()
-
-    def __tasks_of(self, given: TaskSet | str | Path | None) -> TaskSet:
-        if given is None:
-            given = getattr(self, "tasks", None)
-            if given is None:
-                raise AuthorError(f"{type(self).__name__} has no tasks: set `tasks = TaskSet...` in the class")
-        if isinstance(given, str | Path):
-            return RowTasks(file_source(Path(given).absolute()), self.read_row)
-        if not isinstance(given, TaskSet):
-            raise ConfigError(f"tasks must be a TaskSet or the path of a file of rows, not {given!r:.100}")
-        return given
+        life.begin(self.action_space.tools)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse names that are ToolEnv's own: they would be overwritten, or be taken for what they are not."""
@@ -398,22 +385,6 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
 
 
 contract.take_names(ToolEnv)
-
-
-@functools.lru_cache(1024)
-def _shared(schemas: bytes) -> bytes:
-    """The same bytes, once for all instances."""
-    return schemas
-
-
-def _closing(author: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """`aclose` as an author wrote it, after the end of the running episode."""
-
-    @functools.wraps(author)
-    def aclose(self: Any) -> Any:
-        return self._ToolEnv__life.shut(author)
-
-    return aclose
 
 
 async def _awaited(work: Any) -> None:

@@ -35,7 +35,7 @@ from llmgym.env.reading import (
     verify_in_process,
 )
 from llmgym.errors import AuthorError, EnvironmentFailure
-from llmgym.messages import Message, ToolCall, as_assistant, format_message
+from llmgym.messages import Message, ToolCall, ToolSchema, as_assistant, format_message
 from llmgym.rewards import Reward
 from llmgym.tasks import Task, TaskSet, lazy_copy
 from llmgym.tools import Tool
@@ -75,8 +75,9 @@ class Lifecycle:
         """Leave out what belongs to this process."""
         return {**vars(self), "_leftovers": Leftovers(), "models": {}}
 
-    def begin(self) -> None:
-        """Note that the constructor has run."""
+    def begin(self, tools: Sequence[ToolSchema]) -> None:
+        """Note that the constructor has run, and the schemas of its tools."""
+        self.schemas = _shared(orjson.dumps(tools))
         self.made = True
         if self._traits.frees:
             _live.add(self)
@@ -347,6 +348,22 @@ def _record(running: Running, message: Message) -> None:
     name_calls(message, running.turn)
     running.transcript.append(message)
     running.turn += 1
+
+
+@functools.lru_cache(1024)
+def _shared(schemas: bytes) -> bytes:
+    """The same bytes, once for all instances."""
+    return schemas
+
+
+def closing(author: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`aclose` as an author wrote it, after the end of the running episode."""
+
+    @functools.wraps(author)
+    def aclose(self: Any) -> Any:
+        return self._ToolEnv__life.shut(author)
+
+    return aclose
 
 
 # Instances with something to free; what is left of them when the interpreter ends is freed then.

@@ -7,6 +7,7 @@ import functools
 import math
 import pickle
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,11 +15,11 @@ import orjson
 from llmgym.concurrency import in_process
 from llmgym.env.boundary import failure
 from llmgym.env.episode import Episode
-from llmgym.errors import AuthorError, EnvironmentFailure, TaskError
+from llmgym.errors import AuthorError, ConfigError, EnvironmentFailure, TaskError
 from llmgym.failures import Kind
 from llmgym.messages import Message, scrub, user
 from llmgym.rewards import Part, Reward
-from llmgym.tasks import Task, TaskSet
+from llmgym.tasks import RowTasks, Task, TaskSet, file_source
 
 if TYPE_CHECKING:
     from llmgym.env.core import ToolEnv
@@ -99,6 +100,24 @@ def read_reply(reply: Any) -> list[Message] | None:
     if not isinstance(messages, list | tuple):
         raise TypeError(f"it gives text, messages or None, not {reply!r:.100}")
     return [_read_message(message, ("system", "user", "tool")) for message in messages]
+
+
+def read_tasks(env: ToolEnv, given: TaskSet | str | Path | None) -> TaskSet:
+    """Where a constructor's tasks are drawn from: those of the class, unless others are given.
+
+    Raises:
+        AuthorError: The class has none.
+        ConfigError: What is given is neither a set nor a path.
+    """
+    if given is None:
+        given = getattr(env, "tasks", None)
+        if given is None:
+            raise AuthorError(f"{type(env).__name__} has no tasks: set `tasks = TaskSet...` in the class")
+    if isinstance(given, str | Path):
+        return RowTasks(file_source(Path(given).absolute()), env.read_row)
+    if not isinstance(given, TaskSet):
+        raise ConfigError(f"tasks must be a TaskSet or the path of a file of rows, not {given!r:.100}")
+    return given
 
 
 def take_task(options: dict[str, Any], known: Collection[str] | None, tasks: TaskSet) -> Task | None:

@@ -152,6 +152,8 @@ def _trajectory(row: Row) -> Trajectory:
         failure=row.failure,
         agent=row.agent,
         agents=row.agents,
+        policy=row.policy,
+        trainable=row.trainable,
         usage=row.usage,
         model_calls=[
             ModelCall(

@@ -250,6 +250,10 @@ class Row(msgspec.Struct, frozen=True):
     failure: Annotated[Failure | None, Meta(description="What went wrong, in words that can be grouped.")] = None
     error: Annotated[str | None, Meta(description="The same for a person.")] = None
     attempts: Annotated[int, Meta(ge=1, description="How often the episode was tried.")] = 1
+    policy: Annotated[str, Meta(description='Who played the agent, where a run has `policies`; else "".')] = ""
+    trainable: Annotated[bool, Meta(description="Whether its tokens are to be trained on; an opponent's are not.")] = (
+        True
+    )
 
 
 #: Names that a metric has only under `metrics`.

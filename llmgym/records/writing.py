@@ -108,6 +108,8 @@ def _row(t: Trajectory, record: EpisodeRecord) -> dict[str, Any]:
         "failure": _json(t.failure),
         "error": None if t.error is None else redact_text(scrub(t.error)),
         "attempts": t.attempts,
+        "policy": t.policy,
+        "trainable": t.trainable,
         **{
             name: None if isinstance(number, str) else number
             for name, number in metrics.items() if name not in ROW_FIELDS

@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from llmgym.data.memory import steady
 from llmgym.data.output import replacing
 from llmgym.errors import ConfigError
 from llmgym.report.report import Progress, Report, encoded
@@ -66,7 +67,8 @@ def write_report(report: Report, path: Path, *, force: bool = False, progress: P
             (folder / f"{number}.js").write_text(pack_script(number, data), "ascii")
 
         try:
-            report.update(sink, progress)
+            with steady():
+                report.update(sink, progress)
             place = None if kept is not None else f"{beside.name}/{folder.name}/"
             temporary.write_text(page(report, packs=kept or {}, place=place), "utf-8")
         except BaseException:

@@ -26,7 +26,7 @@ class GroupFilter:
             many versions older than the newest seen; None keeps all.
         equal: Groups left out since their rewards were equal.
         stale: Groups left out since they were stale.
-        unscored: Groups left out since no episode was scored or has tokens.
+        unscored: Groups left out since no episode was scored or has tokens, or they are an opponent's.
     """
 
     drop_equal: bool = False
@@ -47,7 +47,7 @@ class GroupFilter:
         return kept
 
     def _judge(self, group: Group) -> bool:
-        scored = [t for t in group.trajectories if t.reward is not None and t.sampled_tokens]
+        scored = [t for t in group.trajectories if t.trainable and t.reward is not None and t.sampled_tokens]
         versions = [span.version for t in scored for reply in t.replies for span in reply.versions]
         self._newest = max([self._newest, *versions])
         if not scored:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from llmgym.chat import Policy
+from llmgym.chat import ChatPolicy, Policy
 from llmgym.codec.base import ChatCodec
 from llmgym.errors import ConfigError, StoreError
 from llmgym.policies import as_policy
@@ -22,13 +22,15 @@ from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import Plan, TaskOrder
 from llmgym.rollout.progress import Progress
 from llmgym.rollout.roles import OWN, cast_roles
+from llmgym.rollout.seats import Players, Seats, name_of
 from llmgym.rollout.session import Session
 from llmgym.rollout.stock import take_stock
 from llmgym.rollout.store import RunStore
-from llmgym.rollout.summary import summarize
+from llmgym.rollout.summary import count_episodes, summarize
+from llmgym.rollout.table import GameRunner
 from llmgym.rollout.trackers import TrackedRun, Tracker, make_tracker
 from llmgym.rollout.tracking import Scoreboard, tracked
-from llmgym.trajectory import Trajectory
+from llmgym.trajectory import Trajectory, Turn
 
 
 class Collector:
@@ -52,6 +54,7 @@ class Collector:
         policy: Policy | Callable[..., Any] | str = "smollm2",
         *,
         models: Mapping[str, Policy | str] | None = None,
+        policies: Mapping[str, Any] | None = None,
         output: str | Path | None = None,
         codec: ChatCodec | str = "auto",
         **settings: Any,
@@ -63,6 +66,8 @@ class Collector:
             policy: A policy, its short form, or a function of the messages and the tools.
             models: Who plays the roles of environments, such as a judge: policies or short forms; "policy" for the
                 policy of the run.
+            policies: Who plays the agents of games, by agent or role: as a configuration has it, or policies, which are
+                not trained, or lists of these.
             output: Run folder, to start or to resume; None keeps nothing.
             codec: Codec for the policy's tokens, or the kind of it.
             **settings: Other settings of a run, as a configuration file has them.
@@ -76,6 +81,7 @@ class Collector:
             "env_ids": [_env_id(env) for env in env_ids] if isinstance(env_ids, list) else env_ids or [],
             "policy": given if isinstance(given, str) else given.name,
             "models": named,
+            "policies": {who: name_of(given) for who, given in (policies or {}).items()},
             **settings,
         }
         if isinstance(codec, str):
@@ -83,7 +89,7 @@ class Collector:
         self.config: RolloutConfig = parse_config(data)
         if not self.config.tasks.env_ids:
             raise ConfigError("env_ids is empty; name an environment, such as llmgym/Calculator-v0")
-        self._policy, self._models = given, dict(models or {})
+        self._policy, self._models, self._policies = given, dict(models or {}), dict(policies or {})
         self._codec = None if isinstance(codec, str) else codec
         self._output = Path(output) if output is not None else None
         self.progress = Progress()
@@ -135,16 +141,17 @@ class Collector:
             for role, model in models.items():
                 if isinstance(self._models[role], str) and self._models[role] != OWN:
                     stack.push_async_callback(model.close)
+            players = Players(self._policies, policy)
+            stack.push_async_callback(players.close)
             environments: list[Instances] = []
             for env in config.tasks.environments:
-                environments.append(
-                    Instances(env, max_turns=config.limits.max_turns, split=config.tasks.split, models=models)
-                )
+                environments.append(self._instances(env, models))
                 stack.push_async_callback(environments[-1].aclose)
+            games = self._games(environments, players)
             sources = [instances.source for instances in environments]
             tasks = order.size(sources, config)
             planned = None if tasks is None else tasks * config.groups.num_repeats
-            store = self._open(known_before(config, order, environments, policy, models))
+            store = self._open(known_before(config, order, environments, policy, models, players.others))
             owed = planned
             if store is not None:
                 stack.callback(store.close)
@@ -152,7 +159,7 @@ class Collector:
                     owed = take_stock(store, order, sources, config)
             codec = None
             if owed != 0:  # a run that is complete needs no model to be summarised again
-                codec = await self._start(policy, store)
+                codec = await self._start(policy, players, store)
             if store is not None:
                 store.confirm(known_after(policy, codec) if owed != 0 else None, planned)
             self.progress = Progress(planned=planned)
@@ -161,7 +168,7 @@ class Collector:
                 board.take_records(store.records.values())
             await stack.enter_async_context(tracked(trackers, board))
             note = board.take if trackers else _ignore
-            session = Session(config, policy, codec, store, self.progress, keep=keep, note=note)
+            session = Session(config, policy, codec, games, store, self.progress, keep=keep, note=note)
             try:
                 async with aclosing(session.groups(order, environments)) as groups:
                     async for group in groups:
@@ -171,6 +178,24 @@ class Collector:
                     self._conclude(session, store)
                 raise
             self._conclude(session, store)
+
+    def _instances(self, env: EnvConfig, models: Mapping[str, ChatPolicy]) -> Instances:
+        tasks, most = self.config.tasks, self.config.limits.max_turns
+        return Instances(env, max_turns=most, split=tasks.split, models=models, several=bool(self._policies))
+
+    def _games(self, environments: list[Instances], players: Players) -> dict[str, GameRunner]:
+        """What runs the environments, where all agents of their games are played."""
+        if not players.assigned:
+            return {}
+        limits, params, seed = self.config.limits, self.config.agent.responses_create_params, self.config.tasks.seed
+
+        def count(turn: Turn) -> None:  # the progress is another one by the time that the run starts
+            self.progress.count_turn(turn)
+
+        return {
+            env.id: GameRunner(Seats(env.id, env.source.agents, players.assigned, seed), players, limits, params, count)
+            for env in environments
+        }
 
     def _trackers(self) -> list[tuple[str, Callable[[], Tracker]]]:
         """Who is told how the run goes; what is missing for that is said before anything is loaded."""
@@ -192,31 +217,36 @@ class Collector:
         everything = session.records if store is None else list(store.records.values())
         failed = session.failed if store is None else store.failed
         progress = self.progress
-        planned = max(progress.planned or 0, len(everything))  # the folder may hold more than was asked for this time
+        planned = max(
+            progress.planned or 0, count_episodes(everything)
+        )  # the folder may hold more than was asked for this time
         self.summary = summarize(everything, failed, planned, self.config.groups, progress.seconds)
         if store is not None:
             store.write_summary(self.summary)
 
-    async def _start(self, policy: Policy, store: RunStore | None) -> ChatCodec | None:
-        """Start the policy, and give its codec; one that cannot start leaves a new folder free for another."""
+    async def _start(self, policy: Policy, players: Players, store: RunStore | None) -> ChatCodec | None:
+        """Start the policies, and give the codec of the run's; one that cannot start leaves a new folder free."""
         try:
             await policy.start()
-            return self._codec_of(policy)
+            codec = self._codec_of(policy, self._codec)
+            self._codec = codec or self._codec
+            await players.start(codec, self._codec_of)
+            return codec
         except BaseException:
             if store is not None:
                 store.forget()
             raise
 
-    def _codec_of(self, policy: Policy) -> ChatCodec | None:
+    def _codec_of(self, policy: Policy, given: ChatCodec | None = None) -> ChatCodec | None:
         if not gives_tokens(policy):
             return None
         if absent := [name for name in ("tokenizer", "context_length", "logprobs_mode") if not hasattr(policy, name)]:
             raise ConfigError(f"the policy {policy.name} has no {' and no '.join(absent)}; see docs/policies.md")
-        if self._codec is None:
-            from llmgym.codec import codec_for
+        if given is not None:
+            return given
+        from llmgym.codec import codec_for
 
-            self._codec = codec_for(policy.tokenizer, self.config.agent.codec)
-        return self._codec
+        return codec_for(policy.tokenizer, self.config.agent.codec)
 
 
 # With Python's defaults, thousands of live episodes spend a third of their time in the cycle collector, which goes

@@ -148,6 +148,9 @@ class AgentSettings(_Part, frozen=True):
         policy_options: Arguments of the policy's class.
         models: Models for the roles that environments have, such as a judge: role to short form of a policy, or
             "policy" for the run's own.
+        policies: Who plays the agents of a game, by agent or by role ("judge" for all of `judge_0`, ...): "train", the
+            run's policy; "frozen", the same without being trained on; "frozen:POLICY", another one; "script", the
+            game's own player; or a list of these, of which one is drawn for each task.
         codec: "renderer" (hand-written for the model), "template" (any chat template), "template:FORM" (one whose model
             writes calls in another form than it shows), or "auto".
         responses_create_params: How replies are sampled.
@@ -156,6 +159,7 @@ class AgentSettings(_Part, frozen=True):
     policy: str = "smollm2"
     policy_options: dict[str, Any] = {}
     models: dict[str, str] = {}
+    policies: dict[str, str | list[str]] = {}
     codec: str = "auto"
     responses_create_params: ResponsesCreateParams = ResponsesCreateParams()
 

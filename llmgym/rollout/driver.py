@@ -19,7 +19,7 @@ from llmgym.env import StepResult
 from llmgym.env.boundary import failure
 from llmgym.env.reading import name_calls
 from llmgym.errors import CodecError, EnvironmentFailure, PolicyError, PolicyUnavailable
-from llmgym.failures import Failure, Kind, Stage
+from llmgym.failures import Failure, Kind, Outside, Stage
 from llmgym.messages import Message, ToolCall, ToolSchema, as_assistant, assistant
 from llmgym.rollout.instances import Instances
 from llmgym.tasks import Task
@@ -192,13 +192,7 @@ class Driver:
         if self.done:
             return
         self.error = error
-        kind, stage, text = _read(error, kind)
-        trajectory = self.trajectory
-        trajectory.status = _STATUS.get(kind, "env_error")
-        trajectory.error, trajectory.reward = text, None
-        cause = error.__cause__ or error
-        outside = "none" if self._env is None else self._env.report().outside
-        trajectory.failure = Failure(kind, stage, outside, type(cause).__name__)
+        mark_failed(self.trajectory, error, kind, "none" if self._env is None else self._env.report().outside)
         await self._conclude()
 
     async def close(self) -> None:
@@ -247,6 +241,21 @@ class Driver:
         if "reward_parts" in info:
             trajectory.reward_parts = parts_of(info)
         return step
+
+
+def mark_failed(trajectory: Trajectory, error: Exception, kind: Kind | None, outside: Outside) -> None:
+    """Make a trajectory that of a failure, unscored.
+
+    Args:
+        trajectory: The episode.
+        error: What went wrong.
+        kind: Of what sort, where the error does not say.
+        outside: Whether anything may have been done outside.
+    """
+    kind, stage, text = _read(error, kind)
+    trajectory.status = _STATUS.get(kind, "env_error")
+    trajectory.error, trajectory.reward = text, None
+    trajectory.failure = Failure(kind, stage, outside, type(error.__cause__ or error).__name__)
 
 
 @functools.lru_cache(1024)

@@ -52,6 +52,11 @@ async def run_episode(
     finally:
         stop.close()
         await driver.close()
+    take_tokens(trajectory, speaker, limits)
+
+
+def take_tokens(trajectory: Trajectory, speaker: Speaker, limits: Limits) -> None:
+    """Record what the policy's side of an ended episode has kept."""
     trajectory.segments, trajectory.compactions = speaker.finish(), speaker.context.compactions
     if speaker.usage.calls:
         trajectory.usage["agent"] = speaker.usage

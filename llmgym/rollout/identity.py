@@ -33,6 +33,7 @@ def known_before(
     environments: Sequence[Instances],
     policy: Policy,
     models: Mapping[str, Policy],
+    opponents: Mapping[str, Policy],
 ) -> dict[str, Any]:
     """What is known before the policy runs, so that another run is refused before a model is loaded."""
     return {
@@ -42,6 +43,8 @@ def known_before(
         "order": order.identity(config),
         "policy": _policy(policy, config.agent.policy_options),
         "models": {role: {"model": model.model, **_policy(model, {})} for role, model in models.items()},
+        "policies": config.agent.policies,
+        "opponents": {name: {"model": other.model, **_policy(other, {})} for name, other in opponents.items()},
         "responses_create_params": msgspec.to_builtins(config.agent.responses_create_params),
         "max_turns": config.limits.max_turns,
         "max_episode_tokens": config.limits.max_episode_tokens,

@@ -15,6 +15,7 @@ from llmgym.concurrency import drive, drive_in_background, is_outside
 from llmgym.env import ToolEnv
 from llmgym.env.boundary import failure
 from llmgym.errors import ConfigError
+from llmgym.multiagent import SoloGame
 from llmgym.registry import make_core
 from llmgym.rollout.config import EnvConfig
 from llmgym.tasks import Task, TaskSet
@@ -31,11 +32,13 @@ class TaskSource:
         id: The environment, as episodes are named after it.
         scope: Name under which it draws.
         tasks: The tasks.
+        agents: Who has a share in its episodes.
     """
 
     id: str
     scope: str
     tasks: TaskSet
+    agents: tuple[str, ...] = ("agent",)
 
     def plan(self, split: str, seed: int, index: int) -> Task:
         """The task at a place of a run; see `TaskSet.plan`."""
@@ -64,6 +67,7 @@ class Instances:
         max_turns: int | None = None,
         split: str = "train",
         models: Mapping[str, ChatPolicy | str] | None = None,
+        several: bool = False,
     ) -> None:
         """Make the first instance.
 
@@ -72,9 +76,11 @@ class Instances:
             max_turns: Assistant messages per episode; None for the environment's.
             split: Split of the tasks.
             models: Models for the roles that environments have; each takes those that it knows.
+            several: Whether all agents of its game are played.
 
         Raises:
-            ConfigError: The environment does not exist, does not take its arguments, or lacks a model.
+            ConfigError: The environment does not exist, does not take its arguments, lacks a model, or is no game for
+                several agents where it should be.
         """
         self.config = config
         self._kwargs = {"split": split, **config.kwargs} | ({} if max_turns is None else {"max_turns": max_turns})
@@ -83,13 +89,26 @@ class Instances:
         self._idle, self.suspends = [first], first.suspends
         self.verifies_groups = type(first.unwrapped).group_verify is not ToolEnv.group_verify  # type: ignore[union-attr]
         self.verifies_transcripts = first.verify_from == "transcript" and not config.wrappers
-        self.source = TaskSource(config.name, first.scope, first.tasks)
+        agents = self._agents() if several else ("agent",)
+        self.source = TaskSource(config.name, first.scope, first.tasks, agents)
         if missing := [role for role in first.roles if role not in first.models]:
             self.close()
             raise ConfigError(
                 f"{config.id} needs a model for the role {missing[0]!r}: set models: {{{missing[0]}: POLICY}}, such as "
                 "openai:MODEL"
             )
+
+    def _agents(self) -> tuple[str, ...]:
+        """Who plays its game."""
+        core = self._idle[0].unwrapped
+        if isinstance(core, SoloGame) and not self.config.wrappers:
+            return tuple(core.rules.agents)
+        self.close()
+        if isinstance(core, SoloGame):
+            raise ConfigError(f"{self.config.id}: wrappers are for one agent, and a run with policies has several")
+        raise ConfigError(
+            f"{self.config.id} is no game for several agents: leave `policies` out, or see docs/multiagent.md"
+        )
 
     @property
     def id(self) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -19,7 +19,9 @@ from llmgym.rollout.instances import Instances
 from llmgym.rollout.speakers import ChatSpeaker, OracleSpeaker, Speaker, TokenSpeaker
 from llmgym.rollout.stop import Stop
 from llmgym.tasks import Task, stable_hash
-from llmgym.trajectory import Trajectory, Turn
+from llmgym.trajectory import Status, Trajectory, Turn
+
+T = TypeVar("T")
 
 _RETRIED = frozenset({"policy_error", "env_error"})
 _BACKOFF_S = 0.5
@@ -45,11 +47,8 @@ class EpisodeRunner:
             params: How replies are sampled.
             on_turn: Called after each turn.
         """
-        self._policy, self._codec, self._limits, self._on_turn = policy, codec, limits, on_turn
-        self._params = msgspec.to_builtins(params)
-        if codec is not None:
-            self._params["logprobs_mode"] = cast("TokenPolicy", policy).logprobs_mode
-        self._sampling = params.sampling(codec.stop_token_ids if codec else ())
+        self._limits, self._on_turn = limits, on_turn
+        self._voice = Voice(policy, codec, params, limits)
 
     async def run(
         self, instances: Instances, task: Task, repeat: int, *, seed: int, stop: Stop | None = None
@@ -64,23 +63,63 @@ class EpisodeRunner:
             stop: Ends it from outside.
         """
         stop = stop or Stop()
-        attempt = 1
-        while True:
-            trajectory = Trajectory(instances.id, task.id, repeat, seed, sampling=self._params, attempts=attempt)
-            name = f"{trajectory.id}/{attempt}" if attempt > 1 else trajectory.id
-            await run_episode(instances, task, self._speaker(name), trajectory, self._limits, self._on_turn, stop)
-            if trajectory.status not in _RETRIED or attempt == self._limits.max_attempts or stop.requested:
-                return trajectory
-            await asyncio.sleep(_BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
-            attempt += 1
 
-    def _speaker(self, name: str) -> Speaker:
+        async def once(attempt: int) -> Trajectory:
+            voice = self._voice
+            trajectory = Trajectory(instances.id, task.id, repeat, seed, sampling=voice.params, attempts=attempt)
+            speaker = voice.speaker(request_name(trajectory))
+            await run_episode(instances, task, speaker, trajectory, self._limits, self._on_turn, stop)
+            return trajectory
+
+        return await retried(once, lambda trajectory: trajectory.status, self._limits.max_attempts, stop)
+
+
+class Voice:
+    """A policy with what it is sampled with.
+
+    Attributes:
+        params: How replies are sampled, as `Trajectory.sampling` has it.
+    """
+
+    def __init__(self, policy: Policy, codec: ChatCodec | None, params: ResponsesCreateParams, limits: Limits) -> None:
+        """Take what all episodes have in common; `EpisodeRunner` says what it is."""
+        self._policy, self._codec, self._limits = policy, codec, limits
+        self.params: dict[str, Any] = msgspec.to_builtins(params)
+        if codec is not None:
+            self.params["logprobs_mode"] = cast("TokenPolicy", policy).logprobs_mode
+        self._sampling = params.sampling(codec.stop_token_ids if codec else ())
+
+    def speaker(self, name: str) -> Speaker:
+        """Who speaks for it in one episode, under a name that is unique."""
         if isinstance(self._policy, OraclePolicy):
             return OracleSpeaker()
         if self._codec is None:
             return ChatSpeaker(cast("ChatPolicy", self._policy), self._sampling, self._limits, name)
         policy = cast("TokenPolicy", self._policy)  # only these have a codec
         return TokenSpeaker(policy, self._codec, self._sampling, self._limits, name)
+
+
+def request_name(trajectory: Trajectory) -> str:
+    """What a policy knows an agent's share of one try of an episode by."""
+    return f"{trajectory.id}/{trajectory.attempts}" if trajectory.attempts > 1 else trajectory.id
+
+
+async def retried(once: Callable[[int], Awaitable[T]], status: Callable[[T], Status], most: int, stop: Stop) -> T:
+    """Run an episode, again where what failed may pass.
+
+    Args:
+        once: Runs it, for which time, counted from 1.
+        status: How it ended.
+        most: How often to try.
+        stop: Ends it from outside.
+    """
+    attempt = 1
+    while True:
+        result = await once(attempt)
+        if status(result) not in _RETRIED or attempt == most or stop.requested:
+            return result
+        await asyncio.sleep(_BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+        attempt += 1
 
 
 def episode_seed(seed: int, env_id: str, task_id: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -23,9 +23,10 @@ from llmgym.rollout.order import TaskOrder, Visit
 from llmgym.rollout.parallelism import AdaptiveLimit
 from llmgym.rollout.progress import Progress
 from llmgym.rollout.runner import EpisodeRunner, episode_seed
-from llmgym.rollout.stock import longest_first, settle
+from llmgym.rollout.stock import longest_first, row_id, settle
 from llmgym.rollout.stop import Stop
 from llmgym.rollout.store import RunStore
+from llmgym.rollout.table import GameRunner
 from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory
 
@@ -71,6 +72,7 @@ class Session:
         config: RolloutConfig,
         policy: Policy,
         codec: ChatCodec | None,
+        games: Mapping[str, GameRunner],
         store: RunStore | None,
         progress: Progress,
         *,
@@ -83,6 +85,7 @@ class Session:
             config: The configuration.
             policy: A started policy.
             codec: Its codec, where it gives tokens.
+            games: What runs the environments in which several agents play, by the environment.
             store: Where episodes are kept, if anywhere.
             progress: Is kept up to date.
             keep: Whether groups are given with their trajectories, or not at all.
@@ -93,6 +96,7 @@ class Session:
         self._runner = EpisodeRunner(
             policy, codec, config.limits, config.agent.responses_create_params, progress.count_turn
         )
+        self._games = games
         self._per_group = config.groups.num_started
         self._keep_stragglers = config.groups.stragglers == "keep"
         self._open: dict[tuple[str, int], OpenGroup] = {}
@@ -201,35 +205,42 @@ class Session:
         stop = group.running[job.repeat] = Stop(verify=self._keep_stragglers)
         self._progress.live += 1
         try:
-            seed = episode_seed(self._config.tasks.seed, job.env.config.env_id, job.task.id)
-            trajectory = await self._runner.run(job.env, job.task, job.repeat, seed=seed, stop=stop)
+            trajectories = await self._play(job, stop)
         finally:
             self._progress.live -= 1
             del group.running[job.repeat]
         if group.whole and not self._keep_stragglers:
             self._progress.stragglers += 1
-        elif job.env.verifies_groups and trajectory.finished:
-            trajectory = self._hold(job, trajectory)
-            group.add(job.repeat, trajectory, finished=trajectory.finished)
+        elif job.env.verifies_groups and trajectories[0].finished:
+            trajectory = self._hold(job, trajectories[0])
+            group.add(job.repeat, [trajectory], finished=trajectory.finished)
         else:
-            trajectory = self._settle(trajectory)
-            group.add(job.repeat, trajectory if self._keep else None, finished=trajectory.finished)
+            trajectories = self._settle(trajectories)
+            group.add(job.repeat, trajectories if self._keep else None, finished=trajectories[0].finished)
         await self._pass_on(job, group)
         return True
+
+    async def _play(self, job: _Job, stop: Stop) -> list[Trajectory]:
+        """Run an episode; gives a trajectory for each agent. All of them have finished, or none has."""
+        seed = episode_seed(self._config.tasks.seed, job.env.config.env_id, job.task.id)
+        game = self._games.get(job.env.id)
+        if game is not None:
+            return await game.run(job.env, job.task, job.repeat, seed=seed, stop=stop)
+        return [await self._runner.run(job.env, job.task, job.repeat, seed=seed, stop=stop)]
 
     def _begin(self, job: _Job) -> OpenGroup:
         """Open a group, with what the store has of it."""
         group = self._open[job.key] = OpenGroup(self._per_group, self._config.groups.num_repeats)
         if self._store is not None:
             names = [f"{job.group_id}/{repeat}" for repeat in range(job.first, job.first + self._per_group)]
-            for name in settle(self._store, names, job.task.content_hash):
+            for name in settle(self._store, names, job.task.content_hash, job.env.source.agents):
                 group.add(int(name.rpartition("/")[2]), None, finished=True)
             self._progress.resumed += min(group.finished, group.wanted)
             if job.env.verifies_groups:
                 for trajectory in self._store.waiting.read(job.name):
                     same = trajectory.task is not None and trajectory.task.content_hash == job.task.content_hash
                     if same and trajectory.repeat not in group.ended:
-                        group.add(trajectory.repeat, trajectory, finished=True)
+                        group.add(trajectory.repeat, [trajectory], finished=True)
         return group
 
     def _hold(self, job: _Job, trajectory: Trajectory) -> Trajectory:
@@ -238,29 +249,32 @@ class Session:
             try:
                 self._store.waiting.add(job.name, trajectory)
             except UnstorableError as error:
-                return self._settle(_unstorable(trajectory, error))
+                return self._settle([_unstorable(trajectory, error)])[0]
         return trajectory
 
     async def _verify_group(self, job: _Job, group: OpenGroup) -> None:
         """Have the episodes of a group score each other, and store them; those that cannot be scored wait on."""
-        settled = [repeat for repeat, trajectory in group.ended.items() if trajectory is None]
+        settled = [repeat for repeat, trajectories in group.ended.items() if trajectories is None]
         if len(settled) == len(group.ended):
             return
-        members = [self._load(job, repeat, group.ended[repeat]) for repeat in sorted(group.ended)]
+        members = [self._load(job, repeat, group.ended[repeat])[0] for repeat in sorted(group.ended)]
         scored = await verify_group(job.env, members, settled, self._config.limits.max_attempts)
-        for trajectory in map(self._settle, scored):
-            group.ended[trajectory.repeat] = trajectory if self._keep else None
+        for trajectory in scored:
+            given = self._settle([trajectory])
+            group.ended[trajectory.repeat] = given if self._keep else None
         if self._store is not None and all(trajectory.finished for trajectory in scored):
             self._store.waiting.drop(job.name)
 
-    def _settle(self, trajectory: Trajectory) -> Trajectory:
+    def _settle(self, trajectories: list[Trajectory]) -> list[Trajectory]:
         """Store and count an episode that ended for good."""
         if self._store is not None:
-            trajectory = _append(self._store, trajectory)
-        elif trajectory.finished and self._progress.planned is not None:
-            self.records.append(record_of(trajectory))
+            trajectories = _append(self._store, trajectories)
+        elif self._progress.planned is not None and trajectories[0].finished:
+            self.records += map(record_of, trajectories)
         elif self._progress.planned is not None:
-            self.failed.append(failure_of(trajectory))
+            self.failed += map(failure_of, trajectories)
+        # An episode counts once: as that of an agent that is trained, if there is one.
+        trajectory = next((one for one in trajectories if one.trainable), trajectories[0])
         self._progress.count_episode(trajectory)
         self._note(trajectory)
         self._budget.note(trajectory.timings.get("wall_s", 0.0))
@@ -270,7 +284,7 @@ class Session:
                 f"{self._failed_in_a_row} episodes in a row failed; the last: {trajectory.error}; "
                 "those that finished are kept: mend it and start the same command again"
             )
-        return trajectory
+        return trajectories
 
     async def _pass_on(self, job: _Job, group: OpenGroup) -> None:
         """Count an episode off, and give the group if this was the one that it waited for."""
@@ -284,27 +298,34 @@ class Session:
         if job.env.verifies_groups:
             await self._verify_group(job, group)
         if self._keep:
+            await self._give(job, group)
+
+    async def _give(self, job: _Job, group: OpenGroup) -> None:
+        """Give a group; of a game one for each agent, since what their agents earn cannot be compared."""
+        ended = [self._load(job, repeat, group.ended[repeat]) for repeat in sorted(group.ended)]
+        for place, agent in enumerate(job.env.source.agents):
             await self._room.acquire()
-            ended = [self._load(job, repeat, group.ended[repeat]) for repeat in sorted(group.ended)]
-            whole = Group(job.group_id, ended)
-            self._order.observe(whole, self._config)
+            whole = Group(job.group_id, [trajectories[place] for trajectories in ended], agent)
+            if whole.trainable:
+                self._order.observe(whole, self._config)
             self._ready.put_nowait(whole)
 
-    def _load(self, job: _Job, repeat: int, trajectory: Trajectory | None) -> Trajectory:
-        if trajectory is not None:
-            return trajectory
+    def _load(self, job: _Job, repeat: int, trajectories: list[Trajectory] | None) -> list[Trajectory]:
+        if trajectories is not None:
+            return trajectories
         assert self._store is not None
-        return self._store.load(f"{job.group_id}/{repeat}")
+        agents = job.env.source.agents
+        return [self._store.load(row_id(f"{job.group_id}/{repeat}", agents, agent)) for agent in agents]
 
 
-def _append(store: RunStore, trajectory: Trajectory) -> Trajectory:
+def _append(store: RunStore, trajectories: list[Trajectory]) -> list[Trajectory]:
     """Store an episode; one that JSON cannot hold, such as a metric that is no number, failed in its environment."""
     try:
-        store.append(trajectory)
+        store.append(*trajectories)
     except UnstorableError as error:
-        trajectory = _unstorable(trajectory, error)
-        store.append(trajectory)
-    return trajectory
+        trajectories = [_unstorable(trajectory, error) for trajectory in trajectories]
+        store.append(*trajectories)
+    return trajectories
 
 
 def _unstorable(trajectory: Trajectory, error: UnstorableError) -> Trajectory:
@@ -314,4 +335,5 @@ def _unstorable(trajectory: Trajectory, error: UnstorableError) -> Trajectory:
     return Trajectory(
         t.env_id, t.task_id, t.repeat, t.seed, "env_error", sampling=t.sampling, error=said, attempts=t.attempts,
         failure=Failure("unstorable", "store", outside, type(error.__cause__ or error).__name__),
+        agent=t.agent, agents=t.agents, policy=t.policy, trainable=t.trainable,
     )  # fmt: skip

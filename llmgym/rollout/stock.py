@@ -34,7 +34,7 @@ def take_stock(store: RunStore, order: TaskOrder, sources: Sequence[TaskSource],
         planned.add(group)
         first = before * config.groups.num_started
         names = [f"{group}/{first + n}" for n in range(config.groups.num_started)]
-        have = settle(store, names, task.content_hash)
+        have = settle(store, names, task.content_hash, source.agents)
         owed += max(0, config.groups.num_repeats - len(have))
     by_id = {source.id: source for source in sources}
     gone = [
@@ -47,16 +47,23 @@ def take_stock(store: RunStore, order: TaskOrder, sources: Sequence[TaskSource],
     return owed
 
 
-def settle(store: RunStore, names: Sequence[str], task_hash: str) -> list[str]:
+def settle(store: RunStore, names: Sequence[str], task_hash: str, agents: Sequence[str]) -> list[str]:
     """Which of some episodes of a task are stored and count, now that its content is what it is."""
-    changed = [name for name in names if name in store.records and store.records[name].task_hash != task_hash]
+    rows = {name: row_id(name, agents, agents[0]) for name in names}  # an episode has the rows of all agents or none
+    records = store.records
+    changed = [row for row in rows.values() if row in records and records[row].task_hash != task_hash]
     if changed:
         store.retire(changed, _CHANGED)
     retired = store.retired_keys
-    back = [(name, task_hash) for name in names if name not in store.records and (name, task_hash) in retired]
+    back = [(name, task_hash) for name, row in rows.items() if row not in records and (name, task_hash) in retired]
     if back:
         store.restore(back)
-    return [name for name in names if name in store.records]
+    return [name for name, row in rows.items() if row in records]
+
+
+def row_id(episode: str, agents: Sequence[str], agent: str) -> str:
+    """Id of the row of an agent of an episode; see `Trajectory.id`."""
+    return episode if len(agents) == 1 else f"{episode}/{agent}"
 
 
 def longest_first(visits: Sequence[Visit], records: Mapping[str, EpisodeRecord]) -> list[Visit]:

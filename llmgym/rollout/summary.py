@@ -50,7 +50,7 @@ def summarize(
     records, failures = list(records), list(failures)
     summary: dict[str, Any] = {
         "planned": planned,
-        "finished": _episodes(records),
+        "finished": count_episodes(records),
         "failed": dict(Counter(failure.kind for failure in failures).most_common()),
         "failures": _failures(failures),
         "statuses": dict(Counter(record.status for record in records)),
@@ -81,7 +81,7 @@ def summarize(
     return summary
 
 
-def _episodes(records: Sequence[EpisodeRecord]) -> int:
+def count_episodes(records: Sequence[EpisodeRecord]) -> int:
     """Episodes, of which each agent has a record."""
     several = {record.episode_id for record in records if record.agents > 1}
     return sum(record.agents == 1 for record in records) + len(several)

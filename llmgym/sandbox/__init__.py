@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmgym.concurrency import drive_in_background as run_sync
 from llmgym.sandbox.box import Sandbox
-from llmgym.sandbox.levels import Availability, SandboxUnavailable, survey, taken
+from llmgym.sandbox.levels import Availability, SandboxUnavailable, control_groups, survey, taken
 from llmgym.sandbox.results import Limits, Result, SandboxFailure, Status
 from llmgym.sandbox.sessions import Session
 from llmgym.sandbox.walls import LEVELS, Level
@@ -24,6 +24,7 @@ __all__ = [
     "Availability",
     "Level",
     "SandboxUnavailable",
+    "control_groups",
     "survey",
     "taken",
 ]

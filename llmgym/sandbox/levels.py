@@ -9,9 +9,10 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 from llmgym.errors import ConfigError
-from llmgym.sandbox import runs, walls, zygotes
+from llmgym.sandbox import groups, runs, walls, zygotes
 from llmgym.sandbox.inside import calls, kernel
 from llmgym.sandbox.inside.contain import LINUX
 from llmgym.sandbox.results import Limits, SandboxFailure
@@ -35,6 +36,7 @@ _NAMESPACES = (
     "user.max_user_namespaces=15000; in Docker --security-opt seccomp=unconfined --cap-add SYS_ADMIN"
 )
 _FIXES = {
+    "docker": "start Docker, or podman, on this machine and let this user talk to it: `docker info` must answer",
     "bubblewrap": _NAMESPACES,
     "namespaces": _NAMESPACES,
     "landlock": "use a kernel of 5.13 or newer with `landlock` in its boot option lsm=",
@@ -48,15 +50,15 @@ class SandboxUnavailable(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """What a probe of a level found.
+    """What a probe found.
 
     Attributes:
-        level: The level.
+        level: The level; "cgroups" for limits of all that a run has started together, at any level but `docker`.
         reason: Why it is not there; None where it is.
         fix: What to do about that.
     """
 
-    level: Level
+    level: Level | Literal["cgroups"]
     reason: str | None = None
     fix: str | None = None
 
@@ -111,6 +113,13 @@ def survey() -> list[Availability]:
     return [probe(level) for level in LEVELS]
 
 
+def control_groups() -> Availability:
+    """Whether the memory of a run's processes together can be bounded, and not only that of each."""
+    reason = groups.missing()
+    fix = "systemd-run --user --scope COMMAND; in a container, processes in one group and a parent that can be written"
+    return Availability("cgroups", reason, None if reason is None else fix)
+
+
 def choose(least: Level, level: Level | None = None) -> Level:
     """The strongest level that is there, or the one that is asked for.
 
@@ -127,6 +136,8 @@ def choose(least: Level, level: Level | None = None) -> Level:
         if name is not None and name not in LEVELS:
             raise ConfigError(f"{name!r} is no level of the sandbox; there is {', '.join(LEVELS)}")
     for candidate in LEVELS[: LEVELS.index(least) + 1]:
+        if candidate == "docker" and "docker" not in (least, asked):
+            continue  # containers are made where somebody asks for them
         if asked in (None, candidate) and probe(candidate).available:
             _taken[candidate] = None
             return candidate

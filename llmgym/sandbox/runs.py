@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from llmgym.errors import ConfigError
+from llmgym.sandbox.groups import Group, group
 from llmgym.sandbox.inside.programs import NO_MEMORY
 from llmgym.sandbox.results import Limits, Result, SandboxFailure, Status
 from llmgym.sandbox.wire import Channel, Closed, blank, read_all
@@ -26,17 +27,26 @@ _SLACK = 0.05  # seconds of CPU by which the kernel's count may differ
 
 
 class Handover:
-    """The files of a run, open on both sides of the wall; closed here with `close`."""
+    """The files of a run, open on both sides of the wall, and its control group; closed here with `close`."""
 
-    def __init__(self, program: bytes, stdin: bytes, files: Mapping[str, bytes], *, link: bool) -> None:
+    def __init__(
+        self, program: bytes, stdin: bytes, files: Mapping[str, bytes], limits: Limits, *, link: bool, grouped: bool
+    ) -> None:
         """Make them.
 
         Args:
             program: Source of a program; empty for what is no Python.
             stdin: What it reads.
             files: Contents by name, which are there when it starts.
+            limits: What it may use.
             link: Whether to have a socket with it too.
+            grouped: Whether to have a control group, where there are any.
+
+        Raises:
+            SandboxFailure: A group cannot be made.
         """
+        self.group: Group | None = group(limits) if grouped else None
+        self._limits = limits
         self._names = [[checked_name(name), len(content)] for name, content in files.items()]
         self.stdout, self.stderr = blank(), blank()
         self._size = len(program)
@@ -50,18 +60,24 @@ class Handover:
     @property
     def fds(self) -> list[int]:
         """What goes over the wall, in the zygote's order."""
-        return [*self._inputs, self.stdout, self.stderr, *([self._theirs.fileno()] if self._theirs else [])]
+        fds = [*self._inputs, self.stdout, self.stderr]
+        if self._theirs is not None:
+            fds.append(self._theirs.fileno())
+        if self.group is not None:
+            fds.append(self.group.fd)
+        return fds
 
-    def message(self, kind: Kind, argv: Sequence[str], limits: Limits) -> dict[str, Any]:
+    def message(self, kind: Kind, argv: Sequence[str]) -> dict[str, Any]:
         """What goes over the wall with them."""
         keeps = self.link is not None and kind in ("program", "command")  # until they have been read
-        numbers = {name: getattr(limits, name) for name in Limits.__slots__}
+        numbers = {name: getattr(self._limits, name) for name in Limits.__slots__}
         return {
             "kind": kind,
             "argv": list(argv),
             "size": self._size,
             "files": self._names,
             "keeps": keeps,
+            "grouped": self.group is not None,
             "limits": numbers,
         }
 
@@ -81,6 +97,9 @@ class Handover:
         os.close(self.stderr)
         if self.link is not None:
             self.link.close()
+        if self.group is not None:
+            self.group.close()
+            self.group = None
 
 
 def checked_name(name: str) -> str:
@@ -119,9 +138,9 @@ async def run(
         )
     if sum(map(len, files.values())) > limits.disk:
         raise ConfigError(f"the files of a run are larger than its limit of {limits.disk} bytes; raise Limits(disk=)")
-    handover = Handover(program, stdin, files, link=bool(outputs))
+    handover = Handover(program, stdin, files, limits, link=bool(outputs), grouped=zygote.grouped)
     try:
-        number, future = zygote.begin(handover.message(kind, argv, limits), handover.fds, session=False)
+        number, future = zygote.begin(handover.message(kind, argv), handover.fds, session=False)
         handover.handed_over()
         report = await _ended(zygote, number, future, limits.wall)
         taken: dict[str, bytes] | None = {}
@@ -172,6 +191,8 @@ def _result(
         status = "output"
     elif python and code == NO_MEMORY:
         status, code = "memory", 1
+    elif code != 0 and handover.group is not None and handover.group.ran_out():
+        status = "memory"
     elif code == -signal.SIGKILL:
         status = "killed"
     elif code != 0:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 from llmgym.errors import ConfigError
 from llmgym.sandbox import runs
+from llmgym.sandbox.groups import Group
 from llmgym.sandbox.inside.programs import NO_MEMORY
 from llmgym.sandbox.results import Limits, Result, SandboxFailure, Status
 from llmgym.sandbox.walls import Level
@@ -44,6 +45,7 @@ class Session:
         self._imports, self._files, self._limits = imports, files, limits
         self._turn = asyncio.Lock()
         self._folder = -1
+        self._group: Group | None = None
         self._lost: int | None = None  # exit code of the process
 
     async def __aenter__(self) -> Self:
@@ -54,13 +56,14 @@ class Session:
         """
         self._zygote: Zygote = take(self._level, self._imports)
         await self._zygote.ready()
-        handover = runs.Handover(b"", b"", self._files, link=True)
+        handover = runs.Handover(b"", b"", self._files, self._limits, link=True, grouped=self._zygote.grouped)
         try:
-            message = handover.message(self._kind, (), self._limits)
+            message = handover.message(self._kind, ())
             self._number, self._end = self._zygote.begin(message, handover.fds, session=True)
             handover.handed_over()
             assert handover.link is not None
             self._link = handover.link.dup()
+            self._group, handover.group = handover.group, None
         finally:
             handover.close()
         self._channel = Channel(self._link)
@@ -68,7 +71,10 @@ class Session:
             await _readable(self._link.fileno())
             self._folder = runs.folder_from(self._link)
         except Closed:  # it was never contained, which its end tells
-            await self._ended()
+            try:
+                await self._ended()
+            finally:
+                await self.aclose()
             raise SandboxFailure(f"the sandbox {self._level}: a session ended before it began") from None
         except BaseException:
             await self.aclose()
@@ -131,6 +137,9 @@ class Session:
         if self._folder >= 0:
             os.close(self._folder)
             self._folder = -1
+        if self._group is not None:
+            self._group.close()
+            self._group = None
 
     # --- cells ----------------------------------------------------------------------------------
 
@@ -176,6 +185,8 @@ class Session:
             return "output", code
         if self._kind == "session" and code == NO_MEMORY:
             return "memory", 1
+        if code != 0 and self._group is not None and self._group.ran_out():
+            return "memory", code
         return ("ok", 0) if code == 0 else ("error", code)
 
     async def _ended(self) -> None:

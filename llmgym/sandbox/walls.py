@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from llmgym.sandbox.inside.contain import BOX, LINUX, SLOTS, Containment
+from llmgym.sandbox import containers
+from llmgym.sandbox.inside import kernel
+from llmgym.sandbox.inside.contain import BOX, LINUX, Containment, first_uid
 
 #: What a sandbox is made of, the strongest first.
-Level = Literal["bubblewrap", "namespaces", "landlock", "process"]
-_APART = ("bubblewrap", "namespaces")  # with namespaces of mounts and processes
-LEVELS: tuple[Level, ...] = ("bubblewrap", "namespaces", "landlock", "process")
+Level = Literal["docker", "bubblewrap", "namespaces", "landlock", "process"]
+_APART = ("bubblewrap", "namespaces")  # with namespaces of mounts and processes for each run
+LEVELS: tuple[Level, ...] = ("docker", "bubblewrap", "namespaces", "landlock", "process")
 
 _HERE = Path(__file__).parent
 _MODULES = "/opt/llmgym"
@@ -27,17 +29,27 @@ _SYSTEM = ("/usr", "/etc/ld.so.cache", "/etc/alternatives")
 _ROOTS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")  # links into /usr, or folders of their own
 _TEMPORARY = ("/tmp", "/dev/shm")  # links to the run's own, unless Python itself lies there
 
+#: The environment of a zygote. Sets have the same order in each; and functions of libraries are looked up once, by the
+#: zygote, where each of its children would do so again.
+VARIABLES = {
+    "PYTHONHASHSEED": "0",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "LANG": "C.UTF-8",
+    "LD_BIND_NOW": "1",
+}
+
 # llmgym's own package is never imported inside: its name stands for the folder of these modules only.
 _START = """
 import sys, types
-place, control, host = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+place, *way = sys.argv[1:]
 for name, folder in (("llmgym", place), ("llmgym.sandbox", place + "/sandbox")):
     sys.modules[name] = types.ModuleType(name)
     sys.modules[name].__path__ = [folder]
 from llmgym.sandbox.inside import zygote
 for name in [name for name in sys.modules if name.partition(".")[0] == "llmgym"]:
     del sys.modules[name]
-zygote.main(control, host)
+zygote.main(*way)
 """
 
 
@@ -47,13 +59,17 @@ class Wall:
 
     Attributes:
         command: Program and arguments, without the two descriptors.
-        config: First message to it, without the user of its runs.
+        config: First message to it.
         own_users: Whether each run gets a user of its own.
+        scratch: Folder of this system for what runs write, where they share it.
+        door: Where it takes the descriptors, which it cannot inherit.
     """
 
     command: tuple[str, ...]
     config: dict[str, Any]
     own_users: bool
+    scratch: str | None
+    door: containers.Door | None
 
 
 def build(level: Level, imports: Sequence[str]) -> Wall:
@@ -68,37 +84,51 @@ def build(level: Level, imports: Sequence[str]) -> Wall:
     inner = level in _APART
     own = own_users(level)
     links = [(path, os.readlink(path)) for path in _ROOTS if os.path.islink(path)]
-    links += [(path, f"{BOX}/tmp") for path in _TEMPORARY if not any(_beneath(other, path) for other in needed)]
+    if inner:
+        links += [(path, f"{BOX}/tmp") for path in _TEMPORARY if not any(_beneath(other, path) for other in needed)]
     roots = [path for path in _ROOTS if os.path.isdir(path) and not os.path.islink(path)]
     binds = [path for path in (*_SYSTEM, *roots, *needed, *_DEVICES) if os.path.exists(path)]
-    containment = Containment(
-        apart=inner,
-        user_namespace=inner and not own,
-        first_uid=None,
-        readable=binds if level == "landlock" else None,
-        seccomp=level != "process",
-        scratch=BOX if inner else _scratch_folder(),
-    )
     folders = sorted({str(parent) for path in (*binds, "/proc/") for parent in Path(path).parents} - {"/"})
     layout = {
         "binds": binds,
         "links": links,
         "folders": [*folders, "/proc", BOX],
     }
-    python = [str(_program()), "-s", "-P", "-S", "-c", _START]
-    if level == "bubblewrap":
-        # To give runs users of their own, or a namespace of users in which root is one.
-        more = ("SETUID", "SETGID", "KILL") if own else ("SETFCAP",) if os.getuid() == 0 else ()
-        command = [*_bubblewrap(layout, ("SYS_ADMIN", *more)), "--", *python, _MODULES]
-    else:
-        command = [*python, str(_HERE.parent)]
+    command, door = _command(level, layout, own)
+    scratch = None if inner or door else _scratch_folder()
+    containment = Containment(
+        apart=inner,
+        user_namespace=inner and not own,
+        first_uid=None,
+        readable=binds if level == "landlock" or (level == "docker" and kernel.landlock_abi()) else None,
+        seccomp=level != "process",
+        scratch=scratch or BOX,
+    )
     config = {
         "containment": containment._asdict(),
         "layout": layout if level == "namespaces" else None,
         "packages": packages,
         "imports": list(imports),
     }
-    return Wall(tuple(command), config, own)
+    return Wall(tuple(command), config, own, scratch, door)
+
+
+def _command(level: Level, layout: dict[str, Any], own: bool) -> tuple[list[str], containers.Door | None]:
+    python = [str(_program()), "-s", "-P", "-S", "-c", _START]
+    if level == "docker":
+        door = containers.Door()
+        try:
+            seen = {**layout, "binds": [path for path in layout["binds"] if path not in _DEVICES]}
+            outside = containers.command(seen, {str(_HERE): f"{_MODULES}/sandbox"}, door, VARIABLES)
+        except BaseException:
+            door.close()
+            raise
+        return [*outside, *python, _MODULES, containers.DOOR], door
+    if level == "bubblewrap":
+        # To give runs users of their own, or a namespace of users in which root is one.
+        more = ("SETUID", "SETGID", "KILL") if own else ("SETFCAP",) if os.getuid() == 0 else ()
+        return [*_bubblewrap(layout, ("SYS_ADMIN", *more)), "--", *python, _MODULES], None
+    return [*python, str(_HERE.parent)], None
 
 
 def own_users(level: Level) -> bool:
@@ -107,22 +137,11 @@ def own_users(level: Level) -> bool:
     For that this process must be root, of more than a container with one user, and the run's must be able to reach
     Python; behind a wall, where all folders on the way are new, any user can.
     """
+    if level == "docker":  # root of the container is there to give them
+        return True
     if not LINUX or os.getuid() != 0 or first_uid(0) is None:
         return False
     return level in _APART or all(map(_open_to_all, _interpreter()))
-
-
-def first_uid(pid: int) -> int | None:
-    """Users for the runs of a zygote that no other zygote on the machine has, above all that people or tools give out.
-
-    In a container with a small range of users they are from that range, and may be shared; None where it has too few.
-    """
-    with open("/proc/self/uid_map") as file:
-        ranges = [(int(first), int(count)) for first, _, count in (line.split() for line in file)]
-    for wanted in (0x70000000 + pid % (1 << 18) * SLOTS, 20000 + pid * 64 % 40000):
-        if any(first <= wanted < first + count - SLOTS for first, count in ranges):
-            return wanted
-    return None
 
 
 def _bubblewrap(layout: dict[str, Any], capabilities: Sequence[str]) -> list[str]:
@@ -130,6 +149,8 @@ def _bubblewrap(layout: dict[str, Any], capabilities: Sequence[str]) -> list[str
     args += ["--unshare-cgroup-try", "--new-session", "--clearenv", "--cap-drop", "ALL"]
     if os.getuid() != 0:
         args += ["--unshare-user"]
+    for name, value in VARIABLES.items():
+        args += ["--setenv", name, value]
     for name in capabilities:
         args += ["--cap-add", f"CAP_{name}"]
     for path in layout["folders"]:

@@ -46,8 +46,8 @@ class Zygote:
         self._up = False
         self._ready: asyncio.Future[None] | None = None
         wall = walls.build(level, imports)
-        inner = wall.config["containment"]
-        self._scratch = None if inner["apart"] else inner["scratch"]
+        self.grouped = wall.door is None  # a container is a group itself
+        self._scratch = wall.scratch
         self._log = blank()
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_SECONDS, 0))
@@ -56,12 +56,7 @@ class Zygote:
         host = os.pidfd_open(os.getpid()) if hasattr(os, "pidfd_open") else -1
         fds = [theirs.fileno(), *([host] if host >= 0 else [])]
         try:
-            self._process = subprocess.Popen(
-                [*wall.command, str(theirs.fileno()), str(host)],
-                pass_fds=fds, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._log,
-                env={"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LANG": "C.UTF-8"},
-                cwd="/", start_new_session=True,
-            )  # fmt: skip
+            self._process = _start(wall, fds, self._log)
         except OSError as error:
             self._channel.close()
             self._free()
@@ -70,10 +65,8 @@ class Zygote:
             theirs.close()
             if host >= 0:
                 os.close(host)
-        if wall.own_users:
-            inner = {**inner, "first_uid": walls.first_uid(self._process.pid)}
         with contextlib.suppress(Closed):  # seen when its answer is waited for
-            self._channel.send({**wall.config, "containment": inner})
+            self._channel.send({**wall.config, "seed": self._process.pid if wall.own_users else None})
 
     # --- the event loop -------------------------------------------------------------------------
 
@@ -213,6 +206,26 @@ class Zygote:
         os.close(self._log)
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _start(wall: walls.Wall, fds: list[int], log: int) -> subprocess.Popen[bytes]:
+    """Start a zygote that has two descriptors, of the socket and of this process."""
+    door = wall.door
+    way = [str(fd) for fd in (*fds, -1)][:2] if door is None else []
+    try:
+        process = subprocess.Popen(
+            [*wall.command, *way], pass_fds=fds if door is None else (),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
+            env=walls.VARIABLES if door is None else None,  # what says where an engine is must reach its client
+            cwd="/", start_new_session=True,
+        )  # fmt: skip
+    except OSError:
+        if door is not None:
+            door.close()
+        raise
+    if door is not None:
+        door.hand_in(process, fds, _START_SECONDS)
+    return process
 
 
 # --- those of the process ---------------------------------------------------------------------------

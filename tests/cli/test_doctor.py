@@ -11,21 +11,22 @@ from llmgym.sandbox import LEVELS, Availability
 
 @pytest.fixture(autouse=True)
 def found(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [Availability("bubblewrap", "bwrap is not installed", "install it"), *map(Availability, LEVELS[1:])]
+    found = [Availability("docker", "no engine answers", "start one"), *map(Availability, LEVELS[1:])]
     monkeypatch.setattr("llmgym.sandbox.survey", lambda: found)
+    monkeypatch.setattr("llmgym.sandbox.control_groups", lambda: Availability("cgroups"))
 
 
 def test_a_row_for_each_level() -> None:
     result = CliRunner().invoke(app, ["doctor"])
     assert result.exit_code == 0
     rows = [line.split(maxsplit=2) for line in result.stdout.splitlines()]
-    assert rows[2][:2] == ["bubblewrap", "no"]
-    assert "bwrap is not installed" in rows[2][2]
-    assert [row[:2] for row in rows[3:]] == [[level, "yes"] for level in LEVELS[1:]]
+    assert rows[2][:2] == ["docker", "no"]
+    assert "no engine answers" in rows[2][2]
+    assert [row[:2] for row in rows[3:]] == [[name, "yes"] for name in (*LEVELS[1:], "cgroups")]
 
 
 def test_json() -> None:
     result = CliRunner().invoke(app, ["doctor", "--json"])
     rows = json.loads(result.stdout)
-    assert rows[0] == {"level": "bubblewrap", "reason": "bwrap is not installed", "fix": "install it"}
-    assert [row["level"] for row in rows] == list(LEVELS)
+    assert rows[0] == {"level": "docker", "reason": "no engine answers", "fix": "start one"}
+    assert [row["level"] for row in rows] == [*LEVELS, "cgroups"]

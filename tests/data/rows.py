@@ -80,3 +80,25 @@ def groups(rewards: dict[str, list[float | None]]) -> Iterator[bytes]:
     for task, earned in rewards.items():
         for repeat, reward in enumerate(earned):
             yield line(task, repeat, reward)
+
+
+def described_run(folder: Path, rewards: dict[str, list[float | None]]) -> Path:
+    """A run folder of repeats of tasks, with what a run writes beside its rows."""
+    run_of(folder, groups(rewards))
+    (folder / "failures.jsonl").touch()
+    (folder / "lock").touch()
+    description = {
+        "format": 1,
+        "identity": {
+            "environments": [{"label": "test/Say-v0"}],
+            "policy": {"kind": "Teller"},
+            "split": "train",
+            "seed": 0,
+        },
+        "confirmed": {"model": "a <b>model</b> | of | ours"},
+        "versions": {"llmgym": "0.1.0"},
+        "sessions": ["2026-01-01T00:00:00+00:00"],
+    }
+    (folder / "run.json").write_text(json.dumps(description))
+    (folder / "summary.json").write_text("{}")
+    return folder

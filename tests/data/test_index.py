@@ -289,3 +289,10 @@ def test_a_file_without_rows_has_none_yet(tmp_path: Path) -> None:
     with path.open("ab") as file:
         file.write(rows.line("a"))
     assert len(Dataset.open([path]).select("reward > 0")) == 1
+
+
+def test_a_line_with_two_rows_is_invalid_though_a_line_is_blank(tmp_path: Path) -> None:
+    one, two, three, four = map(rows.line, "abcd")
+    path = written(tmp_path / "rows.jsonl", one, two.rstrip(b"\n") + three, b"\n", four)
+    assert [(line, kind) for line, kind, _ in found(path)] == [(2, "invalid")]
+    assert Index.of(path).meta.rows == 2

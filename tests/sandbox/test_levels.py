@@ -64,8 +64,8 @@ def test_the_level_that_is_asked_for_and_no_other(monkeypatch: pytest.MonkeyPatc
 def test_names_that_are_no_levels(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="'chroot' is no level"):
         Sandbox(least="chroot").check()  # type: ignore[arg-type]
-    monkeypatch.setenv("LLMGYM_SANDBOX", "docker")
-    with pytest.raises(ConfigError, match="'docker' is no level"):
+    monkeypatch.setenv("LLMGYM_SANDBOX", "jail")
+    with pytest.raises(ConfigError, match="'jail' is no level"):
         Sandbox().check()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from llmgym.sandbox import LEVELS, Limits, Sandbox, SandboxFailure, run_sync, zygotes
+from llmgym.sandbox import LEVELS, Limits, Sandbox, SandboxFailure, containers, run_sync, zygotes
 from llmgym.sandbox.levels import probe
 
 
@@ -42,10 +42,23 @@ def alive(pids: set[int]) -> set[int]:
     return found
 
 
-def wait_for_end(pids: set[int], seconds: float = 10.0) -> None:
+def containers_of(pid: int) -> list[str]:
+    """The containers that a process has started and that are still there."""
+    if not probe("docker").available:
+        return []
+    command = [containers.engine(), "ps", "--all", "--quiet", "--filter", f"label=llmgym={pid}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+def kill_containers() -> None:
+    subprocess.run([containers.engine(), "kill", *containers_of(os.getpid())], check=True)
+
+
+def wait_for_end(host: int, pids: set[int], seconds: float = 10.0) -> None:
+    """Wait until what a host has started is gone, its containers too."""
     until = time.monotonic() + seconds
-    while alive(pids):
-        assert time.monotonic() < until, f"{alive(pids)} still run"
+    while left := alive(pids) or containers_of(host):
+        assert time.monotonic() < until, f"{left} still run"
         time.sleep(0.02)
 
 
@@ -61,7 +74,8 @@ async def main():
             shell = await stack.enter_async_context(box.shell())
             await session.run("x = 1")
             await shell.run("(setsid sleep 60 &)")
-            task = asyncio.create_task(box.run("while True: pass", limits=Limits(wall=60, cpu=60)))
+            task = asyncio.create_task(box.run("import time; time.sleep(60)", limits=Limits(wall=60)))
+        busy = asyncio.create_task(box.run("while True: pass", limits=Limits(wall=60, cpu=60)))
         await asyncio.sleep(0.5)
         print("up", flush=True)
         {then}
@@ -96,7 +110,7 @@ def test_nothing_is_left_when_the_host_is_killed(tmp_path: Path) -> None:
     host, started = start_host("await asyncio.sleep(60)", tmp_path)
     host.kill()
     host.communicate()
-    wait_for_end(started)
+    wait_for_end(host.pid, started)
     assert not list(tmp_path.iterdir())
 
 
@@ -105,7 +119,7 @@ def test_nothing_is_left_when_the_host_is_killed(tmp_path: Path) -> None:
 def test_nothing_is_left_when_the_host_ends(then: str, tmp_path: Path) -> None:
     host, started = start_host(then, tmp_path)
     host.communicate(timeout=20)
-    wait_for_end(started)
+    wait_for_end(host.pid, started)
     assert not list(tmp_path.iterdir())
 
 
@@ -118,7 +132,7 @@ def test_a_killed_host_with_a_forked_child_of_its_own(tmp_path: Path) -> None:
     child = int(host.stdout.readline())
     host.kill()
     host.wait(20)
-    wait_for_end(started - {child})
+    wait_for_end(host.pid, started - {child})
     os.kill(child, signal.SIGKILL)
     host.communicate()
 
@@ -193,6 +207,10 @@ async def test_a_zygote_that_dies_is_no_word_about_the_program(box: Sandbox) -> 
         task = asyncio.create_task(box.run("import time; time.sleep(60)", limits=Limits(wall=60)))
         await asyncio.sleep(1.0)
         (*mine,) = [zygote for zygote in zygotes._stock.zygotes if zygote.loop is asyncio.get_running_loop()]
+        if box.level == "docker":
+            for idle in {*zygotes._stock.zygotes} - {*mine}:
+                idle.close()
+            kill_containers()
         for zygote in mine:
             for pid in sorted(descendants(zygote._process.pid) | {zygote._process.pid}):  # its runs are younger
                 with contextlib.suppress(ProcessLookupError):

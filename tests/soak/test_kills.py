@@ -35,7 +35,7 @@ WHOLE = Size(int(2000 * SCALE), int(100 * SCALE), int(10 * SCALE), seed=int(os.e
 @pytest.mark.parametrize(
     "size",
     [
-        pytest.param(SMALL, marks=pytest.mark.integration, id="small"),
+        pytest.param(SMALL, marks=[pytest.mark.integration, pytest.mark.timeout(600)], id="small"),
         pytest.param(WHOLE, marks=[pytest.mark.soak, pytest.mark.timeout(7200)], id="whole"),
     ],
 )

@@ -61,8 +61,8 @@ def test_it_means_what_gymnasiums_vector_means(env_id: str, mode: str) -> None:
     task_id = ours.envs[0].task.id  # type: ignore[union-attr]
     options: dict[str, Any] = {"task_id": task_id}
     assert same(ours.reset(seed=[1, 2, 3], options=options), theirs.reset(seed=[1, 2, 3], options=options))
-    ends = 0
-    for turn in range(100):
+    ends, turns = 0, 100 if env_id.startswith("test/") else 30
+    for turn in range(turns):
         actions = [said if (turn + i) % 7 else "the end" for i, said in enumerate(theirs.action_space.sample())]
         results = ours.step(actions), theirs.step(actions)
         assert same(*results)
@@ -76,7 +76,7 @@ def test_it_means_what_gymnasiums_vector_means(env_id: str, mode: str) -> None:
             options = {"reset_mask": over}
             assert same(ours.reset(options=options), theirs.reset(options=options.copy()))
             assert list(options) == ["reset_mask"]
-    assert ends > 20
+    assert ends > turns / 5
     ours.close()
     theirs.close()
 
@@ -93,6 +93,8 @@ def test_every_registered_id_has_an_entry_point_of_its_own(env_id: str) -> None:
     assert again.spec == vector.spec
     assert again.num_envs == 2
     assert same(vector.reset(seed=0), again.reset(seed=0))
+    vector.close()
+    again.close()
 
 
 def test_an_enum_is_a_mode_too() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from llmgym.cli.data import columns, convert, curate, export, filter, prepare, quality, split
+from llmgym.cli.data import columns, convert, curate, export, filter, prepare, pull, push, quality, split
 from llmgym.cli.verb import verb
 
-app = typer.Typer(no_args_is_help=True, help="Measure, filter, convert and export rollouts.")
+app = typer.Typer(no_args_is_help=True, help="Measure, filter, convert, export and share rollouts.")
 
 
 @app.callback()
@@ -28,3 +28,5 @@ app.command("columns", epilog=columns.EXAMPLES)(verb(columns.run))
 app.command("curate", epilog=curate.EXAMPLES)(verb(curate.run))
 app.command("split", epilog=split.EXAMPLES)(verb(split.run))
 app.command("export", epilog=export.EXAMPLES)(verb(export.run))
+app.command("push", epilog=push.EXAMPLES)(verb(push.run))
+app.command("pull", epilog=pull.EXAMPLES)(verb(pull.run))

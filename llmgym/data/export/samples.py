@@ -64,6 +64,7 @@ def of_episode(episode: Trajectory, recipe: Recipe, losses: Losses) -> Iterator[
     try:
         if episode.failure is not None or not episode.finished:
             raise LeftOut("the episode failed")
+        _expect_trainable(episode)
         if recipe.tokens:
             yield from _segments(episode, losses)
         elif recipe.kind == "sft":
@@ -82,6 +83,8 @@ def of_pair(better: Trajectory, worse: Trajectory, recipe: Recipe) -> Sample:
     Raises:
         LeftOut: They cannot be; says why.
     """
+    _expect_trainable(better)
+    _expect_trainable(worse)
     opening = better.opening
     if _bare(better.messages[:opening]) != _bare(worse.messages[: worse.opening]):
         raise LeftOut("the episodes of a pair begin otherwise: the task has changed")
@@ -117,6 +120,7 @@ def of_group(
     Raises:
         LeftOut: It has no prompt, or one that cannot be rendered.
     """
+    _expect_trainable(episode)
     prompt = episode.messages[: episode.opening]
     if not prompt:
         raise LeftOut("it has no prompt")
@@ -128,6 +132,11 @@ def of_group(
     return Sample(
         episode, length, counted, chat(prompt, recipe.malformed_calls), rewards=rewards, number=number, ref=ref
     )
+
+
+def _expect_trainable(episode: Trajectory) -> None:
+    if not episode.trainable:
+        raise LeftOut("it is an opponent's")
 
 
 def chat(messages: Sequence[Message], malformed: MalformedCalls) -> Chat:

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import json
 import re
-from array import array
-from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+from llmgym.data.forms import segments
 from llmgym.data.problems import UnreadableError
 from llmgym.records import FORMAT
 
-_BATCH, _MOST_BYTES = 4096, 1 << 26  # of rows that are held at once
+_BATCH, _GROUP = 1024, 4096  # rows that are held at once, as lines and as columns
+_MOST_BYTES = 1 << 26  # of either
 TEXTS = ("id", "episode_id", "agent", "env_id", "group_id", "task_hash", "status", "error")
 INTEGERS = ("format", "agents", "repeat", "seed", "attempts")
 REALS = ("reward",)
@@ -32,6 +33,7 @@ JSONS = (
 )  # fmt: skip
 _METRICS = JSONS.index("metrics")
 _OWN = {"fields", "rest"}
+_SEGMENTS = -3  # of the values of a row
 _ORDER = (
     "format", "id", "episode_id", "agent", "agents", "env_id", "group_id", "repeat", "task_hash", "status", "reward",
     "counts", "timings", "usage", "tool_errors", "seed", "task", "responses_create_params", "output", "reward_parts",
@@ -45,15 +47,7 @@ _Scalar = int | float | str | bool | None
 Raws = dict[str, msgspec.Raw]
 
 
-class _Segment(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    ids: list[int]
-    sampled: list[tuple[int, int]]
-    logprobs: str
-
-
 _rows = msgspec.json.Decoder(Raws)
-_segments = msgspec.json.Decoder(list[_Segment])
-_scalars = msgspec.json.Decoder(dict[str, _Scalar])
 _text = msgspec.json.Decoder(str | None)
 _encode = msgspec.json.encode
 _INTEGER = re.compile(rb"-?(?:0|[1-9]\d{0,17})")
@@ -81,9 +75,9 @@ def write(lines: Iterable[bytes], path: Path, metrics: Sequence[str], told: Call
     with pq.ParquetWriter(
         path, _schema(columns), compression="zstd", use_dictionary=few, write_statistics=few
     ) as writer:
-        for batch in _batches(lines):
-            writer.write_batch(_batch(list(map(takes.values, batch)), columns, writer.schema))
-            count += len(batch)
+        for group in _groups(_batch(*takes.values(batch), columns, writer.schema) for batch in _batches(lines)):
+            writer.write_table(group)
+            count += len(group)
             if told:
                 told(count)
     return count
@@ -103,22 +97,29 @@ def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
         yield batch
 
 
+def _groups(batches: Iterable[Any]) -> Iterator[Any]:
+    """Batches together, by so many rows as are written at once."""
+    import pyarrow as pa
+
+    group: list[Any] = []
+    for batch in batches:
+        group.append(batch)
+        if sum(map(len, group)) >= _GROUP or sum(one.nbytes for one in group) >= _MOST_BYTES:
+            yield pa.Table.from_batches(group)
+            group = []
+    if group:
+        yield pa.Table.from_batches(group)
+
+
 def _schema(metrics: Sequence[str]) -> Any:
     import pyarrow as pa
 
     json_ = pa.json_(pa.utf8())
-    segment = pa.struct(
-        [
-            ("ids", pa.list_(pa.int32())),
-            ("sampled", pa.list_(pa.list_(pa.int32()))),
-            ("logprobs", pa.list_(pa.float32())),
-        ]
-    )
     fields = [(name, pa.string()) for name in TEXTS]
     fields += [(name, pa.int64()) for name in INTEGERS]
     fields += [(name, pa.float64()) for name in (*REALS, *metrics)]
     fields += [(name, json_) for name in JSONS]
-    fields += [("segments", pa.list_(segment)), ("fields", pa.string()), ("rest", json_)]
+    fields += [("segments", segments.type_()), ("fields", pa.string()), ("rest", json_)]
     return pa.schema(fields, metadata=_META)
 
 
@@ -127,18 +128,39 @@ class _Rows:
 
     def __init__(self, metrics: Sequence[str]) -> None:
         fields: list[Any] = [(f"f{number}", str) for number in range(len(TEXTS) - 1)] + [("error", str | None)]
-        fields += [(f"i{number}", int) for number in range(len(INTEGERS))]
+        small = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+        fields += [(f"i{number}", small) for number in range(len(INTEGERS))]
         fields += [(f"r{number}", int | float | None) for number in range(len(REALS))]
-        fields += [(f"j{number}", msgspec.Raw) for number in range(len(JSONS))] + [("segments", list[_Segment])]
+        fields += [(f"j{number}", msgspec.Raw) for number in range(len(JSONS))] + [("segments", list[segments.Segment])]
         names = [*TEXTS, *INTEGERS, *REALS, *JSONS, "segments"]
         fields += [(f"m{number}", _Scalar | msgspec.UnsetType, msgspec.UNSET) for number in range(len(metrics))]
         rename = dict(zip([field[0] for field in fields], [*names, *metrics], strict=True))
         usual = msgspec.defstruct("Usual", fields, rename=rename, forbid_unknown_fields=True, gc=False)
         self._usual = msgspec.json.Decoder(usual)
+        clashing: list[Any] = [(f"c{number}", _Scalar, None) for number in range(len(_STANDARD))]
+        inner = msgspec.defstruct(
+            "Inner", fields[-len(metrics) :] * bool(metrics) + clashing,
+            rename=rename | {f"c{number}": name for number, name in enumerate(_ORDER)},
+            forbid_unknown_fields=True, gc=False,
+        )  # fmt: skip
+        self._inner = msgspec.json.Decoder(inner)
         self._metrics = metrics
         self._typed = len(TEXTS) + len(INTEGERS) + len(REALS)
 
-    def values(self, line: bytes) -> tuple[Any, ...]:
+    def values(self, lines: Sequence[bytes]) -> tuple[list[tuple[Any, ...]], NDArray[np.int64]]:
+        """The values of rows, and the ids of all their segments."""
+        rows = list(map(self._values, lines))
+        ids = segments.ids_of(row[_SEGMENTS] for row in rows)
+        if ids is None:  # of one of them at least they are none that a column can hold
+            rows = [
+                self._odd(_rows.decode(line)) if segments.ids_of([row[_SEGMENTS]]) is None else row
+                for row, line in zip(rows, lines, strict=True)
+            ]
+            ids = segments.ids_of(row[_SEGMENTS] for row in rows)
+            assert ids is not None
+        return rows, ids
+
+    def _values(self, line: bytes) -> tuple[Any, ...]:
         """The values of a row; as our writer has it that takes a third of the time of one that is odd."""
         try:
             row = msgspec.structs.astuple(self._usual.decode(line))
@@ -146,24 +168,26 @@ class _Rows:
             return self._odd(_rows.decode(line))
         typed, count = self._typed, self._typed + len(JSONS)
         jsons, metrics = row[typed:count], row[count + 1 :]
-        tokens = _columns_of(row[count])
-        wide = max(map(abs, row[len(TEXTS) : typed - len(REALS)])) >= 1 << 63
+        tokens = segments.tokens_of(row[count])
         if (
-            wide
-            or tokens is None
+            tokens is None
             or int in map(type, row[typed - len(REALS) : typed])
-            or not self._same(jsons, metrics)
+            or not self._same(jsons[_METRICS], metrics)
         ):
             return self._odd(_rows.decode(line))
         return *row[:typed], *metrics, *jsons, tokens, None, None
 
-    def _same(self, jsons: tuple[msgspec.Raw, ...], given: tuple[Any, ...]) -> bool:
+    def _same(self, text: msgspec.Raw, given: tuple[Any, ...]) -> bool:
         """Whether the metrics beside the fields are those of `metrics`, so that they need not be kept twice."""
-        found = _scalars.decode(jsons[_METRICS])
-        expected = {name: None if type(v) is str else v for name, v in found.items() if name not in _STANDARD}
-        there = {name: v for name, v in zip(self._metrics, given, strict=True) if v is not msgspec.UNSET}
-        types = [*map(type, map(there.get, expected))]
-        return expected == there and types == [*map(type, expected.values())]
+        try:
+            inner = msgspec.structs.astuple(self._inner.decode(text))[: len(given)]
+        except msgspec.ValidationError:
+            return False
+        types = [*map(type, inner)]
+        if inner == given and str not in types and types == [*map(type, given)]:
+            return True
+        expected = tuple(None if type(value) is str else value for value in inner)
+        return expected == given and [*map(type, expected)] == [*map(type, given)]
 
     def _odd(self, row: Raws) -> tuple[Any, ...]:
         """The values of any row; what a column cannot give back as it was goes to `rest`."""
@@ -177,13 +201,13 @@ class _Rows:
                     rest[name] = row[name]
         values += [_metric(row.get(name)) for name in self._metrics]
         values += [None if name not in row else bytes(row[name]) for name in JSONS]
-        segments = _read_segments(row["segments"]) if "segments" in row else None
-        if segments is None and "segments" in row:
+        tokens = segments.read(row["segments"]) if "segments" in row else None
+        if tokens is None and "segments" in row:
             rest["segments"] = row["segments"]
-        return *values, segments, json.dumps(list(row)), _encode(rest) if rest else None
+        return *values, tokens, json.dumps(list(row)), _encode(rest) if rest else None
 
 
-def _batch(rows: Sequence[tuple[Any, ...]], metrics: Sequence[str], schema: Any) -> Any:
+def _batch(rows: Sequence[tuple[Any, ...]], ids: NDArray[np.int64], metrics: Sequence[str], schema: Any) -> Any:
     import pyarrow as pa
 
     columns = iter(zip(*rows, strict=True))
@@ -191,8 +215,8 @@ def _batch(rows: Sequence[tuple[Any, ...]], metrics: Sequence[str], schema: Any)
     arrays += [pa.array(values, pa.int64()) for values in islice(columns, len(INTEGERS))]
     arrays += [_reals(values) for values in islice(columns, len(REALS) + len(metrics))]
     arrays += [_json(values) for values in islice(columns, len(JSONS))]
-    segments, fields, rest = columns
-    arrays += [_tokens(segments, schema.field("segments").type), pa.array(fields, pa.string()), _json(rest)]
+    tokens, fields, rest = columns
+    arrays += [segments.column(tokens, ids), pa.array(fields, pa.string()), _json(rest)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
@@ -280,62 +304,6 @@ def _metric(raw: msgspec.Raw | bytes | None) -> float | None:
     return value if abs(value) <= _MOST else None
 
 
-class _Tokens(NamedTuple):
-    """A segment as columns have it."""
-
-    ids: array[int]
-    places: array[int]  # start and end of each span
-    logprobs: bytes
-
-
-def _tokens(rows: Sequence[list[_Tokens] | None], type_: Any) -> Any:
-    """The segments of rows as nested lists."""
-    import pyarrow as pa
-
-    flat = [segment for row in rows for segment in row or ()]
-    ids, places, logprobs = (b"".join(parts) for parts in zip(*flat, strict=True)) if flat else (b"", b"", b"")
-    spans = _lists([2] * (len(places) // 8), pa.array(np.frombuffer(places, np.int32)))
-    lists = [
-        _lists([len(segment.ids) for segment in flat], pa.array(np.frombuffer(ids, np.int32))),
-        _lists([len(segment.places) // 2 for segment in flat], spans),
-        _lists([len(segment.logprobs) // 4 for segment in flat], pa.array(np.frombuffer(logprobs, "<f4"))),
-    ]
-    counts = [None if row is None else len(row) for row in rows]
-    return _lists(counts, pa.StructArray.from_arrays(lists, fields=list(type_.value_type)))
-
-
-def _read_segments(raw: msgspec.Raw) -> list[_Tokens] | None:
-    try:
-        return _columns_of(_segments.decode(raw))
-    except msgspec.DecodeError:
-        return None
-
-
-def _columns_of(segments: list[_Segment]) -> list[_Tokens] | None:
-    """Segments as columns have them; None where these would not give them back as they are."""
-    found: list[_Tokens] = []
-    for segment in segments:
-        try:
-            data = a2b_base64(segment.logprobs)
-            ids, places = array("i", segment.ids), array("i", [place for span in segment.sampled for place in span])
-        except (ValueError, OverflowError):
-            return None
-        if len(data) % 4 or b2a_base64(data, newline=False).decode() != segment.logprobs:
-            return None
-        found.append(_Tokens(ids, places, data))
-    return found
-
-
-def _lists(lengths: Sequence[int | None], values: Any) -> Any:
-    """Lists of so many of the values each, one behind the other; None for one that is not there."""
-    import pyarrow as pa
-
-    counts = np.array([0 if length is None else length for length in lengths], np.int32)
-    offsets = pa.array(np.concatenate([np.zeros(1, np.int32), np.cumsum(counts, dtype=np.int32)]))
-    missing = pa.array([length is None for length in lengths], pa.bool_()) if None in lengths else None
-    return pa.ListArray.from_arrays(offsets, values, mask=missing)
-
-
 def read(path: Path) -> Iterator[bytes]:
     """The rows of a file that `write` or `write_others` wrote, as lines without their ends.
 
@@ -361,7 +329,7 @@ def _lines(batch: Any) -> Iterator[bytes]:
     for names, convert in ((TEXTS, _encode), (INTEGERS, _encode), (REALS, _encode), (JSONS, _kept)):
         for name in names:
             columns[name] = [convert(value) for value in _plain(batch.column(name)).to_pylist()]
-    columns["segments"] = _segment_texts(batch.column("segments"))
+    columns["segments"] = segments.texts(batch.column("segments"))
     columns = {name: columns[name] for name in _ORDER}
     rests = _plain(batch.column("rest")).to_pylist()
     for at, fields in enumerate(batch.column("fields").to_pylist()):
@@ -389,17 +357,3 @@ def _plain(array: Any) -> Any:
 
 def _kept(text: str | None) -> bytes:
     return b"null" if text is None else text.encode()
-
-
-def _segment_texts(array: Any) -> list[bytes]:
-    """Lists of segments as JSON; log-probabilities by their bits."""
-    flat = array.flatten()
-    ids, sampled, logprobs = flat.flatten()
-    numbers = logprobs.flatten().to_numpy(zero_copy_only=False).astype("<f4", copy=False)
-    ends = np.cumsum([0, *logprobs.value_lengths().to_pylist()])
-    texts: list[bytes] = []
-    for at, (own, spans) in enumerate(zip(ids.to_pylist(), sampled.to_pylist(), strict=True)):
-        data = b2a_base64(numbers[ends[at] : ends[at + 1]].tobytes(), newline=False).decode()
-        texts.append(_encode({"ids": own, "sampled": spans, "logprobs": data}))
-    source = iter(texts)
-    return [b"[" + b",".join(islice(source, length or 0)) + b"]" for length in array.value_lengths().to_pylist()]

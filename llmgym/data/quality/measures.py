@@ -6,7 +6,6 @@ Rows are read once, by a decoder that skips their token ids, and what is found i
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ import numpy as np
 
 from llmgym.data.index import Index, Progress
 from llmgym.data.lines import Span
+from llmgym.data.memory import steady
+from llmgym.data.output import replacing
 from llmgym.data.quality.degenerate import LOOP, is_refusal, tail_repeat
 from llmgym.data.quality.excerpts import Excerpt, excerpt
 from llmgym.data.quality.shingles import WIDTH, require_minhash, shingles, signatures
@@ -52,7 +53,8 @@ def measured_files(index: Index, progress: Progress | None = None) -> list[str]:
         stale.unlink(missing_ok=True)  # of rows that are in another shard now
     for name, shard in names.items():
         if not (index.folder / name).exists():
-            _measure(index, index.folder / shard if shard else None, index.folder / name, progress)
+            with steady():
+                _measure(index, index.folder / shard if shard else None, index.folder / name, progress)
     return [str(index.folder / name) for name in names]
 
 
@@ -62,18 +64,13 @@ def _measure(index: Index, source: Path | None, target: Path, progress: Progress
     import pyarrow.parquet as pq
 
     schema = _schema()
-    temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
-    try:
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-            for lines, spans in _places(source) if source else ():
-                rows = list(_rows(index, lines, spans))
-                columns = {name: [row.get(name) for row in rows] for name in schema.names}
-                writer.write_batch(pa.RecordBatch.from_pydict(columns, schema=schema))
-                if progress:
-                    progress(sum(spans[-1]), index.meta.size)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(target, force=True) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for lines, spans in _places(source) if source else ():
+            rows = list(_rows(index, lines, spans))
+            columns = {name: [row.get(name) for row in rows] for name in schema.names}
+            writer.write_batch(pa.RecordBatch.from_pydict(columns, schema=schema))
+            if progress:
+                progress(sum(spans[-1]), index.meta.size)
 
 
 def _places(shard: Path) -> Iterator[tuple[list[int], list[Span]]]:

@@ -27,7 +27,7 @@ class Shape(Protocol):
         """Whether a row is of this shape, by the names of its fields."""
         ...
 
-    def decode(self, data: bytes) -> Any:
+    def decode(self, data: bytes | bytearray) -> Any:
         """What the index wants of a row, which the two below take apart.
 
         Raises:
@@ -35,7 +35,7 @@ class Shape(Protocol):
         """
         ...
 
-    def columns(self, rows: Sequence[Any]) -> dict[str, list[Any]]:
+    def columns(self, rows: Sequence[Any]) -> dict[str, Sequence[Any]]:
         """The columns of rows, as `Scalars` has them."""
         ...
 

@@ -232,7 +232,7 @@ def _said(content: Any) -> str:
 # --- as rows -----------------------------------------------------------------------------------------
 
 
-def decode(data: bytes) -> Scalars:
+def decode(data: bytes | bytearray) -> Scalars:
     """What the index keeps of a row."""
     document = _documents.decode(data)
     if document.row:

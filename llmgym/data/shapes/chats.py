@@ -22,7 +22,7 @@ def fits(row: Mapping[str, Any]) -> bool:
     return isinstance(row.get("messages"), list)
 
 
-def decode(data: bytes) -> Scalars:
+def decode(data: bytes | bytearray) -> Scalars:
     """What the index keeps of a row."""
     return _scalars(read_row(data))
 

@@ -19,7 +19,7 @@ Row = dict[str, Any]
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
 
-def read_row(data: bytes) -> Row:
+def read_row(data: bytes | bytearray) -> Row:
     """A row as a dict.
 
     Raises:

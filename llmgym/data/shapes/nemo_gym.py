@@ -24,7 +24,7 @@ def fits(row: Mapping[str, Any]) -> bool:
     return isinstance(row.get("responses_create_params"), Mapping) and bool({"response", "output"} & row.keys())
 
 
-def decode(data: bytes) -> Scalars:
+def decode(data: bytes | bytearray) -> Scalars:
     """What the index keeps of a row."""
     return _scalars(read_row(data))
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from llmgym.data.scalars import Number
+from llmgym.data.scalars import FIXED, Number
 from llmgym.failures import Failure
 from llmgym.records import FORMAT, load_row
 from llmgym.records.row import Counts, Timings
@@ -50,7 +50,7 @@ def fits(row: Mapping[str, Any]) -> bool:
     return "format" in row and "group_id" in row and "responses_create_params" in row
 
 
-def decode(data: bytes) -> _Row:
+def decode(data: bytes | bytearray) -> _Row:
     """What the index wants of a row."""
     try:
         return _decoder.decode(data)
@@ -61,29 +61,29 @@ def decode(data: bytes) -> _Row:
         raise
 
 
-def columns(rows: Sequence[_Row]) -> dict[str, list[Any]]:
+def decode_lines(block: bytearray) -> list[_Row]:
+    """The same of many lines, in less time than one by one."""
+    return _decoder.decode_lines(block)
+
+
+def columns(rows: Sequence[_Row]) -> dict[str, Sequence[Any]]:
     """The columns of rows."""
-    counts = [row.counts for row in rows]
-    return {
-        "id": [row.id for row in rows],
-        "episode_id": [row.id if row.agents == 1 else row.id[: -len(row.agent) - 1] for row in rows],
-        "env_id": [row.env_id for row in rows],
-        "task_id": [row.group_id[len(row.env_id) + 1 :] for row in rows],
-        "group_id": [row.group_id for row in rows],
-        "task_hash": [row.task_hash for row in rows],
-        "repeat": [row.repeat for row in rows],
-        "agent": [row.agent for row in rows],
-        "agents": [row.agents for row in rows],
-        "status": [row.status for row in rows],
-        "reward": [row.reward for row in rows],
-        "attempts": [row.attempts for row in rows],
-        "num_turns": [count.turns for count in counts],
-        "num_sampled_tokens": [count.sampled_tokens for count in counts],
-        "num_context_tokens": [count.context_tokens for count in counts],
-        "num_tool_errors": [sum(row.tool_errors.values()) for row in rows],
-        "wall_s": [row.timings.wall_s for row in rows],
-        "failure": [row.failure.kind if row.failure else "" for row in rows],
-    }
+    found = dict(zip(_Row.__struct_fields__, zip(*map(msgspec.structs.astuple, rows), strict=True), strict=True))
+    turns, sampled, context, _ = zip(*map(msgspec.structs.astuple, found["counts"]), strict=True)
+    alone = found["agents"].count(1) == len(rows)
+    made: dict[str, Sequence[Any]] = {name: found[name] for name in FIXED if name in found}
+    return made | {
+        "episode_id": found["id"] if alone else [
+            row.id if row.agents == 1 else row.id[: -len(row.agent) - 1] for row in rows
+        ],
+        "task_id": [group[len(env) + 1 :] for group, env in zip(found["group_id"], found["env_id"], strict=True)],
+        "num_turns": turns,
+        "num_sampled_tokens": sampled,
+        "num_context_tokens": context,
+        "num_tool_errors": [sum(errors.values()) if errors else 0 for errors in found["tool_errors"]],
+        "wall_s": [timings.wall_s for timings in found["timings"]],
+        "failure": [failure.kind if failure else "" for failure in found["failure"]],
+    }  # fmt: skip
 
 
 def metrics(rows: Sequence[_Row]) -> list[Mapping[str, Number]]:

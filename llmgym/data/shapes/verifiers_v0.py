@@ -22,7 +22,7 @@ def fits(row: Mapping[str, Any]) -> bool:
     return {"example_id", "prompt", "completion"} <= row.keys()
 
 
-def decode(data: bytes) -> Scalars:
+def decode(data: bytes | bytearray) -> Scalars:
     """What the index keeps of a row."""
     row = read_row(data)
     return _scalars(row, *_messages(row))

@@ -28,7 +28,7 @@ def fits(row: Mapping[str, Any]) -> bool:
     return isinstance(row.get("traces"), list) and "task" in row
 
 
-def decode(data: bytes) -> Scalars:
+def decode(data: bytes | bytearray) -> Scalars:
     """What the index keeps of a row."""
     row = read_row(data)
     return _scalars(row, _path(row))

@@ -20,6 +20,19 @@ _INODES = 16384
 _filters: list[kernel.Filter] = []  # for runs without and with child processes
 
 
+def first_uid(seed: int) -> int | None:
+    """Users for the runs of a zygote that no other zygote on the machine has, above all that people or tools give out.
+
+    In a container with a small range of users they are from that range, and may be shared; None where it has too few.
+    """
+    with open("/proc/self/uid_map") as file:
+        ranges = [(int(first), int(count)) for first, _, count in (line.split() for line in file)]
+    for wanted in (0x70000000 + seed % (1 << 18) * SLOTS, 20000 + seed * 64 % 40000):
+        if any(first <= wanted < first + count - SLOTS for first, count in ranges):
+            return wanted
+    return None
+
+
 class Containment(NamedTuple):
     """What a level does to each run; the host decides it.
 

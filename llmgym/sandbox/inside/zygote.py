@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llmgym.sandbox.inside import kernel, programs, sessions, walls
-from llmgym.sandbox.inside.contain import LINUX, SLOTS, Containment
+from llmgym.sandbox.inside.contain import LINUX, SLOTS, Containment, first_uid
 from llmgym.sandbox.wire import Channel, Closed
 
 # What programs often import. None that does something at a fork, which costs every run more than it saves one: no
@@ -41,12 +41,20 @@ class _Run:
         self.keeps = keeps
 
 
-def main(control_fd: int, host_fd: int) -> None:
-    """Serve until the host goes away."""
-    channel = Channel(socket.socket(fileno=control_fd))
+def main(*way: str) -> None:
+    """Serve until the host goes away.
+
+    Args:
+        way: The numbers of two descriptors, of the socket and of the host's process; or the path of the door at which
+            they are handed in.
+    """
+    control, host_fd = _handed_in(*way) if len(way) == 1 else map(int, way)
+    channel = Channel(socket.socket(fileno=control))
     ((config, _),) = channel.receive()
     containment = Containment(**config["containment"])
     try:
+        if config["seed"] is not None:
+            containment = containment._replace(first_uid=first_uid(config["seed"]))
         if config["layout"] is not None:
             walls.build(config["layout"])
         sys.path += config["packages"]
@@ -60,6 +68,15 @@ def main(control_fd: int, host_fd: int) -> None:
     finally:
         if not containment.apart:
             _remove(containment.scratch)
+
+
+def _handed_in(door: str) -> list[int]:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(door)
+    channel = Channel(connection)
+    ((_, fds),) = channel.receive()
+    channel.close()
+    return fds
 
 
 class Zygote:
@@ -93,6 +110,7 @@ class Zygote:
         """
         os.environ["PATH"] = f"{os.path.dirname(sys.executable)}:/usr/local/bin:/usr/bin:/bin"
         os.environ.update(self._containment.variables(0))
+        del os.environ["LD_BIND_NOW"]  # which costs programs that a run starts
         for name in _COMMON:
             importlib.import_module(name)
         log = os.dup(2)
@@ -196,6 +214,8 @@ class Zygote:
         program = contents[: message["size"]]
         for place, fd in enumerate(fds[1:4]):
             os.dup2(fd, place)
+        if message["grouped"]:
+            os.write(fds.pop(), b"0")
         link = os.dup2(fds[4], 3, inheritable=False) if len(fds) > 4 else None
         os.closerange(3 if link is None else 4, 4096)
         self._containment.apply(slot, message["limits"], self._size)

@@ -1,0 +1,122 @@
+"""What adapters cost over the packages that they adapt, with no model. The last line is one JSON object.
+
+For some ids of each ecosystem that is installed, played by the oracle: microseconds of CPU of a `step` here, and of the
+same step in the package itself: TextArena's `step` and `get_observation`, Gymnasium's `step`, reasoning-gym's
+`score_answer`; medians over steps. `over_us` is the difference, which is to be below 100; `over_100_us` names the ids
+where it is not.
+
+    python benchmarks/adapters.py [--episodes N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gymnasium
+
+from llmgym.env import ToolEnv
+from llmgym.registry import entry
+
+EPISODES = 60
+BOUND_US = 100.0
+IDS = {
+    "reasoning-gym": ["lettercounting", "basicarithmetic", "sudoku", "knightsknaves", "isomorphicstrings"],
+    "textarena": ["frozenlake", "towerofhanoi", "lightsout", "sudokueasy", "minesweepersmall"],
+    "gymnasium": ["FrozenLake", "CliffWalking", "Taxi"],
+}
+
+
+def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
+    began = time.process_time_ns()
+    result = function(*args)
+    return result, (time.process_time_ns() - began) / 1000
+
+
+def played(env_id: str, episodes: int) -> Iterator[Any]:
+    """An environment, reset to one task after another, which are made first: that may take a thousand times as long."""
+    env = gymnasium.make(env_id).unwrapped
+    assert isinstance(env, ToolEnv)
+    env.reset(seed=0)
+    for task in [env.tasks.draw("train", 0, number) for number in range(episodes)]:
+        env.reset(options={"task": task})
+        yield env
+
+
+def ours(env_id: str, episodes: int) -> Iterator[float]:
+    """Each step of the oracle through the adapter."""
+    for env in played(env_id, episodes):
+        for message in env.oracle(env.task):
+            (_, _, terminated, truncated, _), took = timed(env.step, message)
+            yield took
+            if terminated or truncated:
+                break
+
+
+def reasoning_gym(env_id: str, episodes: int) -> Iterator[float]:
+    from llmgym.adapters.reasoning_gym.entries import Key, dataset_of, make
+    from llmgym.adapters.reasoning_gym.solutions import solve
+
+    for env in played(env_id, episodes):
+        key = Key(**env.task.metadata)
+        found = make(key)
+        yield timed(dataset_of(key.dataset).score_answer, solve(key.dataset, found), found)[1]
+
+
+def textarena(env_id: str, episodes: int) -> Iterator[float]:
+    for env in played(env_id, episodes):
+        game = env.game.env  # played without the adapter around it
+
+        def step(text: str, game: Any = game) -> bool:
+            done, _ = game.step(text)
+            game.get_observation()
+            return done
+
+        for message in env.oracle(env.task):
+            done, took = timed(step, message)
+            yield took
+            if done:
+                break
+
+
+def plain_gymnasium(env_id: str, episodes: int) -> Iterator[float]:
+    for env in played(env_id, episodes):
+        for message in env.oracle(env.task):
+            word = message.removeprefix("<move>").removesuffix("</move>")
+            (env.seen, _, terminated, _, _), took = timed(env.world.step, env.actions[word])
+            yield took
+            if terminated:
+                break
+
+
+PACKAGES = {"reasoning-gym": reasoning_gym, "textarena": textarena, "gymnasium": plain_gymnasium}
+PREFIX = {"reasoning-gym": "llmgym/ReasoningGym-", "textarena": "llmgym/TextArena-", "gymnasium": "llmgym/"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--episodes", type=int, default=EPISODES)
+    args = parser.parse_args()
+    gc.disable()  # what is left of making a puzzle would be collected in some step
+    costs: dict[str, dict[str, float]] = {}
+    for ecosystem, names in IDS.items():
+        for env_id in (f"{PREFIX[ecosystem]}{name}-v0" for name in names):
+            if not entry(env_id).installed:
+                print(f"{env_id}: {ecosystem} is not installed")
+                continue
+            here, there = (
+                statistics.median(list(steps(env_id, args.episodes))[1:]) for steps in (ours, PACKAGES[ecosystem])
+            )
+            costs[env_id] = {"step_us": round(here, 1), "own_us": round(there, 1), "over_us": round(here - there, 1)}
+            print(env_id, json.dumps(costs[env_id]), flush=True)
+    slow = {name: cost["over_us"] for name, cost in costs.items() if cost["over_us"] >= BOUND_US}
+    print(json.dumps({"adapters": costs, "over_100_us": slow}))
+
+
+if __name__ == "__main__":
+    main()

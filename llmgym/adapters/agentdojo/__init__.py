@@ -1,0 +1,1 @@
+"""AgentDojo: wishes of users over simulated tools, some of whose answers carry the wishes of others."""

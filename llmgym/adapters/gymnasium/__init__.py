@@ -1,0 +1,1 @@
+"""Plain Gymnasium environments, played in text (MIT)."""

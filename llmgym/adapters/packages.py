@@ -1,0 +1,68 @@
+"""What adapters of installed packages share: tasks that lie in a package, and imports that leave no trace."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from llmgym.tasks import RowTasks
+
+_TEST_SHARE = 5  # one of so many is a test task
+
+
+@contextmanager
+def unchanged() -> Generator[None]:
+    """Leave the state that all of a process shares as it was: random numbers, warnings, logging, the environment."""
+    numbers, arrays, variables = random.getstate(), np.random.get_state(), dict(os.environ)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        random.setstate(numbers)
+        np.random.set_state(arrays)
+        root.handlers[:], root.level = handlers, level
+        if dict(os.environ) != variables:
+            os.environ.clear()
+            os.environ.update(variables)
+
+
+@dataclass(frozen=True)
+class PackageRows:
+    """Rows that a function makes of what a package holds.
+
+    Attributes:
+        make: Makes the rows; picklable.
+        name: Names them in messages.
+    """
+
+    make: Callable[[], Iterable[Mapping[str, Any]]]
+    name: str
+
+    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the place and the row."""
+        for number, row in enumerate(self.make(), 1):
+            yield f"{self.name}:{number}", dict(row)
+
+    def __str__(self) -> str:
+        """The name."""
+        return self.name
+
+
+def package_tasks(make: Callable[[], Iterable[Mapping[str, Any]]], name: str) -> RowTasks:
+    """The tasks of a package, loaded when first used; a task that repeats another one is left out of "train"."""
+    return RowTasks(PackageRows(make, name), duplicates="drop")
+
+
+def split_of(place: int) -> str:
+    """The split of a task where its package has none: every fifth is a test."""
+    return "test" if place % _TEST_SHARE == _TEST_SHARE - 1 else "train"

@@ -1,0 +1,1 @@
+"""reasoning-gym: about a hundred generators of questions (Apache-2.0)."""

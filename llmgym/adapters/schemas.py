@@ -1,0 +1,50 @@
+"""What others write about their tools: names that every endpoint takes, and arguments against a foreign schema."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from llmgym.errors import EnvironmentFailure
+
+_UNNAMEABLE = re.compile(r"[^A-Za-z0-9_-]")
+_MAX_NAME = 64  # characters, of OpenAI's endpoints
+
+
+def tool_name(name: str) -> str:
+    """A name that every endpoint takes: what is no letter, digit, "_" or "-" is a "_" in it, and it ends in time."""
+    return _UNNAMEABLE.sub("_", name)[:_MAX_NAME] or "_"
+
+
+def checker(where: str, schema: dict[str, Any]) -> Callable[[Any], str]:
+    """What says what is wrong with arguments, or nothing; never fetches what the schema refers to.
+
+    Args:
+        where: Whose schema it is; starts the message.
+        schema: A JSON schema of any draft.
+
+    Raises:
+        EnvironmentFailure: It is none.
+    """
+    from jsonschema import Draft202012Validator, SchemaError
+    from jsonschema.exceptions import best_match
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    kind = validator_for(schema, default=Draft202012Validator)
+    try:
+        kind.check_schema(schema)
+    except SchemaError as error:
+        raise EnvironmentFailure(f"{where} has a schema that is none: {error.message}", kind="invalid") from None
+    validator = kind(schema, registry=Registry())
+
+    def check(arguments: Any) -> str:
+        try:
+            found = best_match(validator.iter_errors(arguments))
+        except Unresolvable as error:
+            raise EnvironmentFailure(f"{where} has a schema that refers elsewhere: {error}", kind="invalid") from None
+        return "" if found is None else f"{found.message:.500} - at `{found.json_path}`"
+
+    return check

@@ -1,0 +1,1 @@
+"""TextArena: games in text (MIT), here those for one player that can be solved."""

@@ -1,0 +1,151 @@
+"""The tokens of rows as nested lists of numbers, and back."""
+
+from __future__ import annotations
+
+import warnings
+from array import array
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+_MOST = (1 << 31) - 1
+_PARTS = 64
+
+
+class Segment(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A segment as a row has it; its ids are read later, those of many rows at once."""
+
+    ids: msgspec.Raw
+    sampled: list[tuple[int, int]]
+    logprobs: str
+
+
+class Tokens(NamedTuple):
+    """A segment on its way into columns.
+
+    Attributes:
+        ids: Numbers with commas between.
+        places: Start and end of each span.
+        logprobs: float32, little-endian.
+    """
+
+    ids: bytes
+    places: array[int]
+    logprobs: bytes
+
+
+_decoder = msgspec.json.Decoder(list[Segment])
+
+
+def type_() -> Any:
+    """The type of the column."""
+    import pyarrow as pa
+
+    segment = pa.struct(
+        [
+            ("ids", pa.list_(pa.int32())),
+            ("sampled", pa.list_(pa.list_(pa.int32()))),
+            ("logprobs", pa.list_(pa.float32())),
+        ]
+    )
+    return pa.list_(segment)
+
+
+def tokens_of(segments: Iterable[Segment]) -> list[Tokens] | None:
+    """Segments on their way into columns; None where these would not give them back as they are.
+
+    Ids are not looked at: `ids_of` tells whether they are such.
+    """
+    found: list[Tokens] = []
+    for segment in segments:
+        given = bytes(segment.ids)
+        text = given[1:-1].strip()
+        try:
+            data = a2b_base64(segment.logprobs, strict_mode=True)
+            places = array("i", chain.from_iterable(segment.sampled))
+        except (ValueError, OverflowError):
+            return None
+        end = b2a_base64(data[-(len(data) % 3 or 3) :], newline=False).decode()  # where it can be written in two ways
+        if len(data) % 4 or not segment.logprobs.endswith(end) or not given.startswith(b"["):
+            return None
+        found.append(Tokens(text, places, data))
+    return found
+
+
+def read(raw: msgspec.Raw) -> list[Tokens] | None:
+    """The same of any JSON, ids included."""
+    try:
+        found = tokens_of(_decoder.decode(raw))
+    except msgspec.DecodeError:
+        return None
+    return None if found is None or ids_of([found]) is None else found
+
+
+def ids_of(rows: Iterable[Sequence[Tokens] | None]) -> NDArray[np.int64] | None:
+    """The ids of the segments of rows, -1 behind those of each; None where one of them is none, or has 32 bits."""
+    flat = [segment.ids for row in rows for segment in row or ()]
+    parts = [part for ids in flat for part in (ids, b"-1") if part]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # of what is no integer
+            # Not all at once: the array grows as it is filled.
+            found = [
+                np.fromstring(b",".join(parts[at : at + _PARTS]), np.int64, sep=",")
+                for at in range(0, len(parts), _PARTS)
+            ]
+    except (ValueError, DeprecationWarning):
+        return None
+    ids = np.concatenate([np.zeros(0, np.int64), *found])
+    usual = ids.max(initial=0) <= _MOST and np.count_nonzero(ids < 0) == len(flat)
+    return ids if usual else None
+
+
+def column(rows: Sequence[Sequence[Tokens] | None], ids: NDArray[np.int64]) -> Any:
+    """The segments of rows as nested lists.
+
+    Args:
+        rows: Of each row; None where it has none.
+        ids: Those of all of them, as `ids_of` gives them.
+    """
+    import pyarrow as pa
+
+    flat = [segment for row in rows for segment in row or ()]
+    places, logprobs = b"".join(segment.places for segment in flat), b"".join(segment.logprobs for segment in flat)
+    spans = _lists([2] * (len(places) // 8), pa.array(np.frombuffer(places, np.int32)))
+    lengths = np.diff(np.flatnonzero(ids < 0), prepend=-1) - 1
+    lists = [
+        _lists(lengths.tolist(), pa.array(ids[ids >= 0].astype(np.int32))),
+        _lists([len(segment.places) // 2 for segment in flat], spans),
+        _lists([len(segment.logprobs) // 4 for segment in flat], pa.array(np.frombuffer(logprobs, "<f4"))),
+    ]
+    counts = [None if row is None else len(row) for row in rows]
+    return _lists(counts, pa.StructArray.from_arrays(lists, fields=list(type_().value_type)))
+
+
+def _lists(lengths: Sequence[int | None], values: Any) -> Any:
+    """Lists of so many of the values each, one behind the other; None for one that is not there."""
+    import pyarrow as pa
+
+    counts = np.array([0 if length is None else length for length in lengths], np.int32)
+    offsets = pa.array(np.concatenate([np.zeros(1, np.int32), np.cumsum(counts, dtype=np.int32)]))
+    missing = pa.array([length is None for length in lengths], pa.bool_()) if None in lengths else None
+    return pa.ListArray.from_arrays(offsets, values, mask=missing)
+
+
+def texts(column: Any) -> list[bytes]:
+    """Lists of segments as JSON; log-probabilities by their bits."""
+    flat = column.flatten()
+    ids, sampled, logprobs = flat.flatten()
+    numbers = logprobs.flatten().to_numpy(zero_copy_only=False).astype("<f4", copy=False)
+    ends = np.cumsum([0, *logprobs.value_lengths().to_pylist()])
+    made: list[bytes] = []
+    for at, (own, spans) in enumerate(zip(ids.to_pylist(), sampled.to_pylist(), strict=True)):
+        data = b2a_base64(numbers[ends[at] : ends[at + 1]].tobytes(), newline=False).decode()
+        made.append(msgspec.json.encode({"ids": own, "sampled": spans, "logprobs": data}))
+    source = iter(made)
+    return [b"[" + b",".join(islice(source, length or 0)) + b"]" for length in column.value_lengths().to_pylist()]

@@ -1,0 +1,1 @@
+"""Games for several agents that are llmgym's own."""
