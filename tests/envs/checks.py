@@ -70,15 +70,15 @@ DEGENERATE: dict[str, Act] = {
 
 
 def distinct_share(env: ToolEnv) -> float:
-    """Share of different contents among the training tasks of 64 episodes of 64 seeds."""
-    hashes = {env.tasks.draw("train", seed, i, scope="test").content_hash for seed in range(64) for i in range(64)}
-    return len(hashes) / 64**2
+    """Share of different contents among the training tasks of 32 episodes of 32 seeds."""
+    hashes = {env.tasks.draw("train", seed, i, scope="test").content_hash for seed in range(32) for i in range(32)}
+    return len(hashes) / 32**2
 
 
 def shared_contents(env: ToolEnv) -> set[str]:
     """Contents that training and test tasks share."""
     draws = {
-        split: {env.tasks.draw(split, seed, i, scope="test").content_hash for seed in range(16) for i in range(64)}
+        split: {env.tasks.draw(split, seed, i, scope="test").content_hash for seed in range(16) for i in range(32)}
         for split in ("train", "test")
     }
     return draws["train"] & draws["test"]

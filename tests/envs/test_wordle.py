@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,14 @@ def test_clues_only_grow_and_never_exclude_the_secret(secret: str, guesses: list
         before = clues.progress(5)
 
 
+@cache
+def _wordle() -> Wordle:
+    return Wordle()
+
+
 @given(WORDS5, st.lists(WORDS5, max_size=5))
 def test_every_win_collects_all_of_the_shaping_and_a_faster_one_more(secret: str, guesses: list[str]) -> None:
-    env = Wordle()
+    env = _wordle()
     env.reset(options={"task_id": Task(prompt=prompt(secret), answer=secret).content_hash})
     guesses = [guess for guess in guesses if guess != secret]
     total = play(env, [*guesses, secret])

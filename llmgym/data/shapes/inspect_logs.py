@@ -96,7 +96,7 @@ def fits(row: Row) -> bool:
     return _EVAL in row and "messages" in row
 
 
-def decode(data: bytes) -> Scalars:
+def decode(data: bytes | bytearray) -> Scalars:
     """What the index keeps of a row."""
     row = read_row(data)
     return _scalars(row, _messages(row))

@@ -117,8 +117,8 @@ def places(case: Case, said: Sequence[Statement], suspicion: Suspicion) -> list[
     hour of the theft.
     """
     thief, hour = suspicion
-    scene, anywhere = 1 << case.scene, (1 << len(case.rooms)) - 1
-    rooms = [[anywhere] * case.hours for _ in case.suspects]
+    scene, anywhere, hours = 1 << case.scene, (1 << len(case.rooms)) - 1, case.hours
+    rooms = [[anywhere] * hours for _ in case.suspects]
     for suspect, own in enumerate(rooms):
         own[hour] = scene if suspect == thief else anywhere & ~scene
     rooms[thief][hour + 1] &= ~scene
@@ -136,9 +136,9 @@ def places(case: Case, said: Sequence[Statement], suspicion: Suspicion) -> list[
                 return None
     near = _reachable(case.doors)
     for own in rooms:
-        for at in range(1, case.hours):
+        for at in range(1, hours):
             own[at] &= near[own[at - 1]]
-        for at in range(case.hours - 2, -1, -1):
+        for at in range(hours - 2, -1, -1):
             own[at] &= near[own[at + 1]]
         if not all(own):
             return None
