@@ -2,7 +2,7 @@
 "use strict";
 /** Words looked for in all that was said, pack by pack: no more than one is held, however long a run is. */
 const transcripts = (() => {
-  const AROUND = 60; // characters before and behind what was found
+  const BEFORE = 12, BEHIND = 120; // characters around what was found, of which a narrow column shows the first
 
   /** @param {any} value */
   const text = (value) => (value === null || value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value));
@@ -12,7 +12,7 @@ const transcripts = (() => {
     ...(message.tool_calls ?? []).map((/** @type {any} */ call) => `${call.function?.name} ${text(call.function?.arguments)}`)]).join("\n");
 
   /** @param {string} whole @param {number} at @param {number} length */
-  const around = (whole, at, length) => `${at > AROUND ? "…" : ""}${whole.slice(Math.max(0, at - AROUND), at + length + AROUND)}…`;
+  const around = (whole, at, length) => `${at > BEFORE ? "…" : ""}${whole.slice(Math.max(0, at - BEFORE), at + length + BEHIND)}`;
 
   /**
    * Find the rows that have all words, each with what stands around the first.
