@@ -88,7 +88,8 @@ test: lint ## Run the checks of `lint`, then every test that needs no model
 # pytest exits with 5 where PYTEST_ARGS leave it no test.
 test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) ## Run the tests that need a model, an engine or a trainer, on the CPU
 	@status=0; \
-	$(BIN)/python -m pytest -m "integration and not verl and not trackers and not s3" --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || \
+	$(BIN)/python -m pytest -m "integration and not verl and not trackers and not s3 and not sweep" \
+	    --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || \
 	    [ $$? -eq 5 ] || status=1; \
 	$(VERL_VENV)/bin/python -m pytest -m verl tests/integration/test_*verl.py \
 	    --junitxml=$(VENV)/verl.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
