@@ -56,8 +56,9 @@ class Blackjack(Game):
 
     ## Episode End
 
-    Terminates after the last hand or when the moves are spent, six for each hand. Doubling where it is not allowed
-    costs one, and so does a message without a move. Truncates after `max_turns` messages.
+    Terminates after the last hand or when the moves are spent, six for each hand, or twice what the best player makes
+    where that is more. Doubling where it is not allowed costs one, and so does a message without a move. Truncates
+    after `max_turns` messages.
 
     ## Arguments
 
@@ -145,7 +146,7 @@ class Blackjack(Game):
         self.number, self.decided, self.right, self.winnings = 0, 0, 0, 0
         self.news: list[str] = []
         self._deal()
-        return 6 * len(self.dealt)
+        return max(6 * len(self.dealt), 2 * len(task.answer))
 
     def opening(self, task: Task) -> list[Any]:
         """The task, with the first hand to decide on."""
