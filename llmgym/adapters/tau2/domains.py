@@ -17,7 +17,7 @@ _WRITE_NOTHING = {"retail": ("12", "105")}
 @cache
 def _module(domain: str) -> Any:
     with unchanged():  # it reads a file .env into the environment, and writes to the log
-        from loguru import logger
+        from loguru import logger  # pyright: ignore[reportMissingImports]
 
         logger.disable("tau2")
         return importlib.import_module(f"tau2.domains.{domain}.environment")
