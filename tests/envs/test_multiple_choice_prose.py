@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llmgym import Task
@@ -55,6 +55,7 @@ def test_what_is_not_read_is_no_choice(form: str) -> None:
 
 
 @settings(max_examples=300)
+@example("The option I choose is {x}.", "answer", list("AIBCDEFGHJ"), list("JBACDEFGHI"), 10)
 @given(
     st.sampled_from(CHOOSING + CHOOSING_NOTHING),
     st.sampled_from(list(GRADINGS)),

@@ -42,9 +42,14 @@ _AFTER = (
     r"is|isn't|are|was|(?:must|should|would|could|can|can't|cannot)\s(?:not\s)?be|seems|looks|remains|makes|fits|because|since"
     r"|as|for|and|or|but|not|over|than|rather|instead|while|it|then|according"
 )
+# What is said of "I" in "the option I choose is B", and of no option.
+_CHOOSES = (
+    r"(?:(?:will|would|have|am|do|now|finally|also)\s)*"
+    r"(?:choos\w+|chose|pick\w*|select\w*|prefer\w*|settle\w*|go|went|going|think|believe|want|recommend|vote|take|give)"
+)
 _LETTER = re.compile(
     rf"(?<![\w'\\])(?:{_WORD}\s{{1,3}})?[(\[]\s?(?P<bracketed>[A-Za-z])\s?[)\]]"
-    rf"|\b{_WORD}\s{{1,3}}(?P<called>[A-Z]|[a-z](?=[.,:;!)]?\s*$))(?![\w'])"
+    rf"|\b{_WORD}\s{{1,3}}(?P<called>[A-Z]|[a-z](?=[.,:;!)]?\s*$))(?![\w']|\s{_CHOOSES}\b)"
     rf"|(?<![\w'\\])(?P<beside>[a-z])[.):]\s?(?=[{SURE}])"
     r"|^[ \t]{0,9}(?:[-•→✅]\s|\d[.)]\s)?(?P<first>[A-Z])"
     r"(?:[)]|(?=[.!?…]{0,3}\s*$|\s?[:|]|\sis\sthe\s|[.]\s+(?![a-z0-9])))"
