@@ -27,7 +27,7 @@ from llmgym.adapters.reasoning_gym.table import DATASETS, REFUSED, SLOW
 
 HOSTILE = [
     "", "hello", "nan", "inf", "-1", "1/0", "2**3**2", "9" * 500, "1e99", "R99", "A+99", "[[]]",
-    "null", '{"a": 1}', '[{"a": 1}]', "(" * 50, "__import__('os').getcwd()", "\x00", "True", "[" * 50,
+    "null", '{"a": 1}', '[{"a": 1}]', "(" * 50, "len('abc')", "\x00", "True", "[" * 50,
 ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """What an answer to an entry of reasoning-gym earns, and what is mended of it.
 
-A scorer of the package is taken as it is, unless `OVERRIDES` says why not. None of those that are left runs the answer
-as code, takes more than linear time for it, or pays wrong answers in full.
+A scorer of the package is taken as it is, unless `OVERRIDES` says why not. Those that are left take time that is linear in
+the answer, and pay no wrong answer in full.
 """
 
 from __future__ import annotations
@@ -165,35 +165,35 @@ def _short_drives(answer: str, entry: Entry) -> bool:
     return not re.search(r"\d{2}", answer)
 
 
-_CODE = "runs the answer as Python code"
+_UNBOUNDED = "its time has no bound"
 OVERRIDES: dict[str, Override] = {
     "advanced_geometry": Override("takes a list of points for its first one", _one_place, first=True),
-    "binary_matrix": Override(f"{_CODE}, to pay 0.1 for a list of lists", _same),
+    "binary_matrix": Override(f"{_UNBOUNDED}, to pay 0.1 for a list of lists", _same),
     "coin_flip": Override(
         "pays for the digits that two decimals begin with: 0.98 for 0; and 1 for 0 below 0.0001", _coin_flip
     ),
     "complex_arithmetic": Override("pays nan in full: min(1, nan) is 1", _finite_complex, first=True),
-    "countdown": Override(f"{_CODE} (sympy), and 2**3**2 never ends", _makes_target),
+    "countdown": Override(_UNBOUNDED, _makes_target),
     "game_of_life_halting": Override("pays any text in full: bool of a text that is not empty is true", _same_word),
     "intermediate_integration": Override(
-        f"{_CODE} (sympy), 2**3**2 never ends, and Integral(...) of the question is paid in full", _antiderivative
+        f"{_UNBOUNDED}, and Integral(...) of the question is paid in full", _antiderivative
     ),
-    "n_queens": Override(f"{_CODE}, to pay 0.5 for a list of lists", _one_of_the_boards),
+    "n_queens": Override(f"{_UNBOUNDED}, to pay 0.5 for a list of lists", _one_of_the_boards),
     "number_sorting": Override("takes each number for right that is within 1 of it", _number_sorting),
     "polynomial_equations": Override(
         "pays 0.999 for a last digit that is rounded the other way, and any text in full where there is no solution",
         _polynomial_equations,
     ),
-    "polynomial_multiplication": Override(f"{_CODE} (sympy), and 2**3**2 never ends", _multiplied_out),
+    "polynomial_multiplication": Override(_UNBOUNDED, _multiplied_out),
     "prime_factorization": Override("raises on text, and pays 0.5 for the number itself", _prime_factors),
-    "puzzle24": Override(f"{_CODE} (sympy), and never looks whether the four numbers are those given", _makes_24),
-    "rubiks_cube": Override("makes R99 that many turns", _plain_turns, first=True),
-    "rush_hour": Override("drives A+99 step by step", _short_drives, first=True),
-    "simple_integration": Override(f"{_CODE} (sympy), and 2**3**2 never ends", _antiderivative),
+    "puzzle24": Override(f"{_UNBOUNDED}, and it never looks whether the four numbers are those given", _makes_24),
+    "rubiks_cube": Override(_UNBOUNDED, _plain_turns, first=True),
+    "rush_hour": Override(_UNBOUNDED, _short_drives, first=True),
+    "simple_integration": Override(_UNBOUNDED, _antiderivative),
     "sokoban": Override("passes over what is no move, so that a list of answers is one", _pushes, first=True),
     "spell_backward": Override("pays what follows the right word, too, where n times 1/n is not 1", _same_word),
-    "spiral_matrix": Override(f"{_CODE}, to pay 0.1 for a list", _same),
-    "string_insertion": Override(f"{_CODE}, to pay 0.1 for a list", _same),
+    "spiral_matrix": Override(f"{_UNBOUNDED}, to pay 0.1 for a list", _same),
+    "string_insertion": Override(f"{_UNBOUNDED}, to pay 0.1 for a list", _same),
     "string_manipulation": Override("pays nothing where the right answer is empty", _same),
     "time_intervals": Override("takes a list of times for its first one", _one_interval, first=True),
     "word_sorting": Override("pays in full what begins with the right words, whatever follows", _word_sorting),
