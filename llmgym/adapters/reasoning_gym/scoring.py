@@ -1,7 +1,7 @@
 """What an answer to an entry of reasoning-gym earns, and what is mended of it.
 
-A scorer of the package is taken as it is, unless `OVERRIDES` says why not. Those that are left take time that is linear in
-the answer, and pay no wrong answer in full.
+A scorer of the package is taken as it is, unless `OVERRIDES` says why not. Those that are left take time that is linear
+in the answer, and pay no wrong answer in full.
 """
 
 from __future__ import annotations
