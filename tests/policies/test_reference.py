@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import subprocess
 import sys
 from typing import Any
@@ -40,7 +42,8 @@ async def test_the_oracle_solves_every_environment(env_id: str) -> None:
     core = make_core(env_id)
     for index in range(3):
         task = core.tasks.plan("train", 0, index, scope=core.scope)
-        assert await solve(core, task.id) >= 1.0
+        earned = await solve(core, task.id)
+        assert earned >= 1.0 if core.oracle_kind == "optimal" else math.isfinite(earned)
 
 
 @pytest.mark.parametrize("cls", [Adder, SuspendingAdder])
