@@ -2,8 +2,8 @@
 
 The oracle of every id and variant solves 500 tasks of each split, and every environment is audited: what blind policies
 and near misses earn at most, as a share of what the oracle earns. With `--output FILE` the table of the docs is made of
-what is found. The last line printed is one JSON object; exits with 1 where an audit finds a fault, or an oracle earns less
-than the maximum, unless it is a mere reference.
+what is found. The last line printed is one JSON object; exits with 1 where an audit finds a fault, or an oracle earns
+less than the maximum, unless it is a mere reference.
 """
 
 from __future__ import annotations
