@@ -93,6 +93,11 @@ def test_facts_that_descriptions_state(sort: str, name: str, detail: str, answer
 
 
 @pytest.mark.parametrize("testing", [False, True])
+def test_answers_are_more_than_punctuation(testing: bool) -> None:
+    assert not {"('=', ':')", "';, t'"} & {*facts("default", testing)}
+
+
+@pytest.mark.parametrize("testing", [False, True])
 def test_answers_do_not_stand_in_questions(testing: bool) -> None:
     for sort in SORTS:
         for answer, known in facts(sort, testing).items():
