@@ -80,8 +80,9 @@ def test_a_push_that_is_killed_goes_on(run: Path, env: dict[str, str], tmp_path:
 
     s3 = s3fs.S3FileSystem(key="key", secret="secret", endpoint_url=server, skip_instance_cache=True)
     arguments = [sys.executable, "-m", "llmgym", "data", "push", str(run), URL]
+    note = "mine-1/runs/first.pushed.json"
     with subprocess.Popen(arguments, env=env) as process:
-        while not s3.exists("mine-1/runs/first/rollouts.jsonl"):
+        while not s3.exists(note) or b"rollouts.jsonl" not in s3.cat_file(note):  # which says what has arrived
             assert process.poll() is None
             s3.invalidate_cache()
         process.kill()
