@@ -49,7 +49,7 @@ import base64, json, sys
 import numpy as np, pyarrow as pa, pyarrow.parquet as pq
 SEGMENT = pa.struct([("ids", pa.list_(pa.int32())), ("sampled", pa.list_(pa.list_(pa.int32()))),
                      ("logprobs", pa.list_(pa.float32()))])
-TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), type(None): pa.string()}
+TYPES = {bool: pa.bool_(), str: pa.string(), int: pa.int64(), float: pa.float64(), type(None): pa.string()}
 NESTED = {"counts", "timings", "usage", "tool_errors", "task", "responses_create_params", "output", "reward_parts",
           "metrics", "turns", "compactions", "model_calls", "failure"}
 writer, rows = None, []
