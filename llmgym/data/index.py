@@ -12,11 +12,13 @@ import os
 import secrets
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from llmgym import __version__
 from llmgym.data import lines
@@ -27,7 +29,7 @@ from llmgym.data.problems import Problem, ProblemKind, UnreadableError
 from llmgym.data.scalars import COLUMNS, COUNTED, PLACES
 from llmgym.data.shapes import BY_NAME, Shape, rollouts, shape_of
 from llmgym.data.shards import Rows, Shard, merged
-from llmgym.data.strictness import encoding_flaw, explained
+from llmgym.data.strictness import encoding_flaw, explained, is_utf8
 from llmgym.data.unpacking import is_packed, unpack
 from llmgym.errors import LLMGymError
 from llmgym.policies.models import cache_dir
@@ -241,7 +243,9 @@ class _Builder:
     def __init__(self, path: Path, folder: Path, meta: Meta) -> None:
         self.path, self.folder, self.meta = path, folder, meta
         self._rows = Rows()
-        self._held: tuple[list[Any], list[int], list[int], list[int]] = ([], [], [], [])
+        self._lines = rollouts.Lines()
+        self._held: list[Any] = []
+        self._places: list[NDArray[np.int64]] = []  # of those that are held: three rows, as `PLACES` has them
 
     def build(self, progress: Progress | None) -> Found | None:
         """Take in the lines that are there; what is torn at the end is told, and read again the next time."""
@@ -284,24 +288,35 @@ class _Builder:
 
     def _take_whole(self, block: bytearray, position: int, shape: Shape) -> bool:
         """Take in lines that are all rows, as they mostly are; False where one of them is not."""
-        starts = starts_of(block)
-        if not block.endswith(b"\n"):
+        if not block.endswith(b"\n") or not is_utf8(block):
             return False
+        starts = np.array(starts_of(block))
         try:
-            rows = _decoded(block, starts, shape)
-            if not block.isascii():
-                for start, end in pairwise(starts):
-                    line = block[start:end]
-                    if not line.isascii():
-                        line.decode()
+            rows = self._decoded(block, starts, shape)
         except _BAD:
             return False
-        lengths = [end - start - 1 for start, end in pairwise(starts)]
-        positions = [position + start for start in starts]
-        first = self.meta.lines + 1
-        self._add(rows, range(first, first + len(rows)), positions[:-1], lengths)
-        self.meta.size, self.meta.lines = positions[-1], self.meta.lines + len(rows)
+        lines_before = self.meta.lines
+        self.meta.size, self.meta.lines = position + len(block), lines_before + len(rows)
+        numbers = np.arange(lines_before + 1, self.meta.lines + 1)
+        self._add(rows, np.stack([numbers, position + starts[:-1], np.diff(starts) - 1]))
         return True
+
+    def _decoded(self, block: bytearray, starts: NDArray[np.int64], shape: Shape) -> list[Any]:
+        """The rows of whole lines.
+
+        Raises:
+            ValueError: One of them is none, among others.
+        """
+        if shape is not rollouts:
+            return [shape.decode(block[start:end]) for start, end in pairwise(starts.tolist())]
+        # An object that begins or ends within a line would leave one that does not begin or end with a brace.
+        characters = np.frombuffer(block, np.uint8)
+        if (characters[starts[:-1]] != _OPEN).any() or (characters[starts[1:] - 2] != _CLOSE).any():
+            raise ValueError("a line does not begin or end with a brace")
+        rows = self._lines.decode(block)
+        if len(rows) != len(starts) - 1:
+            raise ValueError("a line has two rows")
+        return rows
 
     def _take_apart(self, block: bytearray, position: int, shape: Shape) -> Found | None:
         """Take in those lines that are rows, and note the others; gives what is torn."""
@@ -312,7 +327,7 @@ class _Builder:
                 except _BAD as error:
                     row, reason = None, explained(line.data) or f"no row of {shape.NAME}: {_said(error)}"
                 if reason is None:
-                    self._add([row], [line.number], [line.position], [len(line.data)])
+                    self._add([row], np.array([[line.number], [line.position], [len(line.data)]]))
                 elif not line.whole:
                     return line.number, "torn", _STRAY
                 else:
@@ -320,33 +335,29 @@ class _Builder:
             self.meta.size, self.meta.lines = line.position + len(line.data) + line.whole, line.number
         return None
 
-    def _add(
-        self, rows: Sequence[Any], numbers: Sequence[int], positions: Sequence[int], lengths: Sequence[int]
-    ) -> None:
+    def _add(self, rows: Sequence[Any], places: NDArray[np.int64]) -> None:
         """Hold rows and where they stand until there are enough of them to be turned into columns."""
-        for held, more in zip(self._held, (rows, numbers, positions, lengths), strict=True):
-            held.extend(more)
-        if len(self._held[0]) >= _HELD:
+        self._held.extend(rows)
+        self._places.append(places)
+        if len(self._held) >= _HELD:
             self._take()
 
     def _take(self) -> None:
         """Turn the rows that are held into columns."""
-        rows, numbers, positions, lengths = self._held
+        rows, shape = self._held, BY_NAME[self.meta.shape]
         if not rows:
             return
-        shape = BY_NAME[self.meta.shape]
+        places = dict(zip(PLACES, np.concatenate(self._places, axis=1), strict=True))
         columns = shape.columns(rows)
         if "" in columns["id"]:
-            columns["id"] = [name or f"line {at}" for name, at in zip(columns["id"], numbers, strict=True)]
+            columns["id"] = [name or f"line {at}" for name, at in zip(columns["id"], places["line"], strict=True)]
         if "" in columns["episode_id"]:
             columns["episode_id"] = [
                 own or name for own, name in zip(columns["episode_id"], columns["id"], strict=True)
             ]
-        places = dict(zip(PLACES, (numbers, positions, lengths), strict=True))
-        metrics = shape.metrics(rows)
-        names = [name for name in dict.fromkeys(chain.from_iterable(metrics)) if name not in COUNTED]
-        self._rows.add(columns | places, {self._column(name): [row.get(name) for row in metrics] for name in names})
-        self._held = ([], [], [], [])
+        metrics = {name: values for name, values in shape.metrics(rows).items() if name not in COUNTED}
+        self._rows.add(columns | places, {self._column(name): values for name, values in metrics.items()})
+        self._held, self._places = [], []
 
     def _write(self) -> None:
         """Write a shard of the rows that were taken in."""
@@ -367,22 +378,6 @@ class _Builder:
                 name = f"metric_{name}"
             known[metric] = name
         return known[metric]
-
-
-def _decoded(block: bytearray, starts: Sequence[int], shape: Shape) -> list[Any]:
-    """The rows of whole lines.
-
-    Raises:
-        ValueError: One of them is none, among others.
-    """
-    # An object that begins or ends within a line would leave one that does not begin or end with a brace.
-    braces = all(block[start] == _OPEN and block[end - 2] == _CLOSE for start, end in pairwise(starts))
-    if shape is rollouts and braces:
-        rows = rollouts.decode_lines(block)
-        if len(rows) != len(starts) - 1:
-            raise ValueError("a line has two rows")
-        return rows
-    return [shape.decode(block[start:end]) for start, end in pairwise(starts)]
 
 
 def _said(error: Exception) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -65,9 +67,14 @@ FIXED: dict[str, type] = {
 }  # fmt: skip
 
 
-def metrics(rows: Sequence[Scalars]) -> list[Mapping[str, Number]]:
-    """The metrics of rows."""
-    return [row.metrics for row in rows]
+def metrics(rows: Sequence[Scalars]) -> dict[str, Sequence[Number]]:
+    """The metrics of rows, by name; NaN where a row has none of a name."""
+    return by_name([row.metrics for row in rows])
+
+
+def by_name(rows: Sequence[Mapping[str, Number]]) -> dict[str, Sequence[Number]]:
+    """The values of rows by their names; NaN where a row has none of a name."""
+    return {name: [row.get(name, math.nan) for row in rows] for name in dict.fromkeys(chain.from_iterable(rows))}
 
 
 def columns(rows: Sequence[Scalars]) -> dict[str, Sequence[Any]]:

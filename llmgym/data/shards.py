@@ -39,15 +39,12 @@ class Rows:
         """How many rows there are."""
         return self._count
 
-    def add(self, columns: Mapping[str, Sequence[Any]], metrics: Mapping[str, list[Number]]) -> None:
+    def add(self, columns: Mapping[str, Sequence[Any]], metrics: Mapping[str, Sequence[Number]]) -> None:
         """Append rows, by columns; at once as Arrow has them, for Python objects that live long cost the collector."""
         import pyarrow as pa
 
-        types = {int: pa.int64(), float: pa.float64()}
-        arrays: dict[str, Any] = {
-            name: _texts(columns[name]) if kind is str else pa.array(columns[name], types[kind])
-            for name, kind in _KINDS.items()
-        }
+        made = {str: _texts, int: _integers, float: _numbers}
+        arrays: dict[str, Any] = {name: made[kind](columns[name]) for name, kind in _KINDS.items()}
         arrays |= {name: _numbers(values) for name, values in metrics.items()}
         self._tables.append(pa.table(arrays))
         self._count += len(columns["id"])
@@ -65,23 +62,31 @@ def _texts(values: Sequence[str]) -> Any:
 
     if values.count(values[0]) == len(values):
         return pa.repeat(pa.scalar(values[0], pa.string()), len(values))
-    joined = "".join(values)
-    if not joined.isascii():
-        return pa.array(values, pa.string())
-    ends = np.cumsum(np.fromiter(map(len, values), np.int32, len(values)), dtype=np.int32)
+    joined = "".join(values).encode()
+    parts = values if len(joined) == sum(map(len, values)) else list(map(str.encode, values))
+    ends = np.cumsum(np.fromiter(map(len, parts), np.int32, len(parts)), dtype=np.int32)
     offsets = np.concatenate([np.zeros(1, np.int32), ends])
-    return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(joined.encode()))
+    return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(joined))
 
 
-def _numbers(values: list[Number]) -> Any:
-    """A column of a metric. NaN is no number there: SQL takes it to be greater than any."""
+def _integers(values: Sequence[int]) -> Any:
+    """A column of integers, without Pandas, which Arrow imports where it is given a list."""
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(np.fromiter(values, np.int64))])
+
+
+def _numbers(values: Sequence[Number]) -> Any:
+    """A column of numbers. NaN is none there: SQL takes it to be greater than any."""
     import pyarrow as pa
 
     try:
-        return pa.array(values, pa.float64())
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        found = [float(value) if isinstance(value, str) else value for value in values]
-        return pa.array([None if value != value else value for value in found], pa.float64())
+        found = np.fromiter(values, np.float64, len(values))
+    except TypeError:  # None is among them
+        found = np.array(values, np.float64)
+    missing = np.isnan(found)
+    valid = pa.py_buffer(np.packbits(~missing, bitorder="little")) if missing.any() else None
+    return pa.Array.from_buffers(pa.float64(), len(values), [valid, pa.py_buffer(found)])
 
 
 def merged(folder: Path, shards: list[Shard], full: int, small: int) -> tuple[list[Shard], bool]:

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+
 _HALF = "a text has half of a character (a lone surrogate), which UTF-8 cannot write"
+
+
+def is_utf8(block: bytearray) -> bool:
+    """Whether lines are, all of them: as Arrow sees it, which makes no text of them."""
+    if block.isascii():
+        return True
+    import pyarrow as pa
+
+    ends = pa.py_buffer(np.array([0, len(block)], np.int64))
+    try:
+        pa.Array.from_buffers(pa.large_utf8(), 1, [None, ends, pa.py_buffer(block)]).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def encoding_flaw(data: bytes) -> str | None:

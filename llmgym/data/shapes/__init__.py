@@ -39,8 +39,8 @@ class Shape(Protocol):
         """The columns of rows, as `Scalars` has them."""
         ...
 
-    def metrics(self, rows: Sequence[Any]) -> list[Mapping[str, Number]]:
-        """The named numbers of rows."""
+    def metrics(self, rows: Sequence[Any]) -> dict[str, Sequence[Number]]:
+        """The named numbers of rows, by name; NaN where a row has none of a name."""
         ...
 
     def trajectory(self, data: bytes, place: str) -> Trajectory:

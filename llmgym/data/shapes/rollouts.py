@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from itertools import chain, groupby
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from llmgym.data.scalars import FIXED, Number
+from llmgym.data.scalars import FIXED, Number, by_name
 from llmgym.failures import Failure
 from llmgym.records import FORMAT, load_row
 from llmgym.records.row import Counts, Timings
 from llmgym.trajectory import Trajectory
 
 NAME = "llmgym's rollouts"
+_MOST_METRICS = 64  # fields that are looked for one by one
+
+M = TypeVar("M")
 
 
 class _Versioned(msgspec.Struct):
     format: int
 
 
-class _Row(msgspec.Struct, gc=False):
+class _Row(msgspec.Struct, Generic[M], gc=False):
     """What is taken of a row; the decoder skips the rest at the speed of a scan."""
 
     format: Literal[1]
@@ -36,12 +41,12 @@ class _Row(msgspec.Struct, gc=False):
     counts: Counts
     timings: Timings
     tool_errors: dict[str, int]
-    metrics: dict[str, Number]
+    metrics: M
     attempts: int = 1
     failure: Failure | None = None
 
 
-_decoder = msgspec.json.Decoder(_Row)
+_decoder = msgspec.json.Decoder(_Row[dict[str, Number]])
 _version_decoder = msgspec.json.Decoder(_Versioned)
 
 
@@ -50,7 +55,7 @@ def fits(row: Mapping[str, Any]) -> bool:
     return "format" in row and "group_id" in row and "responses_create_params" in row
 
 
-def decode(data: bytes | bytearray) -> _Row:
+def decode(data: bytes | bytearray) -> _Row[dict[str, Number]]:
     """What the index wants of a row."""
     try:
         return _decoder.decode(data)
@@ -61,12 +66,43 @@ def decode(data: bytes | bytearray) -> _Row:
         raise
 
 
-def decode_lines(block: bytearray) -> list[_Row]:
-    """The same of many lines, in less time than one by one."""
-    return _decoder.decode_lines(block)
+class Lines:
+    """Decodes many lines at once, in less time than one by one: metrics that were seen are fields of a struct."""
+
+    def __init__(self) -> None:
+        """Start without metrics."""
+        self._names: dict[str, None] = {}
+        self._decoder: msgspec.json.Decoder[_Row[Any]] = _typed([])
+
+    def decode(self, block: bytearray) -> list[_Row[Any]]:
+        """What the index wants of rows.
+
+        Raises:
+            ValueError: One of them is none of this shape.
+        """
+        try:
+            return self._decoder.decode_lines(block)
+        except msgspec.ValidationError:
+            rows = _decoder.decode_lines(block)
+        self._names |= dict.fromkeys(chain.from_iterable(row.metrics for row in rows))
+        self._decoder = _typed(list(self._names))
+        return rows
 
 
-def columns(rows: Sequence[_Row]) -> dict[str, Sequence[Any]]:
+def _typed(metrics: Sequence[str]) -> msgspec.json.Decoder[_Row[Any]]:
+    """A decoder of rows that have these metrics, or some of them, and no others; of all rows where that is too much."""
+    if len(metrics) > _MOST_METRICS:
+        return _decoder
+    names = {f"metric_{at}": name for at, name in enumerate(metrics)}
+    fields = [(name, Number, math.nan) for name in names]
+    try:
+        kind = msgspec.defstruct("Metrics", fields, rename=names, forbid_unknown_fields=True, gc=False)
+    except ValueError:  # a field cannot have a name with a quote in it
+        return _decoder
+    return msgspec.json.Decoder(_Row[kind])  # pyright: ignore[reportInvalidTypeArguments] -- it is made here
+
+
+def columns(rows: Sequence[_Row[Any]]) -> dict[str, Sequence[Any]]:
     """The columns of rows."""
     found = dict(zip(_Row.__struct_fields__, zip(*map(msgspec.structs.astuple, rows), strict=True), strict=True))
     turns, sampled, context, _ = zip(*map(msgspec.structs.astuple, found["counts"]), strict=True)
@@ -86,9 +122,22 @@ def columns(rows: Sequence[_Row]) -> dict[str, Sequence[Any]]:
     }  # fmt: skip
 
 
-def metrics(rows: Sequence[_Row]) -> list[Mapping[str, Number]]:
-    """The metrics of rows."""
-    return [row.metrics for row in rows]
+def metrics(rows: Sequence[_Row[Any]]) -> dict[str, Sequence[Number]]:
+    """The metrics of rows, by name; NaN where a row has none of a name."""
+    found: dict[str, list[Number]] = {}
+    count = 0
+    for kind, group in groupby([row.metrics for row in rows], type):
+        members = list(group)
+        for name, values in (by_name(members) if kind is dict else _fields(kind, members)).items():
+            found.setdefault(name, [math.nan] * count).extend(values)
+        count += len(members)
+        for column in found.values():
+            column.extend([math.nan] * (count - len(column)))
+    return found
+
+
+def _fields(kind: type[msgspec.Struct], members: Sequence[msgspec.Struct]) -> dict[str, Sequence[Number]]:
+    return dict(zip(kind.__struct_encode_fields__, zip(*map(msgspec.structs.astuple, members), strict=True), strict=True))
 
 
 def trajectory(data: bytes, place: str) -> Trajectory:
