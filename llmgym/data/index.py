@@ -36,7 +36,7 @@ from llmgym.policies.models import cache_dir
 
 VERSION = f"1 {__version__}"  # shapes may be read otherwise by another
 _SHARD = 100_000  # rows
-_HELD = 8192  # rows, before they are columns
+_HELD = 2048  # rows, before they are columns; more would not stay in the cache
 _SMALL = 8  # shards that are not full, before they are made one
 _OPEN, _CLOSE = b"{}"
 _HEAD = 4096  # bytes by which a file is known again

@@ -63,9 +63,10 @@ def _texts(values: Sequence[str]) -> Any:
     if values.count(values[0]) == len(values):
         return pa.repeat(pa.scalar(values[0], pa.string()), len(values))
     joined = "".join(values).encode()
-    parts = values if len(joined) == sum(map(len, values)) else list(map(str.encode, values))
-    ends = np.cumsum(np.fromiter(map(len, parts), np.int32, len(parts)), dtype=np.int32)
-    offsets = np.concatenate([np.zeros(1, np.int32), ends])
+    offsets = np.zeros(len(values) + 1, np.int32)
+    offsets[1:] = np.fromiter(map(len, values), np.int32, len(values)).cumsum()
+    if offsets[-1] != len(joined):  # not all of them are ASCII
+        offsets[1:] = np.cumsum([len(value.encode()) for value in values])
     return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(joined))
 
 
@@ -73,7 +74,7 @@ def _integers(values: Sequence[int]) -> Any:
     """A column of integers, without Pandas, which Arrow imports where it is given a list."""
     import pyarrow as pa
 
-    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(np.fromiter(values, np.int64))])
+    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(np.asarray(values, np.int64))])
 
 
 def _numbers(values: Sequence[Number]) -> Any:
@@ -121,4 +122,4 @@ def merged(folder: Path, shards: list[Shard], full: int, small: int) -> tuple[li
 def _write(table: Any, path: Path) -> None:
     import pyarrow.parquet as pq
 
-    pq.write_table(table, path, compression="zstd", use_dictionary=_FEW)  # pyright: ignore[reportArgumentType] -- the stubs know no names
+    pq.write_table(table, path, compression="zstd", use_dictionary=_FEW, write_statistics=False)  # pyright: ignore[reportArgumentType] -- the stubs know no names

@@ -39,7 +39,7 @@ class Shape(Protocol):
         """The columns of rows, as `Scalars` has them."""
         ...
 
-    def metrics(self, rows: Sequence[Any]) -> dict[str, Sequence[Number]]:
+    def metrics(self, rows: Sequence[Any]) -> Mapping[str, Sequence[Number]]:
         """The named numbers of rows, by name; NaN where a row has none of a name."""
         ...
 
