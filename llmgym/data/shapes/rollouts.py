@@ -137,7 +137,8 @@ def metrics(rows: Sequence[_Row[Any]]) -> dict[str, Sequence[Number]]:
 
 
 def _fields(kind: type[msgspec.Struct], members: Sequence[msgspec.Struct]) -> dict[str, Sequence[Number]]:
-    return dict(zip(kind.__struct_encode_fields__, zip(*map(msgspec.structs.astuple, members), strict=True), strict=True))
+    columns = zip(*map(msgspec.structs.astuple, members), strict=True)
+    return dict(zip(kind.__struct_encode_fields__, columns, strict=True))
 
 
 def trajectory(data: bytes, place: str) -> Trajectory:
