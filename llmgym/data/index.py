@@ -295,10 +295,9 @@ class _Builder:
             rows = self._decoded(block, starts, shape)
         except _BAD:
             return False
-        lines_before = self.meta.lines
-        self.meta.size, self.meta.lines = position + len(block), lines_before + len(rows)
-        numbers = np.arange(lines_before + 1, self.meta.lines + 1)
+        numbers = np.arange(len(rows)) + self.meta.lines + 1
         self._add(rows, np.stack([numbers, position + starts[:-1], np.diff(starts) - 1]))
+        self.meta.size, self.meta.lines = position + len(block), self.meta.lines + len(rows)
         return True
 
     def _decoded(self, block: bytearray, starts: NDArray[np.int64], shape: Shape) -> list[Any]:
@@ -307,16 +306,15 @@ class _Builder:
         Raises:
             ValueError: One of them is none, among others.
         """
-        if shape is not rollouts:
-            return [shape.decode(block[start:end]) for start, end in pairwise(starts.tolist())]
         # An object that begins or ends within a line would leave one that does not begin or end with a brace.
         characters = np.frombuffer(block, np.uint8)
-        if (characters[starts[:-1]] != _OPEN).any() or (characters[starts[1:] - 2] != _CLOSE).any():
-            raise ValueError("a line does not begin or end with a brace")
-        rows = self._lines.decode(block)
-        if len(rows) != len(starts) - 1:
-            raise ValueError("a line has two rows")
-        return rows
+        braces = (characters[starts[:-1]] == _OPEN).all() and (characters[starts[1:] - 2] == _CLOSE).all()
+        if shape is rollouts and braces:
+            rows = self._lines.decode(block)
+            if len(rows) != len(starts) - 1:
+                raise ValueError("a line has two rows")
+            return rows
+        return [shape.decode(block[start:end]) for start, end in pairwise(starts.tolist())]
 
     def _take_apart(self, block: bytearray, position: int, shape: Shape) -> Found | None:
         """Take in those lines that are rows, and note the others; gives what is torn."""

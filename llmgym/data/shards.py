@@ -60,14 +60,16 @@ def _texts(values: Sequence[str]) -> Any:
     """A column of texts, in a third of the time that Arrow takes to look at each."""
     import pyarrow as pa
 
-    if values.count(values[0]) == len(values):
-        return pa.repeat(pa.scalar(values[0], pa.string()), len(values))
-    joined = "".join(values).encode()
-    offsets = np.zeros(len(values) + 1, np.int32)
-    offsets[1:] = np.fromiter(map(len, values), np.int32, len(values)).cumsum()
-    if offsets[-1] != len(joined):  # not all of them are ASCII
-        offsets[1:] = np.cumsum([len(value.encode()) for value in values])
-    return pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(joined))
+    joined, count = "".join(values).encode(), len(values)
+    offsets = np.zeros(count + 1, np.int32)
+    if values.count(values[0]) == count:
+        offsets[1:] = len(values[0].encode())
+    else:
+        offsets[1:] = np.fromiter(map(len, values), np.int32, count)
+    if offsets.sum() != len(joined):  # not all of them are ASCII
+        offsets[1:] = [len(value.encode()) for value in values]
+    offsets = offsets.cumsum(dtype=np.int32)
+    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(joined))
 
 
 def _integers(values: Sequence[int]) -> Any:

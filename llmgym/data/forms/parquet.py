@@ -24,8 +24,9 @@ from llmgym.records import FORMAT
 
 _BATCH, _GROUP = 1024, 4096  # rows that are held at once, as lines and as columns
 _MOST_BYTES = 1 << 26  # of either
-TEXTS = ("id", "episode_id", "agent", "env_id", "group_id", "task_hash", "status", "error")
+TEXTS = ("id", "episode_id", "agent", "env_id", "group_id", "task_hash", "status", "policy", "error")
 INTEGERS = ("format", "agents", "repeat", "seed", "attempts")
+FLAGS = ("trainable",)
 REALS = ("reward",)
 JSONS = (
     "counts", "timings", "usage", "tool_errors", "task", "responses_create_params", "output", "reward_parts",
@@ -38,6 +39,7 @@ _ORDER = (
     "format", "id", "episode_id", "agent", "agents", "env_id", "group_id", "repeat", "task_hash", "status", "reward",
     "counts", "timings", "usage", "tool_errors", "seed", "task", "responses_create_params", "output", "reward_parts",
     "metrics", "turns", "segments", "compactions", "model_calls", "failure", "error", "attempts",
+    "policy", "trainable",
 )  # fmt: skip
 _STANDARD = frozenset(_ORDER)
 ROW = "row"  # of rows of others, whole
@@ -51,6 +53,7 @@ _rows = msgspec.json.Decoder(Raws)
 _text = msgspec.json.Decoder(str | None)
 _encode = msgspec.json.encode
 _INTEGER = re.compile(rb"-?(?:0|[1-9]\d{0,17})")
+_FLAGS = {b"true": True, b"false": False}
 _MOST = float(np.finfo(np.float64).max)
 
 
@@ -117,6 +120,7 @@ def _schema(metrics: Sequence[str]) -> Any:
     json_ = pa.json_(pa.utf8())
     fields = [(name, pa.string()) for name in TEXTS]
     fields += [(name, pa.int64()) for name in INTEGERS]
+    fields += [(name, pa.bool_()) for name in FLAGS]
     fields += [(name, pa.float64()) for name in (*REALS, *metrics)]
     fields += [(name, json_) for name in JSONS]
     fields += [("segments", segments.type_()), ("fields", pa.string()), ("rest", json_)]
@@ -124,15 +128,16 @@ def _schema(metrics: Sequence[str]) -> Any:
 
 
 class _Rows:
-    """Takes rows apart into values of the columns: texts, integers, reals, metrics, JSON, segments, fields, rest."""
+    """Takes rows apart into values of columns: texts, integers, flags, reals, metrics, JSON, segments, fields, rest."""
 
     def __init__(self, metrics: Sequence[str]) -> None:
         fields: list[Any] = [(f"f{number}", str) for number in range(len(TEXTS) - 1)] + [("error", str | None)]
         small = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
         fields += [(f"i{number}", small) for number in range(len(INTEGERS))]
+        fields += [(f"b{number}", bool) for number in range(len(FLAGS))]
         fields += [(f"r{number}", int | float | None) for number in range(len(REALS))]
         fields += [(f"j{number}", msgspec.Raw) for number in range(len(JSONS))] + [("segments", list[segments.Segment])]
-        names = [*TEXTS, *INTEGERS, *REALS, *JSONS, "segments"]
+        names = [*TEXTS, *INTEGERS, *FLAGS, *REALS, *JSONS, "segments"]
         fields += [(f"m{number}", _Scalar | msgspec.UnsetType, msgspec.UNSET) for number in range(len(metrics))]
         rename = dict(zip([field[0] for field in fields], [*names, *metrics], strict=True))
         usual = msgspec.defstruct("Usual", fields, rename=rename, forbid_unknown_fields=True, gc=False)
@@ -145,7 +150,7 @@ class _Rows:
         )  # fmt: skip
         self._inner = msgspec.json.Decoder(inner)
         self._metrics = metrics
-        self._typed = len(TEXTS) + len(INTEGERS) + len(REALS)
+        self._typed = len(TEXTS) + len(INTEGERS) + len(FLAGS) + len(REALS)
 
     def values(self, lines: Sequence[bytes]) -> tuple[list[tuple[Any, ...]], NDArray[np.int64]]:
         """The values of rows, and the ids of all their segments."""
@@ -193,7 +198,8 @@ class _Rows:
         """The values of any row; what a column cannot give back as it was goes to `rest`."""
         rest = {name: raw for name, raw in row.items() if name not in _STANDARD}
         values: list[Any] = []
-        for names, convert in ((TEXTS, _as_text), (INTEGERS, _as_integer), (REALS, _as_real)):
+        typed = ((TEXTS, _as_text), (INTEGERS, _as_integer), (FLAGS, _FLAGS.get), (REALS, _as_real))
+        for names, convert in typed:
             for name in names:
                 raw = bytes(row.get(name, b"null"))
                 values.append(None if raw == b"null" else convert(raw))
@@ -213,6 +219,7 @@ def _batch(rows: Sequence[tuple[Any, ...]], ids: NDArray[np.int64], metrics: Seq
     columns = iter(zip(*rows, strict=True))
     arrays: list[Any] = [pa.array(values, pa.string()) for values in islice(columns, len(TEXTS))]
     arrays += [pa.array(values, pa.int64()) for values in islice(columns, len(INTEGERS))]
+    arrays += [pa.array(values, pa.bool_()) for values in islice(columns, len(FLAGS))]
     arrays += [_reals(values) for values in islice(columns, len(REALS) + len(metrics))]
     arrays += [_json(values) for values in islice(columns, len(JSONS))]
     tokens, fields, rest = columns
@@ -326,7 +333,7 @@ def read(path: Path) -> Iterator[bytes]:
 
 def _lines(batch: Any) -> Iterator[bytes]:
     columns: dict[str, list[bytes]] = {}
-    for names, convert in ((TEXTS, _encode), (INTEGERS, _encode), (REALS, _encode), (JSONS, _kept)):
+    for names, convert in ((TEXTS, _encode), (INTEGERS, _encode), (FLAGS, _encode), (REALS, _encode), (JSONS, _kept)):
         for name in names:
             columns[name] = [convert(value) for value in _plain(batch.column(name)).to_pylist()]
     columns["segments"] = segments.texts(batch.column("segments"))

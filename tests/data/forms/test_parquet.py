@@ -105,6 +105,16 @@ def test_columns_are_what_people_ask_for(tmp_path: Path) -> None:
     assert loaded[0]["segments"][0]["sampled"] == [[10, 13], [14, 17]]
 
 
+def test_rows_as_our_writer_has_them_need_no_rest(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    back(tmp_path / "x.parquet", rows.line("a", turns=2), rows.line("b", policy="other", trainable=False))
+    table = pq.read_table(tmp_path / "x.parquet")
+    assert table["fields"].null_count == table["rest"].null_count == 2
+    assert table["policy"].to_pylist() == ["", "other"]
+    assert table["trainable"].to_pylist() == [True, False]
+
+
 def test_whole_numbers_of_any_size_come_back(tmp_path: Path) -> None:
     lines = [rows.changed(rows.line("a"), **{name: 2**64}) for name in parquet.INTEGERS]
     found = back(tmp_path / "x.parquet", *lines)
