@@ -102,9 +102,8 @@ def merged(folder: Path, shards: list[Shard], full: int, small: int) -> tuple[li
         small: How many that are not full may be there.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    ids = pa.concat_tables([pq.read_table(folder / shard.name, columns=["id"]) for shard in shards])["id"]
+    ids = pa.concat_tables([_read(folder / shard.name, ["id"]) for shard in shards])["id"]
     unique = len(ids.unique()) == len(ids)
     tail: list[Shard] = []
     for shard in reversed(shards):
@@ -113,12 +112,20 @@ def merged(folder: Path, shards: list[Shard], full: int, small: int) -> tuple[li
         tail.insert(0, shard)
     if len(tail) <= small:
         return shards, unique
-    table = pa.concat_tables([pq.read_table(folder / shard.name) for shard in tail], promote_options="default")
+    table = pa.concat_tables([_read(folder / shard.name) for shard in tail], promote_options="default")
     whole = Shard(f"m{tail[-1].name}", len(table))
     _write(table, folder / whole.name)
     for shard in tail:
         (folder / shard.name).unlink()
     return [*shards[: -len(tail)], whole], unique
+
+
+def _read(path: Path, columns: list[str] | None = None) -> Any:
+    """The rows of a file, without Pandas, which Arrow's `read_table` imports."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        return file.read(columns)
 
 
 def _write(table: Any, path: Path) -> None:
