@@ -19,17 +19,26 @@ _TEST_SHARE = 5  # one of so many is a test task
 
 
 @contextmanager
-def unchanged() -> Generator[None]:
-    """Leave the state that all of a process shares as it was: random numbers, warnings, logging, the environment."""
-    numbers, arrays, variables = random.getstate(), np.random.get_state(), dict(os.environ)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+def generators_kept() -> Generator[None]:
+    """Leave the generators of random numbers that all of a process shares, Python's and NumPy's, as they were."""
+    numbers, arrays = random.getstate(), np.random.get_state()
     try:
-        with warnings.catch_warnings():
-            yield
+        yield
     finally:
         random.setstate(numbers)
         np.random.set_state(arrays)
+
+
+@contextmanager
+def unchanged() -> Generator[None]:
+    """Leave the state that all of a process shares as it was: random numbers, warnings, logging, the environment."""
+    variables = dict(os.environ)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        with warnings.catch_warnings(), generators_kept():
+            yield
+    finally:
         root.handlers[:], root.level = handlers, level
         if dict(os.environ) != variables:
             os.environ.clear()

@@ -11,7 +11,11 @@ _MADE = "calls that only look may be made once more, and some arguments have no 
 
 def rows() -> list[EnvRow]:
     """The rows of the registry."""
-    single = EnvRow(
+    return [_single(), _several()]
+
+
+def _single() -> EnvRow:
+    return EnvRow(
         id="llmgym/BFCL-v0",
         entry_point="llmgym.adapters.bfcl.single:BFCL",
         summary="Call the right functions with the right arguments, or none, from BFCL v4.",
@@ -53,7 +57,10 @@ def rows() -> list[EnvRow]:
             )
         },
     )
-    several = EnvRow(
+
+
+def _several() -> EnvRow:
+    return EnvRow(
         id="llmgym/BFCLTurns-v0",
         entry_point="llmgym.adapters.bfcl.turns:BFCLTurns",
         summary="Grant wishes one after another over simulated services, from BFCL v4.",
@@ -74,4 +81,3 @@ def rows() -> list[EnvRow]:
             ),
         },
     )
-    return [single, several]

@@ -18,6 +18,9 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+import numpy as np
+
+from llmgym.adapters.packages import generators_kept
 
 #: Datasets that take an index only below their size: for each key there is one with that seed.
 _REMADE = frozenset({"acre", "gsm_symbolic", "list_functions"})
@@ -57,18 +60,11 @@ def undisturbed(seed: int) -> Generator[None]:
     Args:
         seed: What the generators start from meanwhile.
     """
-    import numpy as np
-
-    with _lock, warnings.catch_warnings():
+    with _lock, warnings.catch_warnings(), generators_kept():
         warnings.simplefilter("ignore")
-        before = random.getstate(), np.random.get_state()
         random.seed(seed)
         np.random.seed(seed % 2**32)
-        try:
-            yield
-        finally:
-            random.setstate(before[0])
-            np.random.set_state(before[1])
+        yield
 
 
 def make(key: Key, config: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from functools import cache
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from llmgym.adapters.packages import generators_kept
 from llmgym.adapters.textarena.settings import SETTINGS
 from llmgym.adapters.textarena.table import GAMES
 from llmgym.envs.wordle.words import guessable, secrets
@@ -73,7 +74,8 @@ class Game:
         self._dice = Dice(seed)
         self.reward, self.over, self.by_error = 0.0, False, False
         family = self.entry.family
-        with self._private(), _numpy_kept(family == "Sokoban"):
+        seeds = family == "Sokoban"  # the generators of all of the process
+        with self._private(), generators_kept() if seeds else contextlib.nullcontext():
             settings, self.plan = SETTINGS[family](self._dice) if family in SETTINGS else ({}, None)
             self.env = _made(self.entry.id, **settings) if family in _NEW else copy.copy(_pristine(self.entry.id))
             try:
@@ -264,8 +266,7 @@ def _places(env_id: str) -> list[tuple[ModuleType, str, Any, Any]]:
 @cache
 def _modules(family: str) -> list[ModuleType]:
     """The modules of a game, imported without downloads."""
-    before = random.getstate()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), generators_kept():
         warnings.simplefilter("ignore")
         import nltk
 
@@ -275,7 +276,6 @@ def _modules(family: str) -> list[ModuleType]:
             found = [_imported(name) for name in names]
         finally:
             nltk.download = download
-            random.setstate(before)
     return [module for module in found if module is not None]
 
 
@@ -303,21 +303,6 @@ def _english() -> Any:
 def _dictionary(**options: Any) -> Any:
     """Stands for the class of dictionaries, which reads and expands two of them for each game."""
     return _english()
-
-
-@contextlib.contextmanager
-def _numpy_kept(drawn: bool) -> Generator[None]:
-    """Leave NumPy's global generator as it is, and Python's, where a game seeds them."""
-    if not drawn:
-        yield
-        return
-    import numpy as np
-
-    before = np.random.get_state()
-    try:
-        yield
-    finally:
-        np.random.set_state(before)
 
 
 def _made(env_id: str, **settings: Any) -> Any:

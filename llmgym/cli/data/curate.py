@@ -20,21 +20,25 @@ Examples:
 """
 
 
+Deduplicate = Annotated[
+    bool, typer.Option("--deduplicate", help="Leave out rows whose conversation a row before them has.")
+]
+DistinctAnswers = Annotated[
+    bool, typer.Option("--distinct-answers", help="Leave out rows that nearly say what one before of their task does.")
+]
+DistinctTasks = Annotated[
+    bool, typer.Option("--distinct-tasks", help="Leave out tasks that ask quite or nearly what one before does.")
+]
+
+
 def run(
     paths: Paths,
     output: Output,
     where: Where = None,
     group_where: GroupWhere = None,
-    deduplicate: Annotated[
-        bool, typer.Option("--deduplicate", help="Leave out rows whose conversation a row before them has.")
-    ] = False,
-    distinct_answers: Annotated[
-        bool,
-        typer.Option("--distinct-answers", help="Leave out rows that nearly say what one before of their task does."),
-    ] = False,
-    distinct_tasks: Annotated[
-        bool, typer.Option("--distinct-tasks", help="Leave out tasks that ask quite or nearly what one before does.")
-    ] = False,
+    deduplicate: Deduplicate = False,
+    distinct_answers: DistinctAnswers = False,
+    distinct_tasks: DistinctTasks = False,
     balance: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="As many rows of each value of a column as the rarest has.")
     ] = None,
