@@ -141,7 +141,7 @@ def _write_hermes(call: ToolCall) -> str:
     return f"<tool_call>\n{_json_call(call, 'arguments')}\n</tool_call>"
 
 
-_LLAMA_ATTEMPT = re.compile(r'\s*\{\s*"name"\s*:\s*"([^"\\]*)"\s*,\s*"(?:parameters|arguments)"\s*:(.*)', re.DOTALL)
+_LLAMA_ATTEMPT = re.compile(r'\{\s*"name"\s*:\s*"[^"\\]*"\s*,\s*"(?:parameters|arguments)"\s*:')
 
 
 def _parse_llama(text: str) -> tuple[str, list[ToolCall]]:
@@ -151,8 +151,7 @@ def _parse_llama(text: str) -> tuple[str, list[ToolCall]]:
         return text, []
     if call := written_call(body, bare=False):
         return "", [call]
-    attempt = _LLAMA_ATTEMPT.match(body)
-    return ("", [tool_call(attempt[1], attempt[2].strip())]) if attempt else (text, [])
+    return ("", [tool_call("", body)]) if _LLAMA_ATTEMPT.match(body) else (text, [])
 
 
 _MISTRAL = "[TOOL_CALLS]"

@@ -55,10 +55,10 @@ class FormatReader:
 
     inner_ends = frozenset[int]()
 
-    def __init__(self, template: ChatTemplate, form: ToolFormat) -> None:
-        """Read for a template."""
+    def __init__(self, form: ToolFormat, tokenizer: Any, opens: Callable[[Sequence[int]], bool | None]) -> None:
+        """Read a format; `opens` says whether a prompt has opened reasoning, None where that is not known."""
         self.name, self.form = form.name, form
-        self._template = template
+        self._tokenizer, self._opens = tokenizer, opens
 
     def read(self, ids: list[int], prompt_ids: Sequence[int], tools: Sequence[ToolSchema]) -> Message:
         """See `Reader.read`; all our formats are JSON, which says itself what is a string."""
@@ -71,8 +71,7 @@ class FormatReader:
         return self._split(ids, prompt_ids)[2]
 
     def _split(self, ids: list[int], prompt_ids: Sequence[int]) -> tuple[str, str, bool]:
-        text = self._template.tokenizer.decode(ids)
-        return split_reasoning(text, self._template.opens(prompt_ids), self.form.marker)
+        return split_reasoning(self._tokenizer.decode(ids), self._opens(prompt_ids), self.form.marker)
 
 
 class RendererReader:
@@ -209,7 +208,7 @@ def _reader_named(template: ChatTemplate, form: str) -> Reader | None:
 
     for known in FORMATS:
         if known.name == form:
-            return FormatReader(template, known)
+            return FormatReader(known, template.tokenizer, template.opens)
     package, _, name = form.partition(":")
     if package == "vllm":
         return VLLMReader(template, name)
@@ -226,13 +225,13 @@ def choices() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A turn of calls as a template writes it: the ids before it, its own up to the token that ends it, the calls."""
+    """A turn of calls as a template writes it: the ids before it, its own up to the token that ends it, the message."""
 
     prompt_ids: list[int]
     ids: list[int]
     text: str
     end: str
-    calls: list[tuple[str, Any]]
+    said: Message
 
 
 def find_reader(template: ChatTemplate) -> tuple[Reader | None, list[Sample]]:
@@ -243,7 +242,7 @@ def find_reader(template: ChatTemplate) -> tuple[Reader | None, list[Sample]]:
     """
     from llmgym.codec.vllm import vllm_readers
 
-    ours: list[Reader] = [FormatReader(template, form) for form in FORMATS]
+    ours: list[Reader] = [FormatReader(form, template.tokenizer, template.opens) for form in FORMATS]
     reader, samples = best_of(template, ours, lambda: _others(template))
     if reader is None and samples:
         reader, samples = best_of(template, list(vllm_readers(template)))
@@ -287,14 +286,17 @@ def _others(template: ChatTemplate) -> Iterator[Reader]:
 
 def _recovered(reader: Reader, samples: Sequence[Sample]) -> int:
     """How many of the turns are read as they were meant; none if the plainest is not among them."""
-    found = [_recovers(reader, sample) for sample in samples]
+    found = [recovers(reader, sample.prompt_ids, sample.ids, sample.said) for sample in samples]
     return sum(found) if found[:1] == [True] else 0
 
 
-def _recovers(reader: Reader, sample: Sample) -> bool:
-    message = reader.read(list(sample.ids), sample.prompt_ids, probes.TOOLS)
-    found = [(call["function"]["name"], arguments_of(call)) for call in message.get("tool_calls", ())]
-    return found == sample.calls
+def recovers(reader: Reader, prompt_ids: Sequence[int], ids: Sequence[int], said: Message) -> bool:
+    """Whether a reader finds the calls of a message in what was written of it behind a prompt."""
+    return _calls_of(reader.read(list(ids), prompt_ids, probes.TOOLS)) == _calls_of(said)
+
+
+def _calls_of(message: Message) -> list[tuple[str, Any]]:
+    return [(call["function"]["name"], arguments_of(call)) for call in message.get("tool_calls", ())]
 
 
 def _samples(template: ChatTemplate) -> Iterator[Sample]:
@@ -310,6 +312,5 @@ def _samples(template: ChatTemplate) -> Iterator[Sample]:
         if end is not None:
             turn = text[len(start) : end[0]]
             encode = template.tokenizer.encode
-            calls = [(c["function"]["name"], arguments_of(c)) for c in said.get("tool_calls", ())]
             ids = encode(turn, add_special_tokens=False)
-            yield Sample(encode(start, add_special_tokens=False), ids, turn, end[1], calls)
+            yield Sample(encode(start, add_special_tokens=False), ids, turn, end[1], said)
