@@ -185,7 +185,7 @@ _PYTHONIC = "<|tool_call_start|>", "<|tool_call_end|>"
 
 
 def _parse_pythonic(text: str) -> tuple[str, list[ToolCall]]:
-    """Read `[name(x='a', n=1), ...]` between LFM2's marks; what is no such list keeps its text."""
+    """Read `[name(x='a', n=1), ...]`, or JSON, between LFM2's marks; what is neither keeps its text."""
     content: list[str] = []
     calls: list[ToolCall] = []
     opened, closed = _PYTHONIC
@@ -193,7 +193,7 @@ def _parse_pythonic(text: str) -> tuple[str, list[ToolCall]]:
         before, _, text = text.partition(opened)
         written, _, text = text.partition(closed)
         content.append(before)
-        calls += _pythonic_calls(written.strip()) or [tool_call("", written.strip())]
+        calls += _pythonic_calls(written.strip()) or read_calls(written.strip())
     return "".join([*content, text]).strip(), calls
 
 

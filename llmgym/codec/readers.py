@@ -159,20 +159,20 @@ def _spoken_call(function: dict[str, Any]) -> ToolCall:
 def _parsed_call(parsed: Any, number: int, tools: Sequence[ToolSchema]) -> ToolCall:
     """Take over a call as parsed, the `number`-th of its block, in the model's own text where that is JSON.
 
-    One that is not valid keeps its text, and any name that was read.
+    One that is not valid keeps its text, and any name that was read; but JSON with a name is a call in every family.
     """
-    raw, arguments = scrub(parsed.raw), parsed.arguments
+    raw, name, arguments = scrub(parsed.raw), parsed.name or "", parsed.arguments
+    written = written_call(raw, bare=False)
+    if written and name in ("", raw.strip(), written["function"]["name"]):
+        return tool_call(written["function"]["name"], written["function"]["arguments"], parsed.id)
     # A value that is not JSON for its type is for the environment to refuse, like any other wrong argument.
     readable = isinstance(arguments, dict) and parsed.status in ("ok", "invalid_json", "unknown_tool")
-    if not parsed.name or not (readable or parsed.status == "ok"):
-        return tool_call(parsed.name or "", raw, parsed.id)
-    written = written_call(raw, bare=False)
-    if written and written["function"]["name"] == parsed.name:
-        return tool_call(parsed.name, written["function"]["arguments"], parsed.id)
-    text = tagged_arguments(raw, parsed.name, number, tools)
+    if not name or not (readable or parsed.status == "ok"):
+        return tool_call(name, raw, parsed.id)
+    text = tagged_arguments(raw, name, number, tools)
     if text is None:
         text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return tool_call(parsed.name, scrub(text), parsed.id)
+    return tool_call(name, scrub(text), parsed.id)
 
 
 # ---- finding one
