@@ -17,8 +17,6 @@ import msgspec
 
 from llmgym.messages import ToolSchema
 
-_blanks = re.compile(r"\s*+").match
-
 
 @dataclass(frozen=True, slots=True)
 class _Form:
@@ -43,12 +41,12 @@ class _Form:
         while begin and (end := self.closing.search(text, begin.end())):
             found.append((begin[1].strip(), text[begin.end() : end.start()]))
             at = end.end()
-            begin = self.opening.match(text, _blanks(text, at).end())
+            begin = self.opening.match(text, at)
         return found, self.tail.fullmatch(text, at) is not None
 
 
 def _form(head: str, opening: str, closing: str, tail: str = r"\s*+") -> _Form:
-    return _Form(re.compile(head), re.compile(opening), re.compile(closing), re.compile(tail))
+    return _Form(re.compile(head), re.compile(rf"\s*+{opening}"), re.compile(closing), re.compile(tail))
 
 
 _ARGUMENTS = (
