@@ -10,7 +10,7 @@ import pytest
 
 from llmgym.envs.multiple_choice import MultipleChoice
 from llmgym.errors import TaskError
-from tests.rollouts import llmgym
+from tests.command import llmgym
 from tests.tasks.files import write
 
 CHOICE = "llmgym/MultipleChoice-v0"

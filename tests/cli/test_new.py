@@ -10,7 +10,7 @@ import pytest
 
 from llmgym.cli.new import Kind
 from llmgym.registry import list_envs
-from tests.rollouts import llmgym
+from tests.command import llmgym
 
 BAD = [
     ("Shop", "'Shop' is no name of a package: small letters, digits and single _, first a letter; try shop"),
