@@ -34,7 +34,7 @@ def test_a_new_package_conforms_and_is_clean_as_it_is(kind: Kind, tmp_path: Path
     done = llmgym("new", name, "--kind", kind, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     for command in (
-        ["check", "--num-tasks", "4"],
+        ["check", "--num-tasks", "4", "--seconds", "1"],
         ["audit", "--num-tasks", "4", "--seconds", "15"],
         ["check", "--tasks", "rows.jsonl"],
     ):
