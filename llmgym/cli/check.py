@@ -140,13 +140,10 @@ def _play(env_id: str, num_tasks: int, seconds: float, place: str, quiet: bool) 
 
 
 def _conclude(report: dict[str, list[Any]], failed: int) -> None:
-    """A line of what there was."""
-    checked = sum(map(bool, report.values()))
+    """A line of what all came to."""
     text = f"{failed} checks failed" if failed else "all checks passed"
     if len(report) > 1:
-        text += f", of {checked} environments"
-    if left := len(report) - checked:
-        text += f"; {left} could not be made"
+        text += f", in {sum(map(bool, report.values()))} of {len(report)} environments"
     print(text)
 
 

@@ -99,7 +99,7 @@ def test_several_have_a_line_each(registry: Path) -> None:
     assert re.fullmatch(r"passed +\d+\.\d s  llmgym/Calculator-mental-v0", first)
     assert re.fullmatch(r"failed +\d+\.\d s  mine/Letters-v0", second)
     assert all(line.startswith(" " * 17) for line in failures)
-    assert last == f"{len(failures)} checks failed, of 2 environments"
+    assert last == f"{len(failures)} checks failed, in 2 of 2 environments"
 
 
 def test_all_that_need_nothing_from_outside_are_checked_on_demand() -> None:
