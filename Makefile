@@ -31,6 +31,9 @@ TRACKERS_STAMP := $(TRACKERS_VENV)/.stamp
 S3_VENV := .venv-s3
 S3_STAMP := $(S3_VENV)/.stamp
 
+# Some containers forbid Python to keep what it compiles; hundreds of processes of the tests would compile it again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -83,7 +86,7 @@ demo: $(DEMO_STAMP) ## Collect rollouts with a small real model into runs/demo, 
 
 test: lint ## Run the checks of `lint`, then every test that needs no model
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not integration and not soak and not sweep" \
-	    --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
+	    --ignore tests/integration --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
 
 # pytest exits with 5 where PYTEST_ARGS leave it no test.
 test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) ## Run the tests that need a model, an engine or a trainer, on the CPU

@@ -11,8 +11,6 @@ import functools
 import inspect
 import itertools
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -364,15 +362,3 @@ def letters(**settings: Any) -> functools.partial[Collector]:
     kwargs = {name: settings.pop(name) for name in ("faults", "once") if name in settings}
     defaults = {"num_samples_in_parallel": 4, "fsync_seconds": 0.0}
     return functools.partial(Collector, [{"id": LETTERS, "kwargs": kwargs}], **(defaults | settings))  # type: ignore[list-item]
-
-
-def environ(**extra: str) -> dict[str, str]:
-    """The environment of a process that can import this module."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "LLMGYM_REGISTRY": "", "NO_COLOR": "1", **extra}
-
-
-def llmgym(*args: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
-    command = [sys.executable, "-m", "llmgym", *map(str, args)]
-    options.setdefault("env", environ())
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)

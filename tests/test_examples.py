@@ -48,10 +48,6 @@ def test_the_example_package_is_sound(verb: str, says: str) -> None:
     assert says in run("-m", "llmgym", "--registry", "registry.yaml", verb, "capitals/Capitals-v0", folder=folder)
 
 
-def test_the_environment_table_is_up_to_date() -> None:
-    run("docs/tables.py", "--check")
-
-
 @pytest.mark.integration
 @pytest.mark.timeout(600)
 def test_the_collecting_example(tmp_path: Path) -> None:

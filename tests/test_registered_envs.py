@@ -39,7 +39,7 @@ def test_a_registered_environment_conforms(entry: EnvEntry) -> None:
 @pytest.mark.timeout(300)
 def test_the_rewards_of_a_registered_environment_are_true(entry: EnvEntry) -> None:
     _expect_here(entry)
-    report = audit_env(entry.id, num_tasks=10, seconds=30)
+    report = audit_env(entry.id, num_tasks=6, seconds=30)  # `benchmarks/audit.py` plays more
     assert [(fault.name, fault.text, fault.examples) for fault in report.faults] == []
 
 

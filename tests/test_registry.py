@@ -19,7 +19,8 @@ from llmgym import registry
 from llmgym.catalogue import EnvRow, read_registry
 from llmgym.errors import ConfigError, EnvironmentFailure, RegistryError, TaskError
 from llmgym.registry import as_env_id, describe, entry, list_envs, make_core, register_envs
-from tests.rollouts import ROOT, Letters, environ
+from tests.command import environ
+from tests.rollouts import ROOT, Letters
 
 
 @pytest.fixture(autouse=True)

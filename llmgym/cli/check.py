@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -15,12 +17,16 @@ from llmgym.errors import ConfigError, LLMGymError, RegistryError
 from llmgym.registry import check_id, list_envs, make_core
 from llmgym.tasks import Reading, file_source
 
+if TYPE_CHECKING:
+    from llmgym.testing import CheckResult
+
 EXAMPLES = """
 \b
 Examples:
   llmgym check llmgym/Calculator-v0
   llmgym check mine/Shop-v0 --registry registry.yaml --num-tasks 10
   llmgym check llmgym/MultipleChoice-v0 --tasks questions.jsonl
+  llmgym check --all --num-tasks 20 --seconds 1
 \b
 Exits with 0 where all is well, with 1 where a check fails or a row is bad,
 and with 2 where an environment is unknown or cannot be made, or the file
@@ -28,6 +34,8 @@ cannot be read.
 """
 
 _NUM_TASKS = 50
+_SECONDS = 5.0
+_OUTSIDE = {"judge", "network"}
 
 
 def run(
@@ -48,23 +56,28 @@ def run(
             metavar="N", help=f"Tasks that the oracle and the degenerate policies play ({_NUM_TASKS}).", min=1
         ),
     ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(metavar="S", help=f"Time of each check, after which it does less ({_SECONDS:g}).", min=0.1),
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Check all that need no model and no network.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check environments, or a file of tasks for one.
 
-    ID is an environment's, such as llmgym/Calculator-v0; without one, all that need no model are checked: that they
-    keep Gymnasium's rules, that equal seeds give equal episodes, and that rewards tell good from bad.
+    ID is an environment's, such as llmgym/Calculator-v0. It must keep Gymnasium's rules, equal seeds must give equal
+    episodes, and rewards must tell good from bad. Of several, each has a line, and one for each check that fails.
     """
-    wanted = env_ids or [entry.id for entry in list_envs() if "judge" not in entry.needs]
     if tasks is not None:
-        _expect_alone(tasks, env_ids, num_tasks)
+        _expect_alone(tasks, env_ids, num_tasks, seconds)
+    wanted = _wanted(env_ids or [], everything=all_)
     _expect_known(wanted)
+    if len(wanted) > 1:
+        logging.getLogger("llmgym").setLevel(logging.ERROR)  # what they log would stand between the lines
     failed = code = 0
     report: dict[str, Any] = {}
     for env_id in wanted:
         report[env_id] = []
-        if not json:
-            print(env_id, flush=True)
         try:
             core = make_core(env_id)
             core.close()
@@ -73,28 +86,65 @@ def run(
             code = max(code, code_of(error))
             continue
         if tasks is None:
-            found, report[env_id] = _play(env_id, num_tasks or _NUM_TASKS, json)
+            place = f"{len(report)} of {len(wanted)}" if len(wanted) > 1 else ""
+            results = _play(env_id, num_tasks or _NUM_TASKS, seconds or _SECONDS, place, json)
+            report[env_id] = msgspec.to_builtins(results)
+            failed += sum(not result.passed for result in results)
         else:
+            if not json:
+                print(env_id, flush=True)
             found, report[env_id] = _read(Reading(file_source(tasks), core.read_row), json)
-        failed += found
+            failed += found
     if json:
         print_json(report)
-    elif not code and tasks is None:
-        print(f"{failed} checks failed" if failed else "all checks passed")
+    elif tasks is None and any(report.values()):
+        _conclude(report, failed)
     sys.exit(code or (SOME_FAILED if failed else 0))
 
 
-def _play(env_id: str, num_tasks: int, quiet: bool) -> tuple[int, list[Any]]:
-    """Run all checks; how many failed, and how each came out."""
-    from llmgym.testing import run_checks
+def _wanted(env_ids: list[str], *, everything: bool) -> list[str]:
+    """The environments that are named, or all.
 
-    failed, report = 0, []
-    for result in run_checks(env_id, num_tasks=num_tasks):
-        failed += not result.passed
-        report.append(msgspec.to_builtins(result))
-        if not quiet:
+    Raises:
+        ConfigError: None is named, or all and some.
+    """
+    if bool(env_ids) == everything:
+        raise ConfigError("name environments, as in `llmgym check llmgym/Wordle-v0`, or say --all, and not both")
+    return env_ids or [entry.id for entry in list_envs() if not _OUTSIDE.intersection(entry.needs)]
+
+
+def _play(env_id: str, num_tasks: int, seconds: float, place: str, quiet: bool) -> list[CheckResult]:
+    """Run all checks; of one environment each is shown at once, of several what they come to."""
+    from llmgym.testing import CHECKS, run_checks
+
+    watched = place and sys.stderr.isatty()
+    found: list[CheckResult] = []
+    began = time.monotonic()
+    if not place and not quiet:
+        print(env_id, flush=True)
+    for result in run_checks(env_id, num_tasks=num_tasks, seconds=seconds):
+        found.append(result)
+        if watched:
+            said = f"{place}  {env_id}: {len(found)} of {len(CHECKS)} checks"
+            print(f"\r\x1b[K{said}\r", end="", file=sys.stderr, flush=True)
+        elif not place and not quiet:
             print(f"  {result.status:<7}  {result.name}: {result.detail}", flush=True)
-    return failed, report
+    if watched:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    if place and not quiet:
+        failed = [result for result in found if not result.passed]
+        print(f"{'failed' if failed else 'passed'}  {time.monotonic() - began:5.1f} s  {env_id}", flush=True)
+        for result in failed:
+            print(f"                 {result.name}: {result.detail}", flush=True)
+    return found
+
+
+def _conclude(report: dict[str, list[Any]], failed: int) -> None:
+    """A line of what all came to."""
+    text = f"{failed} checks failed" if failed else "all checks passed"
+    if len(report) > 1:
+        text += f", in {sum(map(bool, report.values()))} of {len(report)} environments"
+    print(text)
 
 
 def _read(reading: Reading, quiet: bool) -> tuple[int, dict[str, Any]]:
@@ -118,7 +168,7 @@ def _counts(reading: Reading, splits: dict[str, int], bad: int) -> str:
     return f"tasks: {sum(splits.values())} ({sizes}); duplicates: {reading.duplicates}"
 
 
-def _expect_alone(tasks: str, env_ids: list[str] | None, num_tasks: int | None) -> None:
+def _expect_alone(tasks: str, env_ids: list[str] | None, num_tasks: int | None, seconds: float | None) -> None:
     """See that what is given beside a file of tasks makes sense.
 
     Raises:
@@ -132,10 +182,11 @@ def _expect_alone(tasks: str, env_ids: list[str] | None, num_tasks: int | None) 
         raise ConfigError(
             f"--tasks takes a file, and there is no file {tasks!r}; for a number of tasks, --num-tasks {tasks}"
         )
-    if num_tasks is not None:
-        raise ConfigError(
-            "--num-tasks is for checks that play episodes, and with --tasks none is played: leave one out"
-        )
+    for name, value in (("--num-tasks", num_tasks), ("--seconds", seconds)):
+        if value is not None:
+            raise ConfigError(
+                f"{name} is for checks that play episodes, and with --tasks none is played: leave one out"
+            )
 
 
 def _expect_known(env_ids: list[str]) -> None:

@@ -54,6 +54,7 @@ class Subject:
         kwargs: Arguments of the environment.
         no_oracle: Why it has no oracle; empty where it has one.
         solved: What the oracle earned; None until it was asked, and where it failed.
+        slots: Hashes of the tasks that slots of a split draw, once a check has drawn them.
     """
 
     env_id: str
@@ -64,6 +65,7 @@ class Subject:
     kwargs: dict[str, Any] = field(default_factory=dict[str, Any])
     no_oracle: str = ""
     solved: list[Outcome] | None = None
+    slots: dict[str, list[list[str]]] = field(default_factory=dict[str, list[list[str]]])
     _drawn: dict[str, list[Task]] = field(default_factory=dict[str, list[Task]])
     _made: list[Env] = field(default_factory=list[Env])
     _instances: list[Instances] = field(default_factory=list[Instances])

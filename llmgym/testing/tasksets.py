@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from llmgym.tasks import TaskSet
 from llmgym.testing.report import Fault, Skip
-from llmgym.testing.subject import Subject
+from llmgym.testing.subject import Subject, TimeBox
 
 _SLOTS = 32  # seeds, and episodes of each, in the check of how varied tasks are
 _FEWEST = 6  # of these, however long tasks take to make
@@ -25,15 +24,23 @@ def tasks(subject: Subject) -> None:
         task = found.plan(split, subject.seed, 0)
         if found.get(task.id) != task:
             raise Fault(f"get({task.id!r}) gives another task than the plan did; make tasks from their id alone")
-        box = subject.box(1 / len(found.splits))
-        count = _SLOTS**2 if size is None else min(size, _SLOTS**2)
-        for index in range(count):
-            content = found.plan(split, subject.seed, index).content_hash
+        if size is None:  # it takes its time to make tasks, so that those are looked at that `variety` needs
+            contents = chain.from_iterable(_slots(subject, found, split))
+        else:
+            contents = _first(subject, split, size)
+        for content in contents:
             if (home := homes.setdefault(content, split)) != split:
                 raise Fault(f"the splits {home!r} and {split!r} share a task; split by content")
-            if box.over and index + 1 >= _FEWEST and index + 1 < count:
-                subject.cut(f"{index + 1} of {count} tasks of split {split!r} compared with other splits")
-                break
+
+
+def _first(subject: Subject, split: str, size: int) -> Iterator[str]:
+    """Contents of a split that a run goes through, all of them where they are few."""
+    box, count = subject.box(1 / len(subject.tasks.splits)), min(size, _SLOTS**2)
+    for index in range(count):
+        if box.over and index >= _FEWEST:
+            subject.cut(f"{index} of {count} tasks of split {split!r} compared with other splits")
+            return
+        yield subject.tasks.plan(split, subject.seed, index).content_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +99,35 @@ def expect_varied(subject: Subject, found: TaskSet, split: str) -> Met:
     Raises:
         Fault: They repeat one another.
     """
-    budget = subject.seconds / len(found.splits)
-    began = time.monotonic()
-    for number in range(_FEWEST):
-        found.draw(split, number, number)  # of several slots: one alone may be the one that is kept
-    each = (time.monotonic() - began) / _FEWEST
-    side = min(_SLOTS, max(_FEWEST, math.isqrt(int(budget / each)))) if each else _SLOTS
-    if side < _SLOTS:
-        subject.cut(f"{side} of {_SLOTS} slots of split {split!r}, {side} episodes of each")
-    slots = [[found.draw(split, seed, episode).content_hash for episode in range(side)] for seed in range(side)]
+    slots = _slots(subject, found, split)
     contents, pairs = (
         {content for slot in slots for content in slot},
         {pair for slot in slots for pair in pairwise(slot)},
     )
-    drawn = side * side
-    if len(contents) > 1 and len(pairs) < min(1.5 * len(contents), 0.9 * (drawn - side)):
+    drawn = len(slots) ** 2
+    if len(contents) > 1 and len(pairs) < min(1.5 * len(contents), 0.9 * (drawn - len(slots))):
         raise Fault(
             f"slots of split {split!r} repeat one another: in {drawn} episodes they meet {len(contents)} tasks, always "
             "in the same order; draw by a hash of seed and episode, as TaskSet.generated does"
         )
     return Met(split, drawn, len(contents))
+
+
+def _slots(subject: Subject, found: TaskSet, split: str) -> list[list[str]]:
+    """Contents that slots draw, a list for each, with as many episodes as there are slots."""
+    if split not in subject.slots:
+        subject.slots[split] = _drawn(found, split, subject.box(1 / len(found.splits)))
+    slots = subject.slots[split]
+    if len(slots) < _SLOTS:
+        subject.cut(f"{len(slots)} of {_SLOTS} slots of split {split!r}, {len(slots)} episodes of each")
+    return slots
+
+
+def _drawn(found: TaskSet, split: str, box: TimeBox) -> list[list[str]]:
+    slots = list[list[str]]()
+    while len(slots) < _SLOTS and not (box.over and len(slots) >= _FEWEST):
+        side = len(slots)
+        slots.append([found.draw(split, side, episode).content_hash for episode in range(side)])
+        for seed, contents in enumerate(slots):
+            contents.append(found.draw(split, seed, side).content_hash)
+    return slots

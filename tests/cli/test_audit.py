@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.rollouts import llmgym
+from tests.command import llmgym
 
 REGISTRY = """
 environments:

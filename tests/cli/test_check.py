@@ -1,16 +1,18 @@
-"""`llmgym check --tasks`."""
+"""`llmgym check`: several environments, and files of tasks."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llmgym.cli.check import _wanted
 from llmgym.envs.multiple_choice import MultipleChoice
 from llmgym.errors import TaskError
-from tests.rollouts import llmgym
+from tests.command import llmgym
 from tests.tasks.files import write
 
 CHOICE = "llmgym/MultipleChoice-v0"
@@ -71,6 +73,9 @@ def test_a_good_file_is_counted(tmp_path: Path) -> None:
         (["--tasks", "t.jsonl"], "--tasks FILE is read as an environment reads it: name one"),
         ([CHOICE, "--tasks", "10"], "there is no file '10'; for a number of tasks, --num-tasks 10"),
         ([CHOICE, "--tasks", "t.jsonl", "--num-tasks", 3], "--num-tasks is for checks that play episodes"),
+        ([CHOICE, "--tasks", "t.jsonl", "--seconds", 3], "--seconds is for checks that play episodes"),
+        ([], "name environments, as in `llmgym check llmgym/Wordle-v0`, or say --all, and not both"),
+        ([CHOICE, "--all"], "or say --all, and not both"),
         ([CHOICE, "--tasks", "absent.jsonl"], "cannot read tasks: [Errno 2] No such file or directory: 'absent.jsonl'"),
         ([CHOICE, "--tasks", "torn.json"], "torn.json is not JSON: "),
         (["llmgym/MultipleChoise-v0", "--tasks", "t.jsonl"], "did you mean llmgym/MultipleChoice-v0"),
@@ -84,3 +89,20 @@ def test_what_makes_no_sense_is_one_line(tmp_path: Path, args: list[Any], said: 
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert said in done.stderr
+
+
+def test_several_have_a_line_each(registry: Path) -> None:
+    ids = ["llmgym/Calculator-mental-v0", "mine/Letters-v0"]
+    done = llmgym("--registry", registry, "check", *ids, "--num-tasks", 2, "--seconds", 0.1)
+    assert (done.returncode, done.stderr) == (1, "")  # the second has no oracle
+    first, second, *failures, last = done.stdout.splitlines()
+    assert re.fullmatch(r"passed +\d+\.\d s  llmgym/Calculator-mental-v0", first)
+    assert re.fullmatch(r"failed +\d+\.\d s  mine/Letters-v0", second)
+    assert all(line.startswith(" " * 17) for line in failures)
+    assert last == f"{len(failures)} checks failed, in 2 of 2 environments"
+
+
+def test_all_that_need_nothing_from_outside_are_checked_on_demand() -> None:
+    wanted = _wanted([], everything=True)
+    assert "llmgym/Wordle-v0" in wanted
+    assert "llmgym/MCP-v0" not in wanted

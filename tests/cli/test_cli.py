@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.rollouts import PLAIN, environ, llmgym
+from tests.command import environ, llmgym
+from tests.rollouts import PLAIN
 
 VERBS = [
     "list",

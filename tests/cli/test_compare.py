@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import llmgym
 from tests.data.rows import groups, run_of
-from tests.rollouts import llmgym
 
 
 @pytest.fixture

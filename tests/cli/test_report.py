@@ -8,9 +8,9 @@ import sys
 import urllib.request
 from pathlib import Path
 
+from tests.command import llmgym
 from tests.data.rows import line, run_of
 from tests.report import runs
-from tests.rollouts import llmgym
 
 
 def test_a_page_in_the_folder_of_the_run(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ import orjson
 import pytest
 
 from llmgym.cli.rollout import _seconds
-from tests.rollouts import LETTERS, PLAIN, ROOT, environ, llmgym
+from tests.command import environ, llmgym
+from tests.rollouts import LETTERS, PLAIN, ROOT
 
 
 def rollout(script: str, output: Path | None, *args: object, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ import pytest
 from llmgym.envs.multiple_choice import MultipleChoice
 from llmgym.records import rollout_schema
 from llmgym.tasks import row_schema
-from tests.rollouts import environ, llmgym
+from tests.command import environ, llmgym
 
 MODULE = """
 from llmgym.env import ToolEnv

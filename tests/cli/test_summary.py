@@ -11,7 +11,8 @@ import pytest
 from llmgym.failures import Failure
 from llmgym.rollout import RunStore
 from llmgym.trajectory import Trajectory
-from tests.rollouts import PLAIN, llmgym
+from tests.command import llmgym
+from tests.rollouts import PLAIN
 
 CONFIG = {"num_repeats": 2, "success_threshold": 0.5, "min_reward_threshold": 0.5}
 

@@ -14,7 +14,8 @@ import termios
 import pytest
 
 from llmgym.registry import list_envs
-from tests.rollouts import PLAIN, environ
+from tests.command import environ
+from tests.rollouts import PLAIN
 
 IDS = [entry.id for entry in list_envs() if entry.id == entry.base]
 BOTH = ["--env", "llmgym/MultipleChoice-easy-v0", "--env", "llmgym/MultipleChoice-hard-v0"]

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.rollouts import PLAIN, environ, llmgym
+from tests.command import environ, llmgym
+from tests.rollouts import PLAIN
 
 OWN = '''
 import sys

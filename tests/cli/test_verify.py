@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from llmgym.rollout import read_rollouts
-from tests.rollouts import PLAIN, llmgym
+from tests.command import llmgym
+from tests.rollouts import PLAIN
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ sys.path.append(str(FOLDER))  # as for a script that is run from there
 
 import gpu  # noqa: E402
 
-from tests.rollouts import environ  # noqa: E402
+from tests.command import environ  # noqa: E402
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 

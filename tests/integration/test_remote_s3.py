@@ -16,8 +16,8 @@ import pytest
 pytest.importorskip("moto")
 pytest.importorskip("s3fs")
 
+from tests.command import environ, llmgym
 from tests.data import rows
-from tests.rollouts import environ, llmgym
 
 pytestmark = [pytest.mark.integration, pytest.mark.s3]
 

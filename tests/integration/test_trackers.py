@@ -11,7 +11,8 @@ import pytest
 
 pytest.importorskip("wandb")
 
-from tests.rollouts import PLAIN, environ, llmgym
+from tests.command import environ, llmgym
+from tests.rollouts import PLAIN
 
 pytestmark = [pytest.mark.integration, pytest.mark.trackers]
 

@@ -17,7 +17,7 @@ from llmgym.errors import ConfigError, ModelCacheError, PolicyUnavailable
 from llmgym.policies import models
 from llmgym.policies.model_sources import HubSource, Progress, WheelSource
 from llmgym.policies.models import MANIFEST, fetch, resolve, verify
-from tests.rollouts import environ
+from tests.command import environ
 
 LARGE = (8 << 20) + 1  # just over what is hashed at load
 

@@ -17,8 +17,8 @@ from llmgym.policies import ChatPolicy, OraclePolicy, Policy, RandomPolicy, Toke
 from llmgym.policies.reference import OracleEnvironment
 from llmgym.registry import list_envs, make_core
 from llmgym.tasks import Task
+from tests.command import environ
 from tests.environments import Adder, Chat, SuspendingAdder
-from tests.rollouts import environ
 
 
 async def solve(core: ToolEnv, task_id: str | None = None) -> float:

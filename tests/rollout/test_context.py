@@ -25,8 +25,8 @@ from llmgym.tasks import RowTasks, Task
 from llmgym.tools import tool
 from llmgym.trajectory import Trajectory, Turn
 from tests.codec import families
+from tests.command import llmgym
 from tests.exactness import FuzzPolicy, Recording, prove
-from tests.rollouts import llmgym
 
 STRATEGIES = ["clear_tool_results", "summarize"]
 PAGES = 300

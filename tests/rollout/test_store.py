@@ -28,7 +28,8 @@ from llmgym.rollout import store as store_module
 from llmgym.rollout.description import check_same
 from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory
-from tests.rollouts import ROOT, environ
+from tests.command import environ
+from tests.rollouts import ROOT
 
 IDENTITY: dict[str, Any] = {"model": "m", "seed": 0, "environments": [{"label": "x/Y-v0", "id": "x/Y-v0"}]}
 LOST = Failure("environment", "verify", "none", "KeyError")

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.rollouts import ROOT, environ
+from tests.command import environ
+from tests.rollouts import ROOT
 from tests.soak.chaos import IDS, read_ledger
 
 PARALLEL, ATTEMPTS, REPEATS = 16, 2, 2

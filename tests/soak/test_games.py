@@ -14,7 +14,8 @@ import orjson
 import pytest
 
 from llmgym.rollout import open_records
-from tests.rollouts import ROOT, environ
+from tests.command import environ
+from tests.rollouts import ROOT
 from tests.soak.games import ENV, agents, fails
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="names files by /proc")

@@ -31,8 +31,9 @@ from llmgym.rollout.config import EnvConfig
 from llmgym.trainers import nemo_gym, nemo_rl
 from llmgym.trainers.common import Episodes, TaskRef
 from llmgym.trainers.nemo_rl_policy import GenerationServers
+from tests.command import environ
 from tests.exactness import FuzzPolicy, Recording
-from tests.rollouts import PLAIN, environ
+from tests.rollouts import PLAIN
 from tests.trainers.contract import BAD, GOOD, TROUBLE, Row, check, turns_in
 from tests.trainers.nemo_rl_contract import TOKENS, Worker, message_log_of, rollout
 from tests.trainers.tiny import tiny_tokenizer

@@ -16,7 +16,8 @@ from llmgym.errors import ConfigError, EnvironmentFailure, MissingExtraError
 from llmgym.rollout.config import EnvConfig
 from llmgym.trainers import verl
 from llmgym.trainers.common import TaskRef
-from tests.rollouts import ROOT, environ, llmgym
+from tests.command import environ, llmgym
+from tests.rollouts import ROOT
 from tests.trainers.contract import TROUBLE
 
 CALCULATOR = "llmgym/Calculator-easy-v0"

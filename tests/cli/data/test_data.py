@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("duckdb")
 
+from tests.command import llmgym
 from tests.data import rows
 from tests.rollout.test_config import DPO, SFT
-from tests.rollouts import llmgym
 
 
 @pytest.fixture(name="run")

@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("duckdb")
 pytest.importorskip("rensa")
 
+from tests.command import llmgym
 from tests.data import rows
-from tests.rollouts import llmgym
 from tests.tasks.files import write
 
 CHOICE, CALCULATOR = "llmgym/MultipleChoice-v0", "llmgym/Calculator-v0"

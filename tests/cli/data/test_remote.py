@@ -17,9 +17,10 @@ pytest.importorskip("datasets")
 
 from llmgym.data import Dataset
 from llmgym.data.export import Recipe, export
+from tests.command import environ, llmgym
 from tests.data import rows
 from tests.data.remote.hub import OWNER, FakeHub, fake_hub
-from tests.rollouts import ROOT, environ, llmgym
+from tests.rollouts import ROOT
 
 URL = "hf://datasets/me/runs"
 
