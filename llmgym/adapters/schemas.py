@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from llmgym.errors import EnvironmentFailure
 
@@ -27,12 +30,19 @@ def checker(where: str, schema: dict[str, Any]) -> Callable[[Any], str]:
     Raises:
         EnvironmentFailure: It is none.
     """
+    return _checker(where, orjson.dumps(schema))
+
+
+@lru_cache(4096)
+def _checker(where: str, text: bytes) -> Callable[[Any], str]:
+    """One for each schema: to look at a schema takes a hundred times as long as to look at arguments."""
     from jsonschema import Draft202012Validator, SchemaError
     from jsonschema.exceptions import best_match
     from jsonschema.validators import validator_for
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
+    schema: dict[str, Any] = orjson.loads(text)
     kind = validator_for(schema, default=Draft202012Validator)
     try:
         kind.check_schema(schema)
