@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import os
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -24,6 +25,8 @@ _LARGEST = 16 << 20  # bytes of an answer
 _CONNECT_S = 10.0
 _KEEP_ALIVE_S = 4.0  # uvicorn closes after 5 s, and a request that is sent just then is lost
 _CLOSING_S = 5.0
+_IDLE_S = 5.0  # uvicorn sends a ping each 20 s, and waits as long for the answer
+_TOO_LARGE = 1009  # how a WebSocket closes then
 _SHOWN = 300  # characters of an answer that is none
 
 
@@ -51,6 +54,7 @@ class Server:
 
     Attributes:
         url: Its URL, without a slash at its end.
+        headers: Sent with each request.
     """
 
     def __init__(self, what: str, tested: str, url: str, headers: Mapping[str, str] | None = None) -> None:
@@ -79,7 +83,7 @@ class Server:
         if not isinstance(given, Mapping) or not all(isinstance(text, str) for pair in given.items() for text in pair):
             raise ConfigError(f"{what}: headers are texts by name")
         self.url = url.rstrip("/")
-        self._headers = {"Content-Type": "application/json", **given}
+        self.headers = {"Content-Type": "application/json", **given}
         self._what, self._tested = what, tested
 
     def __str__(self) -> str:
@@ -101,7 +105,7 @@ class Server:
         """
         import aiohttp
 
-        headers = self._headers
+        headers = self.headers
         if cookies:
             headers = {**headers, "Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
         http = (await pool()).http
@@ -183,12 +187,12 @@ class Watch(asyncio.Protocol):
     """See `Server.watch`.
 
     Attributes:
-        ended: Whether the connection is closed.
+        ended: Whether the other side has closed it.
     """
 
     def __init__(self) -> None:
         """Nothing has happened."""
-        self.ended = False
+        self.ended = self._closed = False
         self._transport: asyncio.BaseTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -197,10 +201,11 @@ class Watch(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end."""
-        self.ended = True
+        self.ended = not self._closed
 
     def close(self) -> None:
         """Watch no more."""
+        self._closed = True
         if self._transport is not None:
             self._transport.close()
 
@@ -208,17 +213,19 @@ class Watch(asyncio.Protocol):
 class Socket:
     """A WebSocket to a server, over which one question at a time is asked.
 
-    A task of its own reads it, in the loop that opened it: pings are answered and the end is seen while nobody asks. An
-    answer that nobody waited for to the end would be taken for that to the next question, so the socket closes.
+    What has been idle is read by a task of its own, in the loop that opened it, so that pings are answered while nobody
+    asks; a server takes who does not answer them for dead. An answer that nobody waited for to the end would be taken
+    for that to the next question, so the socket closes then.
     """
 
     def __init__(self, server: Server, socket: Any) -> None:
         """Read an open socket; see `open`."""
         self._server, self._socket = server, socket
         self._loop = asyncio.get_running_loop()
-        self._waiting: asyncio.Future[str] | None = None
-        self._unasked = ""
-        self._reader = asyncio.create_task(self._read())
+        self._open = True
+        self._asked = 0
+        self._reading: asyncio.Task[Any] | None = None
+        self._look(-1)
 
     @classmethod
     async def open(cls, server: Server, path: str, *, seconds: float) -> Socket:
@@ -234,11 +241,12 @@ class Socket:
         try:
             async with asyncio.timeout(seconds):
                 socket = await http.ws_connect(
-                    server.url + path, headers=server._headers, max_msg_size=_LARGEST, timeout=limits, compress=0
+                    server.url + path, headers=server.headers, max_msg_size=_LARGEST, timeout=limits, compress=0
                 )
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            kind: Kind = "timeout" if isinstance(error, TimeoutError) else "infrastructure"
-            raise server.fault(f"cannot be reached at {path}: {type(error).__name__}: {error}", kind) from None
+        except TimeoutError:
+            raise server.fault(f"cannot be reached at {path} within {seconds:g} s", "timeout") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise server.fault(f"cannot be reached at {path}: {type(error).__name__}: {error}") from None
         return cls(server, socket)
 
     async def ask(self, message: Mapping[str, Any], *, seconds: float) -> dict[str, Any]:
@@ -247,6 +255,8 @@ class Socket:
         Raises:
             EnvironmentFailure: There is no answer within the time, or it is no object, or the socket is closed.
         """
+        if asyncio.get_running_loop() is self._loop:
+            return await self._ask(message, seconds)
         return await self._at_home(self._ask(message, seconds))
 
     async def close(self) -> None:
@@ -265,50 +275,46 @@ class Socket:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def _ask(self, message: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        if self._reader.done():
-            raise self._gone()
-        kind = str(message.get("type"))
-        self._waiting = self._loop.create_future()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._socket.send_str(orjson.dumps(message).decode())
-                text = await self._waiting
-        except TimeoutError:
-            self._reader.cancel()
-            raise self._server.fault(f"did not answer {kind!r} within {seconds:g} s", "timeout") from None
-        except ConnectionError:
-            raise self._gone() from None
-        except asyncio.CancelledError:
-            self._reader.cancel()
-            raise
-        finally:
-            self._waiting = None
-        return self._server.parse(kind, text)
-
-    async def _read(self) -> None:
         import aiohttp
 
+        kind = str(message.get("type"))
+        self._asked += 1
+        if not self._open:
+            raise self._server.fault("was not waited for, and an answer may still come", "abandoned")
+        unasked = self._reading is not None and self._reading.done()
+        self._open = False  # until the answer is there
         try:
-            while (message := await self._socket.receive()).type is aiohttp.WSMsgType.TEXT:
-                if self._waiting is None or self._waiting.done():
-                    self._unasked = message.data
-                    break
-                self._waiting.set_result(message.data)
-        finally:
-            if self._waiting is not None and not self._waiting.done():
-                self._waiting.set_exception(ConnectionError())
-            with contextlib.suppress(Exception):
-                await self._socket.close()
+            async with asyncio.timeout(seconds):
+                if not unasked:
+                    await self._socket.send_str(orjson.dumps(message).decode())
+                said = await (self._reading or self._socket.receive())
+        except TimeoutError:
+            raise self._server.fault(f"did not answer {kind!r} within {seconds:g} s", "timeout") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._server.fault(f"has closed the connection: {type(error).__name__}: {error}") from None
+        if said.type is not aiohttp.WSMsgType.TEXT:
+            raise self._gone()
+        if unasked:
+            raise self._server.fault(f"said without being asked: {said.data:.{_SHOWN}}", "invalid")
+        self._open, self._reading = True, None
+        return self._server.parse(kind, said.data)
+
+    def _look(self, asked: int) -> None:
+        """Read from now on where nothing was asked since this last looked."""
+        if self._open and self._reading is None and self._asked == asked:
+            self._reading = self._loop.create_task(self._socket.receive())
+        self._looking = self._loop.call_later(_IDLE_S, self._look, self._asked)
 
     async def _close(self) -> None:
-        self._reader.cancel()
-        await asyncio.wait({self._reader}, timeout=2 * _CLOSING_S)
+        self._looking.cancel()
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
+        await self._socket.close()
 
     def _gone(self) -> EnvironmentFailure:
-        if self._unasked:
-            return self._server.fault(f"said unasked: {self._unasked:.{_SHOWN}}", "invalid")
         code = self._socket.close_code
-        if code == 1009:
+        if code == _TOO_LARGE:
             return self._server.fault(f"answered with more than {_LARGEST >> 20} MiB", "invalid")
         return self._server.fault(f"has closed the connection (code {code}), and the session with it")
 
@@ -323,18 +329,19 @@ class _Pool(NamedTuple):
     watches: dict[tuple[str, int], Watch]
 
 
-_pools: dict[asyncio.AbstractEventLoop, tuple[AsyncGenerator[_Pool], _Pool]] = {}
+# With the process, since a forked one inherits loops that do not run in it.
+_pools: dict[tuple[int, asyncio.AbstractEventLoop], tuple[AsyncGenerator[_Pool], _Pool]] = {}
 
 
 async def pool() -> _Pool:
     """The connections of the running event loop, made when it first asks; they are closed with it."""
-    loop = asyncio.get_running_loop()
-    found = _pools.get(loop)
+    key = os.getpid(), asyncio.get_running_loop()
+    found = _pools.get(key)
     if found is None:
-        for other in [other for other in _pools if other.is_closed()]:
+        for other in [other for other in _pools if other[1].is_closed()]:
             del _pools[other]
         life = _connections()
-        _pools[loop] = found = life, await anext(life)
+        _pools[key] = found = life, await anext(life)
     return found[1]
 
 
@@ -360,7 +367,7 @@ async def _connections() -> AsyncGenerator[_Pool]:
 @atexit.register
 def _close_all() -> None:
     """Close those of the background loop, which never ends."""
-    for loop, (life, _) in list(_pools.items()):
-        if loop.is_running():
+    for (pid, loop), (life, _) in list(_pools.items()):
+        if pid == os.getpid() and loop.is_running():
             with contextlib.suppress(Exception):
                 asyncio.run_coroutine_threadsafe(life.aclose(), loop).result(_CLOSING_S)

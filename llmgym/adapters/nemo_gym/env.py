@@ -31,8 +31,8 @@ class NeMoGym(ToolEnv):
     ## Description
 
     A resource server of NeMo Gym keeps the state of an episode, runs its tools and scores it. It runs by itself, in an
-    environment of its own; this one speaks to it over HTTP, in place of NeMo Gym's agent. `llmgym.adapters.nemo_gym.rows`
-    tells which rows need none, since an environment of llmgym plays them.
+    environment of its own; this one speaks to it over HTTP, in place of NeMo Gym's agent. Many rows need
+    none, since an environment of llmgym plays them: see `llmgym.adapters.nemo_gym.rows.route`.
 
     ## Actions
 
@@ -46,8 +46,8 @@ class NeMoGym(ToolEnv):
 
     ## Rewards
 
-    The `reward` of `/verify`, or that of each `/step`. An answer with `mask_sample` leaves the episode unscored, as do a
-    server that is gone, was started again, has lost the session, or answers what is no answer.
+    The `reward` of `/verify`, or that of each `/step`. An answer with `mask_sample` leaves the episode unscored, as
+    does a server that is gone, was started again, has lost the session, or answers what is no answer.
 
     ## Episode End
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from llmgym.errors import LLMGymError
-from llmgym.registry import entry
 from llmgym.loading import load
+from llmgym.registry import entry
 from llmgym.tasks import Task, row_schema, task_from_row
 
 #: The environments of llmgym that read rows of a server, by the server's name.
@@ -41,7 +41,7 @@ def read_row(row: dict[str, Any]) -> Task:
     """
     flat = _flat(row)
     if not isinstance(flat.get("responses_create_params"), Mapping):
-        raise ValueError(f"a row of NeMo Gym has `responses_create_params`; this one has {', '.join(row)}")
+        raise TypeError(f"a row of NeMo Gym has `responses_create_params`; this one has {', '.join(row)}")
     task = task_from_row(flat)
     return Task(id=task.id, prompt=task.prompt, metadata={"row": flat})
 

@@ -57,7 +57,9 @@ class Routes(NamedTuple):
         path = "/openapi.json"
         described = server.read(path, await server.ask(path, seconds=seconds))
         paths = described.get("paths")
-        posts = {each for each, ways in paths.items() if "post" in ways} if isinstance(paths, dict) else set[str]()
+        if not isinstance(paths, dict):
+            paths = {}
+        posts = {each for each, ways in paths.items() if isinstance(ways, dict) and "post" in ways}
         tools = {"/seed_session", "/verify"} <= posts
         if not tools and not {"/reset", "/step"} <= posts:
             raise server.fault("has neither /seed_session and /verify nor /reset and /step", "invalid")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from llmgym.adapters.schemas import tool_name
+from llmgym.tools import render_result
 
 Form = Literal["text", "tool", "tools"]
 _OURS = frozenset({"metadata"})  # of an action, which is no policy's to fill
@@ -51,7 +51,8 @@ class ActionForm:
         description = str(schema.get("description", ""))
         if wanted == "text" or (wanted is None and single and len(fields) == 1):
             return cls("text", required[0], description)
-        parameters = {"type": "object", **schema, "properties": fields}
+        rest = {name: value for name, value in schema.items() if name not in ("title", "description")}
+        parameters = {"type": "object", **rest, "properties": fields}
         return cls("tool", tool_name(str(schema.get("title") or "act")), description, parameters)
 
 
@@ -63,17 +64,17 @@ def shown(observation: Mapping[str, Any]) -> str:
     fields = {name: value for name, value in observation.items() if name != "metadata" and value is not None}
     if not fields:
         metadata = observation.get("metadata")
-        return json.dumps(metadata, ensure_ascii=False) if metadata else ""
+        return render_result(metadata) if metadata else ""
     (value, *others) = fields.values()
-    return value if isinstance(value, str) and not others else json.dumps(fields, ensure_ascii=False)
+    return value if isinstance(value, str) and not others else render_result(fields)
 
 
 def result_text(result: Any) -> str:
     """What a tool gave: the texts of its contents, else its data, else all of it."""
     if not isinstance(result, Mapping) or "content" not in result:
-        return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+        return render_result(result)
     parts = result["content"] or ()
     if texts := [str(part.get("text")) for part in parts if isinstance(part, Mapping) and part.get("type") == "text"]:
         others = len(parts) - len(texts)
         return "\n".join(texts) + (f"\n[{others} contents that are no text]" if others else "")
-    return json.dumps(result.get("structured_content", result.get("data")), ensure_ascii=False)
+    return render_result(result.get("structured_content", result.get("data")))

@@ -64,8 +64,8 @@ class OpenEnv(ToolEnv):
     ## Arguments
 
     - `url`: that of the server, such as "http://127.0.0.1:8000".
-    - `tasks` (seeds): a file of rows, with `prompt` and, for what the server's `reset` takes, `metadata` with `reset`, as
-      in `{"prompt": "", "metadata": {"reset": {"seed": 3}}}`. A row without one has a seed of its own.
+    - `tasks` (seeds): a file of rows, with `prompt` and, for what the server's `reset` takes, `metadata` with `reset`,
+      as in `{"prompt": "", "metadata": {"reset": {"seed": 3}}}`. A row without one has a seed of its own.
     - `instructions` (none): said before the server's first observation.
     - `act_by` (by the schema): "text" or "tool".
     - `headers` (none): sent when connecting.
@@ -102,7 +102,8 @@ class OpenEnv(ToolEnv):
         if act_by not in (None, "text", "tool"):
             raise ConfigError(f'act_by is "text", "tool" or None, not {act_by!r:.100}')
         self.server = Server("OpenEnv", TESTED, url, headers)
-        self.instructions, self.act_by = instructions, act_by
+        self.instructions = instructions
+        self.act_by: Literal["text", "tool"] | None = act_by
         self.form: ActionForm | None = None
         self.session: Session | None = None
         super().__init__(tasks=tasks, **options)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from llmgym.adapters.wire import Server, Socket
-from llmgym.errors import EnvironmentFailure, ToolError
+from llmgym.errors import ToolError
 
 _FULL: Final = "CAPACITY_REACHED"
 _PAUSE_S = 0.2
@@ -117,8 +117,10 @@ class Session:
             return ToolError("; ".join(lines))
         if code == _FULL:
             return _Full(f"has no place for another session: {text}")
-        kind_of = "environment" if code == "EXECUTION_ERROR" else "infrastructure"
-        return self._server.fault(f"failed at {kind!r} ({code}): {text:.300}", kind_of)
+        raised = code == "EXECUTION_ERROR"
+        return self._server.fault(
+            f"failed at {kind!r} ({code}): {text:.300}", "environment" if raised else "infrastructure"
+        )
 
 
 class Begun(NamedTuple):

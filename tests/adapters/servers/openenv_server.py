@@ -121,7 +121,11 @@ class Desk(MCPEnvironment):
         return State()
 
 
-KINDS = {"guess": (Guess, Number, Said), "repeat": (Repeat, Text, Said), "desk": (Desk, CallToolAction, CallToolObservation)}
+KINDS = {
+    "guess": (Guess, Number, Said),
+    "repeat": (Repeat, Text, Said),
+    "desk": (Desk, CallToolAction, CallToolObservation),
+}
 kind, port, *sessions = sys.argv[1:]
 app = create_fastapi_app(*KINDS[kind], max_concurrent_envs=int(*sessions or ["64"]))
 uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="error")
