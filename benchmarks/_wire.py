@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -72,8 +74,11 @@ async def _json(said: Any) -> web.Response:
 
 
 @contextmanager
-def serving(port: int) -> Iterator[str]:
+def serving() -> Iterator[str]:
     """The server, when it takes connections."""
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        port = asked.getsockname()[1]
     process = subprocess.Popen([sys.executable, __file__, str(port)])
     try:
         asyncio.run(_until_up(port))
@@ -143,6 +148,23 @@ async def socket_bare(url: str) -> AsyncIterator[None]:
             yield
 
 
+async def websockets_bare(url: str) -> AsyncIterator[None]:
+    """The same by websockets."""
+    import websockets
+
+    while True:
+        async with websockets.connect(f"{url.replace('http', 'ws', 1)}/ws", compression=None) as socket:
+
+            async def ask(kind: str, data: Any, socket: Any = socket) -> Any:
+                await socket.send(orjson.dumps({"type": kind, "data": data}).decode())
+                return orjson.loads(await socket.recv())
+
+            await ask("reset", {"seed": 3})
+            for _ in range(TURNS):
+                await ask("step", ARGUMENTS)
+        yield
+
+
 async def ours(env: NeMoGym | OpenEnv) -> AsyncIterator[None]:
     """Episodes of an adapter."""
     call = assistant("", tool_call("get_weather", **ARGUMENTS))
@@ -164,20 +186,23 @@ async def cost(episodes: AsyncIterator[None], count: int) -> float:
 
 
 async def compare(url: str, count: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Both protocols, ours and bare in turn: the round with the middle ratio."""
+    """Ours and bare clients in turn, for both protocols: medians of rounds, and of their ratios."""
     rows = TaskSet.generated(lambda _: NeMoGym.read_row(dict(ROW)))
+    http, openenv = NeMoGym(url=url, tasks=rows, max_turns=99), OpenEnv(url=url, max_turns=99)
     found: dict[str, dict[str, float]] = {}
-    for name, made, bare in (
-        ("nemo_gym", NeMoGym(url=url, tasks=rows, max_turns=99), http_bare(url)),
-        ("openenv", OpenEnv(url=url, max_turns=99), socket_bare(url)),
+    for name, env, clients in (
+        ("nemo_gym", http, {"bare": http_bare}),
+        ("openenv", openenv, {"bare": socket_bare, "websockets": websockets_bare}),
     ):
-        here = ours(made)
-        pairs = [(await cost(here, count), await cost(bare, count)) for _ in range(rounds)]
-        mine, theirs = sorted(pairs, key=lambda pair: pair[0] / pair[1])[rounds // 2]
-        found[name] = {"episode_us": round(mine), "bare_us": round(theirs), "ratio": round(mine / theirs, 2)}
-        await here.aclose()
-        await bare.aclose()
-        await made.aclose()
+        episodes = {"episode": ours(env), **{client: play(url) for client, play in clients.items()}}
+        spent = [{client: await cost(played, count) for client, played in episodes.items()} for _ in range(rounds)]
+        found[name] = {f"{client}_us": round(statistics.median(each[client] for each in spent)) for client in episodes}
+        for client in clients:
+            ratio = statistics.median(each["episode"] / each[client] for each in spent)
+            found[name]["ratio" if client == "bare" else f"vs_{client}"] = round(ratio, 2)
+        for played in episodes.values():
+            await played.aclose()
+        await env.aclose()
     return found
 
 

@@ -126,7 +126,7 @@ class NeMoGym(ToolEnv):
         if self.session is not None:
             await self.session.close()
 
-    async def offered(self, task: Task) -> list[Tool]:
+    def offered(self, task: Task) -> list[Tool]:
         """The tools of the row, or those that the server has over MCP."""
         if self.mcp is not None:
             return list(self.mcp.tools)

@@ -131,7 +131,7 @@ class OpenEnv(ToolEnv):
             said.append(user(text or "Begin."))
         return said
 
-    async def offered(self, task: Task) -> list[Tool]:
+    def offered(self, task: Task) -> list[Tool]:
         """The server's tools, or its action as one."""
         assert self.form is not None
         if self.form.form == "text":
