@@ -48,6 +48,11 @@ class Answer(NamedTuple):
         """The body as text."""
         return self.data.decode(errors="replace")
 
+    @property
+    def good(self) -> bool:
+        """Whether the status is one of success."""
+        return 200 <= self.status < 300
+
 
 class Server:
     """A server, by its URL.
@@ -141,7 +146,7 @@ class Server:
         Raises:
             EnvironmentFailure: It says that something is wrong, or holds none.
         """
-        if answer.status != 200:
+        if not answer.good:
             kind = "infrastructure" if answer.status >= 500 else "invalid"
             raise self.fault(f"answered {path} with HTTP {answer.status}: {answer.text:.{_SHOWN}}", kind)
         return self.parse(path, answer.data)

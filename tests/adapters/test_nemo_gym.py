@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +18,11 @@ pytest.importorskip("aiohttp")
 
 from aiohttp import web
 
-from llmgym.adapters.nemo_gym.env import NeMoGym
+from llmgym.adapters.nemo_gym.env import TESTED, NeMoGym
 from llmgym.adapters.nemo_gym.rows import SERVED, read_row, routed
 from llmgym.adapters.nemo_gym.session import _RESERVED, Routes
-from llmgym.errors import ConfigError, EnvironmentFailure
+from llmgym.adapters.wire import Server
+from llmgym.errors import ConfigError, EnvironmentFailure, LLMGymError
 from llmgym.messages import assistant, tool_call
 from llmgym.registry import make_core
 from llmgym.rollout import Collector
@@ -34,9 +36,9 @@ PATHS = {"paths": {path: {"post": {}} for path in ("/seed_session", "/verify", "
 SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
 
 
-def row_of(*names: str) -> dict[str, Any]:
+def row_of(*names: str, **more: Any) -> dict[str, Any]:
     tools = [{"type": "function", "name": name, "description": "", "parameters": SCHEMA} for name in names]
-    return {"responses_create_params": {"input": "Ask.", "tools": tools}}
+    return {"responses_create_params": {"input": "Ask.", "tools": tools}, **more}
 
 
 def env_of(url: str, *names: str, **options: Any) -> NeMoGym:
@@ -143,6 +145,7 @@ def just(*args: Any, **headers: str) -> Callable[[web.Request], Any]:
         ({"verify": just("nan")}, "invalid", "no JSON"),
         ({"verify": just('{"reward": NaN}')}, "invalid", "no JSON"),
         ({"verify": just("[" * 100_000)}, "invalid", "no JSON"),
+        ({"verify": just('{"reward": 1e999}')}, "invalid", "no JSON"),
         ({"verify": {}}, "invalid", "the reward None"),
         ({"verify": {"reward": True}}, "invalid", "the reward True"),
         ({"verify": {"reward": "1"}}, "invalid", "the reward '1'"),
@@ -213,6 +216,34 @@ def test_a_server_that_was_started_again_has_lost_the_session() -> None:
     assert "openapi.json" in server.asked[1:]  # it may be another server
 
 
+def test_tools_over_mcp_that_are_nowhere() -> None:
+    with serving(Scripted(seed_session={"mcp": "here"})) as url:
+        tasks = task_set("llmgym/NeMoGym-v0", {"responses_create_params": {"input": "Ask."}})
+        env = make_core("llmgym/NeMoGym-v0", url=url, tasks=tasks)
+        with pytest.raises(EnvironmentFailure, match="for MCP"):
+            env.reset(seed=0)
+        env.close()
+
+
+def test_what_a_verifier_says_beside_the_reward_is_metrics() -> None:
+    said = {
+        "reward": 0.5,
+        "right": True,
+        "share": 0.25,
+        "city": 3,
+        "why": "x",
+        "reward_components": {"form": 1, "no": None},
+    }
+    with serving(Scripted(verify=said)) as url:
+        row = row_of("ask", city=3)
+        env = make_core("llmgym/NeMoGym-v0", url=url, tasks=task_set("llmgym/NeMoGym-v0", row))
+        env.reset(seed=0)
+        *_, reward, _, _, info = env.step("Done.")
+        counted = {"tool_calls": 0.0, "tool_errors": 0.0}
+        assert (reward, info["metrics"]) == (0.5, {**counted, "right": 1.0, "share": 0.25, "component_form": 1.0})
+        env.close()
+
+
 def test_only_tools_of_the_server_become_paths() -> None:
     server = Scripted()
     with serving(server) as url:
@@ -224,6 +255,22 @@ def test_only_tools_of_the_server_become_paths() -> None:
         assert all(message["content"].startswith("Error: ") for message in said[1:])
         assert server.asked == ["openapi.json", "seed_session", "ask"]
         env.close()
+
+
+@given(
+    st.binary()
+    | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(lambda said: json.dumps(said).encode())
+)
+def test_any_body_is_an_object_or_a_failure(body: bytes) -> None:
+    with contextlib.suppress(EnvironmentFailure):
+        assert isinstance(Server("NeMo Gym", TESTED, "http://127.0.0.1:9").parse("/verify", body), dict)
+
+
+@pytest.mark.parametrize(("env_id", "extra"), [("llmgym/NeMoGym-v0", "nemo-gym"), ("llmgym/OpenEnv-v0", "openenv")])
+def test_what_is_not_installed_is_named(env_id: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmgym.loading.find_spec", lambda name: None)
+    with pytest.raises(LLMGymError, match=rf"pip install 'llmgym\[{extra}\]'"):
+        gymnasium.make(env_id, url="http://127.0.0.1:9", tasks="rows.jsonl")
 
 
 @given(st.text())

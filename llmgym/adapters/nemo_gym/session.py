@@ -120,7 +120,7 @@ class Session:
         told = self.started.get("mcp") or self.started.get("resources_tools")
         if not told:
             return None
-        path, headers = told.get("url_path"), told.get("headers")
+        path, headers = (told.get("url_path"), told.get("headers")) if isinstance(told, dict) else (None, None)
         if not isinstance(path, str) or not isinstance(headers, Mapping):
             raise self._server.fault(f"answered /seed_session with {told!r:.200} for MCP", "invalid")
         return {"url": f"{self._server.url}/{path.lstrip('/')}", "headers": dict(headers)}
@@ -135,7 +135,7 @@ class Session:
         if not self._routes.runs(name):  # nothing else becomes a path
             raise ToolError(f"the server runs no tool {name!r}")
         answer = await self._post(f"/{name}", arguments, seconds)
-        if answer.status == HTTPStatus.OK:
+        if answer.good:
             return answer.text
         if answer.status in _ANSWERS and b"ession not " not in answer.data:
             raise ToolError(answer.text)
@@ -170,14 +170,13 @@ class Session:
             raise self._server.fault(
                 f"says that its reward does not count ({kind}): {why!s:.300}", "model_role" if judge else "environment"
             )
+        parts = found.get("reward_components")
+        named = {f"component_{name}": part for name, part in parts.items()} if isinstance(parts, dict) else {}
         numbers = {
             name: float(value)
-            for name, value in found.items()
-            if isinstance(value, int | float) and name not in self._row and name not in _OF_ROW and math.isfinite(value)
+            for name, value in (found | named).items()
+            if _is_number(value) and name not in self._row and name not in _OF_ROW
         }
-        parts = found.get("reward_components")
-        if isinstance(parts, dict):
-            numbers |= {f"component_{name}": float(part) for name, part in parts.items()}
         return Reward(metrics=numbers, correct=reward)
 
     async def close(self) -> None:
@@ -210,9 +209,13 @@ class Session:
 
     def _expect_number(self, found: Mapping[str, Any], path: str) -> float:
         reward = found.get("reward")
-        if not isinstance(reward, int | float) or isinstance(reward, bool):
+        if not _is_number(reward) or isinstance(reward, bool):
             raise self._server.fault(f"answered {path} with the reward {reward!r:.100}", "invalid")
-        return float(reward)
+        return float(reward)  # type: ignore[arg-type]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def info_of(found: Mapping[str, Any]) -> Mapping[str, Any]:
