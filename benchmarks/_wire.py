@@ -18,8 +18,10 @@ from aiohttp import web
 
 from llmgym.adapters.nemo_gym.env import NeMoGym
 from llmgym.adapters.openenv.env import OpenEnv
+from llmgym.env import Episode, ToolEnv
 from llmgym.messages import assistant, tool_call
-from llmgym.tasks import TaskSet
+from llmgym.tasks import Task, TaskSet
+from llmgym.tools import tool
 
 TURNS = 8
 ARGUMENTS = {"city": "Rome", "days": 3}
@@ -100,73 +102,129 @@ async def _until_up(port: int) -> None:
     raise TimeoutError(port)
 
 
-async def http_bare(url: str) -> AsyncIterator[None]:
-    """Episodes of NeMo Gym's protocol by aiohttp alone: JSON out, JSON in, a jar of cookies for each."""
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
-    ) as http:
-        while True:
-            cookies: dict[str, str] = {}
-
-            async def post(path: str, body: Any, cookies: dict[str, str] = cookies) -> Any:
-                async with http.post(
-                    url + path, data=orjson.dumps(body), cookies=cookies, headers={"Content-Type": "application/json"}
-                ) as response:
-                    cookies |= {name: morsel.value for name, morsel in response.cookies.items()}
-                    return orjson.loads(await response.read())
-
-            await post("/seed_session", ROW)
-            output: list[Any] = []
-            for turn in range(TURNS):
-                said = await post("/get_weather", ARGUMENTS)
-                arguments = orjson.dumps(ARGUMENTS).decode()
-                output.append(
-                    {"type": "function_call", "call_id": f"c{turn}", "name": "get_weather", "arguments": arguments}
-                )
-                output.append(
-                    {"type": "function_call_output", "call_id": f"c{turn}", "output": orjson.dumps(said).decode()}
-                )
-            response = {"id": "r", "created_at": 0, "model": "m", "object": "response", "output": output}
-            await post("/verify", {**ROW, "response": response})
-            await post("/close_session", {"resources_session_id": "x"})
-            yield
+# --- bare clients: JSON out, JSON in --------------------------------------------------------------
 
 
-async def socket_bare(url: str) -> AsyncIterator[None]:
-    """Episodes of OpenEnv's protocol by aiohttp alone."""
-    async with aiohttp.ClientSession() as http:
-        while True:
-            async with http.ws_connect(f"{url}/ws", compress=0) as socket:
+class HTTP:
+    """NeMo Gym's protocol by aiohttp, with a jar of cookies for each episode."""
 
-                async def ask(kind: str, data: Any, socket: Any = socket) -> Any:
-                    await socket.send_str(orjson.dumps({"type": kind, "data": data}).decode())
-                    return orjson.loads((await socket.receive()).data)
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.http: Any = None
 
-                await ask("reset", {"seed": 3})
-                for _ in range(TURNS):
-                    await ask("step", ARGUMENTS)
-            yield
+    async def post(self, path: str, body: Any) -> Any:
+        headers = {"Content-Type": "application/json"}
+        async with self.http.post(
+            self.url + path, data=orjson.dumps(body), cookies=self.cookies, headers=headers
+        ) as response:
+            self.cookies |= {name: morsel.value for name, morsel in response.cookies.items()}
+            return orjson.loads(await response.read())
+
+    async def begin(self) -> None:
+        if self.http is None:
+            connector = aiohttp.TCPConnector(limit=0)
+            self.http = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        self.cookies: dict[str, str] = {}
+        self.output: list[Any] = []
+        await self.post("/seed_session", ROW)
+
+    async def call(self, arguments: Any) -> Any:
+        said = await self.post("/get_weather", arguments)
+        name = {"call_id": f"c{len(self.output)}", "name": "get_weather"}
+        self.output.append({"type": "function_call", **name, "arguments": orjson.dumps(arguments).decode()})
+        self.output.append({"type": "function_call_output", **name, "output": orjson.dumps(said).decode()})
+        return said
+
+    async def end(self) -> None:
+        response = {"id": "r", "created_at": 0, "model": "m", "object": "response", "output": self.output}
+        await self.post("/verify", {**ROW, "response": response})
+        await self.post("/close_session", {"resources_session_id": "x"})
+
+    async def close(self) -> None:
+        await self.http.close()
 
 
-async def websockets_bare(url: str) -> AsyncIterator[None]:
+class Socket:
+    """OpenEnv's protocol by aiohttp."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.http: Any = None
+
+    async def ask(self, kind: str, data: Any) -> Any:
+        await self.socket.send_str(orjson.dumps({"type": kind, "data": data}).decode())
+        return orjson.loads((await self.socket.receive()).data)
+
+    async def begin(self) -> None:
+        if self.http is None:
+            self.http = aiohttp.ClientSession()
+        self.socket = await self.http.ws_connect(f"{self.url}/ws", compress=0)
+        await self.ask("reset", {"seed": 3})
+
+    async def call(self, arguments: Any) -> Any:
+        return await self.ask("step", arguments)
+
+    async def end(self) -> None:
+        await self.socket.close()
+
+    async def close(self) -> None:
+        await self.http.close()
+
+
+class Websockets(Socket):
     """The same by websockets."""
-    import websockets
 
+    async def ask(self, kind: str, data: Any) -> Any:
+        await self.socket.send(orjson.dumps({"type": kind, "data": data}).decode())
+        return orjson.loads(await self.socket.recv())
+
+    async def begin(self) -> None:
+        import websockets
+
+        self.socket = await websockets.connect(f"{self.url.replace('http', 'ws', 1)}/ws", compression=None)
+        await self.ask("reset", {"seed": 3})
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+class ByHand(ToolEnv):
+    """An environment whose one tool is a bare client."""
+
+    tasks = TaskSet.generated(lambda _: Task(prompt="How will the weather be?"))
+
+    def __init__(self, client: HTTP | Socket) -> None:
+        self.client = client
+        super().__init__(max_turns=99)
+
+    async def setup(self, task: Task) -> None:
+        await self.client.begin()
+
+    @tool
+    async def get_weather(self, city: str, days: int = 1) -> dict[str, Any]:
+        """Tell the weather."""
+        return await self.client.call({"city": city, "days": days})
+
+    async def verify(self, episode: Episode) -> float:
+        await self.client.end()
+        return 1.0
+
+
+# --- episodes -------------------------------------------------------------------------------------
+
+
+async def bare(client: HTTP | Socket) -> AsyncIterator[None]:
+    """Episodes of a client by itself."""
     while True:
-        async with websockets.connect(f"{url.replace('http', 'ws', 1)}/ws", compression=None) as socket:
-
-            async def ask(kind: str, data: Any, socket: Any = socket) -> Any:
-                await socket.send(orjson.dumps({"type": kind, "data": data}).decode())
-                return orjson.loads(await socket.recv())
-
-            await ask("reset", {"seed": 3})
-            for _ in range(TURNS):
-                await ask("step", ARGUMENTS)
+        await client.begin()
+        for _ in range(TURNS):
+            await client.call(ARGUMENTS)
+        await client.end()
         yield
 
 
-async def ours(env: NeMoGym | OpenEnv) -> AsyncIterator[None]:
-    """Episodes of an adapter."""
+async def played(env: ToolEnv) -> AsyncIterator[None]:
+    """Episodes of an environment."""
     call = assistant("", tool_call("get_weather", **ARGUMENTS))
     while True:
         await env.areset()
@@ -186,23 +244,23 @@ async def cost(episodes: AsyncIterator[None], count: int) -> float:
 
 
 async def compare(url: str, count: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Ours and bare clients in turn, for both protocols: medians of rounds, and of their ratios."""
+    """Adapters, environments made by hand and bare clients in turn: medians of rounds, and of the ratios in them."""
     rows = TaskSet.generated(lambda _: NeMoGym.read_row(dict(ROW)))
-    http, openenv = NeMoGym(url=url, tasks=rows, max_turns=99), OpenEnv(url=url, max_turns=99)
     found: dict[str, dict[str, float]] = {}
     for name, env, clients in (
-        ("nemo_gym", http, {"bare": http_bare}),
-        ("openenv", openenv, {"bare": socket_bare, "websockets": websockets_bare}),
+        ("nemo_gym", NeMoGym(url=url, tasks=rows, max_turns=99), {"bare": HTTP}),
+        ("openenv", OpenEnv(url=url, max_turns=99), {"bare": Socket, "websockets": Websockets}),
     ):
-        episodes = {"episode": ours(env), **{client: play(url) for client, play in clients.items()}}
-        spent = [{client: await cost(played, count) for client, played in episodes.items()} for _ in range(rounds)]
-        found[name] = {f"{client}_us": round(statistics.median(each[client] for each in spent)) for client in episodes}
-        for client in clients:
-            ratio = statistics.median(each["episode"] / each[client] for each in spent)
-            found[name]["ratio" if client == "bare" else f"vs_{client}"] = round(ratio, 2)
-        for played in episodes.values():
-            await played.aclose()
-        await env.aclose()
+        made = {client: kind(url) for client, kind in (*clients.items(), ("by_hand", clients["bare"]))}
+        by_hand = ByHand(made["by_hand"])
+        episodes = {client: bare(each) for client, each in made.items()}
+        episodes |= {"episode": played(env), "by_hand": played(by_hand)}
+        spent = [{each: await cost(run, count) for each, run in episodes.items()} for _ in range(rounds)]
+        found[name] = {f"{each}_us": round(statistics.median(round_[each] for round_ in spent)) for each in episodes}
+        for each in made:
+            ratio = statistics.median(round_["episode"] / round_[each] for round_ in spent)
+            found[name]["ratio" if each == "bare" else f"vs_{each}"] = round(ratio, 2)
+        await asyncio.gather(env.aclose(), by_hand.aclose(), *(client.close() for client in made.values()))
     return found
 
 

@@ -6,9 +6,10 @@ same step in the package itself: TextArena's `step` and `get_observation`, Gymna
 where it is not.
 
 For those that speak to a server over the wire, with one that answers at once in a process of its own: microseconds of
-CPU of an episode of a reset, eight calls and its end here, and of bare clients that send and read the same, in turn:
-aiohttp (`bare_us`) and, for OpenEnv, `websockets`, of which its own client is made. Medians of rounds; `ratio` and
-`vs_websockets` are to be at most 1.5.
+CPU of an episode of a reset, eight calls and its end here (`episode_us`); of bare clients that send and read the same:
+aiohttp (`bare_us`) and, for OpenEnv, `websockets`, of which its own client is made; and of an environment whose tool is
+the bare aiohttp client (`by_hand_us`), which tells the adapter from what any environment costs. In turn, medians of
+rounds. `ratio` to the bare client is to be at most 1.5.
 
     python benchmarks/adapters.py [--episodes N]
 """

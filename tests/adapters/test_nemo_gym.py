@@ -303,9 +303,16 @@ def test_a_message_with_calls_is_one_step() -> None:
     with serving(Scripted(**{"openapi.json": paths, "reset": info, "step": step, "close": close})) as url:
         env = env_of(url)
         assert [message["content"] for message in env.reset(seed=0)[0]] == ["Ask.", "Begin."]
-        calls = [tool_call("ask", x=1), tool_call("other"), tool_call("ask", x=1), tool_call("ask", x=2)]
+        calls = [
+            tool_call("ask", "{"),
+            tool_call("ask", x=1),
+            tool_call("other"),
+            *(tool_call("ask", x=x) for x in (1, 2)),
+        ]
         said, reward, done, *_ = env.step(assistant("I ask.", *calls))
-        assert [message["content"] for message in said] == [
+        wrong, *right = [message["content"] for message in said]
+        assert wrong.startswith("Error: arguments of ask are not valid JSON")
+        assert right == [
             '{"x":1}\nGo on.',
             "Error: there is no tool 'other'; there is ask",
             '{"x":1}',
@@ -315,7 +322,7 @@ def test_a_message_with_calls_is_one_step() -> None:
         said, reward, done, *_ = env.step("Done.")
         assert ([message["content"] for message in said], reward, done) == (["Go on."], 0.25, True)
         env.close()
-    assert sent == [["message", "function_call", "function_call", "function_call", "function_call"], ["message"]]
+    assert sent == [["message", *["function_call"] * 5], ["message"]]
     assert closed == ["closed"]
 
 

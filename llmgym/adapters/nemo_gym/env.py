@@ -171,7 +171,7 @@ class NeMoGym(ToolEnv):
         shown: Any = {"description": "", **schema["function"], "parameters": parameters}
         # A call that the server does not answer in time may have been made: its own deadline, which fails the episode,
         # comes before that of a tool, which is answered to the model.
-        options = ToolOptions(serial=True, timeout=2 * self.tool_timeout)
+        options = ToolOptions(serial=True, timeout=self.tool_timeout + self.hook_timeout)
         return Tool.of_schema({"type": "function", "function": shown}, call, options)
 
     async def _call(self, name: str, arguments: dict[str, Any]) -> str:
@@ -206,7 +206,7 @@ class Step:
 
     def __init__(self, turn: int, found: Mapping[str, Any], calls: list[ToolCall]) -> None:
         """Read an answer to `/step`, for the calls of the message."""
-        self.turn, self._calls = turn, calls
+        self.turn, self._calls = turn, [(call, _arguments(call)) for call in calls]
         said, outputs = found.get("observation"), info_of(found).get("tool_outputs")
         self.observation = said if isinstance(said, str) else ""
         listed = outputs if isinstance(outputs, list) else []
@@ -214,14 +214,22 @@ class Step:
 
     def take(self, name: str, arguments: Mapping[str, Any]) -> str:
         """The result of the first of some calls that are alike, and with the first of all what else is said."""
-        for call in self._calls:
-            if call["function"]["name"] == name and orjson.loads(call["function"]["arguments"] or "{}") == arguments:
-                self._calls.remove(call)
+        for place, (call, given) in enumerate(self._calls):
+            if call["function"]["name"] == name and given == arguments:
+                del self._calls[place]
                 output = self._outputs.get(call.get("id", ""))
                 text = "" if output is None else render_result(output)
                 said, self.observation = self.observation, ""
                 return "\n".join(filter(None, (text, said)))
         return ""
+
+
+def _arguments(call: ToolCall) -> Any:
+    """What a call is made with; None where that is no JSON, and the call is not made."""
+    try:
+        return orjson.loads(call["function"]["arguments"] or "{}")
+    except orjson.JSONDecodeError:
+        return None
 
 
 def response_of(messages: Sequence[Message], row: Mapping[str, Any]) -> dict[str, Any]:
