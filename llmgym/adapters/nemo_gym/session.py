@@ -8,6 +8,7 @@ import math
 import re
 import uuid
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -113,7 +114,7 @@ class Session:
             )
         else:
             self.started = await self._object("/seed_session", self._row, seconds)
-        self._known = "".join(map(_session_id, self._cookies.values()))
+        self._known = self._session_ids()
 
     def mcp(self) -> dict[str, Any] | None:
         """Where the tools are by MCP, where the server says so."""
@@ -203,9 +204,12 @@ class Session:
             raise self._server.fault("has ended or was started again, and the session with it")
         if answer.cookies:
             self._cookies |= answer.cookies
-            if self._known and "".join(map(_session_id, self._cookies.values())) != self._known:
+            if self._known and self._session_ids() != self._known:
                 raise self._server.fault(f"answered {path} with another session: it has lost this one")
         return answer
+
+    def _session_ids(self) -> str:
+        return "".join(_session_id(cookie.strip('"').partition(".")[0]) for cookie in self._cookies.values())
 
     def _expect_number(self, found: Mapping[str, Any], path: str) -> float:
         reward = found.get("reward")
@@ -228,10 +232,11 @@ def _episode_id() -> dict[str, Any]:
     return {"rollout_id": uuid.uuid4().hex, "attempt": 0}
 
 
-def _session_id(cookie: str) -> str:
-    """The id of a session in its cookie, whose signature and time are new in each answer."""
+@lru_cache(4096)
+def _session_id(content: str) -> str:
+    """The id of a session in what its cookie holds; the cookie's signature and time are new in each answer."""
     try:
-        return str(orjson.loads(base64.b64decode(cookie.strip('"').partition(".")[0]))["session_id"])
+        return str(orjson.loads(base64.b64decode(content))["session_id"])
     except (ValueError, KeyError, TypeError):
         return ""
 

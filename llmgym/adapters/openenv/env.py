@@ -215,7 +215,8 @@ class OpenEnv(ToolEnv):
         except EnvironmentFailure:
             self.form = None  # another server may come in its place
             raise
-        self.paid = self.paid or step.reward is not None
+        if step.reward is not None and not self.paid:
+            self.paid = True
         if step.done:
             self.ended, self.ending = True, step.reward
             self.finish()
