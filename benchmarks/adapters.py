@@ -5,12 +5,19 @@ same step in the package itself: TextArena's `step` and `get_observation`, Gymna
 `score_answer`; medians over steps. `over_us` is the difference, which is to be below 100; `over_100_us` names the ids
 where it is not.
 
+For those that speak to a server over the wire, with one that answers at once in a process of its own: microseconds of
+CPU of an episode of a reset, eight calls and its end here (`episode_us`); of bare clients that send and read the same:
+aiohttp (`bare_us`) and, for OpenEnv, `websockets`, of which its own client is made; and of an environment whose tool is
+the bare aiohttp client (`by_hand_us`), which tells the adapter from what any environment costs. In turn, medians of
+rounds. `ratio` to the bare client is to be at most 1.5.
+
     python benchmarks/adapters.py [--episodes N]
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import json
 import statistics
@@ -19,12 +26,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium
+from _wire import compare, serving
 
 from llmgym.env import ToolEnv
 from llmgym.registry import entry
 
 EPISODES = 60
 BOUND_US = 100.0
+WIRE_ROUNDS = 7
 IDS = {
     "reasoning-gym": ["lettercounting", "basicarithmetic", "sudoku", "knightsknaves", "isomorphicstrings"],
     "textarena": ["frozenlake", "towerofhanoi", "lightsout", "sudokueasy", "minesweepersmall"],
@@ -114,8 +123,11 @@ def main() -> None:
             )
             costs[env_id] = {"step_us": round(here, 1), "own_us": round(there, 1), "over_us": round(here - there, 1)}
             print(env_id, json.dumps(costs[env_id]), flush=True)
+    with serving() as url:
+        wire = asyncio.run(compare(url, args.episodes, WIRE_ROUNDS))
+    print(json.dumps(wire), flush=True)
     slow = {name: cost["over_us"] for name, cost in costs.items() if cost["over_us"] >= BOUND_US}
-    print(json.dumps({"adapters": costs, "over_100_us": slow}))
+    print(json.dumps({"adapters": costs, "over_100_us": slow, "wire": wire}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""NeMo Gym's resource servers by URL, and its rows."""

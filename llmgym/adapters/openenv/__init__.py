@@ -1,0 +1,1 @@
+"""OpenEnv servers by URL."""
