@@ -7,7 +7,7 @@ import itertools
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from llmgym.env import Episode, ToolEnv
 from llmgym.errors import ConfigError, EnvironmentFailure, ToolError
 from llmgym.messages import FunctionCall, Message, ToolCall, ToolSchema, assistant, tool_call
 from llmgym.rewards import Part, Reward
-from llmgym.tasks import Task, TaskSet
+from llmgym.tasks import RowTasks, Task, TaskSet
 from llmgym.tools import Tool
 
 _SHARE = 0.9  # of a deadline of an environment's: past its own, a worker's answer would be lost, and not the episode
@@ -99,9 +99,8 @@ class Verifiers(ToolEnv):
             raise ConfigError(f"name a taskset and an interpreter: taskset='NAME', python='PATH'; {how_to_make_one()}")
         self.kit = Taskset(taskset, python, _as_json(args or {}), path and os.path.abspath(path))
         self.solution = solution
-        sizes = self.kit.worker.sizes()
-        given = package_tasks(partial(rows, self.kit, sizes), f"verifiers/{taskset}") if tasks is None else tasks
-        super().__init__(tasks=given, **options)
+        self.kit.worker.sizes()  # which says what is wrong with it
+        super().__init__(tasks=_tasks(self.kit) if tasks is None else tasks, **options)
 
     async def setup(self, task: Task) -> None:
         """Begin a rollout in the worker."""
@@ -131,9 +130,10 @@ class Verifiers(ToolEnv):
 
     async def verify(self, episode: Episode) -> Reward:
         """Have it scored."""
-        found = await self.worker.ask(
-            "score", _SHARE * self.hook_timeout, episode=self.number, messages=self._untold()
-        )
+        messages = self._untold(last=True)
+        if not self.told:  # a rollout of the package has at least one message
+            messages = [assistant()]
+        found = await self.worker.ask("score", _SHARE * self.hook_timeout, episode=self.number, messages=messages)
         parts = {name: Part(*part) for name, part in found["parts"].items()}
         return Reward(metrics=found["metrics"], **parts)
 
@@ -184,12 +184,16 @@ class Verifiers(ToolEnv):
             self.finish()
         return answer["messages"]
 
-    def _untold(self) -> list[Message]:
-        """What the model has said since it was last told."""
+    def _untold(self, *, last: bool = False) -> list[Message]:
+        """What the model has said since it was last told; what is nothing but refused calls only where it is the last."""
         said = [message for message in self.transcript[len(self.opened["messages"]) :] if message["role"] == "assistant"]
         new, self.told = said[self.told :], len(said)
-        heard = [self._heard(message) for message in new]
-        return [after for before, after in zip(new, heard, strict=True) if "tool_calls" in after or "tool_calls" not in before]
+        heard = [(message, self._heard(message)) for message in new]
+        return [
+            after
+            for before, after in heard
+            if ("tool_calls" in before) == ("tool_calls" in after) or (last and before is new[-1])
+        ]
 
     def _heard(self, message: Message) -> Message:
         """A message as the taskset hears it: without the calls that were refused here, with ids of its own."""
@@ -207,8 +211,14 @@ class Verifiers(ToolEnv):
             return False
 
 
-def rows(taskset: Taskset, sizes: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+@cache
+def _tasks(taskset: Taskset) -> RowTasks:
+    return package_tasks(partial(rows, taskset), f"verifiers/{taskset.name}")
+
+
+def rows(taskset: Taskset) -> Iterator[dict[str, Any]]:
     """The rows of a taskset, by pages; their ids say where they stand."""
+    sizes = taskset.worker.sizes()
     for part, size in sizes.items():
         place = 0
         while place < size:

@@ -30,6 +30,7 @@ TESTED = {"classic": ["0.1.14", "0.1.15"], "v1": ["0.4.0", "0.4.1"]}
 _SCRIPT = Path(__file__).parent / "inside" / "__main__.py"
 _LOADING_S = 300.0  # a taskset may have much to read
 _PONG_S = 5.0  # for a process that answers anything at all
+_LAST_WORDS_S = 1.0  # from the end of a process to that of what it wrote
 _LONGEST = 1 << 26  # bytes of an answer
 _TAIL = 500  # characters of what a process wrote that a message shows
 _HERE = frozenset({"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"})  # variables about this environment, not about that one
@@ -88,8 +89,12 @@ class Worker:
         self._process = self._start()
         self.alive = True
         self._lines: SimpleQueue[bytes | None] = SimpleQueue()
-        for work in (self._write, self._read, self._listen):
-            threading.Thread(target=work, name="llmgym-verifiers", daemon=True).start()
+        self._listener, *others = [
+            threading.Thread(target=work, name="llmgym-verifiers", daemon=True)
+            for work in (self._listen, self._write, self._read)
+        ]
+        for thread in (self._listener, *others):
+            thread.start()
         args = orjson.loads(taskset.args)
         self.loaded: Future[dict[str, Any]] = self._ask("load", name=taskset.name, args=args, tested=TESTED)
 
@@ -140,8 +145,7 @@ class Worker:
 
     def tell(self, op: str, **fields: Any) -> None:
         """Ask for something, and do not wait for it."""
-        with contextlib.suppress(EnvironmentFailure):
-            self._ask(op, **fields)
+        self._ask(op, **fields)
 
     def stop(self) -> None:
         """End the process and all that it started, at once."""
@@ -175,10 +179,13 @@ class Worker:
         number, answer = next(self._numbers), Future[Any]()
         line = orjson.dumps({"id": number, "op": op, **fields}) + b"\n"
         with self._lock:
-            if not self.alive:
-                raise self._death()
-            self._waiting[number] = answer
-        self._lines.put(line)
+            alive = self.alive
+            if alive:
+                self._waiting[number] = answer
+        if alive:
+            self._lines.put(line)
+        else:
+            answer.set_exception(self._death())
         return answer
 
     def _write(self) -> None:
@@ -218,6 +225,7 @@ class Worker:
         self.stop()
         self._lines.put(None)
         self._process.wait()
+        self._listener.join(_LAST_WORDS_S)
         with self._lock:
             waiting, self._waiting = list(self._waiting.values()), {}
         for answer in waiting:
