@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import itertools
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -87,6 +88,9 @@ class Worker:
         self._waiting: dict[int, Future[Any]] = {}
         self._said = b""
         self._process = self._start()
+        assert self._process.stdin is not None
+        self._stdin, self._room, self._sending = self._process.stdin.fileno(), select.poll(), threading.Lock()
+        self._room.register(self._stdin, select.POLLOUT)
         self.alive = True
         self._lines: SimpleQueue[bytes | None] = SimpleQueue()
         self._listener, *others = [
@@ -182,19 +186,35 @@ class Worker:
             alive = self.alive
             if alive:
                 self._waiting[number] = answer
-        if alive:
-            self._lines.put(line)
-        else:
+        if not alive:
             answer.set_exception(self._death())
+        elif not self._sent(line):
+            self._lines.put(line)
         return answer
 
+    def _sent(self, line: bytes) -> bool:
+        """Send a short request here and now, if nobody has to wait for that."""
+        if len(line) > select.PIPE_BUF or not self._sending.acquire(blocking=False):
+            return False
+        try:
+            room = self.alive and self._room.poll(0)
+            return bool(room) and os.write(self._stdin, line) == len(line)
+        except OSError:  # it is gone, which its reader will see
+            return True
+        finally:
+            self._sending.release()
+
     def _write(self) -> None:
-        """Send requests; in a thread, since a process that is busy may leave its pipe full."""
+        """Send the others: a process that is busy may leave its pipe full."""
         stdin: IO[bytes] = self._process.stdin  # type: ignore[assignment]
-        with contextlib.suppress(OSError), stdin:
-            while (line := self._lines.get()) is not None:
+        while (line := self._lines.get()) is not None:
+            with self._sending, contextlib.suppress(OSError):
                 stdin.write(line)
                 stdin.flush()
+        with self._lock:
+            self.alive = False
+        with self._sending, contextlib.suppress(OSError):
+            stdin.close()
 
     def _read(self) -> None:
         stdout: IO[bytes] = self._process.stdout  # type: ignore[assignment]

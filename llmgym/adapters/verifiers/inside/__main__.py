@@ -8,11 +8,16 @@ answers come in any order. The process ends when its input does.
 from __future__ import annotations
 
 import asyncio
+import functools
+import gc
 import json
 import os
+import select
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,7 @@ from inside.loading import load  # noqa: E402
 del sys.path[0]  # what is beside this folder must hide no module of a taskset
 
 _LONGEST = 1 << 25  # bytes of an answer
+_CHUNK = 1 << 20
 _PAGE = 1 << 20  # characters of rows that make an answer
 _GRACE_S = 5.0  # for what a taskset frees at its end
 
@@ -30,7 +36,7 @@ _GRACE_S = 5.0  # for what a taskset frees at its end
 class Worker:
     """The taskset, and its episodes by number."""
 
-    def __init__(self, answers: Any) -> None:
+    def __init__(self, answers: int) -> None:
         """Nothing is loaded."""
         self._answers = answers
         self._taskset: Any = None
@@ -53,8 +59,9 @@ class Worker:
                 raise Fault("environment", f"an answer has {len(line)} bytes, and {_LONGEST} are allowed")
         except (Exception, SystemExit) as error:  # noqa: BLE001 -- whatever a taskset raises is told
             line = json.dumps({"id": number, "error": told(error)}).encode()
-        self._answers.write(line + b"\n")
-        self._answers.flush()
+        view = memoryview(line + b"\n")
+        while view:
+            view = view[os.write(self._answers, view) :]
 
     async def do_ping(self) -> None:
         """Say that the loop runs."""
@@ -62,7 +69,10 @@ class Worker:
     async def do_load(self, name: str, args: dict[str, Any], tested: dict[str, list[str]]) -> dict[str, Any]:
         """Load the taskset: its version and the sizes of its parts."""
         self._taskset, version = load(name, args, tested)
-        return {"version": version, "sizes": self._taskset.describe()}
+        sizes = self._taskset.describe()
+        gc.collect()
+        gc.freeze()  # what was imported stays, and looking through it costs as much as the package's own work
+        return {"version": version, "sizes": sizes}
 
     async def do_rows(self, part: str, start: int, size: int) -> list[dict[str, Any]]:
         """Some rows from a place on."""
@@ -93,33 +103,36 @@ class Worker:
             await found.end()
 
 
-def _end(seconds: float) -> None:
-    """End this process, with all that it has started."""
+def _end_with(requests: int, over: Callable[[], object]) -> None:
+    """Wait until nobody can ask any more; what does not end then by itself, is killed, with all that it has started."""
+    hung_up = select.poll()
+    hung_up.register(requests, 0)
+    hung_up.poll()
+    over()
+    time.sleep(_GRACE_S)
+    os.killpg(0, signal.SIGKILL)
 
-    def kill() -> None:
-        os.killpg(0, signal.SIGKILL)
 
-    timer = threading.Timer(seconds, kill)
-    timer.daemon = True
-    timer.start()
-
-
-async def _serve(requests: Any, worker: Worker) -> None:
-    loop, over = asyncio.get_running_loop(), asyncio.Event()
+async def _serve(requests: int, worker: Worker) -> None:
+    loop, over, partial = asyncio.get_running_loop(), asyncio.Event(), b""
 
     def read() -> None:
-        for line in requests:
-            loop.call_soon_threadsafe(worker.take, line)
-        _end(_GRACE_S)
-        loop.call_soon_threadsafe(over.set)
+        nonlocal partial
+        if not (chunk := os.read(requests, _CHUNK)):
+            loop.remove_reader(requests)
+        *lines, partial = (partial + chunk).split(b"\n")
+        for line in lines:
+            worker.take(line)
 
-    threading.Thread(target=read, daemon=True).start()
+    loop.add_reader(requests, read)
+    ended = functools.partial(loop.call_soon_threadsafe, over.set)
+    threading.Thread(target=_end_with, args=(requests, ended), daemon=True).start()
     await over.wait()
 
 
 def main() -> None:
     """Serve until nobody asks any more."""
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    requests, answers = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

@@ -207,6 +207,7 @@ def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
                 failed.append(f"{getattr(function, '__name__', function)}: {type(error).__name__}: {error}")
             raise
 
+    call.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # which is looked at for each score
     return call
 
 
