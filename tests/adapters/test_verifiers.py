@@ -100,7 +100,7 @@ def test_what_cannot_be_scored_is_unscored(said: str) -> None:
     if said == "nan":
         assert math.isnan(env.step(said)[1])
         return
-    with pytest.raises(EnvironmentFailure, match="a reward function failed: right: RuntimeError: no key") as failure:
+    with pytest.raises(EnvironmentFailure, match="the reward function 'right' failed: RuntimeError: no key") as failure:
         env.step(said)
     assert (failure.value.kind, failure.value.stage) == ("environment", "verify")
 

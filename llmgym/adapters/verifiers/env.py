@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import shlex
 from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -170,7 +169,7 @@ class Verifiers(ToolEnv):
     async def _tell_calls(self, name: str, arguments: dict[str, Any]) -> None:
         # A trainer may run the calls of a message one by one: all but the first were in no message that was told.
         untold = self._untold() or [self._heard(assistant("", tool_call(name, **arguments)))]
-        calls = {call["id"]: call["function"] for call in untold[-1].get("tool_calls", ())}
+        calls = {call.get("id"): call["function"] for call in untold[-1].get("tool_calls", ())}
         for message in await self._exchange(untold, _SHARE * self.tool_timeout):
             call = calls.get(message.get("tool_call_id", ""))
             if call is None:
@@ -185,8 +184,10 @@ class Verifiers(ToolEnv):
         return answer["messages"]
 
     def _untold(self, *, last: bool = False) -> list[Message]:
-        """What the model has said since it was last told; what is nothing but refused calls only where it is the last."""
-        said = [message for message in self.transcript[len(self.opened["messages"]) :] if message["role"] == "assistant"]
+        """What the model has said since it was last told, without what was only refused calls, but for the `last`."""
+        said = [
+            message for message in self.transcript[len(self.opened["messages"]) :] if message["role"] == "assistant"
+        ]
         new, self.told = said[self.told :], len(said)
         heard = [(message, self._heard(message)) for message in new]
         return [

@@ -287,8 +287,8 @@ class Worker:
             case "unknown":
                 where = f", nor in {self._taskset.path}" if self._taskset.path else ""
                 return (
-                    f"{python} has no taskset {self._taskset.name!r}{where} ({told}): install its package there, or pass "
-                    "path=FOLDER with its module"
+                    f"{python} has no taskset {self._taskset.name!r}{where} ({told}): install its package there, or "
+                    "pass path=FOLDER with its module"
                 )
             case "download":
                 return (

@@ -1,5 +1,8 @@
 """Environments of verifiers 0.1: the package's own rollout runs, with llmgym in the model's place."""
 
+# The package is in the other environment.
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportUntypedBaseClass=false
+
 from __future__ import annotations
 
 import asyncio
@@ -15,7 +18,7 @@ from inside.faults import Fault, causes
 from inside.texts import as_message, as_schema, field, flat_calls, number
 
 _ENDED = object()
-_failed: ContextVar[list[str] | None] = ContextVar("failed", default=None)
+_failed: ContextVar[dict[str, str]] = ContextVar("failed")  # what was raised, by function
 
 
 class Classic:
@@ -104,7 +107,7 @@ class Rollout:
             await self._next()
         state = self._work.result()
         self._expect_sound(state)
-        failed: list[str] = []
+        failed: dict[str, str] = {}
         token = _failed.set(failed)
         rubric = self._env.rubric
         try:
@@ -115,9 +118,7 @@ class Rollout:
             await rubric.cleanup(state)
         finally:
             _failed.reset(token)
-        if failed:
-            raise Fault("environment", f"a reward function failed: {failed[0]}")
-        return _reward(rubric, state)
+        return _reward(rubric, state, failed)
 
     async def end(self) -> None:
         """End the rollout, with what it frees."""
@@ -203,24 +204,29 @@ def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
             found = await found if inspect.isawaitable(found) else found
             return found if isinstance(found, list) else float(found)
         except Exception as error:
-            if (failed := _failed.get()) is not None:
-                failed.append(f"{getattr(function, '__name__', function)}: {type(error).__name__}: {error}")
+            _failed.get()[call.__name__] = f"{type(error).__name__}: {error}"
             raise
 
     call.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # which is looked at for each score
     return call
 
 
-def _reward(rubric: Any, state: Any) -> dict[str, Any]:
-    """The score, in parts where these add up to it."""
+def _reward(rubric: Any, state: Any, failed: dict[str, str]) -> dict[str, Any]:
+    """The score, in parts where these add up to it.
+
+    Raises:
+        Fault: A function that counts failed.
+    """
     total, metrics = number(state["reward"]), {name: number(value) for name, value in state["metrics"].items()}
     weights: dict[str, float] = {}
     for name, weight in zip(rubric._get_reward_func_names(), rubric._get_reward_weights(), strict=True):
+        if weight and name in failed:
+            raise Fault("environment", f"the reward function {name!r} failed: {failed[name]}")
         if weight:
-            weights[name] = weight if name not in weights else math.nan
-    parts = {name: [metrics.get(name), weight] for name, weight in weights.items()}
-    shares = [math.nan if value is None else value * weight for value, weight in parts.values()]
-    if total is None or "metrics" in parts or not math.isclose(math.fsum(shares), total, abs_tol=1e-9):
+            weights[name] = math.nan if name in weights else weight
+    parts: dict[str, list[float | None]] = {name: [metrics.get(name), weight] for name, weight in weights.items()}
+    sum_of_parts = math.fsum((metrics.get(name) or 0.0) * weight for name, weight in weights.items())
+    if total is None or "metrics" in parts or not math.isclose(sum_of_parts, total, abs_tol=1e-9):
         parts = {"reward": [total, 1.0]}
-    others = {name: value for name, value in metrics.items() if name not in parts and value is not None}
+    others = {name: value for name, value in metrics.items() if name not in {*parts, *failed} and value is not None}
     return {"parts": parts, "metrics": others}

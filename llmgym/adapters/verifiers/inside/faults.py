@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 # Of huggingface_hub, datasets, requests, httpx and sockets, by name: none of them need be there.
 _NO_NETWORK = frozenset(
-    {"ConnectionError", "ConnectError", "ConnectTimeout", "LocalEntryNotFoundError", "MaxRetryError", "NameResolutionError",
-     "OfflineModeIsEnabled", "gaierror"}
+    {"ConnectionError", "ConnectError", "ConnectTimeout", "LocalEntryNotFoundError", "MaxRetryError",
+     "NameResolutionError", "OfflineModeIsEnabled", "gaierror"}
 )  # fmt: skip
 
 

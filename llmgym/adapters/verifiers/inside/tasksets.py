@@ -1,5 +1,8 @@
 """Tasksets of verifiers 0.4: their tasks, tools and rewards, with llmgym in the place of harness and model."""
 
+# The package is in the other environment.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import asyncio
@@ -213,4 +216,6 @@ def _expect_fitting(task: Any) -> None:
     for reward in task.hooks("reward"):
         runtime = inspect.signature(reward).parameters.get("runtime")
         if runtime is not None and runtime.default is runtime.empty:
-            raise Fault("unfit", f"its reward {reward.__name__!r} needs a container, and the package would leave it out")
+            raise Fault(
+                "unfit", f"its reward {reward.__name__!r} needs a container, and the package would leave it out"
+            )
