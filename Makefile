@@ -30,6 +30,9 @@ TRACKERS_STAMP := $(TRACKERS_VENV)/.stamp
 # s3fs and moto agree on few versions of botocore, and on none that suits constraints.txt.
 S3_VENV := .venv-s3
 S3_STAMP := $(S3_VENV)/.stamp
+# Both generations of verifiers exclude constraints.txt, and each other.
+VERIFIERS_VENVS := .venv-verifiers .venv-verifiers-v1
+VERIFIERS_STAMPS := $(addsuffix /.stamp,$(VERIFIERS_VENVS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -86,7 +89,7 @@ test: lint ## Run the checks of `lint`, then every test that needs no model
 	    --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
 
 # pytest exits with 5 where PYTEST_ARGS leave it no test.
-test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) ## Run the tests that need a model, an engine or a trainer, on the CPU
+test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) $(VERIFIERS_STAMPS) ## Run the tests that need a model, an engine or a trainer, on the CPU
 	@status=0; \
 	$(BIN)/python -m pytest -m "integration and not verl and not trackers and not s3 and not sweep" \
 	    --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || \
@@ -122,6 +125,13 @@ $(S3_STAMP): tests/environments/s3.txt
 	$(PYTHON) -m venv $(S3_VENV)
 	$(S3_VENV)/bin/python -m pip install -r $<
 	$(S3_VENV)/bin/python -m pip install --no-deps -e .
+	@touch $@
+
+.venv-verifiers/.stamp: tests/environments/verifiers.txt
+.venv-verifiers-v1/.stamp: tests/environments/verifiers_v1.txt
+$(VERIFIERS_STAMPS):
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install -r $<
 	@touch $@
 
 lint: $(DEV_STAMP) ## Check style, formatting, types and the layers of the package
@@ -161,4 +171,4 @@ bench-gpu: ## Measure on a CUDA GPU, with PYTHON's transformers, and its vLLM if
 	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py --write $(BENCH_ARGS)
 
 clean: ## Remove the virtual environment, caches and builds; keep runs/
-	rm -rf $(VENV) $(VERL_VENV) $(TRACKERS_VENV) $(S3_VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VERL_VENV) $(TRACKERS_VENV) $(S3_VENV) $(VERIFIERS_VENVS) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -27,7 +27,7 @@ def _python(variable: str, folder: str) -> str:
     """The interpreter of an environment; the variable names another one."""
     python = os.environ.get(variable, str(_ROOT / folder / "bin" / "python"))
     if not Path(python).exists():
-        pytest.skip(f"needs an environment with verifiers: make {folder}, or {variable}=PYTHON")
+        pytest.skip(f"needs an environment with verifiers: make {folder}/.stamp, or {variable}=PYTHON")
     return python
 
 
