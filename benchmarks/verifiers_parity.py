@@ -1,7 +1,7 @@
 """What a step of a verifiers taskset costs through llmgym, beside the package's own rollout in its own process.
 
-Run: `python benchmarks/verifiers_parity.py PYTHON`, the interpreter of an environment with verifiers 0.1.14. CPU time of
-both processes, for a hundred episodes at once of a number to guess, whose policy answers at once.
+Run: `python benchmarks/verifiers_parity.py PYTHON`, the interpreter of an environment with verifiers 0.1.14. CPU time
+of both processes, for a hundred episodes at once of a number to guess, whose policy answers at once.
 """
 
 from __future__ import annotations

@@ -136,6 +136,16 @@ def test_a_worker_that_dies_leaves_its_episodes_unscored_and_the_next_has_anothe
     asyncio.run(run())
 
 
+def test_a_taskset_that_cannot_be_loaded_again(tmp_path: Path) -> None:
+    env = made(args={"fails": f"again:{tmp_path / 'once'}"})
+    env.reset(seed=0)
+    with pytest.raises(EnvironmentFailure, match="has died"):
+        env.step(assistant("", tool_call("die")))
+    with pytest.raises(EnvironmentFailure, match="KeyError: 'not again'") as failure:
+        env.reset(seed=0)
+    assert failure.value.stage == "setup"
+
+
 def test_a_call_past_its_deadline_ends_its_episode_and_no_other() -> None:
     async def run() -> None:
         slow, other = made(tool_timeout=0.5), made()

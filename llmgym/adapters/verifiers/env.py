@@ -17,7 +17,7 @@ from llmgym.adapters.schemas import tool_name
 from llmgym.adapters.verifiers.workers import Taskset, Worker, how_to_make_one
 from llmgym.env import Episode, ToolEnv
 from llmgym.errors import ConfigError, EnvironmentFailure, ToolError
-from llmgym.messages import FunctionCall, Message, ToolCall, ToolSchema, assistant, tool_call
+from llmgym.messages import Message, ToolCall, ToolSchema, assistant, tool_call
 from llmgym.rewards import Part, Reward
 from llmgym.tasks import RowTasks, Task, TaskSet
 from llmgym.tools import Tool
@@ -107,7 +107,7 @@ class Verifiers(ToolEnv):
         if part not in ("train", "test") or not place.isdecimal():
             raise EnvironmentFailure(f"the task {task.id!r} is none of {self.kit}", kind="invalid")
         self.number, self.ended, self.told = next(_episodes), False, 0
-        self.answers: list[tuple[FunctionCall, str]] = []
+        self.answers: list[tuple[str, dict[str, Any], str]] = []
         self.telling, self.calls = asyncio.Lock(), itertools.count()
         self.worker: Worker = self.kit.worker
         seconds = _SHARE * self.hook_timeout
@@ -156,12 +156,14 @@ class Verifiers(ToolEnv):
             if answer is None and not self.ended:
                 await self._tell_calls(name, arguments)
                 answer = self._answer(name, arguments)
+        if answer is None and not self.ended:
+            raise EnvironmentFailure(f"{self.kit} does not answer a call of {name}", kind="invalid")
         return _OVER if answer is None else answer
 
     def _answer(self, name: str, arguments: dict[str, Any]) -> str | None:
         """Take the first answer to such a call."""
-        for place, (call, text) in enumerate(self.answers):
-            if call["name"] == name and orjson.loads(call["arguments"] or "{}") == arguments:
+        for place, (called, given, text) in enumerate(self.answers):
+            if called == name and given == arguments:
                 del self.answers[place]
                 return text
         return None
@@ -174,7 +176,8 @@ class Verifiers(ToolEnv):
             call = calls.get(message.get("tool_call_id", ""))
             if call is None:
                 raise EnvironmentFailure(f"{self.kit} answers calls with more than their results", kind="invalid")
-            self.answers.append((call, message["content"]))
+            given = self.offering[call["name"]].parse(call["arguments"])
+            self.answers.append((call["name"], given, message["content"]))
 
     async def _exchange(self, messages: list[Message], seconds: float) -> list[Message]:
         answer = await self.worker.ask("say", seconds, episode=self.number, messages=messages)
@@ -198,10 +201,12 @@ class Verifiers(ToolEnv):
 
     def _heard(self, message: Message) -> Message:
         """A message as the taskset hears it: without the calls that were refused here, with ids of its own."""
-        heard, calls = message.copy(), list(filter(self._is_call, message.get("tool_calls", ())))
-        heard.pop("tool_calls", None)
-        if calls:
-            heard["tool_calls"] = [{**call, "id": f"call_{next(self.calls)}"} for call in calls]
+        heard = message.copy()
+        if calls := list(filter(self._is_call, heard.pop("tool_calls", ()))):
+            heard["tool_calls"] = [
+                tool_call(call["function"]["name"], call["function"]["arguments"] or "{}", f"call_{next(self.calls)}")
+                for call in calls
+            ]
         return heard
 
     def _is_call(self, call: ToolCall) -> bool:

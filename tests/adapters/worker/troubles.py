@@ -62,6 +62,10 @@ def load_environment(size=40, fails="", test=0):
         raise ConnectionError("cannot reach the Hub")
     if fails == "exit":
         sys.exit(3)
+    if fails.startswith("again:"):  # all but the first time
+        if os.path.exists(fails[6:]):
+            raise KeyError("not again")
+        open(fails[6:], "w").close()
     if fails == "die":
         os._exit(1)
     if fails == "raise":

@@ -40,6 +40,7 @@ class Worker:
         """Nothing is loaded."""
         self._answers = answers
         self._taskset: Any = None
+        self._why: BaseException | None = None
         self._episodes: dict[int, Any] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
@@ -68,8 +69,12 @@ class Worker:
 
     async def do_load(self, name: str, args: dict[str, Any], tested: dict[str, list[str]]) -> dict[str, Any]:
         """Load the taskset: its version and the sizes of its parts."""
-        self._taskset, version = load(name, args, tested)
-        sizes = self._taskset.describe()
+        try:
+            self._taskset, version = load(name, args, tested)
+            sizes = self._taskset.describe()
+        except BaseException as error:
+            self._why = error
+            raise
         gc.collect()
         gc.freeze()  # what was imported stays, and looking through it costs as much as the package's own work
         return {"version": version, "sizes": sizes}
@@ -85,6 +90,8 @@ class Worker:
 
     async def do_begin(self, episode: int, part: str, place: int) -> dict[str, Any]:
         """Begin an episode."""
+        if self._why is not None:  # who asked for the taskset has not waited for it
+            raise self._why
         self._episodes[episode] = begun = self._taskset.begin(part, place)
         return await begun.open()
 
