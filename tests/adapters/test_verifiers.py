@@ -8,6 +8,7 @@ import math
 import os
 import pickle
 import random
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -292,6 +293,17 @@ def _runs(pid: int) -> bool:
 
 def test_it_conforms() -> None:
     check_text_env("llmgym/Verifiers-v0", num_tasks=3, seconds=1, **HERE)
+
+
+def test_a_taskset_that_is_installed_meanwhile(tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text("from troubles import load_environment")
+    shutil.copytree(FOLDER, tmp_path, dirs_exist_ok=True)
+    options = {"taskset": "late", "path": str(tmp_path)}
+    (tmp_path / "late.py").rename(tmp_path / "early.py")
+    with pytest.raises(ConfigError, match="no taskset 'late'"):
+        made(**options)
+    (tmp_path / "early.py").rename(tmp_path / "late.py")
+    assert made(**options).tasks.size("train") == 32
 
 
 def test_a_taskset_can_be_sent_to_another_process() -> None:

@@ -87,6 +87,7 @@ class Worker:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, Future[Any]] = {}
         self._said = b""
+        self._behind = 0  # requests that wait to be sent
         self._process = self._start()
         assert self._process.stdin is not None
         self._stdin, self._room, self._sending = self._process.stdin.fileno(), select.poll(), threading.Lock()
@@ -114,6 +115,7 @@ class Worker:
             self.stop()
             raise ConfigError(f"{self._taskset} was not loaded within {_LOADING_S:g} s{self._words()}") from None
         except _Told as told:
+            self.stop()  # the next one may find what this one has not
             raise ConfigError(self._advice(told)) from None
         except EnvironmentFailure as error:
             raise ConfigError(str(error)) from None
@@ -189,12 +191,14 @@ class Worker:
         if not alive:
             answer.set_exception(self._death())
         elif not self._sent(line):
+            with self._lock:
+                self._behind += 1
             self._lines.put(line)
         return answer
 
     def _sent(self, line: bytes) -> bool:
         """Send a short request here and now, if nobody has to wait for that."""
-        if len(line) > select.PIPE_BUF or not self._sending.acquire(blocking=False):
+        if self._behind or len(line) > select.PIPE_BUF or not self._sending.acquire(blocking=False):
             return False
         try:
             room = self.alive and self._room.poll(0)
@@ -211,6 +215,8 @@ class Worker:
             with self._sending, contextlib.suppress(OSError):
                 stdin.write(line)
                 stdin.flush()
+            with self._lock:
+                self._behind -= 1
         with self._lock:
             self.alive = False
         with self._sending, contextlib.suppress(OSError):
