@@ -30,6 +30,9 @@ TRACKERS_STAMP := $(TRACKERS_VENV)/.stamp
 # s3fs and moto agree on few versions of botocore, and on none that suits constraints.txt.
 S3_VENV := .venv-s3
 S3_STAMP := $(S3_VENV)/.stamp
+# Both generations of verifiers exclude constraints.txt, and each other.
+VERIFIERS_VENVS := .venv-verifiers .venv-verifiers-v1
+VERIFIERS_STAMPS := $(addsuffix /.stamp,$(VERIFIERS_VENVS))
 
 # Some containers forbid Python to keep what it compiles; hundreds of processes of the tests would compile it again.
 export PYTHONDONTWRITEBYTECODE :=
@@ -97,7 +100,7 @@ test: lint ## Run the checks of `lint`, then every test that needs no model
 	    --ignore tests/integration --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
 
 # pytest exits with 5 where PYTEST_ARGS leave it no test.
-test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) ## Run the tests that need a model, an engine or a trainer, on the CPU
+test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) $(VERIFIERS_STAMPS) ## Run the tests that need a model, an engine or a trainer, on the CPU
 	@status=0; \
 	$(BIN)/python -m pytest -m "integration and not verl and not trackers and not s3 and not sweep" \
 	    --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || \
@@ -147,6 +150,13 @@ $(OPENENV_VENV)/.stamp: tests/environments/openenv.txt
 	$(OPENENV_VENV)/bin/python -m pip install -r $<
 	@touch $@
 
+.venv-verifiers/.stamp: tests/environments/verifiers.txt
+.venv-verifiers-v1/.stamp: tests/environments/verifiers_v1.txt
+$(VERIFIERS_STAMPS):
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install -r $<
+	@touch $@
+
 lint: $(DEV_STAMP) ## Check style, formatting, types and the layers of the package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -184,4 +194,4 @@ bench-gpu: ## Measure on a CUDA GPU, with PYTHON's transformers, and its vLLM if
 	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py --write $(BENCH_ARGS)
 
 clean: ## Remove the virtual environment, caches and builds; keep runs/
-	rm -rf $(VENV) $(VERL_VENV) $(TRACKERS_VENV) $(S3_VENV) $(NEMO_GYM_VENV) $(OPENENV_VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VERL_VENV) $(TRACKERS_VENV) $(S3_VENV) $(NEMO_GYM_VENV) $(OPENENV_VENV) $(VERIFIERS_VENVS) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

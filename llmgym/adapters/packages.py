@@ -1,4 +1,4 @@
-"""What adapters of installed packages share: tasks that lie in a package, and imports that leave no trace."""
+"""What adapters of installed packages share: versions, tasks that lie in a package, imports that leave no trace."""
 
 from __future__ import annotations
 
@@ -9,13 +9,70 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
 from typing import Any
 
 import numpy as np
+from packaging.requirements import Requirement
 
+from llmgym.errors import ConfigError
+from llmgym.loading import expect_modules
 from llmgym.tasks import RowTasks
 
 _TEST_SHARE = 5  # one of so many is a test task
+
+
+def expect_packages(feature: str, extra: str, *modules: str) -> None:
+    """See, before any work is done, that what an extra brings is there, in the versions that it asks for.
+
+    Raises:
+        MissingExtraError: A module is not there.
+        ConfigError: A package is there in another version; says which other package asks for that.
+    """
+    expect_modules(feature, extra, *modules)
+    if clash := _clash(extra):
+        raise ConfigError(f"{feature} {clash}")
+
+
+@cache
+def _clash(extra: str) -> str:
+    """What is there in another version than an extra asks for; empty where nothing is."""
+    for wanted in _requirements("llmgym", extra):
+        try:
+            found = metadata.version(wanted.name)
+        except metadata.PackageNotFoundError:
+            continue
+        if wanted.specifier.contains(found, prereleases=True):
+            continue
+        said = f"needs {wanted.name}{wanted.specifier}, and {found} is installed"
+        others = sorted(
+            f"{dist.name} {dist.version}"
+            for dist in metadata.distributions()
+            for asked in _requirements(dist.name)
+            if asked.name == wanted.name and dist.name != "llmgym" and str(asked.specifier)
+        )
+        if not others:
+            return f"{said}: pip install 'llmgym[{extra}]'"
+        return (
+            f"{said}, for {', '.join(dict.fromkeys(others))}: where these cannot live in one environment, give one its "
+            "own. A taskset of verifiers runs in another by python= of llmgym/Verifiers-v0, and a server is reached by "
+            "its URL: docs/adapters.md"
+        )
+    return ""
+
+
+def _requirements(package: str, extra: str = "") -> list[Requirement]:
+    """What a package asks for, with an extra what it asks for with that beside what it always does."""
+    try:
+        found = [Requirement(line) for line in metadata.requires(package) or ()]
+    except (metadata.PackageNotFoundError, ValueError):
+        return []
+
+    def holds(requirement: Requirement, extra: str) -> bool:
+        return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+
+    return [each for each in found if holds(each, extra) and not (extra and holds(each, ""))]
 
 
 @contextmanager

@@ -10,10 +10,9 @@ from typing import Any
 
 from llmgym.adapters.bfcl.files import answers, lines
 from llmgym.adapters.bfcl.services import Call, World, contains, schemas
-from llmgym.adapters.packages import package_tasks, split_of
+from llmgym.adapters.packages import expect_packages, package_tasks, split_of
 from llmgym.env import Episode, ToolEnv
 from llmgym.errors import ConfigError, ToolError
-from llmgym.loading import expect_modules
 from llmgym.messages import Message, assistant, tool_call
 from llmgym.rewards import Reward
 from llmgym.tasks import RowTasks, Task, TaskSet
@@ -117,7 +116,7 @@ class BFCLTurns(ToolEnv):
             ConfigError: There is no such category.
             MissingExtraError: The package `bfcl-eval` is not installed.
         """
-        expect_modules("BFCLTurns", "bfcl", "bfcl_eval")
+        expect_packages("BFCLTurns", "bfcl", "bfcl_eval")
         if category not in CATEGORIES:
             raise ConfigError(f"BFCL has no category {category!r} of several turns; there is {', '.join(CATEGORIES)}")
         self.category = category

@@ -8,12 +8,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from llmgym.adapters.packages import package_tasks
+from llmgym.adapters.packages import expect_packages, package_tasks
 from llmgym.adapters.tau2 import domains
 from llmgym.adapters.tau2.table import DOMAINS
 from llmgym.env import Episode, ToolEnv
 from llmgym.errors import ConfigError, ToolError
-from llmgym.loading import expect_modules
 from llmgym.messages import Message, assistant, system, tool_call, user
 from llmgym.rewards import Reward
 from llmgym.tasks import RowTasks, Task, TaskSet
@@ -112,7 +111,7 @@ class Tau2(ToolEnv):
             ConfigError: There is no such domain.
             MissingExtraError: The extra `tau2` is not installed.
         """
-        expect_modules(type(self).__name__, "tau2", "tau2", "loguru")
+        expect_packages(type(self).__name__, "tau2", "tau2", "loguru")
         if domain not in self.domains:
             raise ConfigError(f"{type(self).__name__} has no domain {domain!r}; there is {', '.join(self.domains)}")
         self.domain = domain

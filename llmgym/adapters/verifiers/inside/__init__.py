@@ -1,0 +1,1 @@
+"""What runs in the other Python environment: it imports the standard library, `verifiers`, and nothing of llmgym."""
