@@ -15,8 +15,6 @@ import numpy as np
 
 from llmgym.tasks import RowTasks
 
-_TEST_SHARE = 5  # one of so many is a test task
-
 
 @contextmanager
 def generators_kept() -> Generator[None]:
@@ -70,8 +68,3 @@ class PackageRows:
 def package_tasks(make: Callable[[], Iterable[Mapping[str, Any]]], name: str) -> RowTasks:
     """The tasks of a package, loaded when first used; a task that repeats another one is left out of "train"."""
     return RowTasks(PackageRows(make, name), duplicates="drop")
-
-
-def split_of(place: int) -> str:
-    """The split of a task where its package has none: every fifth is a test."""
-    return "test" if place % _TEST_SHARE == _TEST_SHARE - 1 else "train"
