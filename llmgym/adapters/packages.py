@@ -9,11 +9,45 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
+from llmgym.loading import expect_modules
 from llmgym.tasks import RowTasks
+
+_log = logging.getLogger(__name__)
+
+
+def expect_package(feature: str, extra: str, package: str, tested: str, *modules: str) -> None:
+    """See that a package is there, and say once where its version is none that was looked at.
+
+    Args:
+        feature: What needs it.
+        extra: The extra that brings it.
+        package: Its name on PyPI.
+        tested: The version that was looked at, or how its versions begin.
+        *modules: What must be importable.
+
+    Raises:
+        MissingExtraError: A module is not.
+    """
+    expect_modules(feature, extra, *modules)
+    _tell_version(package, tested)
+
+
+@cache
+def _tell_version(package: str, tested: str) -> None:
+    try:
+        found = version(package)
+    except PackageNotFoundError:  # modules that lie on the path
+        return
+    if not f"{found}.".startswith(f"{tested}."):
+        _log.warning(
+            "%s %s: its tasks and rewards were looked at in %s, and may be others here", package, found, tested
+        )
 
 
 @contextmanager

@@ -10,10 +10,9 @@ from typing import Any
 
 from llmgym.adapters.agentdojo.suites import ATTACKS, injections, rows, runtime, suite, world
 from llmgym.adapters.agentdojo.table import SUITES
-from llmgym.adapters.packages import package_tasks
+from llmgym.adapters.packages import expect_package, package_tasks
 from llmgym.env import Episode, ToolEnv
 from llmgym.errors import ConfigError, ToolError
-from llmgym.loading import expect_modules
 from llmgym.messages import FunctionSchema, Message, assistant, tool_call
 from llmgym.rewards import Reward
 from llmgym.tasks import RowTasks, Task, TaskSet
@@ -129,7 +128,7 @@ class AgentDojo(ToolEnv):
             ConfigError: There is no such suite or attack.
             MissingExtraError: The extra `agentdojo` is not installed.
         """
-        expect_modules("AgentDojo", "agentdojo", "agentdojo")
+        expect_package("AgentDojo", "agentdojo", "agentdojo", "0.1.35", "agentdojo")
         if suite not in SUITES:
             raise ConfigError(f"AgentDojo has no suite {suite!r}; there is {', '.join(SUITES)}")
         if attack not in (None, *ATTACKS):

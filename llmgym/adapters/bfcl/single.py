@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from llmgym.adapters.bfcl.files import answers, lines, tool_schema
-from llmgym.adapters.packages import package_tasks
+from llmgym.adapters.packages import expect_package, package_tasks
 from llmgym.adapters.schemas import tool_name
 from llmgym.adapters.splitting import split_of
 from llmgym.env import Episode, ToolEnv
 from llmgym.errors import ConfigError
-from llmgym.loading import expect_modules
 from llmgym.messages import Message, assistant
 from llmgym.rewards import Reward
 from llmgym.tasks import RowTasks, Task, TaskSet
@@ -129,7 +128,7 @@ class BFCL(ToolEnv):
             ConfigError: There is no such category.
             MissingExtraError: The package `bfcl-eval` is not installed.
         """
-        expect_modules("BFCL", "bfcl", "bfcl_eval")
+        expect_package("BFCL", "bfcl", "bfcl-eval", "2026.3.23", "bfcl_eval")
         if unknown := [name for name in categories if name not in CATEGORIES]:
             raise ConfigError(f"BFCL has no category {unknown[0]!r} of one turn; there is {', '.join(CATEGORIES)}")
         super().__init__(tasks=_tasks(tuple(categories)) if tasks is None else tasks, **options)

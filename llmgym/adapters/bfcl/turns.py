@@ -10,11 +10,10 @@ from typing import Any
 
 from llmgym.adapters.bfcl.files import answers, lines
 from llmgym.adapters.bfcl.services import Call, World, contains, schemas
-from llmgym.adapters.packages import package_tasks
+from llmgym.adapters.packages import expect_package, package_tasks
 from llmgym.adapters.splitting import split_of
 from llmgym.env import Episode, ToolEnv
 from llmgym.errors import ConfigError, ToolError
-from llmgym.loading import expect_modules
 from llmgym.messages import Message, assistant, tool_call
 from llmgym.rewards import Reward
 from llmgym.tasks import RowTasks, Task, TaskSet
@@ -118,7 +117,7 @@ class BFCLTurns(ToolEnv):
             ConfigError: There is no such category.
             MissingExtraError: The package `bfcl-eval` is not installed.
         """
-        expect_modules("BFCLTurns", "bfcl", "bfcl_eval")
+        expect_package("BFCLTurns", "bfcl", "bfcl-eval", "2026.3.23", "bfcl_eval")
         if category not in CATEGORIES:
             raise ConfigError(f"BFCL has no category {category!r} of several turns; there is {', '.join(CATEGORIES)}")
         self.category = category

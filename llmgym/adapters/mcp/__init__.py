@@ -16,6 +16,7 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
+from llmgym.adapters.packages import expect_package
 from llmgym.adapters.schemas import checker, tool_name
 from llmgym.concurrency import start_in_background
 from llmgym.env import Episode, ToolEnv
@@ -23,7 +24,6 @@ from llmgym.env.boundary import leaves
 from llmgym.env.dispatch import InvalidArguments
 from llmgym.errors import ConfigError, EnvironmentFailure, LLMGymError, ToolError
 from llmgym.failures import Kind
-from llmgym.loading import expect_modules
 from llmgym.messages import ToolSchema
 from llmgym.redaction import redact, redact_text
 from llmgym.tasks import Task, TaskSet
@@ -76,7 +76,7 @@ class MCPSession:
             MissingExtraError: The extra `mcp` is not installed.
             EnvironmentFailure: There is no such server, or it does not speak MCP.
         """
-        expect_modules("MCP", "mcp", "mcp")
+        expect_package("MCP", "mcp", "mcp", "2", "mcp")
         session = cls(server)
         try:
             await _elsewhere(session._begin(seconds))
@@ -252,7 +252,7 @@ class MCP(ToolEnv):
             ConfigError: The server is named in no form that there is, or there are no tasks.
             MissingExtraError: The extra `mcp` is not installed.
         """
-        expect_modules(type(self).__name__, "mcp", "mcp")
+        expect_package(type(self).__name__, "mcp", "mcp", "2", "mcp")
         if tasks is None and not hasattr(self, "tasks"):
             raise ConfigError("tools have no tasks: pass tasks=FILE, of rows with `prompt` and `answer`")
         self.server = server

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from llmgym.adapters.packages import expect_package
 from llmgym.adapters.reasoning_gym.entries import Key, dataset_of, make
 from llmgym.adapters.reasoning_gym.scoring import score
 from llmgym.adapters.reasoning_gym.solutions import solve
@@ -16,7 +17,6 @@ from llmgym.adapters.reasoning_gym.table import DATASETS, REFUSED, SLOW
 from llmgym.adapters.splitting import SplitTasks, split_of
 from llmgym.env import Episode, ToolEnv
 from llmgym.errors import ConfigError
-from llmgym.loading import expect_modules
 from llmgym.rewards import Reward
 from llmgym.tasks import Task
 from llmgym.verifiers.text import without_thoughts
@@ -94,7 +94,7 @@ class ReasoningGym(ToolEnv):
             MissingExtraError: reasoning-gym is not installed.
             ConfigError: An argument makes no sense.
         """
-        expect_modules("ReasoningGym", "reasoning-gym", "reasoning_gym")
+        expect_package("ReasoningGym", "reasoning-gym", "reasoning-gym", "0.1.25", "reasoning_gym")
         names = (dataset,) if isinstance(dataset, str) else tuple(dataset or (n for n in DATASETS if n not in SLOW))
         for name in names:
             if name in REFUSED:

