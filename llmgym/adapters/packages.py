@@ -20,8 +20,6 @@ from llmgym.errors import ConfigError
 from llmgym.loading import expect_modules
 from llmgym.tasks import RowTasks
 
-_TEST_SHARE = 5  # one of so many is a test task
-
 
 def expect_packages(feature: str, extra: str, *modules: str) -> None:
     """See, before any work is done, that what an extra brings is there, in the versions that it asks for.
@@ -127,8 +125,3 @@ class PackageRows:
 def package_tasks(make: Callable[[], Iterable[Mapping[str, Any]]], name: str) -> RowTasks:
     """The tasks of a package, loaded when first used; a task that repeats another one is left out of "train"."""
     return RowTasks(PackageRows(make, name), duplicates="drop")
-
-
-def split_of(place: int) -> str:
-    """The split of a task where its package has none: every fifth is a test."""
-    return "test" if place % _TEST_SHARE == _TEST_SHARE - 1 else "train"

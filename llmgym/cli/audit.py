@@ -14,6 +14,7 @@ from llmgym.cli.output import print_json, print_table
 from llmgym.cli.verb import SOME_FAILED, code_of, complain
 from llmgym.errors import ConfigError, LLMGymError
 from llmgym.registry import check_id, known
+from llmgym.rollout.figures import figure
 
 if TYPE_CHECKING:
     from llmgym.testing.audit import AuditReport, Finding
@@ -105,8 +106,7 @@ def _show(report: AuditReport) -> None:
         [
             row.name,
             str(len(row.plays)),
-            _number(row.mean),
-            _number(row.most),
+            *("" if math.isnan(value) else figure(value) for value in (row.mean, row.most)),
             str(row.at_ceiling),
             status.get(row.name, ""),
             row.label,
@@ -138,7 +138,3 @@ def _show_finding(finding: Finding) -> None:
     for play in finding.examples:
         earned = play.trouble or ("unscored" if play.reward is None else f"{play.reward:g}")
         print(f"      {play.task_id}  {earned}  {play.said!r}")
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.3f}"

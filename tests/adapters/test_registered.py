@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tomllib
 from collections import defaultdict
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
 from llmgym.catalogue import EnvEntry
-from llmgym.registry import list_envs
+from llmgym.errors import MissingExtraError
+from llmgym.registry import list_envs, make_core
 from llmgym.tasks import stable_hash
 from llmgym.testing import check_text_env
 from llmgym.testing.audit import audit_env
+from tests.snippets import ROOT
 
 _SAMPLED = 2  # ids of an ecosystem that every run of the tests takes
 _OUTSIDE = {"judge", "network"}
@@ -61,3 +68,62 @@ def test_an_id_from_elsewhere_is_in_no_list_but_that_of_its_ecosystem() -> None:
     assert not [entry for entry in list_envs() if entry.ecosystem]
     for name in {entry.ecosystem for entry in elsewhere}:
         assert list_envs(ecosystem=name) == [entry for entry in elsewhere if entry.ecosystem == name]
+
+
+# --- packages -------------------------------------------------------------------------------------
+
+#: Plays an episode, and says what of the process is not as it was.
+_PLAYED = """
+import logging, os, random, signal, sys, warnings
+import numpy as np
+from llmgym.registry import make_core
+
+def seen():
+    signals = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)]
+    root = logging.getLogger()
+    return {
+        "random": random.getstate(), "numpy": [str(part) for part in np.random.get_state()], "signals": signals,
+        "warnings": warnings.filters[:], "showwarning": warnings.showwarning, "variables": dict(os.environ),
+        "logging": (root.level, root.handlers[:], logging.root.manager.disable), "excepthook": sys.excepthook,
+        "folder": (os.getcwd(), sorted(os.listdir())), "recursion": sys.getrecursionlimit(),
+    }
+
+before = seen()
+env = make_core(sys.argv[1])
+env.reset(seed=0)
+for message in env.oracle(env.task):
+    *_, terminated, truncated, _ = env.step(message)
+    if terminated or truncated:
+        break
+env.close()
+after = seen()
+print([name for name in before if before[name] != after[name]])
+"""
+
+
+def _mixtures() -> list[EnvEntry]:
+    return [entry for entry in list_envs(ecosystem=None) if entry.ecosystem and entry.id == entry.base]
+
+
+@pytest.mark.parametrize("entry", _mixtures(), ids=lambda entry: entry.id)
+def test_a_process_is_as_it_was(entry: EnvEntry, tmp_path: Path) -> None:
+    _expect_here(entry)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _PLAYED, entry.id], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=100, check=False,
+    )  # fmt: skip
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+@pytest.mark.parametrize("entry", _mixtures(), ids=lambda entry: entry.id)
+def test_without_its_package_it_names_what_to_install(entry: EnvEntry, monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = next((need for need in entry.needs if need in _extras()), None)
+    if extra is None:
+        pytest.skip(f"{entry.ecosystem} comes with llmgym")
+    monkeypatch.setattr("llmgym.loading.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=rf"pip install 'llmgym\[{extra}\]'"):
+        make_core(entry.id, **({"server": "http://127.0.0.1:1/mcp"} if entry.ecosystem == "mcp" else {}))
+
+
+def _extras() -> set[str]:
+    return {*tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]}

@@ -17,6 +17,8 @@ from llmgym.tasks import Task
 pytest.importorskip("tau2")
 pytest.importorskip("loguru")
 
+from llmgym.adapters.tau2 import domains
+
 IDS = {"llmgym/Tau2-v0": 107, "llmgym/Tau2-airline-v0": 31, "llmgym/Tau2-telecom-v0": 114}
 
 
@@ -33,6 +35,13 @@ def prove(env: Any, tasks: list[Task]) -> None:
     for task in tasks:
         assert play(env, task, ["nothing"]) == 0.0, task.id
         assert play(env, task, []) == 1.0, task.id
+    shared, fresh = domains._origin(env.domain), new_world(env.domain)
+    assert (shared.get_db_hash(), shared.get_user_db_hash()) == (fresh.get_db_hash(), fresh.get_user_db_hash())
+
+
+def new_world(domain: str) -> Any:
+    """One that shares nothing, as the package makes it."""
+    return domains._module(domain).get_environment(solo_mode=domain == "telecom")
 
 
 @pytest.mark.parametrize("env_id", IDS)
@@ -64,6 +73,25 @@ def test_a_wrong_write_costs_the_reward_and_wrong_calls_are_answered() -> None:
         env.step(message)
     env.step(assistant("", tool_call("cancel_pending_order", order_id="#W2378156", reason="no longer needed")))
     assert env.step(gold[-1])[1] == 0.0
+
+
+@pytest.mark.parametrize("domain", ["retail", "airline"])
+def test_worlds_are_told_apart_as_by_the_packages_hashes(domain: str) -> None:
+    env = make_core("llmgym/Tau2-v0", domain=domain)
+    verdicts = set[float]()
+    for task in tasks_of(env)[::15]:
+        gold = new_world(domain)
+        for action in domains.gold(domains.tasks(domain)[task.metadata["tau2"]]):
+            domains.make_call(gold, action.name, action.arguments)
+        env.reset(options={"task": task})
+        said = list(env.oracle(env.task))[:-1]
+        for played in (said[:-1], said):
+            env.reset(options={"task": task})
+            for message in [*played, "Done."]:
+                *_, info = env.step(message)
+            assert info["metrics"]["db"] == (env.world.get_db_hash() == gold.get_db_hash()), task.id
+            verdicts.add(info["metrics"]["db"])
+    assert verdicts == {0.0, 1.0}
 
 
 def test_a_model_as_the_customer() -> None:

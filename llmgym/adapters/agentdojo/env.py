@@ -92,7 +92,7 @@ class AgentDojo(ToolEnv):
     - `attack` (None): "important_instructions_no_names", "direct", "ignore_previous", "system_message" or "injecagent":
       the text around the goal of an injection.
 
-    The package has no splits; every fifth wish is in the split "test".
+    The package has no splits; an eighth of the wishes are in the split "test".
 
     ## Registered Variants
 
@@ -106,6 +106,7 @@ class AgentDojo(ToolEnv):
     """
 
     max_turns = 24
+    verify_in = "thread"  # comparing two worlds takes up to 80 ms
 
     def __init__(
         self,

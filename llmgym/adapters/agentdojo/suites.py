@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import yaml
 
-from llmgym.adapters.packages import split_of, unchanged
+from llmgym.adapters.packages import unchanged
+from llmgym.adapters.splitting import split_of
 
 VERSION = "v1.2.2"
 
@@ -38,10 +39,10 @@ def suite(name: str) -> Any:
 def rows(name: str, attack: str | None) -> Iterator[dict[str, Any]]:
     """The wishes of a suite; with an attack each with each goal of an injection that its gold calls would meet."""
     found = suite(name)
-    for place, (number, wish) in enumerate(found.user_tasks.items()):
+    for number, wish in found.user_tasks.items():
         if (name, number) in PAID_FOR_NOTHING:
             continue
-        row = {"prompt": wish.PROMPT, "split": split_of(place), "wish": number}
+        row = {"prompt": wish.PROMPT, "split": split_of(name, wish.PROMPT), "wish": number}
         if attack is None:
             yield row | {"id": f"{name}-{number}"}
         elif places := _places(name, number):
@@ -89,11 +90,17 @@ def _attack(name: str, attack: str) -> Any:
 
 @lru_cache(256)
 def _world(name: str, injected: tuple[tuple[str, str], ...]) -> Any:
-    from agentdojo.task_suite.task_suite import read_suite_file  # pyright: ignore[reportMissingImports]
-
-    text = read_suite_file(name, "environment.yaml", None).format(**(_defaults(name) | dict(injected)))
+    text = _template(name).format(**(_defaults(name) | dict(injected)))
     # As the package does, but for the parser, which is ten times as fast.
     return suite(name).environment_type.model_validate(yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+
+
+@cache
+def _template(name: str) -> str:
+    """The file of a world, which the package reads and writes anew for each."""
+    from agentdojo.task_suite.task_suite import read_suite_file  # pyright: ignore[reportMissingImports]
+
+    return read_suite_file(name, "environment.yaml", None)
 
 
 def _places(name: str, number: str) -> list[str]:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from llmgym.adapters.bfcl.files import answers, lines, tool_schema
-from llmgym.adapters.packages import expect_packages, package_tasks, split_of
+from llmgym.adapters.packages import expect_packages, package_tasks
 from llmgym.adapters.schemas import tool_name
+from llmgym.adapters.splitting import split_of
 from llmgym.env import Episode, ToolEnv
 from llmgym.errors import ConfigError
 from llmgym.messages import Message, assistant
 from llmgym.rewards import Reward
-from llmgym.tasks import RowTasks, Task, TaskSet, stable_hash
+from llmgym.tasks import RowTasks, Task, TaskSet
 from llmgym.tools import Tool
 from llmgym.verifiers import tool_calls
 
@@ -54,7 +55,7 @@ def _rows(categories: tuple[str, ...]) -> Iterator[dict[str, Any]]:
                 "messages": line["question"][0],
                 "answer": [call | {"name": tool_name(call["name"])} for call in calls],
                 "tools": tools,
-                "split": split_of(stable_hash("bfcl", json.dumps(line["question"]))),  # some wishes come twice
+                "split": split_of(json.dumps(line["question"])),  # some wishes come twice
             }
 
 
@@ -95,7 +96,7 @@ class BFCL(ToolEnv):
 
     - `categories`: of which of the package's files.
 
-    The package has no splits; a fifth of the wishes are in the split "test".
+    The package has no splits; an eighth of the wishes are in the split "test".
 
     ## Registered Variants
 

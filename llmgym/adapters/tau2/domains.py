@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
-import pickle
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 from llmgym.adapters.packages import unchanged
+from llmgym.adapters.tau2.tables import changes, copied
 
 #: Tasks whose gold calls write nothing although they mean to, so that doing nothing earns the reward.
 _WRITE_NOTHING = {"retail": ("12", "105")}
@@ -47,8 +48,11 @@ def case(task: Any) -> str:
 
 def world(domain: str, task: Any) -> Any:
     """A new world of a domain, as a task finds it."""
-    state, databases = task.initial_state, {name: pickle.loads(blob) for name, blob in _databases(domain).items()}
-    made = _module(domain).get_environment(**databases, solo_mode=domain == "telecom")
+    made, state = copy.copy(_origin(domain)), task.initial_state
+    for name in _toolkits(made):
+        tools = copy.copy(getattr(made, name))
+        tools.db = copied(tools.db)
+        setattr(made, name, tools)
     made.set_state(
         initialization_data=state and state.initialization_data,
         initialization_actions=state and state.initialization_actions,
@@ -72,7 +76,7 @@ def reward(domain: str, task: Any, played: Any, messages: list[Any]) -> dict[str
 
     criteria = task.evaluation_criteria
     ways = {
-        RewardType.DB: lambda: float(_hashes(played) == _gold_hashes(domain, task.id)),
+        RewardType.DB: lambda: float(_changes(domain, played) == _gold_changes(domain, task.id)),
         RewardType.ENV_ASSERTION: lambda: float(
             all(
                 played.run_env_assertion(assertion, raise_assertion_error=False)
@@ -99,20 +103,25 @@ def gold(task: Any) -> list[Any]:
 
 
 @cache
-def _databases(domain: str) -> dict[str, bytes]:
-    """What the package loads for each world anew, which takes ten times as long as to read a pickle of it."""
-    made = _module(domain).get_environment()
-    found = {"db": made.tools.db} | ({"user_db": made.user_tools.db} if domain == "telecom" else {})
-    return {name: pickle.dumps(database, pickle.HIGHEST_PROTOCOL) for name, database in found.items()}
+def _origin(domain: str) -> Any:
+    """What the package makes anew for each world, with a database that it reads; not to be changed."""
+    return _module(domain).get_environment(solo_mode=domain == "telecom")
 
 
-def _hashes(made: Any) -> tuple[Any, Any]:
-    return made.get_db_hash(), made.get_user_db_hash()
+def _toolkits(made: Any) -> list[str]:
+    """The names of what has a database: the desk's tools, and the customer's."""
+    return [name for name in ("tools", "user_tools") if getattr(made, name) is not None]
+
+
+def _changes(domain: str, made: Any) -> list[Any]:
+    """How a world differs from what it was made of."""
+    origin = _origin(domain)
+    return [changes(getattr(made, name).db, getattr(origin, name).db) for name in _toolkits(made)]
 
 
 @cache
-def _gold_hashes(domain: str, task_id: str) -> tuple[Any, Any]:
-    return _hashes(_after_gold(domain, tasks(domain)[task_id]))
+def _gold_changes(domain: str, task_id: str) -> list[Any]:
+    return _changes(domain, _after_gold(domain, tasks(domain)[task_id]))
 
 
 def _after_gold(domain: str, task: Any) -> Any:

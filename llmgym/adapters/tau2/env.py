@@ -19,6 +19,8 @@ from llmgym.tasks import RowTasks, Task, TaskSet
 from llmgym.tools import Tool
 from llmgym.verifiers.text import without_thoughts
 
+#: What its environments import, of the 143 packages that it asks for.
+_MODULES = ("tau2", "loguru", "toml", "addict", "deepdiff", "docstring_parser", "dotenv", "pandas", "pydantic")
 _ENDS = ("###STOP###", "###TRANSFER###", "###OUT-OF-SCOPE###")
 _TOLD = (
     "The customer has written down the whole case, and cannot be asked. Whatever the policy wants to have confirmed is "
@@ -111,7 +113,7 @@ class Tau2(ToolEnv):
             ConfigError: There is no such domain.
             MissingExtraError: The extra `tau2` is not installed.
         """
-        expect_packages(type(self).__name__, "tau2", "tau2", "loguru")
+        expect_packages(type(self).__name__, "tau2", *_MODULES)
         if domain not in self.domains:
             raise ConfigError(f"{type(self).__name__} has no domain {domain!r}; there is {', '.join(self.domains)}")
         self.domain = domain

@@ -12,8 +12,9 @@ from typing import Any
 
 import orjson
 
-from llmgym.adapters.packages import package_tasks, split_of
+from llmgym.adapters.packages import package_tasks
 from llmgym.adapters.schemas import tool_name
+from llmgym.adapters.splitting import split_of
 from llmgym.adapters.verifiers.workers import Taskset, Worker, how_to_make_one
 from llmgym.env import Episode, ToolEnv
 from llmgym.errors import ConfigError, EnvironmentFailure, ToolError
