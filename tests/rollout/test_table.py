@@ -291,7 +291,7 @@ async def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("policies", "said"), [
     ({"player_0": "train"}, "nobody plays player_1"),
     ({"player": "trian"}, "'player' cannot be 'trian'; give"),
-    ({"player": "openai:gpt-5"}, "'player' cannot be 'openai:gpt-5'; give 'train', 'frozen', 'frozen:POLICY' or 'script'"),
+    ({"player": "openai:gpt-5"}, "cannot be 'openai:gpt-5'; give 'train', 'frozen', 'frozen:POLICY' or 'script'"),
     ({"player": []}, "'player' has an empty list"),
     ({"player": "train", "judge": "script"}, "has no 'judge'; there is player_0, player_1"),
     ({"player": "frozen:oracle"}, "the oracle plays no games"),
