@@ -44,13 +44,13 @@ Place = tuple[str, str, str]  # the card held, the card turned up, and the histo
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--steps", type=int, default=120, help="updates of the weights")
+    parser.add_argument("--steps", type=int, default=200, help="updates of the weights")
     parser.add_argument("--tasks", type=int, default=12, help="deals in a batch")
     parser.add_argument("--repeats", type=int, default=16, help="games of a deal")
     parser.add_argument("--warm-up", type=int, default=200, help="updates that teach what a move is, first")
-    parser.add_argument("--lr", type=float, default=3e-4, help="at the start; a fifth of it at the end")
-    parser.add_argument("--entropy", type=float, default=0.04, help="weight of being unpredictable; a fifth at the end")
-    parser.add_argument("--mean", type=float, default=0.95, help="share of the mean weights that stays in an update")
+    parser.add_argument("--lr", type=float, default=2e-4, help="at the start; a fifth of it at the end")
+    parser.add_argument("--entropy", type=float, default=0.06, help="weight of being unpredictable; a fifth at the end")
+    parser.add_argument("--mean", type=float, default=0.97, help="share of the mean weights that stays in an update")
     parser.add_argument("--every", type=int, default=10, help="updates between two looks at the exploitability")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("runs/self_play"), help="folder for the curve")

@@ -88,9 +88,9 @@ def _negotiation(env: Any, player: int) -> Iterator[str]:
         gain = sum(values[name] * count for name, count in offer["offered_resources"].items())
         if gain > sum(values[name] * count for name, count in offer["requested_resources"].items()):
             yield "[Accept]"
-    ranked = sorted(values, key=values.__getitem__)
-    for given, wanted in itertools.combinations(ranked, 2):
-        yield f"[Deny] Let us trade. [Offer: 2 {given} -> 2 {wanted}]"
+    for given, wanted in itertools.permutations(values, 2):
+        if count := (values[wanted] - 1) // values[given]:  # a little less than it is worth
+            yield f"[Deny] Let us trade. [Offer: {count} {given} -> 1 {wanted}]"
     yield "[Deny]"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -20,7 +21,10 @@ from llmgym.multiagent.tags import line
 from llmgym.tasks import Task, TaskSet, stable_hash
 from llmgym.verifiers.text import without_thoughts
 
-_READ = 4_000  # characters of a message that a game is given: its last ones
+_TRIES = 30  # lines of which the oracle takes the best
+# Characters of a message that a game is given: its last ones, in a game without talk and with it. The patterns of the
+# package take time that grows with their square, and with the third power of blanks.
+_MOVE_READ, _TALK_READ = 500, 2_000
 _MOVE = re.compile(r"\[[^\[\]\n]{1,60}\]")
 _CHOICES = {
     "IteratedPrisonersDilemma": re.compile(r"\[(?:cooperate|defect)\]", re.IGNORECASE),
@@ -33,6 +37,11 @@ class ArenaGame(TextGame):
 
     A player is told what the game tells it. Of what others write it hears all where the game is one of talking, on one
     line, and else their moves alone.
+
+    Attributes:
+        entry: Which.
+        env: TextArena's environment.
+        moves_made: Messages of all players so far.
     """
 
     def __init__(self, name: str) -> None:
@@ -47,7 +56,7 @@ class ArenaGame(TextGame):
     def setup(self, task: Task) -> None:
         """Begin the game."""
         seed = stable_hash("game", task.metadata["seed"])
-        self._dice, self._moves_made, self._earned = Dice(seed), 0, dict[str, float | None]()
+        self._dice, self.moves_made, self._earned = Dice(seed), 0, dict[str, float | None]()
         with private(self.entry, self._dice):
             self.env = made(self.entry.id)
             self.env.reset(num_players=len(self.agents), seed=seed % 2**31)
@@ -68,7 +77,8 @@ class ArenaGame(TextGame):
         Raises:
             IllegalMove: One of them is to be told a choice, and is told none or several.
         """
-        text = without_thoughts(text)[-_READ:].strip()
+        most = _TALK_READ if self.entry.talk else _MOVE_READ
+        text = line(without_thoughts(text)[-most:], most)
         choices = _CHOICES.get(self.entry.family)
         # A guesser who names both facts would always be right there, and who names no choice would cooperate.
         if (
@@ -83,7 +93,7 @@ class ArenaGame(TextGame):
         """Give the game a text."""
         player = self.agents.index(agent)
         before = _errors(self.env, player)
-        self._moves_made += 1
+        self.moves_made += 1
         with private(self.entry, self._dice):
             try:
                 self.env.step(move)
@@ -93,6 +103,8 @@ class ArenaGame(TextGame):
                 self.quit(agent)
                 return
         self._illegal[agent] += _errors(self.env, player) > before
+        if self.entry.family == "UltimateTicTacToe" and not self.env.state.done and _is_full(self.env):
+            self.env.state.set_draw("The boards are full: the game is a draw!")
         self._pass_on()
         if self.env.state.done:
             self._close()
@@ -123,7 +135,7 @@ class ArenaGame(TextGame):
                     self.tell(f"Player {sender}: {said}", agent)
 
     def _heard(self, text: str) -> str:
-        return line(text, _READ) if self.entry.talk else " ".join(_MOVE.findall(text)[-3:])
+        return text.strip() if self.entry.talk else " ".join(_MOVE.findall(text)[-3:])
 
     def rewards(self) -> Mapping[str, float | None]:
         """What the game pays, from -1 to 1; who cannot go on has lost it to the others."""
@@ -134,36 +146,38 @@ class ArenaGame(TextGame):
 
     def metrics(self) -> Mapping[str, float]:
         """How long it took."""
-        return {"moves": float(self._moves_made)}
+        return {"moves": float(self.moves_made)}
 
     def script(self, agent: str) -> str:
         """A legal move by chance."""
         return next(self.legal(agent), "")
 
-    def legal(self, agent: str) -> Iterator[str]:
-        """The legal moves among those that are tried, in an order by chance."""
+    def legal(self, agent: str, order: int = 0) -> Iterator[str]:
+        """The legal moves among those that are tried on a copy of the game with other dice.
+
+        Args:
+            agent: Who is to move.
+            order: Names an order by chance; 0 is that of the script.
+        """
         player = self.agents.index(agent)
         tried = moves(self.entry.family, self.env, player)
-        Dice(stable_hash("script", self.task.metadata["seed"], self._moves_made)).shuffle(tried)
+        Dice(stable_hash("script", self.task.metadata["seed"], self.moves_made, order)).shuffle(tried)
         for move in tried:
-            after = self.after(move)
-            if after is not None and _errors(after, player) <= _errors(self.env, player):
-                yield move
-
-    def after(self, move: str) -> Any:
-        """The environment after a move, with other dice; None where it fails."""
-        with private(self.entry, Dice(0)):
-            env = copy.deepcopy(self.env)
-            try:
+            with private(self.entry, Dice(0)):
+                env = copy.deepcopy(self.env)
                 env.step(move)
-            except (ValueError, IndexError, KeyError, TypeError, AttributeError):
-                return None
-        return env
+            if _errors(env, player) <= _errors(self.env, player):
+                yield move
 
 
 def _errors(env: Any, player: int) -> tuple[bool, int]:
     """Of two of these, the greater one is after a move that was none."""
     return bool(env.state.game_info[player]["invalid_move"]), env.state.error_count
+
+
+def _is_full(env: Any) -> bool:
+    """Whether no cell of any board is free: the game itself does not end where a board was filled that nobody won."""
+    return not any(cell == " " for board in env.state.game_state["board"] for row in board for cell in row)
 
 
 def _number(value: Any) -> float | None:
@@ -239,18 +253,35 @@ class TextArenaMulti(SoloGame):
         options.setdefault("tasks", TaskSet.generated(_draw))
         super().__init__(**options)
 
+    def setup(self, task: Task) -> None:
+        """Begin the game."""
+        self._line: dict[int, str] = {}
+        super().setup(task)
+
     def solve(self) -> str:
-        """A move that wins at once, where all is seen and there is one; else a legal one by chance."""
-        game, player = self.game, self.game.agents.index(self.seat)
-        assert isinstance(game, ArenaGame)
-        legal = game.legal(self.seat)
-        first = next(legal, "")
-        if game.entry.open:
-            for move in (first, *legal):
-                after = game.after(move)
-                if after.state.done and (after.close()[0].get(player) or 0) > 0:
-                    return move
-        return first
+        """The next move of the best line that was found, by trying some against the scripts of the others."""
+        game: Any = self.game
+        if game.moves_made not in self._line:
+            best = -math.inf
+            for order in range(1, _TRIES + 1):
+                earned, line = self._tried(order)
+                if earned > best:
+                    best, self._line = earned, line
+                if best == 1:
+                    break
+        return self._line[game.moves_made]
+
+    def _tried(self, order: int) -> tuple[float, dict[int, str]]:
+        """What a line earns that is made by chance, and its moves by how many were made before each."""
+        game: Any = copy.deepcopy(self.game)
+        line: dict[int, str] = {}
+        while not game.over:
+            agent = game.waiting[0]
+            move = next(game.legal(agent, order if agent == self.seat else 0), "")
+            if agent == self.seat:
+                line[game.moves_made] = move
+            game.say(agent, move)
+        return game.rewards()[self.seat] or 0.0, line
 
 
 def _draw(rng: np.random.Generator) -> Task:

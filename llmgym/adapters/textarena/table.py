@@ -122,32 +122,26 @@ class Seated(Entry):
     Attributes:
         players: How many.
         talk: Whether players hear all that others write, and not their moves alone.
-        open: Whether all players see the same.
     """
 
     players: int = 2
     talk: bool = False
-    open: bool = False
 
 
 SEVERAL: dict[str, Seated] = {
-    "alquerque": Seated("Alquerque-v0", "Jump over stones on a board of five by five.", 30, open=True),
+    "alquerque": Seated("Alquerque-v0", "Jump over stones on a board of five by five.", 30),
     "battleship": Seated("Battleship-v0", "Find and sink ships on a hidden board of five by five.", 35),
     "battleshipstandard": Seated("Battleship-v0-standard", "Find and sink ships on a hidden board of ten by ten.", 110),
-    "breakthrough": Seated("Breakthrough-v0", "Get a piece to the other side of a board.", 60, open=True),
-    "breakthroughtiny": Seated(
-        "Breakthrough-v0-tiny", "Get a piece to the other side of a board of five by five.", 30, open=True
-    ),
+    "breakthrough": Seated("Breakthrough-v0", "Get a piece to the other side of a board.", 60),
+    "breakthroughtiny": Seated("Breakthrough-v0-tiny", "Get a piece to the other side of a board of five by five.", 30),
     "briscola": Seated("Briscola-v0", "Take tricks that are worth points, with a trump.", 25),
-    "chopsticks": Seated("Chopsticks-v0", "Knock the other's hands out by adding fingers to them.", 45, open=True),
+    "chopsticks": Seated("Chopsticks-v0", "Knock the other's hands out by adding fingers to them.", 45),
     "colonelblotto": Seated("ColonelBlotto-v0", "Share troops out over fields, both at once.", 15),
     "colonelblottolarge": Seated("ColonelBlotto-v0-large", "Share more troops out over five fields, both at once.", 20),
-    "connectfour": Seated("ConnectFour-v0", "Get four discs in a line.", 25, open=True),
-    "connectfourblind": Seated(
-        "ConnectFour-v0-blind", "Get four discs in a line on a board that is not shown.", 25, open=True
-    ),
-    "connectfourlarge": Seated("ConnectFour-v0-large", "Get four discs in a line on a large board.", 95, open=True),
-    "crusade": Seated("Crusade-v0", "Take pieces by knight's moves.", 25, open=True),
+    "connectfour": Seated("ConnectFour-v0", "Get four discs in a line.", 25),
+    "connectfourblind": Seated("ConnectFour-v0-blind", "Get four discs in a line on a board that is not shown.", 25),
+    "connectfourlarge": Seated("ConnectFour-v0-large", "Get four discs in a line on a large board.", 95),
+    "crusade": Seated("Crusade-v0", "Take pieces by knight's moves.", 25),
     "gameofpurestrategy": Seated("GameOfPureStrategy-v0", "Bid cards for prizes, both at once.", 17),
     "germanwhist": Seated("GermanWhist-v0", "Win cards by tricks, then tricks by cards.", 30),
     "highsociety": Seated("HighSociety-v0", "Bid money for prizes.", 20),
@@ -168,34 +162,30 @@ SEVERAL: dict[str, Seated] = {
     "liarsdice": Seated("LiarsDice-v0", "Bid on all dice and call bluffs.", 80),
     "liarsdicethree": Seated("LiarsDice-v0-small", "Bid on all dice and call bluffs, three players.", 60, players=3),
     "memorygame": Seated("MemoryGame-v0", "Find pairs of cards.", 20),
-    "nim": Seated("Nim-v0", "Take the last of three piles.", 12, open=True),
-    "nimmedium": Seated("Nim-v0-medium", "Take the last of four piles.", 16, open=True),
-    "othello": Seated("Othello-v0", "Turn the other's discs over.", 40, open=True),
-    "othellotiny": Seated("Othello-v0-tiny", "Turn the other's discs over on a board of four by four.", 12, open=True),
+    "nim": Seated("Nim-v0", "Take the last of three piles.", 12),
+    "nimmedium": Seated("Nim-v0-medium", "Take the last of four piles.", 16),
+    "othello": Seated("Othello-v0", "Turn the other's discs over.", 40),
+    "othellotiny": Seated("Othello-v0-tiny", "Turn the other's discs over on a board of four by four.", 12),
     "pigdice": Seated("PigDice-v0", "Roll for points, and stop in time.", 110),
     "pigdiceshort": Seated("PigDice-v0-short", "Roll for fifty points, and stop in time.", 35),
     "poker": Seated("Poker-v0-small", "Texas hold'em, five hands, three players.", 40, players=3),
     "simplenegotiation": Seated(
         "SimpleNegotiation-v0", "Trade goods that are worth more to one than to the other.", 9, talk=True
     ),
-    "simpletak": Seated("SimpleTak-v0", "Join two sides of a board.", 14, open=True),
+    "simpletak": Seated("SimpleTak-v0", "Join two sides of a board.", 14),
     "snake": Seated("Snake-v0", "Eat apples and bite nobody, all at once, three players.", 45, players=3),
     "surround": Seated("Surround-v0", "Leave a trail and run into none, all at once, three players.", 45, players=3),
     "threeplayergops": Seated("ThreePlayerGOPS-v0", "Bid cards for prizes, three players at once.", 17, players=3),
     "threeplayeripd": Seated(
         "ThreePlayerIPD-v0", "Talk, then cooperate or defect with each of two others.", 14, players=3, talk=True
     ),
-    "threeplayertictactoe": Seated(
-        "ThreePlayerTicTacToe-v0", "Get four in a line, three players.", 12, players=3, open=True
-    ),
-    "tictactoe": Seated("TicTacToe-v0", "Get three in a line.", 8, open=True),
+    "threeplayertictactoe": Seated("ThreePlayerTicTacToe-v0", "Get four in a line, three players.", 12, players=3),
+    "tictactoe": Seated("TicTacToe-v0", "Get three in a line.", 8),
     "truthanddeception": Seated(
         "TruthAndDeception-v0", "Say which of two facts is true, or lead the other astray.", 6, talk=True
     ),
-    "ultimatetictactoe": Seated(
-        "UltimateTicTacToe-v0", "Get three in a line of boards of three by three.", 45, open=True
-    ),
-    "wildtictactoe": Seated("WildTicTacToe-v0", "Get three in a line with either mark.", 8, open=True),
+    "ultimatetictactoe": Seated("UltimateTicTacToe-v0", "Get three in a line of boards of three by three.", 45),
+    "wildtictactoe": Seated("WildTicTacToe-v0", "Get three in a line with either mark.", 8),
 }
 
 #: Games for several players that are left out, and why.
