@@ -1,8 +1,10 @@
 """Train a tiny model to play Leduc poker against itself: `python examples/self_play.py --output runs/self_play`.
 
-The model plays both seats, each with its own tokens, and learns from each seat's episodes by plain PyTorch. How good it
-is is known exactly: its chances of each move are read off at every decision of the game, and what best play would win
-against them is computed. It takes some minutes on a CPU.
+It first learns what a move is: half any legal one, half that of the game's script. Then it plays both seats, each with
+its own tokens, and learns from each seat's episodes by plain PyTorch. How good it is is known exactly: its chances of
+each move are read off at every decision of the game, and what best play would win against them is computed. In
+self-play the weights of one step circle around good play; the mean of the newest weights is near it, and so is a pool
+of earlier ones, of which one is drawn for each hand. It takes some minutes on one core.
 """
 
 from __future__ import annotations
@@ -10,21 +12,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import copy
-import csv
+import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from llmgym import Collector, TokenBatch
 from llmgym.codec import TemplateCodec
 from llmgym.messages import Message, assistant
 from llmgym.multiagent.games.leduc import LeducGame
-from llmgym.multiagent.games.poker import RANKS, actions, exploitability
+from llmgym.multiagent.games.poker import RANKS, Strategy, actions, cautious, exploitability, mixture, uniform
 from llmgym.policies.transformers import TransformersPolicy
 from llmgym.tasks import Task
 
@@ -40,13 +44,14 @@ Place = tuple[str, str, str]  # the card held, the card turned up, and the histo
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--steps", type=int, default=150, help="updates of the weights")
-    parser.add_argument("--tasks", type=int, default=8, help="deals in a batch")
-    parser.add_argument("--repeats", type=int, default=8, help="games of a deal")
-    parser.add_argument("--warm-up", type=int, default=150, help="updates that teach what a move is, first")
-    parser.add_argument("--lr", type=float, default=3e-4)
-    parser.add_argument("--entropy", type=float, default=0.05, help="weight that keeps the play from being predictable")
-    parser.add_argument("--every", type=int, default=5, help="updates between two looks at the exploitability")
+    parser.add_argument("--steps", type=int, default=200, help="updates of the weights")
+    parser.add_argument("--tasks", type=int, default=12, help="deals in a batch")
+    parser.add_argument("--repeats", type=int, default=16, help="games of a deal")
+    parser.add_argument("--warm-up", type=int, default=200, help="updates that teach what a move is, first")
+    parser.add_argument("--lr", type=float, default=2e-4, help="at the start; a fifth of it at the end")
+    parser.add_argument("--entropy", type=float, default=0.06, help="weight of being unpredictable; a fifth at the end")
+    parser.add_argument("--mean", type=float, default=0.97, help="share of the mean weights that stays in an update")
+    parser.add_argument("--every", type=int, default=10, help="updates between two looks at the exploitability")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("runs/self_play"), help="folder for the curve")
     return parser.parse_args(arguments)
@@ -124,6 +129,8 @@ class Reader:
         self._last = torch.tensor([len(ids) - 1 for ids in prompts])
         self.moves = torch.tensor([tokenizer.convert_tokens_to_ids(move) for move in MOVES.values()])
         self.legal = torch.tensor([[letter in actions(history) for letter in MOVES] for _, _, history in self.places])
+        script = torch.tensor([[cautious(*place).get(letter, 0.0) for letter in MOVES] for place in self.places])
+        self._wanted = (self.legal / self.legal.sum(-1, keepdim=True) + script) / 2
         self._end = tokenizer.eos_token_id
 
     def logprobs(self, model: Any, rows: Any = slice(None)) -> Any:
@@ -133,9 +140,9 @@ class Reader:
         return model.lm_head(hidden).log_softmax(-1)
 
     def warm_up(self, model: Any, optimizer: Any) -> float:
-        """A step towards any legal move as likely as another, each of which ends the reply; gives the loss."""
-        rows = torch.randperm(len(self.places))[:48]
-        wanted = self.legal[rows] / self.legal[rows].sum(-1, keepdim=True)
+        """A step towards half any legal move, half the script's, each of which ends the reply; gives the loss."""
+        rows = torch.randperm(len(self.places))[:96]
+        wanted = self._wanted[rows]
         loss = -(wanted * self.logprobs(model, rows)[:, self.moves]).sum(-1).mean()
         drawn = self.moves[torch.multinomial(wanted, 1)[:, 0]]
         ids = torch.cat([self._ids[rows], self._ids[rows, :1]], dim=1)
@@ -146,18 +153,20 @@ class Reader:
         return float(loss.detach())
 
     @torch.no_grad()
-    def play(self, model: Any) -> dict[str, float]:
-        """How good the play is, and how much of it is legal."""
+    def play(self, model: Any) -> Strategy:
+        """How a model plays: what it says, of what is legal."""
         chances = self.logprobs(model)[:, self.moves].exp() * self.legal
-        share = chances.sum(-1, keepdim=True)
+        rows = (chances / chances.sum(-1, keepdim=True)).tolist()
         plays = {
-            place: dict(zip(MOVES, row, strict=True))
-            for place, row in zip(self.places, (chances / share).tolist(), strict=True)
+            place: {letter: chance for letter, chance in zip(MOVES, row, strict=True) if letter in actions(place[2])}
+            for place, row in zip(self.places, rows, strict=True)
         }
-        return {
-            "exploitability": exploitability(lambda card, public, history: plays[card, public, history]),
-            "legal": float(share.mean()),
-        }
+        return lambda card, public, history: plays[card, public, history]
+
+    @torch.no_grad()
+    def legality(self, model: Any) -> float:
+        """How much of what a model says is legal."""
+        return float((self.logprobs(model)[:, self.moves].exp() * self.legal).sum(-1).mean())
 
 
 def step(model: Any, optimizer: Any, loss: Any) -> None:
@@ -172,13 +181,13 @@ def learn(model: Any, optimizer: Any, batch: TokenBatch, entropy: float, moves: 
     """A step of REINFORCE: what a seat earned over the mean of its seat in the games of the same deal."""
     positions = (batch.attention_mask.cumsum(1) - 1).clamp(min=0)  # prompts are padded on the left
     hidden = model.model(batch.input_ids, attention_mask=batch.attention_mask, position_ids=positions).last_hidden_state
-    logprobs = model.lm_head(hidden[:, batch.prompt_ids.shape[1] - 1 : -1]).log_softmax(-1)
-    taken = logprobs.gather(-1, batch.completion_ids[..., None])[..., 0]
-    advantage = batch.advantages("dr_grpo")[:, None]
-    among = logprobs[..., moves].log_softmax(-1)  # over all tokens, it would pay for what is no move
+    mask = batch.loss_mask
+    logprobs = model.lm_head(hidden[:, batch.prompt_ids.shape[1] - 1 : -1][mask]).log_softmax(-1)
+    taken = logprobs.gather(-1, batch.completion_ids[mask][:, None])[:, 0]
+    advantage = batch.advantages("dr_grpo")[:, None].expand(mask.shape)[mask]
+    among = logprobs[:, moves].log_softmax(-1)  # over all tokens, it would pay for what is no move
     spread = -(among.exp() * among).sum(-1)
-    gain = taken * advantage + entropy * spread
-    step(model, optimizer, -(gain * batch.loss_mask).sum() / batch.loss_mask.sum())
+    step(model, optimizer, -(taken * advantage + entropy * spread).mean())
 
 
 async def play(model: Any, tokenizer: Any, codec: TemplateCodec, args: argparse.Namespace, seed: int) -> TokenBatch:
@@ -194,6 +203,44 @@ async def play(model: Any, tokenizer: Any, codec: TemplateCodec, args: argparse.
     return TokenBatch.of(trajectories, pad_id=tokenizer.pad_token_id).to_torch()
 
 
+class Curve:
+    """How good the play is as it learns; kept on disk as it grows, so that a run that is stopped has one too."""
+
+    def __init__(self, reader: Reader, folder: Path) -> None:
+        self._reader, self._folder, self._began = reader, folder, time.process_time()
+        self._pool: list[Strategy] = []
+        self.rows: list[dict[str, float]] = []
+
+    def look(self, number: int, model: Any, mean: Any) -> None:
+        """Measure the weights of this step, their mean, and the pool of the newer half of all that were looked at."""
+        self._pool.append(self._reader.play(model))
+        players = {
+            "newest": self._pool[-1],
+            "mean": self._reader.play(mean),
+            "pool": mixture(self._pool[len(self._pool) // 2 :]),
+        }
+        row = {"step": number, "cpu_s": round(time.process_time() - self._began)}
+        row |= {name: round(exploitability(player), 4) for name, player in players.items()}
+        self.rows.append(row | {"legal": round(self._reader.legality(model), 4)})
+        print(self.rows[-1], flush=True)
+        (self._folder / "curve.json").write_text(json.dumps(self.rows, indent=1) + "\n")
+
+    def plot(self) -> None:
+        """Draw it, where matplotlib is installed."""
+        try:
+            from matplotlib import pyplot
+        except ImportError:
+            print("no picture: matplotlib is not installed")
+            return
+        _, axes = pyplot.subplots(figsize=(6.4, 3.6), layout="constrained")
+        for name, style in (("newest", ":"), ("mean", "-"), ("pool", "o-")):
+            axes.plot([row["step"] for row in self.rows], [row[name] for row in self.rows], style, label=name)
+        axes.axhline(exploitability(uniform), color="grey", linewidth=0.8, label="any legal move")
+        axes.set(xlabel="step", ylabel="exploitability, chips a hand", ylim=(0, None))
+        axes.legend(loc="lower left")
+        pyplot.savefig(self._folder / "curve.png", dpi=120)
+
+
 async def main(args: argparse.Namespace) -> list[dict[str, float]]:
     """Warm up, train, and write the curve."""
     args.output.mkdir(parents=True, exist_ok=True)
@@ -201,27 +248,23 @@ async def main(args: argparse.Namespace) -> list[dict[str, float]]:
     tokenizer = tiny_tokenizer([message["content"] for messages in all_decisions().values() for message in messages])
     model, codec = tiny_model(tokenizer), TemplateCodec(tokenizer)
     reader = Reader(tokenizer, codec)
+    curve = Curve(reader, args.output)
     warm_up = torch.optim.Adam(model.parameters(), 2e-3)
     for _ in range(args.warm_up):
         reader.warm_up(model, warm_up)
+    mean = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(args.mean))
     optimizer = torch.optim.Adam(model.parameters(), args.lr)
-    curve = [{"step": 0, **reader.play(model)}]
-    print(curve[-1], flush=True)
+    slower = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.2 ** (1 / args.steps))
+    curve.look(0, model, mean.module)
     for number in range(1, args.steps + 1):
-        learn(model, optimizer, await play(model, tokenizer, codec, args, number), args.entropy, reader.moves)
+        entropy = args.entropy * slower.get_last_lr()[0] / args.lr
+        learn(model, optimizer, await play(model, tokenizer, codec, args, number), entropy, reader.moves)
+        slower.step()
+        mean.update_parameters(model)
         if number % args.every == 0:
-            curve.append({"step": number, **reader.play(model)})
-            print(curve[-1], flush=True)
-            save(args.output, curve)
-    return curve
-
-
-def save(folder: Path, curve: list[dict[str, float]]) -> None:
-    """Write the curve, so that a run that is stopped has one too."""
-    with (folder / "curve.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, curve[0])
-        writer.writeheader()
-        writer.writerows(curve)
+            curve.look(number, model, mean.module)
+    curve.plot()
+    return curve.rows
 
 
 if __name__ == "__main__":

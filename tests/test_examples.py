@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -95,9 +96,10 @@ def test_a_model_that_was_trained_on_what_it_got_right_gets_more_right(tmp_path:
 def test_self_play(tmp_path: Path) -> None:
     sizes = ["--warm-up", "2", "--steps", "1", "--every", "1", "--tasks", "1", "--repeats", "2"]
     said = run("examples/self_play.py", *sizes, "--output", str(tmp_path))
-    assert said.count("exploitability") == 2
-    header, *rows = (tmp_path / "curve.csv").read_text().split()
-    assert (header, len(rows)) == ("step,exploitability,legal", 2)
+    assert said.count("'newest'") == 2
+    rows = json.loads((tmp_path / "curve.json").read_text())
+    assert [row["step"] for row in rows] == [0, 1]
+    assert all(0 < row[player] < 5 for row in rows for player in ("newest", "mean", "pool"))
 
 
 @pytest.mark.integration

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,10 +40,17 @@ Policies:
   random                   random calls of the tools
   human                    you, at this terminal
 \b
+Players, in games of several agents:
+  train                    the run's policy, to be trained on
+  frozen                   the same, not to be trained on
+  frozen:POLICY            another policy
+  script                   the game's own player
+\b
 Examples:
   llmgym rollout --env llmgym/Calculator-mental-v0 --policy oracle
   llmgym rollout --env llmgym/Calculator-v0 --policy vllm:Qwen/Qwen3-0.6B \\
       --num-tasks 100 --num-repeats 4 --output runs/first
+  llmgym rollout --env llmgym/Leduc-v0 --policy smollm2 --agent player_0=train --agent player_1=script
   llmgym rollout --config run.yaml --output runs/first \\
       --set responses_create_params.temperature=0.5
 """
@@ -56,6 +63,14 @@ Env = Annotated[
 Policy = Annotated[
     str | None,
     typer.Option(metavar="POLICY", help="What answers, such as smollm2 (the default), vllm:MODEL, oracle; see below."),
+]
+Agents = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--agent",
+        metavar="AGENT=PLAYER",
+        help="Who plays an agent of a game, or all of a role; again for more, and for a pool; see below.",
+    ),
 ]
 Config = Annotated[
     Path | None,
@@ -117,6 +132,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.
 def run(
     env: Env = None,
     policy: Policy = None,
+    agent: Agents = None,
     config: Config = None,
     output: Output = None,
     split: Split = None,
@@ -151,7 +167,10 @@ def run(
         "time_budget": _seconds(time_budget), "max_turns": max_turns, "track": track,
     }  # fmt: skip
     sampling = {"temperature": temperature, "top_p": top_p, "max_output_tokens": max_output_tokens}
-    inner = {"responses_create_params": sampling, "context_management": {"strategy": context_management}}
+    inner = {
+        "responses_create_params": sampling, "context_management": {"strategy": context_management},
+        "policies": _players(agent or ()),
+    }  # fmt: skip
     config_ = _with_num_tasks(read_settings(config, set_ or (), flags, inner))
     collector = Collector.from_config(config_, output)
     stopped_by = _collect(collector, output)
@@ -196,6 +215,17 @@ def _seconds(text: str | None) -> float | str | None:
     if found is None:
         return text
     return math.fsum(float(number or 0) * unit for number, unit in zip(found.groups(), (3600, 60, 1), strict=True))
+
+
+def _players(given: Iterable[str]) -> dict[str, str | list[str]]:
+    """Who plays each agent; several are a pool."""
+    players: dict[str, list[str]] = {}
+    for text in given:
+        agent, equals, player = text.partition("=")
+        if not (agent and equals and player):
+            raise ConfigError(f"--agent takes AGENT=PLAYER, such as player_1=script, not {text!r}")
+        players.setdefault(agent, []).append(player)
+    return {agent: pool[0] if len(pool) == 1 else pool for agent, pool in players.items()}
 
 
 def _with_num_tasks(config: RolloutConfig) -> RolloutConfig:

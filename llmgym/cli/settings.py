@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from llmgym.chat import Policy
 from llmgym.cli.verb import Several
 from llmgym.errors import ConfigError, LLMGymError
 from llmgym.files import parse_yaml
@@ -13,6 +14,7 @@ from llmgym.policies import make_policy
 from llmgym.policies.base import gives_load
 from llmgym.registry import check_id
 from llmgym.rollout.config import RolloutConfig, config_problems, load_config, parse_config
+from llmgym.rollout.seats import Players
 from llmgym.wrappers import find_wrapper
 
 
@@ -109,5 +111,15 @@ def _wrong_policy(settings: dict[str, Any]) -> Iterator[str]:
     except LLMGymError as error:
         yield str(error)
         return
+    yield from _wrong_players(settings.get("policies") or {}, policy)
     if settings.get("num_samples_in_parallel") == "auto" and not gives_load(policy):
         yield f'num_samples_in_parallel is "auto", but {policy.name} does not know how busy it is; give a number'
+
+
+def _wrong_players(policies: Any, own: Policy) -> Iterator[str]:
+    """Players of agents that there are not; which agents there are is known once a game is made."""
+    for agent, given in policies.items() if isinstance(policies, dict) else ():
+        try:
+            Players({agent: given}, own)
+        except LLMGymError as error:
+            yield str(error)

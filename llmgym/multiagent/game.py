@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from llmgym.messages import Message, system, user
 from llmgym.tasks import Task
@@ -37,7 +37,7 @@ class TextGame(ABC):
         over: Whether the game is over.
     """
 
-    agents: ClassVar[Sequence[str]]
+    agents: Sequence[str]
     illegal_moves: int = 2
 
     task: Task

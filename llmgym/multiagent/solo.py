@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from llmgym.env import Episode, ToolEnv
 from llmgym.errors import ConfigError
@@ -20,11 +20,11 @@ class SoloGame(ToolEnv):
     The collector plays all seats of the same game where a run has `policies`.
 
     Attributes:
-        rules: The game.
+        rules: Makes the game: its class, or what a constructor has put here before the base's.
         game: The game that is played.
     """
 
-    rules: ClassVar[type[TextGame]]
+    rules: Callable[[], TextGame]
 
     def __init__(self, *, seat: str | None = None, tasks: TaskSet | str | Path | None = None, **options: Any) -> None:
         """Make the environment.
@@ -37,15 +37,15 @@ class SoloGame(ToolEnv):
         Raises:
             ConfigError: There is no such seat.
         """
-        if seat is not None and seat not in self.rules.agents:
-            raise ConfigError(f"seat is {seat!r}; there is {', '.join(self.rules.agents)}")
-        self._fixed_seat = seat
         self.game = self.rules()
+        if seat is not None and seat not in self.game.agents:
+            raise ConfigError(f"seat is {seat!r}; there is {', '.join(self.game.agents)}")
+        self._fixed_seat = seat
         super().__init__(tasks=tasks, **options)
 
     def setup(self, task: Task) -> None:
         """Start the game, and have the others speak until it is the policy's turn."""
-        agents = self.rules.agents
+        agents = self.game.agents
         self.seat = self._fixed_seat or agents[stable_hash("seat", task.content_hash) % len(agents)]
         self.game.begin(task)
         self._play_others()

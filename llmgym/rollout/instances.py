@@ -102,7 +102,7 @@ class Instances:
         """Who plays its game."""
         core = self._idle[0].unwrapped
         if isinstance(core, SoloGame) and not self.config.wrappers:
-            return tuple(core.rules.agents)
+            return tuple(core.game.agents)
         self.close()
         if isinstance(core, SoloGame):
             raise ConfigError(f"{self.config.id}: wrappers are for one agent, and a run with policies has several")

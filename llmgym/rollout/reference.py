@@ -8,18 +8,20 @@ from llmgym.errors import ConfigError
 from llmgym.rollout.config import EnvConfig
 
 
-class TaskRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TaskRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Which episode to run; what a row of a trainer's dataset holds, as JSON text.
 
     Attributes:
         env: The environment, with its arguments and wrappers.
         task_id: The task.
         seed: Seed of the environment's `reset`, the same for all episodes of a group.
+        agent: Whose share of it, in a game of several agents.
     """
 
     env: EnvConfig
     task_id: str
     seed: int
+    agent: str = ""
 
     def dumps(self) -> str:
         """As JSON text; in one text, since Arrow fills the fields of unlike structs with nulls."""

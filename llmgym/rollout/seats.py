@@ -57,14 +57,14 @@ class Players:
         self._own, self._made = own, list[Policy]()
         self.others: dict[str, Policy] = {}
         self._codecs: dict[int, ChatCodec | None] = {}
-        self.assigned = {who: [self._player(one) for one in _listed(given)] for who, given in policies.items()}
+        self.assigned = {who: [self._player(who, one) for one in _listed(given)] for who, given in policies.items()}
         for who, players in self.assigned.items():
             if not players:
                 raise ConfigError(f"policies: {who!r} has an empty list; give {_FORMS}")
             if any(isinstance(player.policy, OraclePolicy) for player in players):
                 raise ConfigError(f"policies: the oracle plays no games of several agents; give {who!r} 'script'")
 
-    def _player(self, given: Any) -> Player:
+    def _player(self, who: str, given: Any) -> Player:
         name = name_of(given)
         if name in (TRAIN, FROZEN):
             return Player(name, self._own, trainable=name == TRAIN)
@@ -72,9 +72,12 @@ class Players:
             return Player(name, None)
         kind, _, spec = name.partition(":")
         if kind != FROZEN or not spec:
-            raise ConfigError(f"policies: {name!r} is none of {_FORMS}")
+            raise ConfigError(f"policies: {who!r} cannot be {name!r}; give {_FORMS}")
         if name not in self.others:
-            self.others[name] = as_policy(spec if isinstance(given, str) else given)
+            try:
+                self.others[name] = as_policy(spec if isinstance(given, str) else given)
+            except ConfigError as error:
+                raise ConfigError(f"policies: {who!r}: {error}") from None
             if isinstance(given, str):
                 self._made.append(self.others[name])
         return Player(name, self.others[name])

@@ -1,9 +1,10 @@
-"""One game of several agents: each is asked when it is its turn, and has a trajectory of its own."""
+"""One game of several agents: those whose turn it is are asked at once, and each has a trajectory of its own."""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,30 +153,28 @@ class _Table:
         self._instances, self._task, self._seats = instances, task, seats
         self._limits, self._on_turn, self._stop = limits, on_turn, stop
         self._env: AnyToolEnv | None = None
-        self._failed = False
+        self._failed, self._asked = False, ""
         self._began = time.perf_counter()
 
     async def play(self) -> None:
         """Play the game to its end, or to that of somebody who cannot go on."""
         stage: Stage = "setup"
-        agent = ""
         try:
             game = await self._open()
             stage = "respond"
             while not game.over:
-                agent = game.waiting[0]
-                await self._ask(game, agent)
+                await self._ask(game, game.waiting)
             stage = "verify"
             self._score(game)
         except LimitReached as limit:  # nobody's doing: the episode is no longer wanted
             for seat in self._seats.values():
                 seat.trajectory.status, seat.trajectory.reward = limit.status, None
         except PolicyInvalid as error:
-            self.fail(error, "policy_invalid", agent)
+            self.fail(error, "policy_invalid", self._asked)
         except PolicyTimeout as error:
-            self.fail(error, "policy_timeout", agent)
+            self.fail(error, "policy_timeout", self._asked)
         except (PolicyError, CodecError) as error:
-            self.fail(error, None, agent)
+            self.fail(error, None, self._asked)
         except BaseException as error:  # whatever a game raises
             if is_outside(error):
                 raise
@@ -191,34 +190,74 @@ class _Table:
         core.game.begin(self._task)
         return core.game
 
-    async def _ask(self, game: TextGame, agent: str) -> None:
-        """Have an agent speak, or see that it cannot."""
-        seat = self._seats[agent]
-        trajectory, speaker = seat.trajectory, seat.speaker
+    async def _ask(self, game: TextGame, agents: Sequence[str]) -> None:
+        """Have the agents whose turn it is speak, all of them at once, or see that they cannot."""
         assert self._env is not None
+        for agent in agents:
+            if len(self._seats[agent].trajectory.turns) >= self._env.max_turns:
+                self._quit(game, agent, LimitReached("max_turns"))
+                return
+        for agent in agents:
+            self._asked = agent
+            try:
+                await self._tell(game, agent, self._seats[agent])
+            except LimitReached as limit:
+                self._quit(game, agent, limit)
+                return
+        self._asked = ", ".join(agents)
+        seconds = self._limits.generation_timeout
+        replies = await self._stop.bounded(lambda: self._replies(agents), seconds)
+        for agent, (reply, took) in zip(agents, replies, strict=True):
+            self._take(game, agent, reply, took)
+
+    async def _replies(self, agents: Sequence[str]) -> list[tuple[Reply | LimitReached, float]]:
+        """What each agent says, or the limit that keeps it from that, and how many seconds it took."""
+        if len(agents) == 1:
+            return [await self._reply(agents[0])]
+        tasks = [asyncio.ensure_future(self._reply(agent)) for agent in agents]
         try:
-            if len(trajectory.turns) >= self._env.max_turns:
-                raise LimitReached("max_turns")
-            await self._tell(game, agent, seat)
-            asked = time.perf_counter()
-            seconds = self._limits.generation_timeout
-            reply = await self._stop.bounded(lambda: speaker.reply(trajectory.messages), seconds)
-            turn = Turn(0.0, reply.finish_reason, time.perf_counter() - asked, 0.0, **reply.origin)
-            trajectory.messages.append(_said(reply.message))
-            trajectory.turns.append(turn)
-            if reply.finish_reason == "length":
-                raise LimitReached(reply.bound)
+            return await asyncio.gather(*tasks)
+        finally:  # where one fails, the others are not wanted
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _reply(self, agent: str) -> tuple[Reply | LimitReached, float]:
+        seat, asked = self._seats[agent], time.perf_counter()
+        try:
+            said: Reply | LimitReached = await seat.speaker.reply(seat.trajectory.messages)
         except LimitReached as limit:
-            if limit.status == "straggler":
-                raise
-            trajectory.status = limit.status
-            game.quit(agent)
+            said = limit
+        except Exception:
+            self._asked = agent
+            raise
+        return said, time.perf_counter() - asked
+
+    def _take(self, game: TextGame, agent: str, reply: Reply | LimitReached, took: float) -> None:
+        """Record what an agent says, and play it."""
+        if isinstance(reply, LimitReached):
+            self._quit(game, agent, reply)
+            return
+        trajectory = self._seats[agent].trajectory
+        turn = Turn(0.0, reply.finish_reason, took, 0.0, **reply.origin)
+        trajectory.messages.append(_said(reply.message))
+        trajectory.turns.append(turn)
+        if reply.finish_reason == "length":
+            self._quit(game, agent, LimitReached(reply.bound))
             return
         began = time.perf_counter()
-        game.say(agent, trajectory.messages[-1]["content"])
+        if not game.over:  # as it may be by an agent that spoke at the same time
+            game.say(agent, trajectory.messages[-1]["content"])
         turn.env_s = time.perf_counter() - began
         if self._on_turn is not None:
             self._on_turn(turn)
+
+    def _quit(self, game: TextGame, agent: str, limit: LimitReached) -> None:
+        """End the game since an agent cannot go on; raises where that is nobody's doing."""
+        if limit.status == "straggler":
+            raise limit
+        self._seats[agent].trajectory.status = limit.status
+        game.quit(agent)
 
     async def _tell(self, game: TextGame, agent: str, seat: Seat) -> None:
         """Tell an agent what is new to it, and give it room for a reply."""

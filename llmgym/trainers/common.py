@@ -16,7 +16,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, get_args
+from typing import Any, ClassVar, Protocol, get_args
 
 import msgspec
 import numpy as np
@@ -131,7 +131,10 @@ class Episodes:
     Attributes:
         config: Limits, deadlines and sampling.
         codec: Codec of the trainer's tokenizer; None where the adapter speaks text.
+        games: Whether games of several agents are among them.
     """
+
+    games: ClassVar[bool] = False
 
     def __init__(self, tokenizer: Any = None, **settings: Any) -> None:
         """Configure them.
@@ -149,6 +152,11 @@ class Episodes:
                 f"{next(iter(runs))} is a setting of runs: how many episodes run, and when, is the trainer's"
             )
         self.config: RolloutConfig = parse_config(settings, "settings")
+        if self.config.agent.policies and not self.games:
+            raise ConfigError(
+                "policies: this way to train takes episodes of one agent; games of several are trained by TRL's "
+                "rollout_func, or from the groups of `Collector.stream`"
+            )
         if own := [role for role, model in self.config.agent.models.items() if model == OWN]:
             raise ConfigError(
                 f"models: {own[0]} is {OWN!r}, which is the trainer's here and plays no role; name a model, such as "
@@ -164,8 +172,9 @@ class Episodes:
         if key not in self._instances:
             config = self.config
             made = Instances(
-                env, max_turns=config.limits.max_turns, split=config.tasks.split, models=config.agent.models
-            )
+                env, max_turns=config.limits.max_turns, split=config.tasks.split, models=config.agent.models,
+                several=bool(config.agent.policies),
+            )  # fmt: skip
             if made.verifies_groups:
                 made.close()
                 raise ConfigError(
@@ -255,9 +264,14 @@ class Episodes:
         params = params or self.config.agent.responses_create_params
         runner = EpisodeRunner(policy, self.codec, self.config.limits, params)
         trajectory = await runner.run(instances, instances.source.tasks.get(ref.task_id), repeat, seed=ref.seed)
+        self.warn(trajectory)
+        return trajectory
+
+    @staticmethod
+    def warn(trajectory: Trajectory) -> None:
+        """Log what an episode failed of, if it did."""
         if trajectory.error is not None:
             _log.warning("%s: %s: %s", trajectory.id, trajectory.status, trajectory.error)
-        return trajectory
 
     def prompt_ids(self, trajectory: Trajectory) -> list[int]:
         """The opening of an episode, rendered; nothing without a tokenizer, or where the setup failed."""
@@ -326,17 +340,18 @@ def _sample(trajectory: Trajectory, segment: Segment, token_rewards: NDArray[np.
     )
 
 
-def task_rows(**settings: Any) -> list[TaskRow]:
+def task_rows(kind: type[Episodes] = Episodes, /, **settings: Any) -> list[TaskRow]:
     """The tasks of a configuration for a trainer's dataset, for synchronous callers.
 
     Args:
+        kind: What the adapter makes episodes with.
         **settings: Settings of a run: `env_ids`, `num_tasks`, `split`, `seed`.
 
     Raises:
         ConfigError: A setting is wrong.
         EnvironmentFailure: The setup of an environment failed.
     """
-    episodes = Episodes(**settings)
+    episodes = kind(**settings)
     try:
         return drive_in_background(episodes.rows())
     finally:

@@ -122,3 +122,12 @@ def test_a_file_that_cannot_be_read_is_one_of_the_problems(tmp_path: Path) -> No
 
 def test_a_file_that_cannot_be_read_is_all_that_is_said_where_it_would_say_the_rest(tmp_path: Path) -> None:
     assert len(problems(file=tmp_path / "absent.yaml", env_ids=None, policy=None)) == 1
+
+
+def test_players_are_looked_at_before_anything_is_loaded() -> None:
+    forms = "give 'train', 'frozen', 'frozen:POLICY' or 'script'"
+    assert problems(policies={"player_0": "trian"}) == (f"policies: 'player_0' cannot be 'trian'; {forms}",)
+    found = problems(policies={"judge": ["train", "frozen:nobody:x"], "player": []})
+    assert found[0].startswith("policies: 'judge': unknown policy 'nobody:x'; there is smollm2")
+    assert found[1:] == (f"policies: 'player' has an empty list; {forms}",)
+    assert problems(policies=["train"]) == ("flags: policies: Expected `object`, got `array`",)

@@ -136,6 +136,31 @@ def test_logprobs_are_those_of_a_plain_forward_pass(run: Any, models: list[Any])
         assert np.allclose(recomputed(models[0], part, 0.8, 0.9), part.logprobs[part.sampled], atol=5e-3)
 
 
+@pytest.mark.parametrize(("env", "policies"), [
+    ("llmgym/Secret-v0", {"attacker": "train", "defender": "frozen"}),
+    ("llmgym/Debate-v0", {"debater": "train", "judge": "script"}),
+])  # fmt: skip
+def test_the_agents_of_a_game_each_have_what_the_engine_sampled_for_them(
+    policy: VLLMPolicy, env: str, policies: dict[str, Any]
+) -> None:
+    recording = Recording(policy)
+    collector = Collector(
+        [env], recording, policies=policies, num_tasks=3, responses_create_params={"max_output_tokens": 48}
+    )
+
+    async def collect() -> list[Trajectory]:
+        return [trajectory async for group in collector.stream() for trajectory in group.trajectories]
+
+    found = [trajectory for trajectory in asyncio.run(collect()) if trajectory.policy != "script"]
+    assert len(found) == 6
+    assert len({trajectory.agent for trajectory in found}) == 2
+    for trajectory in found:
+        assert trajectory.finished, trajectory.error
+        prove(trajectory, recording.requests.get(trajectory.id, []), collector._codec)
+    turns = [turn for trajectory in found for turn in trajectory.turns]
+    assert len(turns) == sum(map(len, recording.requests.values())) > 6
+
+
 def test_what_is_sent_again_comes_from_the_prefix_cache(run: Any) -> None:
     found, *_ = run
     sent = cached = 0

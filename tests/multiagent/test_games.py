@@ -11,7 +11,17 @@ from llmgym.multiagent.games.concepts import CONCEPTS
 from llmgym.multiagent.games.debate import DebateGame
 from llmgym.multiagent.games.leduc import Leduc
 from llmgym.multiagent.games.negotiation import Negotiation, NegotiationGame
-from llmgym.multiagent.games.poker import RANKS, BestResponse, actions, cautious, exploitability, is_over, paid, uniform
+from llmgym.multiagent.games.poker import (
+    RANKS,
+    BestResponse,
+    actions,
+    cautious,
+    exploitability,
+    is_over,
+    mixture,
+    paid,
+    uniform,
+)
 from llmgym.multiagent.games.secret import SecretGame
 from llmgym.multiagent.games.taboo import TabooGame
 from llmgym.tasks import Task
@@ -29,6 +39,23 @@ def test_exploitability_of_leduc() -> None:
     assert exploitability(best) > 0
     mine = sum(answer.value for answer in answers) / 2
     assert mine == pytest.approx(exploitability(cautious))
+
+
+def test_a_mixture_of_strategies() -> None:
+    def bold(card: str, public: str, history: str) -> dict[str, float]:
+        allowed = actions(history)
+        return {"r" if "r" in allowed else "c": 1.0}
+
+    assert exploitability(mixture([uniform, uniform])) == pytest.approx(exploitability(uniform))
+    mixed = mixture([uniform, bold])
+    # A player who has raised twice is the bold one, or the uniform one by a chance of one in six.
+    assert mixed("K", "", "") == pytest.approx({"c": 0.25, "r": 0.75})
+    assert mixed("K", "J", "rc/")["r"] == pytest.approx((1 + 0.5 * 0.5) / (1 + 0.5))
+    for strategies in ([cautious, uniform], [cautious, bold], [uniform, bold]):
+        mean = sum(map(exploitability, strategies)) / 2
+        assert (
+            exploitability(mixture(strategies)) <= mean + 1e-9
+        )  # best play against both is no better than against each
 
 
 def test_betting() -> None:

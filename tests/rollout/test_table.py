@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -234,6 +235,49 @@ async def test_a_failed_policy_of_any_seat_leaves_all_unscored(tmp_path: Path) -
     assert made.summary["finished"] == 0
 
 
+async def test_agents_that_move_at_once_are_asked_at_once() -> None:
+    both, asked = asyncio.Event(), list[str]()
+
+    async def speaks(messages: Sequence[Message], tools: Any) -> str:
+        agent = messages[0]["content"].split()[2].rstrip(",.")
+        asked.append(agent)
+        if len(asked) == 2:
+            both.set()
+        await asyncio.wait_for(both.wait(), 20)  # no reply before two are waited for
+        return "It is so."
+
+    debate = collector(speaks, {"debater": "train", "judge": "script"}, env="llmgym/Debate-v0", num_tasks=1)
+    groups = await collected(debate)
+    assert {group.trajectories[0].status for group in groups} == {"completed"}
+    assert len(asked) >= 2
+
+
+async def test_one_of_two_replies_that_fails_ends_the_other() -> None:
+    ended = list[str]()
+
+    async def waits(messages: Sequence[Message], tools: Any) -> str:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ended.append("waits")
+            raise
+        return ""
+
+    async def dies(messages: Sequence[Message], tools: Any) -> str:
+        await asyncio.sleep(0.05)
+        raise PolicyUnavailable("gone")
+
+    policies = {"debater_0": ScriptedPolicy(waits), "debater_1": ScriptedPolicy(dies), "judge": "script"}
+    made = collector(call, policies, env="llmgym/Debate-v0", num_tasks=1, max_attempts=1)
+    groups = await collected(made)
+    assert ended == ["waits"]
+    errors = {trajectory.error for group in groups for trajectory in group.trajectories}
+    assert len(errors) == 1
+    assert "gone" in str(errors)
+    assert str(errors).startswith("{'debater_")
+    assert ", " not in str(errors).partition(":")[0]
+
+
 async def test_a_broken_game_is_nobodys_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks(self: Any, agent: str, move: Any) -> None:
         raise RuntimeError("the deck is gone")
@@ -290,8 +334,8 @@ async def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("policies", "said"), [
     ({"player_0": "train"}, "nobody plays player_1"),
-    ({"player": "trian"}, "'trian' is none of"),
-    ({"player": "openai:gpt-5"}, "is none of 'train', 'frozen', 'frozen:POLICY' or 'script'"),
+    ({"player": "trian"}, "'player' cannot be 'trian'; give"),
+    ({"player": "openai:gpt-5"}, "cannot be 'openai:gpt-5'; give 'train', 'frozen', 'frozen:POLICY' or 'script'"),
     ({"player": []}, "'player' has an empty list"),
     ({"player": "train", "judge": "script"}, "has no 'judge'; there is player_0, player_1"),
     ({"player": "frozen:oracle"}, "the oracle plays no games"),

@@ -21,7 +21,7 @@ from typing import Any
 
 from llmgym.adapters.packages import generators_kept
 from llmgym.adapters.textarena.settings import SETTINGS
-from llmgym.adapters.textarena.table import GAMES
+from llmgym.adapters.textarena.table import GAMES, Entry
 from llmgym.envs.wordle.words import guessable, secrets
 from llmgym.tasks import stable_hash
 
@@ -75,9 +75,9 @@ class Game:
         self.reward, self.over, self.by_error = 0.0, False, False
         family = self.entry.family
         seeds = family == "Sokoban"  # the generators of all of the process
-        with self._private(), generators_kept() if seeds else contextlib.nullcontext():
+        with private(self.entry, self._dice), generators_kept() if seeds else contextlib.nullcontext():
             settings, self.plan = SETTINGS[family](self._dice) if family in SETTINGS else ({}, None)
-            self.env = _made(self.entry.id, **settings) if family in _NEW else copy.copy(_pristine(self.entry.id))
+            self.env = made(self.entry.id, **settings) if family in _NEW else copy.copy(_pristine(self.entry.id))
             try:
                 self.env.reset(num_players=1, seed=seed % 2**31)
             except (ZeroDivisionError, RuntimeError) as error:  # no light is on; no room was found
@@ -88,7 +88,7 @@ class Game:
         """Make a move, and give what the player sees of it."""
         if self.entry.family == "Set":
             text = _three_cards(text)
-        with self._private():
+        with private(self.entry, self._dice):
             try:
                 self.over, _ = self.env.step(text)
             except AttributeError:
@@ -125,21 +125,27 @@ class Game:
         told = (text for _, text, kind in messages if isinstance(kind, ObservationType) and kind is not own)
         return "\n".join(told).strip()
 
-    @contextlib.contextmanager
-    def _private(self) -> Generator[None]:
-        """Let the names of the game's modules mean others."""
-        with _lock:
-            places = _places(self.entry.id)
-            for module, name, stand_in, _ in places:
-                setattr(module, name, self._dice if stand_in is random else stand_in)
-            try:
-                yield
-            finally:
-                for module, name, _, before in places:
-                    if before is None:
-                        delattr(module, name)
-                    else:
-                        setattr(module, name, before)
+
+@contextlib.contextmanager
+def private(entry: Entry, dice: Dice) -> Generator[None]:
+    """Let the names of a game's modules mean what they are to mean in one episode.
+
+    Args:
+        entry: The game.
+        dice: What the episode draws from.
+    """
+    with _lock:
+        places = _places(entry.id)
+        for module, name, stand_in, _ in places:
+            setattr(module, name, dice if stand_in is random else stand_in)
+        try:
+            yield
+        finally:
+            for module, name, _, before in places:
+                if before is None:
+                    delattr(module, name)
+                else:
+                    setattr(module, name, before)
 
 
 class Unfit(Exception):
@@ -305,7 +311,8 @@ def _dictionary(**options: Any) -> Any:
     return _english()
 
 
-def _made(env_id: str, **settings: Any) -> Any:
+def made(env_id: str, **settings: Any) -> Any:
+    """TextArena's environment of an id; to be called where names are private."""
     import textarena
 
     return textarena.make(f"{env_id}-raw", **settings)
@@ -313,7 +320,7 @@ def _made(env_id: str, **settings: Any) -> Any:
 
 @cache
 def _pristine(env_id: str) -> Any:
-    env = _made(env_id)
+    env = made(env_id)
     if env_id.startswith("WordLadder"):
         env._find_valid_pairs = _pairs_apart
     return env

@@ -1,4 +1,4 @@
-"""The games of TextArena 0.7.4 for one player that can be solved, and those that are left out."""
+"""The games of TextArena 0.7.4: those for one player that can be solved, those for several, and what is left out."""
 
 from __future__ import annotations
 
@@ -115,8 +115,100 @@ _ALLOWED_OF: dict[str, dict[str, str]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Seated(Entry):
+    """A game of TextArena for several players.
+
+    Attributes:
+        players: How many.
+        talk: Whether players hear all that others write, and not their moves alone.
+    """
+
+    players: int = 2
+    talk: bool = False
+
+
+SEVERAL: dict[str, Seated] = {
+    "alquerque": Seated("Alquerque-v0", "Jump over stones on a board of five by five.", 30),
+    "battleship": Seated("Battleship-v0", "Find and sink ships on a hidden board of five by five.", 35),
+    "battleshipstandard": Seated("Battleship-v0-standard", "Find and sink ships on a hidden board of ten by ten.", 110),
+    "breakthrough": Seated("Breakthrough-v0", "Get a piece to the other side of a board.", 60),
+    "breakthroughtiny": Seated("Breakthrough-v0-tiny", "Get a piece to the other side of a board of five by five.", 30),
+    "briscola": Seated("Briscola-v0", "Take tricks that are worth points, with a trump.", 25),
+    "chopsticks": Seated("Chopsticks-v0", "Knock the other's hands out by adding fingers to them.", 45),
+    "colonelblotto": Seated("ColonelBlotto-v0", "Share troops out over fields, both at once.", 15),
+    "colonelblottolarge": Seated("ColonelBlotto-v0-large", "Share more troops out over five fields, both at once.", 20),
+    "connectfour": Seated("ConnectFour-v0", "Get four discs in a line.", 25),
+    "connectfourblind": Seated("ConnectFour-v0-blind", "Get four discs in a line on a board that is not shown.", 25),
+    "connectfourlarge": Seated("ConnectFour-v0-large", "Get four discs in a line on a large board.", 95),
+    "crusade": Seated("Crusade-v0", "Take pieces by knight's moves.", 25),
+    "gameofpurestrategy": Seated("GameOfPureStrategy-v0", "Bid cards for prizes, both at once.", 17),
+    "germanwhist": Seated("GermanWhist-v0", "Win cards by tricks, then tricks by cards.", 30),
+    "highsociety": Seated("HighSociety-v0", "Bid money for prizes.", 20),
+    "indianpoker": Seated("IndianPoker-v0", "Poker with a card that all but its holder see.", 30),
+    "iteratedmatchingpennies": Seated("IteratedMatchingPennies-v0", "Match a coin or not, ten times.", 14),
+    "iteratedprisonersdilemma": Seated(
+        "IteratedPrisonersDilemma-v0", "Talk, then cooperate or defect, ten times.", 24, talk=True
+    ),
+    "iteratedrockpaperscissors": Seated("IteratedRockPaperScissors-v0", "Rock, paper, scissors, nine times.", 13),
+    "iteratedtwothirdsaverage": Seated(
+        "IteratedTwoThirdsAverage-v0", "Guess two thirds of the mean guess, ten times.", 14
+    ),
+    "iteratedultimatumgame": Seated(
+        "IteratedUltimatumGame-v0", "Offer a share of money, and take or refuse one.", 14, talk=True
+    ),
+    "kuhnpoker": Seated("KuhnPoker-v0", "Poker with three cards, three rounds.", 14),
+    "kuhnpokermedium": Seated("KuhnPoker-v0-medium", "Poker with three cards, nine rounds.", 34),
+    "liarsdice": Seated("LiarsDice-v0", "Bid on all dice and call bluffs.", 80),
+    "liarsdicethree": Seated("LiarsDice-v0-small", "Bid on all dice and call bluffs, three players.", 60, players=3),
+    "memorygame": Seated("MemoryGame-v0", "Find pairs of cards.", 20),
+    "nim": Seated("Nim-v0", "Take the last of three piles.", 12),
+    "nimmedium": Seated("Nim-v0-medium", "Take the last of four piles.", 16),
+    "othello": Seated("Othello-v0", "Turn the other's discs over.", 40),
+    "othellotiny": Seated("Othello-v0-tiny", "Turn the other's discs over on a board of four by four.", 12),
+    "pigdice": Seated("PigDice-v0", "Roll for points, and stop in time.", 110),
+    "pigdiceshort": Seated("PigDice-v0-short", "Roll for fifty points, and stop in time.", 35),
+    "poker": Seated("Poker-v0-small", "Texas hold'em, five hands, three players.", 40, players=3),
+    "simplenegotiation": Seated(
+        "SimpleNegotiation-v0", "Trade goods that are worth more to one than to the other.", 9, talk=True
+    ),
+    "simpletak": Seated("SimpleTak-v0", "Join two sides of a board.", 14),
+    "snake": Seated("Snake-v0", "Eat apples and bite nobody, all at once, three players.", 45, players=3),
+    "surround": Seated("Surround-v0", "Leave a trail and run into none, all at once, three players.", 45, players=3),
+    "threeplayergops": Seated("ThreePlayerGOPS-v0", "Bid cards for prizes, three players at once.", 17, players=3),
+    "threeplayeripd": Seated(
+        "ThreePlayerIPD-v0", "Talk, then cooperate or defect with each of two others.", 14, players=3, talk=True
+    ),
+    "threeplayertictactoe": Seated("ThreePlayerTicTacToe-v0", "Get four in a line, three players.", 12, players=3),
+    "tictactoe": Seated("TicTacToe-v0", "Get three in a line.", 8),
+    "truthanddeception": Seated(
+        "TruthAndDeception-v0", "Say which of two facts is true, or lead the other astray.", 6, talk=True
+    ),
+    "ultimatetictactoe": Seated("UltimateTicTacToe-v0", "Get three in a line of boards of three by three.", 45),
+    "wildtictactoe": Seated("WildTicTacToe-v0", "Get three in a line with either mark.", 8),
+}
+
+#: Games for several players that are left out, and why.
+SEVERAL_REFUSED: dict[str, str] = {
+    "checkers": "its module has a syntax error before Python 3.12",
+    "chess": "its module has a syntax error before Python 3.12",
+    "codenames": "it has teams, whose members would share a reward",
+    "debate": "it asks a judge over the network; llmgym/Debate-v0 is one",
+    "iteratedstaghunt": "its module has a syntax error before Python 3.12",
+    "linesofaction": "to find a legal move takes a player by rule a second",
+    "reversetictactoe": "its module has a syntax error before Python 3.12",
+    "scorablegames": "its files are no part of the package",
+    "secretmafia": "it has teams, whose members would share a reward; no rule plays it",
+    "settlersofcatan": "it prints its board's insides, and no rule plays it",
+    "stratego": "no rule places its pieces",
+    "taboo": "it has teams; llmgym/Taboo-v0 is one for two",
+    "ultimatetexasholdem": "its module has a syntax error before Python 3.12",
+    "usedcarnegotiation": "its files are no part of the package",
+}
+
+
 def rows() -> list[EnvRow]:
-    """The environment of all games, with one variant for each."""
+    """The environments of games for one player, and for several, each with a variant for each game."""
     variants = {
         name: Variant(
             summary=entry.summary, max_turns=entry.turns, kwargs={"game": name}, allow=_ALLOWED_OF.get(entry.family, {})
@@ -134,4 +226,20 @@ def rows() -> list[EnvRow]:
         allow=_ALLOWED | _ALLOWED_OF["Minesweeper"],
         variants=variants,
     )
-    return [row]
+    return [row, _several()]
+
+
+def _several() -> EnvRow:
+    return EnvRow(
+        id="llmgym/TextArenaMulti-v0",
+        entry_point="llmgym.adapters.textarena.several:TextArenaMulti",
+        summary="Games of TextArena for several players; Connect Four.",
+        domains=["game", "multi-agent", "multi-turn"],
+        tasks=TaskOrigin(licence="MIT", origin="generated by textarena 0.7.4"),
+        max_turns=SEVERAL["connectfour"].turns,
+        needs=["textarena"],
+        variants={
+            name: Variant(summary=entry.summary, max_turns=entry.turns, kwargs={"game": name})
+            for name, entry in SEVERAL.items()
+        },
+    )

@@ -111,7 +111,7 @@ def _compare_opening(made: Replay) -> None:
 
 async def _play(driver: Driver, made: Replay) -> None:
     was = made.was
-    said = list(_exchanges(was))
+    said = list(exchanges(was))
     for turn, (message, before) in enumerate(said):
         if driver.done:
             ended = f"{driver.trajectory.status} after {turn} of {len(said)} turns"
@@ -130,7 +130,7 @@ async def _play(driver: Driver, made: Replay) -> None:
         made.differences.append(Difference(was.id, "ending", was.status, driver.trajectory.status, len(said) - 1))
 
 
-def _exchanges(was: Trajectory) -> Iterator[tuple[Message, list[Message]]]:
+def exchanges(was: Trajectory) -> Iterator[tuple[Message, list[Message]]]:
     """Each message of the policy, with those that answered it."""
     rest = was.messages[was.opening :]
     starts = [at for at, message in enumerate(rest) if message["role"] == "assistant"]

@@ -14,6 +14,7 @@ from llmgym.chat import ChatPolicy
 from llmgym.data.dataset import Dataset
 from llmgym.data.engine import ROLLOUTS
 from llmgym.data.verification.environments import Environments
+from llmgym.data.verification.games import replay_game
 from llmgym.data.verification.recorded import recorded_calls
 from llmgym.data.verification.replay import Replay, replay, score
 from llmgym.data.verification.report import Report
@@ -32,14 +33,14 @@ class _Job:
     """A stored episode.
 
     Attributes:
-        line: As it is stored.
+        lines: As it is stored: a line for each agent.
         was: The same.
         instances: Its environment, or why it cannot be tried.
         group: Names those that are scored beside each other.
     """
 
-    line: bytes
-    was: Trajectory
+    lines: list[bytes]
+    was: list[Trajectory]
     instances: Instances | str
     group: tuple[int, str]
 
@@ -71,23 +72,27 @@ async def verify(
     report, total, done = Report(), sum(index.meta.rows for index in data.indexes), 0
     async with AsyncExitStack() as stack:
         jobs = _jobs(data, models or {}, stack)
-        waiting: dict[tuple[int, str], list[tuple[_Job, Replay]]] = {}
+        waiting: dict[tuple[int, str], tuple[Instances, list[tuple[bytes, Replay]]]] = {}
         attempts = _in_order((_attempt(job, always_replay) for job in jobs), parallel)
         async with aclosing(attempts) as results:
             async for job, made in results:
-                done += 1
+                done += len(job.was)
                 if progress is not None:
                     progress(done, total)
                 if isinstance(made, str):
-                    report.skip(job.was.env_id, made)
-                elif isinstance(job.instances, Instances) and job.instances.verifies_groups:
-                    waiting.setdefault(job.group, []).append((job, made))
-                else:
-                    _settle(job, made, report, keep)
-        for members in waiting.values():
-            await _score_group(members)
-            for job, made in members:
-                _settle(job, made, report, keep)
+                    for was in job.was:
+                        report.skip(was.env_id, made)
+                    continue
+                rows = list(zip(job.lines, made, strict=True))
+                if isinstance(job.instances, Instances) and job.instances.verifies_groups:
+                    waiting.setdefault(job.group, (job.instances, []))[1].extend(rows)
+                    continue
+                for line, replayed in rows:
+                    _settle(line, replayed, report, keep)
+        for instances, members in waiting.values():
+            await _score_group(instances, members)
+            for line, replayed in members:
+                _settle(line, replayed, report, keep)
     return report
 
 
@@ -96,9 +101,17 @@ def _jobs(data: Dataset, models: Mapping[str, ChatPolicy], stack: AsyncExitStack
     for number, (index, spans) in enumerate(zip(data.indexes, selection.spans, strict=True)):
         environments = Environments(_run_of(index.path), models)
         stack.push_async_callback(environments.aclose)
+        partial: dict[str, _Job] = {}  # episodes of which there are some agents so far
         for span, line in zip(spans, index.fetch(spans), strict=True):
             was = index.shape.trajectory(line, f"{index.path}, byte {span.position}")
-            yield _Job(line + b"\n", was, environments.get(was.env_id), (number, was.group_id))
+            new = _Job([], [], environments.get(was.env_id), (number, was.group_id))
+            job = partial.setdefault(was.episode_id, new) if was.agents > 1 else new
+            job.lines.append(line + b"\n")
+            job.was.append(was)
+            if len(job.was) == was.agents:
+                partial.pop(was.episode_id, None)
+                yield job
+        yield from partial.values()
 
 
 def _run_of(path: Path) -> Path | None:
@@ -106,26 +119,26 @@ def _run_of(path: Path) -> Path | None:
     return path.parent if path.name == ROLLOUTS and (path.parent / FILE).exists() else None
 
 
-async def _attempt(job: _Job, always_replay: bool) -> tuple[_Job, Replay | str]:
+async def _attempt(job: _Job, always_replay: bool) -> tuple[_Job, list[Replay] | str]:
     """Score an episode again, or say why it cannot be tried."""
-    was, instances = job.was, job.instances
+    first, instances = job.was[0], job.instances
     if isinstance(instances, str):
         return job, instances
-    if was.agents > 1:
-        return job, "it has several agents"
-    if was.task is None:
+    if first.task is None:
         return job, "its row does not have the task"
+    if len(job.was) < first.agents:
+        return job, "the rows of its other agents are not there"
+    if first.agents > 1:
+        return job, await replay_game(instances, job.was, first.task)
     by_transcript = instances.verifies_transcripts and not always_replay
-    made = await (score if by_transcript else replay)(instances, was, was.task)
+    made = await (score if by_transcript else replay)(instances, first, first.task)
     if made.failure is not None and made.failure.kind == "model_role":
         return job, made.now.error or "a model gave no reply"
-    return job, made
+    return job, [made]
 
 
-async def _score_group(members: list[tuple[_Job, Replay]]) -> None:
+async def _score_group(instances: Instances, members: list[tuple[bytes, Replay]]) -> None:
     """Have the repeats of a task score each other, as far as they did not fail."""
-    instances = members[0][0].instances
-    assert isinstance(instances, Instances)
     members = sorted((pair for pair in members if pair[1].failure is None), key=lambda pair: pair[1].now.repeat)
     calls = [call for _, made in members for call in made.was.model_calls]
     with recorded_calls(calls):
@@ -135,13 +148,13 @@ async def _score_group(members: list[tuple[_Job, Replay]]) -> None:
         made.now = found.get(made.now.repeat, made.now)
 
 
-def _settle(job: _Job, made: Replay, report: Report, keep: Keep | None) -> None:
+def _settle(line: bytes, made: Replay, report: Report, keep: Keep | None) -> None:
     """Count an episode, and give its row to who keeps it."""
     made.compare_scores()
     report.add(made)
     if keep is not None and made.failure is None:
         changed = any(difference.kind in _SCORES for difference in made.differences)
-        keep(dump_row(made.rescored()) if changed else job.line)
+        keep(dump_row(made.rescored()) if changed else line)
 
 
 _SCORES = ("reward", "scored", "unscored", "part", "metric")

@@ -9,7 +9,7 @@ A history is a text of letters: `f`, `c` (call or check) and `r`, with a slash b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 RANKS = "JQK"
 STAKE = 13  # the most that a hand can cost
@@ -120,6 +120,28 @@ class BestResponse:
 def exploitability(strategy: Strategy) -> float:
     """What best play wins against a strategy, in chips a hand over both places; 0 for optimal play."""
     return (BestResponse(strategy, 0).value + BestResponse(strategy, 1).value) / 2
+
+
+def mixture(strategies: Sequence[Strategy]) -> Strategy:
+    """How a player plays who draws one of some strategies, each as likely as another, for a whole hand.
+
+    What it does at a decision is what those do that come to it, by how likely they come to it by their own actions.
+    """
+
+    def play(card: str, public: str, history: str) -> dict[str, float]:
+        total = dict.fromkeys(actions(history), 0.0)
+        for strategy in strategies:
+            comes = 1.0
+            for place, action in enumerate(history):
+                before = history[:place]
+                if action != "/" and actor(before) == actor(history):
+                    comes *= strategy(card, public if "/" in before else "", before).get(action, 0.0)
+            for action, chance in strategy(card, public, history).items():
+                total[action] += comes * chance
+        norm = sum(total.values())
+        return {action: chance / norm for action, chance in total.items()} if norm else uniform(card, public, history)
+
+    return play
 
 
 def uniform(card: str, public: str, history: str) -> dict[str, float]:

@@ -25,7 +25,7 @@ from llmgym.trainers.compatibility import check_same_tokenizer
 from llmgym.trainers.parameters import asked_of
 from llmgym.trajectory import Trajectory
 
-Episode = Coroutine[Any, Any, Trajectory]
+Episode = Coroutine[Any, Any, list[Trajectory]]
 
 _THEIRS = {
     "max_completion_length": "max_completion_length of the trainer's config",
@@ -34,8 +34,8 @@ _THEIRS = {
 }
 
 
-def sample(trainer: Any, episodes: Callable[[TrainerPolicy], Sequence[Episode]]) -> list[Trajectory]:
-    """Run episodes to their ends with the weights as they are now.
+def sample(trainer: Any, episodes: Callable[[TrainerPolicy], Sequence[Episode]]) -> list[list[Trajectory]]:
+    """Run episodes to their ends with the weights as they are now; gives the agents of each.
 
     Args:
         trainer: A `GRPOTrainer`.
@@ -131,7 +131,7 @@ def seeded(generate: Generate, salt: tuple[int, ...]) -> Generate:
     return generate_seeded
 
 
-async def _all(episodes: Iterable[Episode]) -> list[Trajectory]:
+async def _all(episodes: Iterable[Episode]) -> list[list[Trajectory]]:
     return await asyncio.gather(*episodes)
 
 
@@ -179,7 +179,7 @@ class LockStep:
             self._changed.notify()
         return await asyncio.wrap_future(reply)
 
-    def run(self, episodes: Sequence[Episode]) -> list[Trajectory]:
+    def run(self, episodes: Sequence[Episode]) -> list[list[Trajectory]]:
         """Run episodes, calling vLLM in this thread."""
         from accelerate.utils import gather_object
 
@@ -192,7 +192,7 @@ class LockStep:
         finally:
             results.cancel()  # where a call failed; of no effect where all is done
 
-    async def _counted(self, episode: Episode) -> Trajectory:
+    async def _counted(self, episode: Episode) -> list[Trajectory]:
         try:
             return await episode
         finally:

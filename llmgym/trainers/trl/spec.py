@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
+import msgspec
+
 from llmgym.codec import ChatCodec, codec_for
-from llmgym.errors import PolicyError
+from llmgym.errors import ConfigError, PolicyError
 from llmgym.messages import Message
 from llmgym.rollout.config import EnvConfig
-from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, metrics, task_rows
+from llmgym.trainers.common import TaskRef, TrainerPolicy, metrics, task_rows
 from llmgym.trainers.compatibility import check_version
+from llmgym.trainers.games import GameEpisodes
 from llmgym.trainers.trl import sampling
 from llmgym.trainers.trl.environment import Play, ToolEnvironment, environment_class
 from llmgym.trainers.trl.prompts import Prompt, prompt_of, ref_of
@@ -41,8 +44,8 @@ class Spec:
 
     def __init__(self, max_output_tokens: int | None, settings: dict[str, Any]) -> None:
         self._max_output_tokens, self._settings = max_output_tokens, settings
-        self._episodes = Episodes(**settings)  # for all that needs no tokens
-        self._trained: tuple[Any, Episodes] | None = None
+        self._episodes = GameEpisodes(**settings)  # for all that needs no tokens
+        self._trained: tuple[Any, GameEpisodes] | None = None
         self._codec: tuple[Any, ChatCodec] | None = None
         self._players: dict[str, Play] = {}
         self._calls = 0
@@ -58,7 +61,7 @@ class Spec:
 
         rows = [
             {"prompt": prompt_of(row.messages, row.ref), "environment": row.ref.env.name}
-            for row in task_rows(**self._settings | changes)
+            for row in task_rows(GameEpisodes, **self._settings | changes)
         ]
         # As JSON: Arrow would give each message the fields of all others, as nulls.
         return Dataset.from_list(rows, features=Features({"prompt": List(Json()), "environment": Value("string")}))
@@ -83,11 +86,15 @@ class Spec:
         self._calls += 1
         salt = (trainer.args.seed, trainer.accelerator.process_index, trainer.state.global_step, self._calls)
 
+        rows = list(_numbered(map(ref_of, prompts)))
+        due = {_episode_of(*row): row for row in rows}  # a game once for all of its agents
+
         def episodes(policy: TrainerPolicy) -> Sequence[sampling.Episode]:
             policy.generate = sampling.seeded(policy.generate, salt)
-            return [runs.run(ref, policy, repeat=repeat) for ref, repeat in _numbered(map(ref_of, prompts))]
+            return [runs.run_all(ref, policy, repeat=repeat) for ref, repeat in due.values()]
 
-        trajectories = sampling.sample(trainer, episodes)
+        found = dict(zip(due, sampling.sample(trainer, episodes), strict=True))
+        trajectories = [_of_agent(found[_episode_of(*row)], row[0].agent) for row in rows]
         if all(trajectory.status == "policy_error" for trajectory in trajectories):
             raise PolicyError(f"no episode of the batch got a reply; the first: {trajectories[0].error}")
         samples = [runs.sample(trajectory) for trajectory in trajectories]
@@ -113,6 +120,7 @@ class Spec:
             ConfigError: TRL's loop cannot run an environment, or not with these settings.
         """
         self._episodes.check_sampled_elsewhere()
+        self._check_one_agent()
         found = map(self._episodes.instances, self._episodes.config.tasks.environments)
         return {instances.id: environment_class(self._episodes, instances) for instances in found}
 
@@ -150,11 +158,17 @@ class Spec:
             ended = zip(environments, completions, strict=True)
             episodes = [environment.play.end(completion) for environment, completion in ended]
         elif episodes is None:
+            self._check_one_agent()
             said = self._read(getattr(log_metric, "__self__", None), prompts, completion_ids)
             episodes = [self._play(*row) for row in zip(prompts, completions, said, strict=True)]
         for name, value in metrics(episodes).items():
             log_metric(name, value)
-        return [episode.reward for episode in episodes]
+        # An agent whose game was over before it spoke has nothing that could be compared.
+        return [None if episode.agents > 1 and not episode.turns else episode.reward for episode in episodes]
+
+    def _check_one_agent(self) -> None:
+        if self._episodes.config.agent.policies:
+            raise ConfigError("policies: TRL's own sampling knows one agent; give GRPOTrainer rollout_func")
 
     def _play(self, prompt: Prompt, completion: Sequence[dict[str, Any]], said: Message | None) -> Trajectory:
         """An episode of one message."""
@@ -183,14 +197,14 @@ class Spec:
             said.append(self._codec[1].parse(ids, tokenizer.encode(text, add_special_tokens=False), tools))
         return said
 
-    def _episodes_for(self, trainer: Any) -> Episodes:
+    def _episodes_for(self, trainer: Any) -> GameEpisodes:
         """Episodes with a trainer's limits and tokenizer, made once."""
         if self._trained is None or self._trained[0] is not trainer:
             sampling.check_trainer(trainer)
             limit = trainer.max_completion_length
             params = sampling.asked(trainer, self._max_output_tokens)
             settings = self._settings | {"max_completion_length": limit, "responses_create_params": params}
-            episodes = Episodes(sampling.tokenizer_of(trainer), **settings)
+            episodes = GameEpisodes(sampling.tokenizer_of(trainer), **settings)
             sampling.check_ends(trainer, episodes.codec)
             self._trained = trainer, episodes
         return self._trained[1]
@@ -203,3 +217,13 @@ def _numbered(refs: Iterable[TaskRef]) -> Iterator[tuple[TaskRef, int]]:
         name = ref.dumps()
         yield ref, seen[name]
         seen[name] += 1
+
+
+def _episode_of(ref: TaskRef, repeat: int) -> tuple[str, int]:
+    """What the rows of one episode share."""
+    return msgspec.structs.replace(ref, agent="").dumps(), repeat
+
+
+def _of_agent(agents: Sequence[Trajectory], agent: str) -> Trajectory:
+    """The trajectory of an agent, or of the only one."""
+    return next((trajectory for trajectory in agents if trajectory.agent == agent), agents[0])
