@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from array import array
-from binascii import a2b_base64, b2a_base64
+from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ class Segment(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
     ids: msgspec.Raw
     sampled: list[tuple[int, int]]
-    logprobs: str
+    logprobs: msgspec.Raw
 
 
 class Tokens(NamedTuple):
@@ -40,6 +40,7 @@ class Tokens(NamedTuple):
 
 
 _decoder = msgspec.json.Decoder(list[Segment])
+_bytes = msgspec.json.Decoder(bytes)  # in half of the time that `binascii` takes
 
 
 def type_() -> Any:
@@ -66,12 +67,12 @@ def tokens_of(segments: Iterable[Segment]) -> list[Tokens] | None:
         given = bytes(segment.ids)
         text = given[1:-1].strip()
         try:
-            data = a2b_base64(segment.logprobs, strict_mode=True)
+            data = _bytes.decode(segment.logprobs)
             places = array("i", chain.from_iterable(segment.sampled))
         except (ValueError, OverflowError):
             return None
-        end = b2a_base64(data[-(len(data) % 3 or 3) :], newline=False).decode()  # where it can be written in two ways
-        if len(data) % 4 or not segment.logprobs.endswith(end) or not given.startswith(b"["):
+        end = b2a_base64(data[-(len(data) % 3 or 3) :], newline=False)  # where it can be written in two ways
+        if len(data) % 4 or not bytes(segment.logprobs).endswith(end + b'"') or not given.startswith(b"["):
             return None
         found.append(Tokens(text, places, data))
     return found

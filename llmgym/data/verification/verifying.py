@@ -97,7 +97,7 @@ def _jobs(data: Dataset, models: Mapping[str, ChatPolicy], stack: AsyncExitStack
         environments = Environments(_run_of(index.path), models)
         stack.push_async_callback(environments.aclose)
         for span, line in zip(spans, index.fetch(spans), strict=True):
-            was = index.shape.trajectory(line, f"{index.path}, byte {span.position}")
+            was = index.shape.trajectory(line, index.place(span))
             yield _Job(line + b"\n", was, environments.get(was.env_id), (number, was.group_id))
 
 
