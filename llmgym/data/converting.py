@@ -64,7 +64,7 @@ def convert(data: Dataset, target: Path, *, force: bool = False, told: Told | No
     with replacing(target, force=force) as temporary, steady():
         if form == "parquet":
             return _to_parquet(data, temporary, told)
-        rows = _rows(data) if form == "jsonl" else map(atif.dump, _rows(data))
+        rows = (line if form == "jsonl" else atif.dump(line, place) for line, place in _rows(data))
         return _write(rows, temporary, target, told)
 
 
@@ -100,21 +100,22 @@ def _write(rows: Iterable[bytes], path: Path, name: Path, told: Told | None) -> 
     return count
 
 
-def _rows(data: Dataset) -> Iterator[bytes]:
-    """Rows of ours: as they stand, or made of those of others."""
+def _rows(data: Dataset) -> Iterator[tuple[bytes, str]]:
+    """Rows of ours, as they stand or made of those of others, and where each stands."""
     seen: set[str] = set()
     for index, spans in zip(data.indexes, data.select().spans, strict=True):
         for span, line in zip(spans, index.fetch(spans), strict=True):
+            place = index.place(span)
             if index.shape is rollouts:
-                yield line
+                yield line, place
             elif index.shape is atif and (row := atif.row_of(line)) is not None:
-                yield row
+                yield row, place
             else:
-                made = index.shape.trajectory(line, f"{index.path}, byte {span.position}")
+                made = index.shape.trajectory(line, place)
                 while made.id in seen:  # its shape does not say which of the repeats it is
                     made.repeat += 1
                 seen.add(made.id)
-                yield dump_row(made).rstrip(b"\n")
+                yield dump_row(made).rstrip(b"\n"), place
 
 
 def _to_parquet(data: Dataset, path: Path, told: Told | None) -> int:

@@ -39,7 +39,7 @@ def deduplicated(data: Dataset, selection: Selection) -> tuple[Selection, int]:
     for index, own in zip(data.indexes, selection.spans, strict=True):
         kept: list[Any] = []
         for span, line in zip(own, index.fetch(own), strict=True):
-            name = _conversation(index, line, f"{index.path}, byte {span.position}")
+            name = _conversation(index, line, index.place(span))
             if name not in seen:
                 seen.add(name)
                 kept.append(span)

@@ -282,7 +282,7 @@ class Dataset:
         """
         index = self.indexes[repeat.source]
         (data,) = index.fetch([repeat.span])
-        return index.shape.trajectory(data, f"{index.path}, byte {repeat.span.position}")
+        return index.shape.trajectory(data, index.place(repeat.span))
 
     def _steps(self, conditions: Sequence[Condition]) -> list[Any]:
         """All rows, and what is left of them behind each condition."""
@@ -354,11 +354,11 @@ class Dataset:
         """Rows whole.
 
         Raises:
-            LLMGymError: A row has scalars and is otherwise none; names its byte. Or a file is another one by now.
+            LLMGymError: A row has scalars and is otherwise none; names its line. Or a file is another one by now.
         """
         for index, spans in zip(self.indexes, selection.spans, strict=True):
             for span, data in zip(spans, index.fetch(spans), strict=True):
-                yield index.shape.trajectory(data, f"{index.path}, byte {span.position}")
+                yield index.shape.trajectory(data, index.place(span))
 
     def copy(self, selection: Selection, target: IO[bytes]) -> None:
         """Write rows as they stand in their files, each with one line end.

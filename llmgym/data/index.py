@@ -12,6 +12,7 @@ import os
 import secrets
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
@@ -28,7 +29,7 @@ from llmgym.data.output import replacing
 from llmgym.data.problems import Problem, ProblemKind, UnreadableError
 from llmgym.data.scalars import COLUMNS, COUNTED, PLACES
 from llmgym.data.shapes import BY_NAME, Shape, rollouts, shape_of
-from llmgym.data.shards import Rows, Shard, merged
+from llmgym.data.shards import Rows, Shard, merged, read_shard
 from llmgym.data.strictness import encoding_flaw, explained, is_utf8
 from llmgym.data.unpacking import is_packed, unpack
 from llmgym.errors import LLMGymError
@@ -36,7 +37,7 @@ from llmgym.policies.models import cache_dir
 
 VERSION = f"1 {__version__}"  # shapes may be read otherwise by another
 _SHARD = 100_000  # rows
-_HELD = 2048  # rows, before they are columns; more would not stay in the cache
+_HELD = 256  # rows, before they are columns; more would not stay in the cache
 _SMALL = 8  # shards that are not full, before they are made one
 _OPEN, _CLOSE = b"{}"
 _HEAD = 4096  # bytes by which a file is known again
@@ -46,6 +47,7 @@ _BAD = (
     LookupError,
     TypeError,
     AttributeError,
+    ArithmeticError,
     RecursionError,
     LLMGymError,
 )  # what is raised for what is no row
@@ -159,6 +161,18 @@ class Index:
         """
         self._check()
         lines.copy(self.lines_path, spans, target)
+
+    def place(self, span: Span) -> str:
+        """The file and line of a row, as errors name it."""
+        positions, numbers = self._places
+        return f"{self.path}:{numbers[positions.searchsorted(span.position)]}"
+
+    @cached_property
+    def _places(self) -> list[NDArray[np.int64]]:
+        """Where the rows start, and the lines that they are."""
+        columns = ["byte_position", "line"]
+        read = [read_shard(Path(file), columns) for file in self.files]
+        return [np.concatenate([table[name].to_numpy() for table in read]) for name in columns]
 
     def _check(self) -> None:
         try:

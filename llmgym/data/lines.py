@@ -62,11 +62,15 @@ def read_lines(path: Path, position: int = 0, number: int = 1) -> Iterator[Line]
 
 
 def read_blocks(path: Path, position: int = 0) -> Iterator[tuple[int, bytearray]]:
-    """The same as they stand, with their ends, some hundred at once: where the first starts, and their bytes."""
-    size = _BLOCK
+    """The same as they stand, with their ends, some hundred at once: where the first starts, and their bytes.
+
+    These are good until the next are asked for, which are read to the same place.
+    """
+    size, block = _BLOCK, bytearray()
     with path.open("rb", buffering=0) as file:
         while file.seek(position) >= 0:
-            block = bytearray(size)  # is read into and cut without a copy
+            block += bytes(max(0, size - len(block)))  # is read into and cut without a copy
+            del block[size:]
             count = file.readinto(block)
             end = block.rfind(b"\n", 0, count) + 1 if count == size else count
             if not count:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-#: Of a metric; text is what JSON has no number for, such as "NaN".
-Number = float | str | None
+#: Of a metric; text is what JSON has no number for.
+Number = float | Literal["NaN", "Infinity", "-Infinity"] | None
+
+#: So many that even the sum of some has a place in a column.
+Count = Annotated[int, msgspec.Meta(ge=-(1 << 31), lt=1 << 31)]
 
 
 class Scalars(msgspec.Struct, gc=False):
@@ -58,6 +63,16 @@ class Scalars(msgspec.Struct, gc=False):
     failure: str = ""
     metrics: Mapping[str, Number] = {}
 
+    def __post_init__(self) -> None:
+        """See that the integers have a place in a column.
+
+        Raises:
+            ValueError: One has not.
+        """
+        for name in _INTEGERS:
+            if not -_MOST < (value := getattr(self, name)) < _MOST:
+                raise ValueError(f"`{name}` is {value:.3g}, which is more than there can be")
+
 
 #: The columns of every row, and what they hold; None where that is not known.
 FIXED: dict[str, type] = {
@@ -65,6 +80,8 @@ FIXED: dict[str, type] = {
     "agent": str, "agents": int, "status": str, "reward": float, "attempts": int, "num_turns": int,
     "num_sampled_tokens": int, "num_context_tokens": int, "num_tool_errors": int, "wall_s": float, "failure": str,
 }  # fmt: skip
+_INTEGERS = [name for name, kind in FIXED.items() if kind is int]
+_MOST = 1 << 63
 
 
 def metrics(rows: Sequence[Scalars]) -> dict[str, Sequence[Number]]:
@@ -75,6 +92,14 @@ def metrics(rows: Sequence[Scalars]) -> dict[str, Sequence[Number]]:
 def by_name(rows: Sequence[Mapping[str, Number]]) -> dict[str, Sequence[Number]]:
     """The values of rows by their names; NaN where a row has none of a name."""
     return {name: [row.get(name, math.nan) for row in rows] for name in dict.fromkeys(chain.from_iterable(rows))}
+
+
+def floats(values: Sequence[Number]) -> NDArray[np.float64]:
+    """Numbers as an array; NaN for what is none."""
+    try:
+        return np.fromiter(values, np.float64, len(values))
+    except TypeError:  # None is among them
+        return np.array(values, np.float64)
 
 
 def columns(rows: Sequence[Scalars]) -> dict[str, Sequence[Any]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from llmgym.data.scalars import FIXED, PLACES, Number
+from llmgym.data.scalars import FIXED, PLACES, Number, floats
 
 _KINDS = FIXED | dict.fromkeys(PLACES, int)
 _FEW = ["env_id", "task_hash", "agent", "status", "failure", "agents", "repeat", "attempts", "num_turns"]  # values
@@ -32,7 +33,8 @@ class Rows:
 
     def __init__(self) -> None:
         """Start without rows."""
-        self._tables: list[Any] = []
+        self._columns: dict[str, list[Any]] = {name: [] for name in _KINDS}
+        self._metrics: dict[str, list[tuple[int, NDArray[np.float64]]]] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -40,56 +42,76 @@ class Rows:
         return self._count
 
     def add(self, columns: Mapping[str, Sequence[Any]], metrics: Mapping[str, Sequence[Number]]) -> None:
-        """Append rows, by columns; at once as Arrow has them, for Python objects that live long cost the collector."""
-        import pyarrow as pa
-
-        made = {str: _texts, int: _integers, float: _numbers}
-        arrays: dict[str, Any] = {name: made[kind](columns[name]) for name, kind in _KINDS.items()}
-        arrays |= {name: _numbers(values) for name, values in metrics.items()}
-        self._tables.append(pa.table(arrays))
+        """Append rows, by columns; they are arrays at once, while their objects are in the cache."""
+        for name, kind in _KINDS.items():
+            self._columns[name].append(_MADE[kind](columns[name]))
+        for name, values in metrics.items():
+            self._metrics.setdefault(name, []).append((self._count, _numbers(values)))
         self._count += len(columns["id"])
 
     def write(self, path: Path) -> None:
         """Write the rows into a file."""
         import pyarrow as pa
 
-        _write(pa.concat_tables(self._tables, promote_options="default"), path)
+        arrays = {name: _COLUMNS[kind](self._columns[name]) for name, kind in _KINDS.items()}
+        for name, parts in self._metrics.items():
+            values = np.full(self._count, np.nan)
+            for start, part in parts:
+                values[start : start + len(part)] = part
+            arrays[name] = _real_column([values])
+        _write(pa.table(arrays), path)
 
 
-def _texts(values: Sequence[str]) -> Any:
-    """A column of texts, in a third of the time that Arrow takes to look at each."""
+class _Texts(NamedTuple):
+    """Texts behind each other, and the bytes that each has."""
+
+    data: bytes
+    lengths: NDArray[np.int64]
+
+
+def _texts(values: Sequence[str]) -> _Texts:
+    data, lengths = "".join(values).encode(), np.fromiter(map(len, values), np.int64, len(values))
+    if lengths.sum() != len(data):  # not all of them are ASCII
+        lengths = np.array([len(value.encode()) for value in values])
+    return _Texts(data, lengths)
+
+
+def _integers(values: Sequence[int]) -> NDArray[np.int64]:
+    return np.asarray(values, np.int64)
+
+
+def _numbers(values: Sequence[Number] | NDArray[np.float64]) -> NDArray[np.float64]:
+    return values if isinstance(values, np.ndarray) else floats(values)
+
+
+def _text_column(parts: Sequence[_Texts]) -> Any:
+    """A column of texts; Arrow, which imports Pandas where it is given a list, would look at each."""
     import pyarrow as pa
 
-    joined, count = "".join(values).encode(), len(values)
-    offsets = np.zeros(count + 1, np.int32)
-    if values.count(values[0]) == count:
-        offsets[1:] = len(values[0].encode())
-    else:
-        offsets[1:] = np.fromiter(map(len, values), np.int32, count)
-    if offsets.sum() != len(joined):  # not all of them are ASCII
-        offsets[1:] = [len(value.encode()) for value in values]
-    offsets = offsets.cumsum(dtype=np.int32)
-    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(joined))
+    offsets = np.cumsum(np.concatenate([[0], *(part.lengths for part in parts)]))
+    data = pa.py_buffer(b"".join(part.data for part in parts))
+    return pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), data)
 
 
-def _integers(values: Sequence[int]) -> Any:
-    """A column of integers, without Pandas, which Arrow imports where it is given a list."""
+def _integer_column(parts: Sequence[NDArray[np.int64]]) -> Any:
     import pyarrow as pa
 
-    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(np.asarray(values, np.int64))])
+    values = np.concatenate(parts)
+    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
 
 
-def _numbers(values: Sequence[Number]) -> Any:
+def _real_column(parts: Sequence[NDArray[np.float64]]) -> Any:
     """A column of numbers. NaN is none there: SQL takes it to be greater than any."""
     import pyarrow as pa
 
-    try:
-        found = np.fromiter(values, np.float64, len(values))
-    except TypeError:  # None is among them
-        found = np.array(values, np.float64)
-    missing = np.isnan(found)
+    values = np.concatenate(parts)
+    missing = np.isnan(values)
     valid = pa.py_buffer(np.packbits(~missing, bitorder="little")) if missing.any() else None
-    return pa.Array.from_buffers(pa.float64(), len(values), [valid, pa.py_buffer(found)])
+    return pa.Array.from_buffers(pa.float64(), len(values), [valid, pa.py_buffer(values)])
+
+
+_MADE = {str: _texts, int: _integers, float: _numbers}
+_COLUMNS = {str: _text_column, int: _integer_column, float: _real_column}
 
 
 def merged(folder: Path, shards: list[Shard], full: int, small: int) -> tuple[list[Shard], bool]:
@@ -103,7 +125,7 @@ def merged(folder: Path, shards: list[Shard], full: int, small: int) -> tuple[li
     """
     import pyarrow as pa
 
-    ids = pa.concat_tables([_read(folder / shard.name, ["id"]) for shard in shards])["id"]
+    ids = pa.concat_tables([read_shard(folder / shard.name, ["id"]) for shard in shards])["id"]
     unique = len(ids.unique()) == len(ids)
     tail: list[Shard] = []
     for shard in reversed(shards):
@@ -112,7 +134,7 @@ def merged(folder: Path, shards: list[Shard], full: int, small: int) -> tuple[li
         tail.insert(0, shard)
     if len(tail) <= small:
         return shards, unique
-    table = pa.concat_tables([_read(folder / shard.name) for shard in tail], promote_options="default")
+    table = pa.concat_tables([read_shard(folder / shard.name) for shard in tail], promote_options="default")
     whole = Shard(f"m{tail[-1].name}", len(table))
     _write(table, folder / whole.name)
     for shard in tail:
@@ -120,7 +142,7 @@ def merged(folder: Path, shards: list[Shard], full: int, small: int) -> tuple[li
     return [*shards[: -len(tail)], whole], unique
 
 
-def _read(path: Path, columns: list[str] | None = None) -> Any:
+def read_shard(path: Path, columns: list[str] | None = None) -> Any:
     """The rows of a file, without Pandas, which Arrow's `read_table` imports."""
     import pyarrow.parquet as pq
 

@@ -33,6 +33,7 @@ JSONS = (
     "metrics", "turns", "compactions", "model_calls", "failure",
 )  # fmt: skip
 _METRICS = JSONS.index("metrics")
+_RAW = [(name, msgspec.Raw) for name in JSONS]
 _OWN = {"fields", "rest"}
 _SEGMENTS = -3  # of the values of a row
 _ORDER = (
@@ -72,7 +73,7 @@ def write(lines: Iterable[bytes], path: Path, metrics: Sequence[str], told: Call
     import pyarrow.parquet as pq
 
     columns = [name for name in metrics if name not in _STANDARD | _OWN]
-    takes = _Rows(columns)
+    takes = _Rows(columns, [name for name in metrics if name in _STANDARD])
     count = 0
     few: Any = ["env_id", "agent", "status", "fields", "task", "responses_create_params"]  # the others hardly repeat
     with pq.ParquetWriter(
@@ -127,32 +128,31 @@ def _schema(metrics: Sequence[str]) -> Any:
     return pa.schema(fields, metadata=_META)
 
 
+def _decoder_of(fields: Iterable[tuple[Any, ...]]) -> msgspec.json.Decoder[Any]:
+    """A decoder of objects that have these fields, whatever they are called, and no others."""
+    named = [(f"f{number}", *rest) for number, (_, *rest) in enumerate(fields)]
+    rename = {f"f{number}": name for number, (name, *_) in enumerate(fields)}
+    kind = msgspec.defstruct("Fields", named, rename=rename, forbid_unknown_fields=True, kw_only=True, gc=False)
+    return msgspec.json.Decoder(kind)
+
+
+def _optional(metrics: Iterable[str]) -> list[tuple[Any, ...]]:
+    return [(name, _Scalar | msgspec.UnsetType, msgspec.UNSET) for name in metrics]
+
+
 class _Rows:
     """Takes rows apart into values of columns: texts, integers, flags, reals, metrics, JSON, segments, fields, rest."""
 
-    def __init__(self, metrics: Sequence[str]) -> None:
-        fields: list[Any] = [(f"f{number}", str) for number in range(len(TEXTS) - 1)] + [("error", str | None)]
+    def __init__(self, metrics: Sequence[str], clashing: Sequence[str]) -> None:
         small = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
-        fields += [(f"i{number}", small) for number in range(len(INTEGERS))]
-        fields += [(f"b{number}", bool) for number in range(len(FLAGS))]
-        fields += [(f"r{number}", int | float | None) for number in range(len(REALS))]
-        fields += [(f"j{number}", msgspec.Raw) for number in range(len(JSONS))] + [("segments", list[segments.Segment])]
-        names = [*TEXTS, *INTEGERS, *FLAGS, *REALS, *JSONS, "segments"]
-        fields += [(f"m{number}", _Scalar | msgspec.UnsetType, msgspec.UNSET) for number in range(len(metrics))]
-        rename = dict(zip([field[0] for field in fields], [*names, *metrics], strict=True))
-        usual = msgspec.defstruct("Usual", fields, rename=rename, forbid_unknown_fields=True, gc=False)
-        self._usual = msgspec.json.Decoder(usual)
-        clashing: list[Any] = [(f"c{number}", _Scalar, None) for number in range(len(_STANDARD))]
-        inner = msgspec.defstruct(
-            "Inner", fields[-len(metrics) :] * bool(metrics) + clashing,
-            rename=rename | {f"c{number}": name for number, name in enumerate(_ORDER)},
-            forbid_unknown_fields=True, gc=False,
-        )  # fmt: skip
-        self._inner = msgspec.json.Decoder(inner)
+        types: dict[str, Any] = dict.fromkeys(TEXTS, str) | {"error": str | None} | dict.fromkeys(INTEGERS, small)
+        types |= dict.fromkeys(FLAGS, bool) | dict.fromkeys(REALS, int | float | None)
+        self._typed = len(types)
+        self._usual = _decoder_of([*types.items(), *_optional(metrics), *_RAW, ("segments", list[segments.Segment])])
+        self._inner = _decoder_of(_optional([*metrics, *clashing]))
         self._metrics = metrics
-        self._typed = len(TEXTS) + len(INTEGERS) + len(FLAGS) + len(REALS)
 
-    def values(self, lines: Sequence[bytes]) -> tuple[list[tuple[Any, ...]], NDArray[np.int64]]:
+    def values(self, lines: Sequence[bytes]) -> tuple[list[tuple[Any, ...]], segments.Ids]:
         """The values of rows, and the ids of all their segments."""
         rows = list(map(self._values, lines))
         ids = segments.ids_of(row[_SEGMENTS] for row in rows)
@@ -171,16 +171,15 @@ class _Rows:
             row = msgspec.structs.astuple(self._usual.decode(line))
         except msgspec.ValidationError:
             return self._odd(_rows.decode(line))
-        typed, count = self._typed, self._typed + len(JSONS)
-        jsons, metrics = row[typed:count], row[count + 1 :]
-        tokens = segments.tokens_of(row[count])
+        typed, count = self._typed, self._typed + len(self._metrics)
+        tokens = segments.tokens_of(row[-1])
         if (
             tokens is None
             or int in map(type, row[typed - len(REALS) : typed])
-            or not self._same(jsons[_METRICS], metrics)
+            or not self._same(row[count + _METRICS], row[typed:count])
         ):
             return self._odd(_rows.decode(line))
-        return *row[:typed], *metrics, *jsons, tokens, None, None
+        return *row[:-1], tokens, None, None
 
     def _same(self, text: msgspec.Raw, given: tuple[Any, ...]) -> bool:
         """Whether the metrics beside the fields are those of `metrics`, so that they need not be kept twice."""
@@ -213,7 +212,7 @@ class _Rows:
         return *values, tokens, json.dumps(list(row)), _encode(rest) if rest else None
 
 
-def _batch(rows: Sequence[tuple[Any, ...]], ids: NDArray[np.int64], metrics: Sequence[str], schema: Any) -> Any:
+def _batch(rows: Sequence[tuple[Any, ...]], ids: segments.Ids, metrics: Sequence[str], schema: Any) -> Any:
     import pyarrow as pa
 
     columns = iter(zip(*rows, strict=True))
@@ -231,6 +230,8 @@ def _reals(values: Sequence[Any]) -> Any:
     """A column of numbers; None for what is none."""
     import pyarrow as pa
 
+    if {*map(type, values)} == {float}:
+        return pa.array(np.fromiter(values, np.float64, len(values)))
     numbers = [
         value if type(value) is float else float(value) if isinstance(value, int) and abs(value) <= _MOST else None
         for value in values
@@ -241,12 +242,15 @@ def _reals(values: Sequence[Any]) -> Any:
 def _json(texts: Sequence[msgspec.Raw | bytes | None]) -> Any:
     import pyarrow as pa
 
-    present = [b"" if text is None else text for text in texts]
-    ends = np.cumsum([0, *map(len, present)], dtype=np.int32)
     missing = None
-    if None in texts:
+    try:
+        joined = pa.py_buffer(b"".join(texts))  # pyright: ignore[reportArgumentType] -- raw JSON without a copy of each
+    except TypeError:
         missing = pa.py_buffer(np.packbits([text is not None for text in texts], bitorder="little"))
-    joined = pa.py_buffer(b"".join(present))  # which takes raw JSON without a copy of each
+        texts = [b"" if text is None else text for text in texts]
+        joined = pa.py_buffer(b"".join(texts))
+    ends = np.zeros(len(texts) + 1, np.int32)
+    np.cumsum(np.fromiter(map(len, texts), np.int32, len(texts)), out=ends[1:])  # pyright: ignore[reportArgumentType]
     storage = pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), joined, missing)
     return pa.ExtensionArray.from_storage(pa.json_(pa.utf8()), storage)
 

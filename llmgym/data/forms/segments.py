@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from array import array
-from binascii import a2b_base64, b2a_base64
+from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MOST = (1 << 31) - 1
-_PARTS = 64
+_AT_ONCE = 128  # segments, of which the ids stay in the cache
 
 
 class Segment(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -22,7 +22,19 @@ class Segment(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
     ids: msgspec.Raw
     sampled: list[tuple[int, int]]
-    logprobs: str
+    logprobs: msgspec.Raw
+
+
+class Ids(NamedTuple):
+    """The ids of segments, one behind the other.
+
+    Attributes:
+        values: All of them.
+        lengths: How many each segment has.
+    """
+
+    values: NDArray[np.int32]
+    lengths: NDArray[np.int64]
 
 
 class Tokens(NamedTuple):
@@ -40,6 +52,7 @@ class Tokens(NamedTuple):
 
 
 _decoder = msgspec.json.Decoder(list[Segment])
+_bytes = msgspec.json.Decoder(bytes)  # in half of the time that `binascii` takes
 
 
 def type_() -> Any:
@@ -66,12 +79,12 @@ def tokens_of(segments: Iterable[Segment]) -> list[Tokens] | None:
         given = bytes(segment.ids)
         text = given[1:-1].strip()
         try:
-            data = a2b_base64(segment.logprobs, strict_mode=True)
+            data = _bytes.decode(segment.logprobs)
             places = array("i", chain.from_iterable(segment.sampled))
         except (ValueError, OverflowError):
             return None
-        end = b2a_base64(data[-(len(data) % 3 or 3) :], newline=False).decode()  # where it can be written in two ways
-        if len(data) % 4 or not segment.logprobs.endswith(end) or not given.startswith(b"["):
+        end = b2a_base64(data[-(len(data) % 3 or 3) :], newline=False)  # where it can be written in two ways
+        if len(data) % 4 or not bytes(segment.logprobs).endswith(end + b'"') or not given.startswith(b"["):
             return None
         found.append(Tokens(text, places, data))
     return found
@@ -86,26 +99,28 @@ def read(raw: msgspec.Raw) -> list[Tokens] | None:
     return None if found is None or ids_of([found]) is None else found
 
 
-def ids_of(rows: Iterable[Sequence[Tokens] | None]) -> NDArray[np.int64] | None:
-    """The ids of the segments of rows, -1 behind those of each; None where one of them is none, or has 32 bits."""
+def ids_of(rows: Iterable[Sequence[Tokens] | None]) -> Ids | None:
+    """The ids of the segments of rows; None where one of them is none, or has 32 bits."""
     flat = [segment.ids for row in rows for segment in row or ()]
-    parts = [part for ids in flat for part in (ids, b"-1") if part]
+    values, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", DeprecationWarning)  # of what is no integer
-            # Not all at once: the array grows as it is filled.
-            found = [
-                np.fromstring(b",".join(parts[at : at + _PARTS]), np.int64, sep=",")
-                for at in range(0, len(parts), _PARTS)
-            ]
+            for at in range(0, len(flat), _AT_ONCE):  # not all of them: the array grows as it is filled
+                members = flat[at : at + _AT_ONCE]
+                text = b",".join([part for ids in members for part in (ids, b"-1") if part])
+                found = np.fromstring(text, np.int64, sep=",")
+                (ends,) = np.nonzero(found < 0)
+                if len(ends) != len(members) or found.max() > _MOST:
+                    return None
+                values.append(found[found >= 0].astype(np.int32))
+                lengths.append(np.diff(ends, prepend=-1) - 1)
     except (ValueError, DeprecationWarning):
         return None
-    ids = np.concatenate([np.zeros(0, np.int64), *found])
-    usual = ids.max(initial=0) <= _MOST and np.count_nonzero(ids < 0) == len(flat)
-    return ids if usual else None
+    return Ids(np.concatenate(values), np.concatenate(lengths))
 
 
-def column(rows: Sequence[Sequence[Tokens] | None], ids: NDArray[np.int64]) -> Any:
+def column(rows: Sequence[Sequence[Tokens] | None], ids: Ids) -> Any:
     """The segments of rows as nested lists.
 
     Args:
@@ -117,9 +132,8 @@ def column(rows: Sequence[Sequence[Tokens] | None], ids: NDArray[np.int64]) -> A
     flat = [segment for row in rows for segment in row or ()]
     places, logprobs = b"".join(segment.places for segment in flat), b"".join(segment.logprobs for segment in flat)
     spans = _lists([2] * (len(places) // 8), pa.array(np.frombuffer(places, np.int32)))
-    lengths = np.diff(np.flatnonzero(ids < 0), prepend=-1) - 1
     lists = [
-        _lists(lengths.tolist(), pa.array(ids[ids >= 0].astype(np.int32))),
+        _lists(ids.lengths, pa.array(ids.values)),
         _lists([len(segment.places) // 2 for segment in flat], spans),
         _lists([len(segment.logprobs) // 4 for segment in flat], pa.array(np.frombuffer(logprobs, "<f4"))),
     ]
@@ -127,7 +141,7 @@ def column(rows: Sequence[Sequence[Tokens] | None], ids: NDArray[np.int64]) -> A
     return _lists(counts, pa.StructArray.from_arrays(lists, fields=list(type_().value_type)))
 
 
-def _lists(lengths: Sequence[int | None], values: Any) -> Any:
+def _lists(lengths: Sequence[int | None] | NDArray[np.int64], values: Any) -> Any:
     """Lists of so many of the values each, one behind the other; None for one that is not there."""
     import pyarrow as pa
 

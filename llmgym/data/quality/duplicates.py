@@ -207,7 +207,7 @@ def prompts(data: Dataset, chosen: Selection) -> Iterator[str]:
     """What the openings of rows ask."""
     for index, spans in zip(data.indexes, chosen.spans, strict=True):
         for span, line in zip(spans, index.fetch(spans), strict=True):
-            yield excerpt(index.shape, line, f"{index.path}, byte {span.position}").prompt
+            yield excerpt(index.shape, line, index.place(span)).prompt
 
 
 def _batches(sets: Iterable[set[str]]) -> Iterator[list[set[str]]]:

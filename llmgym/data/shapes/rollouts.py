@@ -8,12 +8,13 @@ from itertools import chain, groupby
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from llmgym.data.scalars import FIXED, Number, by_name
+from llmgym.data.scalars import FIXED, Count, Number, by_name, floats
 from llmgym.failures import Failure
 from llmgym.records import FORMAT, load_row
-from llmgym.records.row import Counts, Timings
-from llmgym.trajectory import Trajectory
+from llmgym.trajectory import Status, Trajectory
 
 NAME = "llmgym's rollouts"
 _MOST_METRICS = 64  # fields that are looked for one by one
@@ -25,24 +26,34 @@ class _Versioned(msgspec.Struct):
     format: int
 
 
+class _Counts(msgspec.Struct, gc=False):
+    turns: Count
+    sampled_tokens: Count
+    context_tokens: Count
+
+
+class _Timings(msgspec.Struct, gc=False):
+    wall_s: float = 0.0
+
+
 class _Row(msgspec.Struct, Generic[M], gc=False):
     """What is taken of a row; the decoder skips the rest at the speed of a scan."""
 
     format: Literal[1]
     id: str
     agent: str
-    agents: int
+    agents: Count
     env_id: str
     group_id: str
-    repeat: int
+    repeat: Count
     task_hash: str
-    status: str
+    status: Status
     reward: float | None
-    counts: Counts
-    timings: Timings
-    tool_errors: dict[str, int]
+    counts: _Counts
+    timings: _Timings
+    tool_errors: dict[str, Count]
     metrics: M
-    attempts: int = 1
+    attempts: Count = 1
     failure: Failure | None = None
 
 
@@ -105,7 +116,8 @@ def _typed(metrics: Sequence[str]) -> msgspec.json.Decoder[_Row[Any]]:
 def columns(rows: Sequence[_Row[Any]]) -> dict[str, Sequence[Any]]:
     """The columns of rows."""
     found = dict(zip(_Row.__struct_fields__, zip(*map(msgspec.structs.astuple, rows), strict=True), strict=True))
-    turns, sampled, context, _ = zip(*map(msgspec.structs.astuple, found["counts"]), strict=True)
+    counts = chain.from_iterable(map(msgspec.structs.astuple, found["counts"]))
+    turns, sampled, context = np.fromiter(counts, np.int64, 3 * len(rows)).reshape(-1, 3).T
     alone = found["agents"].count(1) == len(rows)
     made: dict[str, Sequence[Any]] = {name: found[name] for name in FIXED if name in found}
     return made | {
@@ -122,23 +134,25 @@ def columns(rows: Sequence[_Row[Any]]) -> dict[str, Sequence[Any]]:
     }  # fmt: skip
 
 
-def metrics(rows: Sequence[_Row[Any]]) -> Mapping[str, Sequence[Number]]:
+def metrics(rows: Sequence[_Row[Any]]) -> Mapping[str, NDArray[np.float64]]:
     """The metrics of rows, by name; NaN where a row has none of a name."""
-    found: dict[str, list[Number]] = {}
-    count = 0
+    found: dict[str, NDArray[np.float64]] = {}
+    start = 0
     for kind, group in groupby([row.metrics for row in rows], type):
         members = list(group)
-        for name, values in (by_name(members) if kind is dict else _fields(kind, members)).items():
-            found.setdefault(name, [math.nan] * count).extend(values)
-        count += len(members)
-        for column in found.values():
-            column.extend([math.nan] * (count - len(column)))
+        end = start + len(members)
+        for name, values in _by_name(kind, members).items():
+            found.setdefault(name, np.full(len(rows), math.nan))[start:end] = values
+        start = end
     return found
 
 
-def _fields(kind: type[msgspec.Struct], members: Sequence[msgspec.Struct]) -> dict[str, Sequence[Number]]:
-    columns = zip(*map(msgspec.structs.astuple, members), strict=True)
-    return dict(zip(kind.__struct_encode_fields__, columns, strict=True))
+def _by_name(kind: type, members: Sequence[Any]) -> Mapping[str, NDArray[np.float64]]:
+    if kind is dict:
+        return {name: floats(values) for name, values in by_name(members).items()}
+    names = kind.__struct_encode_fields__  # pyright: ignore[reportAttributeAccessIssue] -- it is a struct
+    values = floats([*chain.from_iterable(map(msgspec.structs.astuple, members))])
+    return dict(zip(names, values.reshape(len(members), len(names)).T, strict=True))
 
 
 def trajectory(data: bytes, place: str) -> Trajectory:

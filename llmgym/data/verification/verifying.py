@@ -103,7 +103,7 @@ def _jobs(data: Dataset, models: Mapping[str, ChatPolicy], stack: AsyncExitStack
         stack.push_async_callback(environments.aclose)
         partial: dict[str, _Job] = {}  # episodes of which there are some agents so far
         for span, line in zip(spans, index.fetch(spans), strict=True):
-            was = index.shape.trajectory(line, f"{index.path}, byte {span.position}")
+            was = index.shape.trajectory(line, index.place(span))
             new = _Job([], [], environments.get(was.env_id), (number, was.group_id))
             job = partial.setdefault(was.episode_id, new) if was.agents > 1 else new
             job.lines.append(line + b"\n")

@@ -16,9 +16,10 @@ def _read(ids: str, logprobs: str = "") -> list[segments.Tokens] | None:
 def test_ids_are_read(ids: str) -> None:
     found = _read(ids)
     assert found is not None
-    numbers = segments.ids_of([found, None, found])
+    numbers, expected = segments.ids_of([found, None, found]), msgspec.json.decode(ids)
     assert numbers is not None
-    assert numbers.tolist() == 2 * [*msgspec.json.decode(ids), -1]
+    assert numbers.values.tolist() == 2 * expected
+    assert numbers.lengths.tolist() == 2 * [len(expected)]
 
 
 @pytest.mark.parametrize(
