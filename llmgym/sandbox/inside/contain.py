@@ -88,10 +88,8 @@ class Containment(NamedTuple):
         Raises:
             OSError: Something cannot be had.
         """
-        os.setsid()
+        os.setpgid(0, 0)
         uid = None if self.first_uid is None else self.first_uid + slot
-        if LINUX:
-            kernel.end_with_parent(signal.SIGKILL)
         if self.apart:
             _mount(limits["disk"], uid)
         else:
@@ -118,6 +116,8 @@ class Containment(NamedTuple):
     def _give_up(self, folder: str, limits: dict[str, Any]) -> None:
         if self.first_uid is None:  # else the change of user has done it
             kernel.drop_capabilities()
+        if not self.apart:
+            kernel.end_with_parent(signal.SIGKILL)  # which a change of user would undo
         kernel.dumpable()
         if self.readable is not None:
             kernel.landlock([*self.readable, "/proc/self"], [folder, "/dev/null"])
