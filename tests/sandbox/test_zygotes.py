@@ -222,6 +222,48 @@ async def test_a_zygote_that_dies_is_no_word_about_the_program(box: Sandbox) -> 
     assert (await box.run("print(2)")).stdout == "2\n"
 
 
+def kill_idle(box: Sandbox) -> None:
+    """Kill all zygotes at a level, none of which has a run, and wait for their end."""
+    if box.level == "docker":
+        kill_containers()
+    for zygote in [zygote for zygote in zygotes._stock.zygotes if zygote.key[0] == box.level]:
+        pids = descendants(zygote._process.pid) | {zygote._process.pid}
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_for_end(zygote._process.pid, pids)
+
+
+@needs_proc
+def test_a_zygote_that_died_between_two_loops_gets_no_run(box: Sandbox) -> None:
+    for number in range(2):
+        assert asyncio.run(box.run(f"print({number})")).stdout == f"{number}\n"
+        kill_idle(box)
+    assert asyncio.run(box.run("print(2)")).stdout == "2\n"
+
+
+@needs_proc
+async def test_a_zygote_that_died_while_the_loop_was_busy_gets_no_run(box: Sandbox) -> None:
+    assert (await box.run("print(1)")).ok
+    kill_idle(box)
+    assert (await box.run("print(2)")).stdout == "2\n"
+    async with box.session() as session:
+        assert (await session.run("3")).stdout == "3\n"
+
+
+@needs_proc
+async def test_runs_end_with_their_zygote(box: Sandbox) -> None:
+    task = asyncio.create_task(box.run("import time; time.sleep(60)", limits=Limits(wall=60)))
+    await asyncio.sleep(1.0)
+    (mine,) = [zygote for zygote in zygotes._stock.zygotes if zygote.loop is asyncio.get_running_loop()]
+    (run,) = [pid for pid in descendants(mine._process.pid) if not descendants(pid)]
+    zygote = int(Path(f"/proc/{run}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(zygote, signal.SIGKILL)
+    with pytest.raises(SandboxFailure, match=f"the sandbox {box.level}: "):
+        await task
+    wait_for_end(zygote, {run})
+
+
 async def test_modules_that_cannot_be_loaded(box: Sandbox) -> None:
     broken = Sandbox(level=box.level, imports=["no_such_module"])
     for _ in range(2):

@@ -116,8 +116,7 @@ class Containment(NamedTuple):
     def _give_up(self, folder: str, limits: dict[str, Any]) -> None:
         if self.first_uid is None:  # else the change of user has done it
             kernel.drop_capabilities()
-        if not self.apart:
-            kernel.end_with_parent(signal.SIGKILL)  # which a change of user would undo
+        kernel.end_with_parent(signal.SIGKILL)  # a change of user, or of its namespace, would undo it
         kernel.dumpable()
         if self.readable is not None:
             kernel.landlock([*self.readable, "/proc/self"], [folder, "/dev/null"])
