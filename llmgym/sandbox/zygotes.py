@@ -94,7 +94,8 @@ class Zygote:
     def alive(self) -> bool:
         """Whether its loop may give it a run; one that has ended since anybody looked is given up."""
         poll = select.poll()
-        poll.register(self._channel.fileno(), 0)
+        if self.dead is None:
+            poll.register(self._channel.fileno(), 0)
         while self.dead is None and poll.poll(0):  # it has hung up; what it said before comes first
             self._read()
         return self.dead is None

@@ -88,7 +88,7 @@ class Containment(NamedTuple):
         Raises:
             OSError: Something cannot be had.
         """
-        os.setpgid(0, 0)
+        os.setpgid(0, 0)  # no session: the kernel would make it a group for its scheduler too, which is dear
         uid = None if self.first_uid is None else self.first_uid + slot
         if self.apart:
             _mount(limits["disk"], uid)
