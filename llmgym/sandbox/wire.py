@@ -6,16 +6,20 @@ files without a name, whose descriptors are passed; nothing is ever unpickled.
 
 from __future__ import annotations
 
-import array
+import _socket  # what `socket` adds to it would make every fork dearer
 import json
 import os
-import socket
+import struct
 from collections.abc import Sequence
 from typing import Any
 
 _CHUNK = 1 << 16
 _LONGEST = 1 << 20  # bytes of a line
-_MOST = 16  # descriptors of a message
+_INT = struct.calcsize("i")
+_RIGHTS = _socket.CMSG_SPACE(16 * _INT)  # bytes that the descriptors of a message take at most
+# What `json.loads` and `json.dumps` do besides costs the zygote pages of memory, which every fork makes dearer.
+_decode = json.JSONDecoder().raw_decode
+_encode = json.JSONEncoder(check_circular=False).encode
 
 
 class Closed(Exception):
@@ -25,7 +29,7 @@ class Closed(Exception):
 class Channel:
     """One end of a socket: messages in order, each a JSON object with its descriptors."""
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: _socket.socket) -> None:
         """Take over an end."""
         self._socket = end
         self._buffer = b""
@@ -48,8 +52,8 @@ class Channel:
         Raises:
             Closed: The other side is gone.
         """
-        line = json.dumps({**message, "fds": len(fds)}).encode() + b"\n"
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        line = _encode({**message, "fds": len(fds)}).encode() + b"\n"
+        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))] if fds else []
         try:
             sent = self._socket.sendmsg([line], rights)
             self._socket.sendall(line[sent:])
@@ -62,17 +66,15 @@ class Channel:
         Raises:
             Closed: The other side is gone.
         """
-        space = socket.CMSG_SPACE(_MOST * array.array("i").itemsize)
         try:
-            data, rights, _, _ = self._socket.recvmsg(_CHUNK, space)
+            data, rights, _, _ = self._socket.recvmsg(_CHUNK, _RIGHTS)
         except BlockingIOError:
             return []
         except OSError as error:
             raise Closed(str(error)) from None
         for _, _, packed in rights:
-            passed = array.array("i")
-            passed.frombytes(packed[: len(packed) - len(packed) % passed.itemsize])
-            self._fds += passed
+            count = len(packed) // _INT
+            self._fds += struct.unpack(f"{count}i", packed[: count * _INT])
         return self._parse(data)
 
     def receive_data(self) -> list[dict[str, Any]]:
@@ -98,9 +100,11 @@ class Channel:
         messages = []
         for line in lines:
             try:
-                message = json.loads(line)
-                count = int(message.pop("fds", 0))
-            except (ValueError, TypeError, AttributeError, RecursionError):
+                message, end = _decode(line.decode("ascii"))
+                count = int(message.pop("fds"))
+                if end < len(line):
+                    raise ValueError(line)
+            except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
                 raise Closed("what came is no message") from None
             taken, self._fds = self._fds[:count], self._fds[count:]
             messages.append((message, taken))

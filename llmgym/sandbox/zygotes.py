@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import contextlib
 import os
+import select
 import shutil
 import socket
 import struct
@@ -89,6 +90,15 @@ class Zygote:
     def idle(self) -> bool:
         """Whether nothing is under way that its loop may still wait for."""
         return self.loop is None or self.loop.is_closed()
+
+    def alive(self) -> bool:
+        """Whether its loop may give it a run; one that has ended since anybody looked is given up."""
+        poll = select.poll()
+        if self.dead is None:
+            poll.register(self._channel.fileno(), 0)
+        while self.dead is None and poll.poll(0):  # it has hung up; what it said before comes first
+            self._read()
+        return self.dead is None
 
     async def ready(self) -> None:
         """Wait until it is up.
@@ -249,16 +259,18 @@ class _Stock:
         loop = asyncio.get_running_loop()
         with self.lock:
             alike = [zygote for zygote in self.zygotes if zygote.key == key]
-            mine = [zygote for zygote in alike if zygote.loop is loop]
+            mine = [zygote for zygote in alike if zygote.loop is loop and zygote.alive()]
             best = min(mine, key=lambda zygote: zygote.load, default=None)
             if best is not None and (best.load < _AT_ONCE or len(mine) >= CORES):
                 return best
-            free = next((zygote for zygote in alike if zygote.idle), None)
-            if free is None:
-                free = Zygote(*key)
-                self.zygotes.append(free)
-            free.attach(loop)
-            return free
+            for free in filter(lambda zygote: zygote.idle, alike):
+                free.attach(loop)
+                if free.alive():
+                    return free
+            new = Zygote(*key)
+            self.zygotes.append(new)
+            new.attach(loop)
+            return new
 
     def forget(self, zygote: Zygote) -> None:
         with contextlib.suppress(ValueError):

@@ -21,13 +21,17 @@ from llmgym.sandbox.levels import probe
 def descendants(pid: int) -> set[int]:
     """All processes that a process has started, and those that they have."""
     parents: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+            parents[int(folder.name)] = parent(int(folder.name))
     found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
+    while more := {child for child, its in parents.items() if its in found} - found:
         found |= more
     return found - {pid}
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def alive(pids: set[int]) -> set[int]:
@@ -146,13 +150,17 @@ def test_every_event_loop_has_its_turn(box: Sandbox) -> None:
 
 
 def test_a_loop_that_ended_in_the_middle_of_runs(box: Sandbox) -> None:
+    abandon_run(box)
+    assert asyncio.run(box.run("print(1)")).stdout == "1\n"
+
+
+def abandon_run(box: Sandbox) -> None:
+    """Close a loop that waits for a run."""
     loop = asyncio.new_event_loop()
     task = loop.create_task(box.run("while True: pass", limits=Limits(wall=60, cpu=60)))
     loop.run_until_complete(asyncio.sleep(0.3))
     task._log_destroy_pending = False  # type: ignore[attr-defined]
     loop.close()
-    assert asyncio.run(box.run("print(1)")).stdout == "1\n"
-    del task
 
 
 def test_several_loops_at_once(box: Sandbox) -> None:
@@ -220,6 +228,50 @@ async def test_a_zygote_that_dies_is_no_word_about_the_program(box: Sandbox) -> 
         with pytest.raises(SandboxFailure):
             await session.run("1")
     assert (await box.run("print(2)")).stdout == "2\n"
+
+
+def kill_idle(box: Sandbox) -> None:
+    """Kill all zygotes at a level, for whose runs nobody waits, and wait for their end."""
+    if box.level == "docker":
+        kill_containers()
+    for zygote in [zygote for zygote in zygotes._stock.zygotes if zygote.key[0] == box.level]:
+        pids = descendants(zygote._process.pid) | {zygote._process.pid}
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_for_end(zygote._process.pid, pids)
+
+
+@needs_proc
+def test_a_zygote_that_died_between_two_loops_gets_no_run(box: Sandbox) -> None:
+    for number in range(2):
+        assert asyncio.run(box.run(f"print({number})")).stdout == f"{number}\n"
+        kill_idle(box)
+    abandon_run(box)
+    kill_idle(box)
+    assert asyncio.run(box.run("print(2)")).stdout == "2\n"
+
+
+@needs_proc
+async def test_a_zygote_that_died_while_the_loop_was_busy_gets_no_run(box: Sandbox) -> None:
+    assert (await box.run("print(1)")).ok
+    kill_idle(box)
+    assert (await box.run("print(2)")).stdout == "2\n"
+    async with box.session() as session:
+        assert (await session.run("3")).stdout == "3\n"
+
+
+@needs_proc
+async def test_runs_end_with_their_zygote(box: Sandbox) -> None:
+    task = asyncio.create_task(box.run("import time; time.sleep(60)", limits=Limits(wall=60)))
+    await asyncio.sleep(1.0)
+    (mine,) = [zygote for zygote in zygotes._stock.zygotes if zygote.loop is asyncio.get_running_loop()]
+    (run,) = [pid for pid in descendants(mine._process.pid) if not descendants(pid)]
+    zygote = parent(run)
+    os.kill(zygote, signal.SIGKILL)
+    with pytest.raises(SandboxFailure, match=f"the sandbox {box.level}: "):
+        await task
+    wait_for_end(zygote, {run})
 
 
 async def test_modules_that_cannot_be_loaded(box: Sandbox) -> None:

@@ -88,10 +88,8 @@ class Containment(NamedTuple):
         Raises:
             OSError: Something cannot be had.
         """
-        os.setsid()
+        os.setpgid(0, 0)  # no session: the kernel would make it a group for its scheduler too, which is dear
         uid = None if self.first_uid is None else self.first_uid + slot
-        if LINUX:
-            kernel.end_with_parent(signal.SIGKILL)
         if self.apart:
             _mount(limits["disk"], uid)
         else:
@@ -118,6 +116,7 @@ class Containment(NamedTuple):
     def _give_up(self, folder: str, limits: dict[str, Any]) -> None:
         if self.first_uid is None:  # else the change of user has done it
             kernel.drop_capabilities()
+        kernel.end_with_parent(signal.SIGKILL)  # a change of user, or of its namespace, would undo it
         kernel.dumpable()
         if self.readable is not None:
             kernel.landlock([*self.readable, "/proc/self"], [folder, "/dev/null"])

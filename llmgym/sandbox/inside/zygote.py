@@ -6,14 +6,16 @@ end is closed or the host is gone, and then takes all its runs with it.
 
 from __future__ import annotations
 
+import _signal  # pyright: ignore[reportMissingImports]  # `signal` makes of a handler an enum, or an exception
+import _socket
 import contextlib
 import gc
 import importlib
-import mmap
+import math
 import os
+import resource
 import select
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -21,7 +23,7 @@ from typing import Any
 
 from llmgym.sandbox.inside import kernel, programs, sessions, walls
 from llmgym.sandbox.inside.contain import LINUX, SLOTS, Containment, first_uid
-from llmgym.sandbox.wire import Channel, Closed
+from llmgym.sandbox.wire import Channel, Closed, blank
 
 # What programs often import. None that does something at a fork, which costs every run more than it saves one: no
 # `random`, no `threading`.
@@ -49,7 +51,7 @@ def main(*way: str) -> None:
             they are handed in.
     """
     control, host_fd = _handed_in(*way) if len(way) == 1 else map(int, way)
-    channel = Channel(socket.socket(fileno=control))
+    channel = Channel(_socket.socket(fileno=control))
     ((config, _),) = channel.receive()
     containment = Containment(**config["containment"])
     try:
@@ -71,7 +73,7 @@ def main(*way: str) -> None:
 
 
 def _handed_in(door: str) -> list[int]:
-    connection = socket.socket(socket.AF_UNIX)
+    connection = _socket.socket(_socket.AF_UNIX)
     connection.connect(door)
     channel = Channel(connection)
     ((_, fds),) = channel.receive()
@@ -88,7 +90,7 @@ class Zygote:
         self._runs: dict[int, _Run] = {}  # by process
         self._slots = list(range(SLOTS - 1, -1, -1))
         self._kept: dict[int, int] = {}  # slots by run, of runs that have ended and whose files are still wanted
-        self._board = mmap.mmap(-1, SLOTS)  # a child marks its place once it is contained
+        self._board = blank(bytes(SLOTS))  # a child marks its place once it is contained
         self._own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY) if containment.apart else -1
         self._poll = select.poll()
         self._poll.register(channel.fileno(), select.POLLIN)
@@ -126,26 +128,20 @@ class Zygote:
         self._channel.send({"ready": True})
         try:
             while True:
-                for fd, _ in self._poll.poll(self._patience()):
+                for fd, _ in self._poll.poll(self._end_late()):
                     if fd == self._host_fd:
                         return
                     if fd == self._children:
                         os.read(fd, 4096)
+                        self._reap()
                     else:
                         for message, fds in self._channel.receive():
                             self._do(message, fds)
-                self._reap()
-                self._end_late()
         finally:
             for run in self._runs.values():
                 self._kill(run)
             while self._runs:
                 self._ended(*os.wait4(-1, 0), tell=False)
-
-    def _patience(self) -> float | None:
-        """Milliseconds to the next deadline."""
-        nearest = min((run.deadline for run in self._runs.values() if not run.late), default=None)
-        return None if nearest is None else max(0.0, (nearest - time.monotonic()) * 1000 + 1)
 
     def _do(self, message: dict[str, Any], fds: list[int]) -> None:
         if "run" in message:
@@ -164,18 +160,17 @@ class Zygote:
     # --- a run begins ---------------------------------------------------------------------------
 
     def _start(self, message: dict[str, Any], fds: list[int]) -> None:
-        started, stderr = time.monotonic(), os.dup(fds[3])
+        started = time.monotonic()
         try:
             slot = self._slots[-1]
-            self._board[slot] = 0
+            os.pwrite(self._board, b"\0", slot)
             pid = self._fork()
             if pid == 0:
                 self._child(slot, message, fds)
             self._slots.pop()
             wall, keeps = message["limits"]["wall"], message["keeps"]
-            self._runs[pid] = _Run(message["run"], pid, slot, started, wall, stderr, keeps)
+            self._runs[pid] = _Run(message["run"], pid, slot, started, wall, fds.pop(3), keeps)
         except (OSError, IndexError) as error:  # no process, or no place, can be had
-            os.close(stderr)
             self._channel.send({"id": message["run"], "failed": f"{len(self._runs)} are under way, and {error}"})
         finally:
             for fd in fds:
@@ -199,8 +194,8 @@ class Zygote:
         code = 255
         try:
             act = self._prepare(slot, message, fds)
-            self._board[slot] = 1
-            self._board.close()  # from here on nothing that it says is believed
+            os.pwrite(self._board, b"\1", slot)
+            os.close(self._board)  # from here on nothing that it says is believed
             code = act()
         except BaseException as error:  # noqa: BLE001 -- before the mark it is our failure, and told as such
             os.write(2, f"{type(error).__name__}: {error}"[:2000].encode())
@@ -209,22 +204,23 @@ class Zygote:
 
     def _prepare(self, slot: int, message: dict[str, Any], fds: list[int]) -> Callable[[], int]:
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _signal.signal(signal.SIGCHLD, 0)
         contents = _read(fds[0])
         program = contents[: message["size"]]
         for place, fd in enumerate(fds[1:4]):
             os.dup2(fd, place)
         if message["grouped"]:
             os.write(fds.pop(), b"0")
-        link = os.dup2(fds[4], 3, inheritable=False) if len(fds) > 4 else None
-        os.closerange(3 if link is None else 4, 4096)
+        link = fds[4] if len(fds) > 4 else None
+        _close_all_but(self._board, *fds[4:])
         self._containment.apply(slot, message["limits"], self._size)
         if not self._containment.apart:
             os.environ.update(self._containment.variables(slot))
         _write(message["files"], contents, message["size"])
         channel = None
         if link is not None:
-            channel = Channel(socket.socket(fileno=link))
+            os.set_inheritable(link, False)
+            channel = Channel(_socket.socket(fileno=link))
             here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
             channel.send({}, [here])
             os.close(here)
@@ -239,19 +235,20 @@ class Zygote:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(run.pid, signal.SIGKILL)
 
-    def _end_late(self) -> None:
-        now = time.monotonic()
+    def _end_late(self) -> float | None:
+        """Kill the runs whose time is over; milliseconds to the next deadline."""
+        now, nearest = time.monotonic(), math.inf
         for run in self._runs.values():
             if run.deadline <= now and not run.late:
                 run.late = True
                 self._kill(run)
+            elif run.deadline < nearest and not run.late:
+                nearest = run.deadline
+        return None if nearest == math.inf else (nearest - now) * 1000 + 1
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
+        while self._runs:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
             if pid == 0:
                 return
             self._ended(pid, status, usage)
@@ -271,7 +268,7 @@ class Zygote:
             "wall": wall,
             "peak": usage.ru_maxrss * (1024 if LINUX else 1),
         }
-        if not self._board[run.slot] and not run.late:
+        if os.pread(self._board, 1, run.slot) == b"\0" and not run.late:
             report["failed"] = _read(run.stderr).decode(errors="replace") or f"it ended with {report['code']}"
         os.close(run.stderr)
         if run.keeps:
@@ -324,6 +321,13 @@ def _execute(argv: list[str]) -> int:
     return 127
 
 
+def _close_all_but(*kept: int) -> None:
+    first = 3
+    for fd in (*sorted(kept), 4096):
+        os.closerange(first, fd)
+        first = fd + 1
+
+
 def _write(files: list[list[Any]], contents: bytes, start: int) -> None:
     for name, size in files:
         if folder := os.path.dirname(name):
@@ -360,4 +364,4 @@ def _address_space() -> int:
     if not LINUX:
         return 1 << 32
     with open("/proc/self/statm") as file:
-        return int(file.read().split()[0]) * mmap.PAGESIZE
+        return int(file.read().split()[0]) * resource.getpagesize()
