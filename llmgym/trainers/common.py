@@ -185,7 +185,7 @@ class Episodes:
         sources = [self.instances(env).source for env in envs.values()]
         for source, task, _ in Plan().visits(sources, self.config):
             env = envs[source.id]
-            yield TaskRef(env, task.id, episode_seed(self.config.tasks.seed, env.env_id, task.id))
+            yield TaskRef(env, task.id, episode_seed(self.config.tasks.seed, source.scope, task.id))
 
     async def rows(self) -> list[TaskRow]:
         """The same with their opening messages and tools, each from a reset of its environment."""
