@@ -70,7 +70,7 @@ def test_a_run_over_it_is_the_run_here_and_goes_on_elsewhere(serve: Serve, tmp_p
     here = {"id": "llmgym/Calculator-v0", "label": "calculator"}
     assert rows(remote(serve()), "there", 4) == rows(here, "here", 4)
     assert rows(remote(serve()), "there", 6) == rows(here, "here", 6)
-    with pytest.raises(StoreError, match="served.max_turns was 12, is 3"):
+    with pytest.raises(StoreError, match=r"served\.max_turns was 12, is 3"):
         rows(remote(serve({"id": "llmgym/Calculator-v0", "kwargs": {"max_turns": 3}})), "there", 6)
 
 
