@@ -18,7 +18,7 @@ PATH: Final = "/v1/chat/completions"
 
 
 class Body(msgspec.Struct, frozen=True):
-    """What we look at in a request; how replies are sampled is the run's to say, and what is asked of that is recorded."""
+    """What we look at in a request; how replies are sampled is the run's to say."""
 
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] | None = None
@@ -48,7 +48,8 @@ class Body(msgspec.Struct, frozen=True):
         tools = from_tools(self.tools or []) if self.tool_choice != "none" else []
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
         messages = [
-            {**message, "role": "system"} if message.get("role") == "developer" else message for message in self.messages
+            {**message, "role": "system"} if message.get("role") == "developer" else message
+            for message in self.messages
         ]
         limit = self.max_completion_tokens or self.max_tokens
         return Asked(read_messages(messages), tools, tuple(stop), limit)
@@ -95,7 +96,7 @@ def _message(node: Node) -> dict[str, Any]:
     found: dict[str, Any] = {"role": "assistant", "content": said["content"] or None}
     if calls := said.get("tool_calls"):
         found["tool_calls"] = [
-            {"id": call["id"], "type": "function", "function": dict(call["function"])} for call in calls
+            {"id": call.get("id"), "type": "function", "function": dict(call["function"])} for call in calls
         ]
     if reasoning := said.get("reasoning_content"):
         found["reasoning_content"] = reasoning

@@ -72,7 +72,7 @@ class Node:
 
     def path(self) -> list[Node]:
         """From the first reply of its context to this one."""
-        found = [self]
+        found: list[Node] = [self]
         while (before := found[-1].parent) is not None:
             found.append(before)
         return found[::-1]

@@ -27,7 +27,9 @@ class Gateway:
     A session's address is `/s/TOKEN`, which nobody can guess; a program is given it as its base URL.
     """
 
-    def __init__(self, policy: TokenPolicy, codec: ChatCodec, *, body_limit: int = 32 << 20, body_s: float = 60.0) -> None:
+    def __init__(
+        self, policy: TokenPolicy, codec: ChatCodec, *, body_limit: int = 32 << 20, body_s: float = 60.0
+    ) -> None:
         """Serve a started policy."""
         self._policy, self._codec = policy, codec
         self._limit, self._seconds = body_limit, body_s
@@ -81,7 +83,7 @@ async def _stream(send: Callable[..., Any], events: Any) -> None:
 
 
 async def _refuse(send: Any, error: Exception) -> None:
-    """Tell a program what is wrong, in the form that SDKs read, and with a status that they do not try again in vain."""
+    """Tell a program what is wrong, in the form that SDKs read, and by a status that they do not try again in vain."""
     status, kind = 500, "server_error"
     if isinstance(error, ServeError | msgspec.DecodeError | ContextLengthExceeded):
         status, kind = 400, "invalid_request_error"
