@@ -13,11 +13,10 @@ from llmgym.codec.base import ChatCodec
 from llmgym.errors import ContextLengthExceeded, LLMGymError, PolicyUnavailable
 from llmgym.policies.base import TokenPolicy
 from llmgym.serve.bodies import JSON, read_body, respond
-from llmgym.serve.gateway import chat_completions
+from llmgym.serve.gateway.protocols import DIALECTS
 from llmgym.serve.gateway.recording import Recording
 from llmgym.serve.trouble import ServeError
 
-_PROTOCOLS: Final = {chat_completions.PATH: chat_completions}
 _EVENTS: Final = b"text/event-stream; charset=utf-8"
 
 
@@ -56,7 +55,7 @@ class Gateway:
             return
         _, _, rest = scope["path"].partition("/s/")
         token, _, path = rest.partition("/")
-        protocol = _PROTOCOLS.get(f"/{path}")
+        protocol = DIALECTS.get(f"/{path}")
         try:
             recording = self._sessions.get(token)
             if recording is None or protocol is None or scope["method"] != "POST":
@@ -70,7 +69,7 @@ class Gateway:
             if asked.stream:
                 await _stream(send, protocol.events(node, self._policy.model, asked))
             else:
-                await respond(send, 200, protocol.body(node, self._policy.model))
+                await respond(send, 200, protocol.body(node, self._policy.model, asked))
         except Exception:  # noqa: BLE001 -- the program has left; each server says so in a class of its own
             node.delivered = False
 

@@ -58,7 +58,7 @@ class Body(msgspec.Struct, frozen=True):
 decode = msgspec.json.Decoder(Body).decode
 
 
-def body(node: Node, model: str) -> bytes:
+def body(node: Node, model: str, asked: Body) -> bytes:
     """A reply as a whole."""
     choice = {"index": 0, "message": _message(node), "finish_reason": _reason(node), "logprobs": None}
     return orjson.dumps({**_head(node, model, "chat.completion"), "choices": [choice], "usage": usage(node)})
