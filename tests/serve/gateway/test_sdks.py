@@ -43,7 +43,7 @@ class Session:
 
     def recorded(self) -> Recording:
         """See that the second call went on from the first, and end the session."""
-        recording = self.gateway.close(self.path)
+        recording = asyncio.run(self.gateway.close(self.path))
         assert [None if node.parent is None else node.parent.number for node in recording.nodes] == [None, 1]
         assert self.policy.requests[1][0] == recording.nodes[1].ids()[: recording.nodes[1].start]
         assert recording.nodes[1].message["content"] == "A"
@@ -146,4 +146,4 @@ def test_what_a_gateway_does_not_do_is_refused_by_name() -> None:
 
     session = Session()
     asyncio.run(run(session))
-    assert session.gateway.close(session.path).nodes == []
+    assert asyncio.run(session.gateway.close(session.path)).nodes == []
