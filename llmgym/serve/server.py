@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import resource
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
@@ -24,7 +25,7 @@ from llmgym.serve.guard import Guard
 from llmgym.serve.metrics import Metrics
 from llmgym.serve.openapi import document
 from llmgym.serve.rest import routes
-from llmgym.serve.sessions import Sessions, refused
+from llmgym.serve.sessions import Session, Sessions, refused
 from llmgym.serve.socket import Socket
 from llmgym.serve.trouble import ServeError
 
@@ -105,6 +106,7 @@ class EnvServer:
             raise
         self.sessions = Sessions(made, most=config.sessions, idle_s=config.idle_s, metrics=self.metrics)
         self._uvicorn: Any = None
+        self._tools: Any = None
 
     def source(self, name: str) -> TaskSource:
         """Where the tasks of an environment come from.
@@ -132,6 +134,7 @@ class EnvServer:
 
             return _ASGI(serve)
 
+        tools = self._tools = self._tool_server()
         app = Starlette(
             routes=[
                 Route("/health", fixed(lambda: b'{"status":"ok"}', b"application/json")),
@@ -140,6 +143,7 @@ class EnvServer:
                 Route("/openapi.json", fixed(document, b"application/json")),
                 *routes(self),
                 WebSocketRoute("/v1/ws", Socket(self)),
+                *([] if tools is None else tools.application.routes),
             ],
             lifespan=self._lifespan,
             exception_handlers={404: _no_route, 405: _no_route},
@@ -150,10 +154,23 @@ class EnvServer:
     async def _lifespan(self, _: Any) -> AsyncGenerator[None]:
         reaper = asyncio.create_task(self.sessions.reap())
         try:
-            yield
+            async with contextlib.nullcontext() if self._tools is None else self._tools.running():
+                yield
         finally:
             reaper.cancel()
             await self.sessions.aclose()
+
+    def _tool_server(self) -> Any:
+        """The tools of sessions over MCP; None where the extra `mcp` is not installed."""
+        if importlib.util.find_spec("mcp") is None:
+            return None
+        from llmgym.serve.mcp import ToolServer
+
+        return ToolServer(
+            lambda session: _Toolbox(self.sessions.find(session)),
+            path="/v1/sessions/{session}/mcp",
+            body_limit=self.config.body_limit,
+        )
 
     async def serve(self, listening: Any = None) -> None:
         """Serve until SIGTERM, Ctrl-C or `stop`; then answer what is under way, and end the sessions.
@@ -198,6 +215,17 @@ class EnvServer:
         """End `serve`, from any thread."""
         if self._uvicorn is not None:
             self._uvicorn.should_exit = True
+
+
+class _Toolbox:
+    """The tools of a session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session, self.schemas = session, session.tools
+
+    async def call(self, call: Any) -> str:
+        found = await self._session.call(call, same=False)
+        return "\n".join(message["content"] for message in found.messages)
 
 
 class _ASGI:

@@ -37,7 +37,7 @@ from llmgym.env import StepResult
 from llmgym.env.boundary import failure
 from llmgym.env.episode import Report
 from llmgym.errors import EnvironmentFailure, LLMGymError
-from llmgym.messages import Message, ToolCall
+from llmgym.messages import Message, ToolCall, ToolSchema
 from llmgym.rollout.instances import Instances
 from llmgym.serve.metrics import Metrics
 from llmgym.serve.trouble import ServeError, error_of
@@ -67,19 +67,22 @@ class Session:
         id: Its name, which nobody can guess.
         name: Name of the environment.
         instances: Where the instance comes from.
+        tools: Schemas of the tools of its episode.
         touched: When it was last asked for something, in seconds of `time.monotonic`.
         lost: Whether the instance cannot be used any more.
     """
 
     __slots__ = (
-        "_answer", "_asked", "_closed", "_env", "_metrics", "_oracle", "_turn", "id", "instances", "lost", "name",
-        "touched",
+        "_answer", "_asked", "_calling", "_closed", "_env", "_metrics", "_oracle", "_turn", "id", "instances", "lost", "name",
+        "tools", "touched",
     )  # fmt: skip
 
     def __init__(self, session_id: str, name: str, instances: Instances, env: AnyToolEnv, metrics: Metrics) -> None:
         """Take an instance."""
         self.id, self.name, self.instances = session_id, name, instances
         self._env, self._metrics = env, metrics
+        self.tools: list[ToolSchema] = []
+        self._calling = asyncio.Lock()
         self._oracle: Iterator[Message | str] | None = None
         self._turn = 0
         self._asked: Request | None = None
@@ -154,15 +157,17 @@ class Session:
         options = {**request.options, "task": self._task(request)}
         messages, info = await self._within(self._env.areset(seed=request.seed, options=options))
         self._metrics.begun(self.name)
-        return Opened(session=self.id, task_id=info["task_id"], messages=messages, tools=info["tools"])
+        self.tools = info["tools"]
+        return Opened(session=self.id, task_id=info["task_id"], messages=messages, tools=self.tools)
 
     async def step(self, action: Any) -> Stepped:
         """Take an assistant message; raises as `ToolEnv.astep` does."""
         return await self._stepped(self._env.astep(action))
 
     async def call(self, call: Mapping[str, Any], *, same: bool) -> Stepped:
-        """Run one call of a message; raises as `ToolEnv.acall` does."""
-        return await self._stepped(self._env.acall(cast("ToolCall", dict(call)), same=same))
+        """Run one call of a message, after those that came before; raises as `ToolEnv.acall` does."""
+        async with self._calling:
+            return await self._stepped(self._env.acall(cast("ToolCall", dict(call)), same=same))
 
     async def end(self, action: Any = None, *, verify: bool = True) -> Stepped:
         """End the episode at a limit; raises as `ToolEnv.aend` does."""
