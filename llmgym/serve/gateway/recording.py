@@ -176,16 +176,17 @@ class Recording:
         main = agents[-1] if agents else None
         order = sorted(ends, key=lambda node: (node is not main, self._role(node) != AGENT))
         taken: set[Node] = set()
-        for end in (*order, *lost):
-            trajectory.segments.append(self._segment(end, end is main, end not in lost, taken))
-        if main is not None:
-            trajectory.turns = [node.turn for node in main.path()]  # their segment is the first
+        for place, end in enumerate((*order, *lost)):
+            fresh = [node for node in end.path() if node not in taken]
+            taken.update(fresh)
+            trajectory.segments.append(self._segment(end, fresh, is_main=end is main, delivered=end not in lost))
+            said = trajectory.turns if end is main else trajectory.branches
+            said += [replace(node.turn, segment=place) for node in fresh]
         if main is not None:
             trajectory.messages = [*main.asked.messages, main.message]
-            trajectory.opening = next(
-                (at for at, message in enumerate(trajectory.messages) if message["role"] == "assistant"), 0
-            )
             trajectory.tools = list(main.asked.tools)
+            replies = [at for at, message in enumerate(trajectory.messages) if message["role"] == "assistant"]
+            trajectory.opening = replies[-len(trajectory.turns)]  # what the program wrote in its name is before
         trajectory.usage["agent"] = self.usage
 
     def _ends(self) -> tuple[list[Node], list[Node]]:
@@ -204,17 +205,14 @@ class Recording:
         """Whose context it is: the agent's has tools, where any has."""
         return AGENT if node.asked.tools or not any(each.asked.tools for each in self.nodes) else AUXILIARY
 
-    def _segment(self, end: Node, is_main: bool, delivered: bool, taken: set[Node]) -> Segment:
+    def _segment(self, end: Node, fresh: Sequence[Node], *, is_main: bool, delivered: bool) -> Segment:
+        """The context of a reply, in which those that no other segment has are sampled."""
         ids: list[int] = []
-        spans: list[tuple[int, int]] = []
-        logprobs: list[float] = []
         for node in end.path():
             ids += node.context
             ids += node.generation.token_ids
-            if node not in taken:
-                taken.add(node)
-                spans.append((node.start, len(ids)))
-                logprobs += node.generation.logprobs
+        spans = [(node.start, node.start + len(node.generation.token_ids)) for node in fresh]
+        logprobs = [value for node in fresh for value in node.generation.logprobs]
         messages = None if is_main else [*end.asked.messages, end.message]
         return segment_of(ids, spans, logprobs, role=self._role(end), delivered=delivered, messages=messages)
 

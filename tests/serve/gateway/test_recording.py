@@ -11,6 +11,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmgym.batch import TokenBatch
 from llmgym.chat import Sampling
 from llmgym.messages import Message, assistant, system, tool_call, user
 from llmgym.policies.base import Generation
@@ -59,7 +60,10 @@ def expect_exact(recording: Recording, policy: WordPolicy) -> None:
             )
             assert np.allclose(segment.logprobs[start:end], node.generation.logprobs)
             trained += end - start
-    assert trained == sum(len(node.generation.token_ids) for node in recording.nodes)
+    assert trained == sum(len(node.generation.token_ids) for node in recording.nodes) == trajectory.sampled_tokens
+    assert len(trajectory.turns) + len(trajectory.branches) == len(recording.nodes)
+    said = [m for m in trajectory.messages[trajectory.opening :] if m["role"] == "assistant"]
+    assert len(trajectory.turns) == len(said)
 
 
 def test_a_program_that_goes_on_has_one_segment() -> None:
@@ -180,3 +184,17 @@ def test_whatever_a_program_does_each_token_is_trained_once_and_exact(
         node.delivered = not lost
         histories.append([*history, node.message, user("next")])
     expect_exact(recording, policy)
+
+
+def test_batches_train_what_the_agent_said_and_nothing_beside_it() -> None:
+    recording, _ = recorded("one", "a title", "two", "lost")
+    first = say(recording, user("count"))
+    say(recording, user("a title for: count"), tools=())
+    second = say(recording, user("count"), first.message, user("next"))
+    say(recording, user("count"), first.message, user("next"), second.message, user("more")).delivered = False
+    trajectory = filled(recording)
+    trajectory.reward = 1.0
+    batch = TokenBatch.of([trajectory])
+    assert len(batch) == 1
+    assert int(batch.loss_mask.sum()) == sum(len(node.generation.token_ids) for node in (first, second))
+    assert (batch.policy_versions[batch.loss_mask] == 7).all()
