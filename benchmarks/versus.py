@@ -45,7 +45,12 @@ def checked_out(rev: str) -> Generator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         other = Path(folder) / "other"
         git = ["git", "-C", str(HERE.parent)]
-        subprocess.run([*git, "worktree", "add", "--detach", str(other), rev], check=True, capture_output=True)
+        added = subprocess.run([*git, "worktree", "add", "--detach", str(other), rev], check=False, capture_output=True)
+        if added.returncode:
+            said = added.stderr.decode().strip().splitlines()[-1]
+            sys.exit(
+                f"{rev} cannot be checked out: {said}; a shallow clone gets its history by `git fetch --unshallow`"
+            )
         try:
             yield other
         finally:

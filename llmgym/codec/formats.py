@@ -141,7 +141,7 @@ def _write_hermes(call: ToolCall) -> str:
     return f"<tool_call>\n{_json_call(call, 'arguments')}\n</tool_call>"
 
 
-_LLAMA_ATTEMPT = re.compile(r'\s*\{\s*"name"\s*:\s*"([^"\\]*)"\s*,\s*"(?:parameters|arguments)"\s*:(.*)', re.DOTALL)
+_LLAMA_ATTEMPT = re.compile(r'\{\s*"name"\s*:\s*"[^"\\]*"\s*,\s*"(?:parameters|arguments)"\s*:')
 
 
 def _parse_llama(text: str) -> tuple[str, list[ToolCall]]:
@@ -151,8 +151,7 @@ def _parse_llama(text: str) -> tuple[str, list[ToolCall]]:
         return text, []
     if call := written_call(body, bare=False):
         return "", [call]
-    attempt = _LLAMA_ATTEMPT.match(body)
-    return ("", [tool_call(attempt[1], attempt[2].strip())]) if attempt else (text, [])
+    return ("", [tool_call("", body)]) if _LLAMA_ATTEMPT.match(body) else (text, [])
 
 
 _MISTRAL = "[TOOL_CALLS]"
@@ -186,7 +185,7 @@ _PYTHONIC = "<|tool_call_start|>", "<|tool_call_end|>"
 
 
 def _parse_pythonic(text: str) -> tuple[str, list[ToolCall]]:
-    """Read `[name(x='a', n=1), ...]` between LFM2's marks; what is no such list keeps its text."""
+    """Read `[name(x='a', n=1), ...]`, or JSON, between LFM2's marks; what is neither keeps its text."""
     content: list[str] = []
     calls: list[ToolCall] = []
     opened, closed = _PYTHONIC
@@ -194,7 +193,7 @@ def _parse_pythonic(text: str) -> tuple[str, list[ToolCall]]:
         before, _, text = text.partition(opened)
         written, _, text = text.partition(closed)
         content.append(before)
-        calls += _pythonic_calls(written.strip()) or [tool_call("", written.strip())]
+        calls += _pythonic_calls(written.strip()) or read_calls(written.strip())
     return "".join([*content, text]).strip(), calls
 
 

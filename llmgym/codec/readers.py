@@ -55,10 +55,10 @@ class FormatReader:
 
     inner_ends = frozenset[int]()
 
-    def __init__(self, template: ChatTemplate, form: ToolFormat) -> None:
-        """Read for a template."""
+    def __init__(self, form: ToolFormat, tokenizer: Any, opens: Callable[[Sequence[int]], bool | None]) -> None:
+        """Read a format; `opens` says whether a prompt has opened reasoning, None where that is not known."""
         self.name, self.form = form.name, form
-        self._template = template
+        self._tokenizer, self._opens = tokenizer, opens
 
     def read(self, ids: list[int], prompt_ids: Sequence[int], tools: Sequence[ToolSchema]) -> Message:
         """See `Reader.read`; all our formats are JSON, which says itself what is a string."""
@@ -71,8 +71,7 @@ class FormatReader:
         return self._split(ids, prompt_ids)[2]
 
     def _split(self, ids: list[int], prompt_ids: Sequence[int]) -> tuple[str, str, bool]:
-        text = self._template.tokenizer.decode(ids)
-        return split_reasoning(text, self._template.opens(prompt_ids), self.form.marker)
+        return split_reasoning(self._tokenizer.decode(ids), self._opens(prompt_ids), self.form.marker)
 
 
 class RendererReader:
@@ -160,20 +159,20 @@ def _spoken_call(function: dict[str, Any]) -> ToolCall:
 def _parsed_call(parsed: Any, number: int, tools: Sequence[ToolSchema]) -> ToolCall:
     """Take over a call as parsed, the `number`-th of its block, in the model's own text where that is JSON.
 
-    One that is not valid keeps its text, and any name that was read.
+    One that is not valid keeps its text, and any name that was read; but JSON with a name is a call in every family.
     """
-    raw, arguments = scrub(parsed.raw), parsed.arguments
+    raw, name, arguments = scrub(parsed.raw), parsed.name or "", parsed.arguments
+    written = written_call(raw, bare=False)
+    if written and name in ("", raw.strip(), written["function"]["name"]):
+        return tool_call(written["function"]["name"], written["function"]["arguments"], parsed.id)
     # A value that is not JSON for its type is for the environment to refuse, like any other wrong argument.
     readable = isinstance(arguments, dict) and parsed.status in ("ok", "invalid_json", "unknown_tool")
-    if not parsed.name or not (readable or parsed.status == "ok"):
-        return tool_call(parsed.name or "", raw, parsed.id)
-    written = written_call(raw, bare=False)
-    if written and written["function"]["name"] == parsed.name:
-        return tool_call(parsed.name, written["function"]["arguments"], parsed.id)
-    text = tagged_arguments(raw, parsed.name, number, tools)
+    if not name or not (readable or parsed.status == "ok"):
+        return tool_call(name, raw, parsed.id)
+    text = tagged_arguments(raw, name, number, tools)
     if text is None:
         text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return tool_call(parsed.name, scrub(text), parsed.id)
+    return tool_call(name, scrub(text), parsed.id)
 
 
 # ---- finding one
@@ -209,7 +208,7 @@ def _reader_named(template: ChatTemplate, form: str) -> Reader | None:
 
     for known in FORMATS:
         if known.name == form:
-            return FormatReader(template, known)
+            return FormatReader(known, template.tokenizer, template.opens)
     package, _, name = form.partition(":")
     if package == "vllm":
         return VLLMReader(template, name)
@@ -226,13 +225,13 @@ def choices() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A turn of calls as a template writes it: the ids before it, its own up to the token that ends it, the calls."""
+    """A turn of calls as a template writes it: the ids before it, its own up to the token that ends it, the message."""
 
     prompt_ids: list[int]
     ids: list[int]
     text: str
     end: str
-    calls: list[tuple[str, Any]]
+    said: Message
 
 
 def find_reader(template: ChatTemplate) -> tuple[Reader | None, list[Sample]]:
@@ -243,7 +242,7 @@ def find_reader(template: ChatTemplate) -> tuple[Reader | None, list[Sample]]:
     """
     from llmgym.codec.vllm import vllm_readers
 
-    ours: list[Reader] = [FormatReader(template, form) for form in FORMATS]
+    ours: list[Reader] = [FormatReader(form, template.tokenizer, template.opens) for form in FORMATS]
     reader, samples = best_of(template, ours, lambda: _others(template))
     if reader is None and samples:
         reader, samples = best_of(template, list(vllm_readers(template)))
@@ -287,14 +286,17 @@ def _others(template: ChatTemplate) -> Iterator[Reader]:
 
 def _recovered(reader: Reader, samples: Sequence[Sample]) -> int:
     """How many of the turns are read as they were meant; none if the plainest is not among them."""
-    found = [_recovers(reader, sample) for sample in samples]
+    found = [recovers(reader, sample.prompt_ids, sample.ids, sample.said) for sample in samples]
     return sum(found) if found[:1] == [True] else 0
 
 
-def _recovers(reader: Reader, sample: Sample) -> bool:
-    message = reader.read(list(sample.ids), sample.prompt_ids, probes.TOOLS)
-    found = [(call["function"]["name"], arguments_of(call)) for call in message.get("tool_calls", ())]
-    return found == sample.calls
+def recovers(reader: Reader, prompt_ids: Sequence[int], ids: Sequence[int], said: Message) -> bool:
+    """Whether a reader finds the calls of a message in what was written of it behind a prompt."""
+    return _calls_of(reader.read(list(ids), prompt_ids, probes.TOOLS)) == _calls_of(said)
+
+
+def _calls_of(message: Message) -> list[tuple[str, Any]]:
+    return [(call["function"]["name"], arguments_of(call)) for call in message.get("tool_calls", ())]
 
 
 def _samples(template: ChatTemplate) -> Iterator[Sample]:
@@ -310,6 +312,5 @@ def _samples(template: ChatTemplate) -> Iterator[Sample]:
         if end is not None:
             turn = text[len(start) : end[0]]
             encode = template.tokenizer.encode
-            calls = [(c["function"]["name"], arguments_of(c)) for c in said.get("tool_calls", ())]
             ids = encode(turn, add_special_tokens=False)
-            yield Sample(encode(start, add_special_tokens=False), ids, turn, end[1], calls)
+            yield Sample(encode(start, add_special_tokens=False), ids, turn, end[1], said)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from llmgym.codec import formats, probes
+from llmgym.codec import probes
 from llmgym.codec.ends import known_ends
-from llmgym.codec.readers import RendererReader, turn_of
+from llmgym.codec.formats import FORMATS, HERMES, inline_calls, template_call
+from llmgym.codec.readers import FormatReader, Reader, RendererReader, recovers, turn_of
 from llmgym.codec.tokenizer import SEAM, FastTokenizer, fingerprint, is_fast
 from llmgym.errors import CodecError, MissingExtraError
-from llmgym.messages import Message, ToolSchema
+from llmgym.messages import Message, ToolSchema, opens_reasoning
 
 # A bridge looks back from the end of the prompt to the header of the turn it continues, no further. That is part of
 # the generation prompt, at most a dozen tokens in every renderer; the tests compare with whole prompts.
@@ -56,9 +57,10 @@ class RendererCodec:
         ends = [*self._renderer.get_stop_token_ids(), *known_ends(self._tokenizer).values()]
         self.stop_token_ids: tuple[int, ...] = tuple(dict.fromkeys(ends))
         self._stops = frozenset(self.stop_token_ids)
-        self._reader = RendererReader(self._tokenizer, self._renderer)
-        self.call_form = self._reader.name
         self._disarms = is_fast(tokenizer) and self._tokenises_here()
+        self._write = HERMES.write
+        self._reader = self._find_reader()
+        self.call_form = self._reader.name
         offsets = _renderer(tokenizer, config)
         written: set[int] = set()
         self._terminators = {answers: self._proven_terminator(offsets, answers, written) for answers in (False, True)}
@@ -135,11 +137,38 @@ class RendererCodec:
         prepared: list[dict[str, Any]] = []
         for message in messages:
             said = self._tokenizer.disarm(message) if self._disarms else message
-            plain: dict[str, Any] = {**formats.inline_calls(said, formats.HERMES.write)}
+            plain: dict[str, Any] = {**inline_calls(said, self._write)}
             if calls := plain.pop("tool_calls", None):
-                plain["tool_calls"] = [formats.template_call(call) for call in calls]
+                plain["tool_calls"] = [template_call(call) for call in calls]
             prepared.append(plain)
         return prepared
+
+    def _find_reader(self) -> Reader:
+        """Ours where it reads all calls that the renderer writes, so that JSON is read in one way; else the renderer's.
+
+        Broken calls are written back in the same form.
+        """
+        turns = list(self._turns_of_calls())
+        for form in FORMATS:
+            reader = FormatReader(form, self._tokenizer, self._opens)
+            if turns and all(recovers(reader, *turn) for turn in turns):
+                self._write = form.write
+                return reader
+        return RendererReader(self._tokenizer, self._renderer)
+
+    def _turns_of_calls(self) -> Iterator[tuple[list[int], list[int], Message]]:
+        """Turns of calls that the renderer takes: the prompt, what it writes of the turn, the message."""
+        head = probes.history("none")
+        prompt = self.open(head, probes.TOOLS)
+        for said in probes.calls():
+            try:
+                whole = self.open([*head, said, *probes.results(said)], probes.TOOLS)
+            except CodecError:
+                continue
+            yield prompt, turn_of(whole[len(prompt) :], self._stops), said
+
+    def _opens(self, prompt_ids: Sequence[int]) -> bool | None:
+        return opens_reasoning(self._tokenizer.decode(prompt_ids[-8:])) if len(prompt_ids) else None
 
     def _proven_terminator(self, offsets: Any, answers: bool, written: set[int]) -> int | None:
         """The token that ends a turn before a tool result, or before a user message.
@@ -195,7 +224,8 @@ class RendererCodec:
         else:
             vocabulary = json.dumps(self._tokenizer.get_vocab(), sort_keys=True)
         config = self._renderer.config
-        return [vocabulary, version("renderers"), self._name, config.model_dump_json(), repr(self.stop_token_ids)]
+        settings = [config.model_dump_json(), repr(self.stop_token_ids), self.call_form]
+        return [vocabulary, version("renderers"), self._name, *settings]
 
 
 def supports(tokenizer: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ from llmgym.messages import ToolSchema
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How something with a name is written between tags, one after another.
+    """How something with a name is written between tags, one after another, and what may follow the last.
 
     A closing tag within is told from the one that closes by what follows, since nothing escapes it.
     """
@@ -28,18 +28,25 @@ class _Form:
     head: re.Pattern[str]
     opening: re.Pattern[str]
     closing: re.Pattern[str]
+    tail: re.Pattern[str]
 
-    def read(self, text: str) -> Iterator[tuple[str, str]]:
-        """The names, and what stands between the tags; nothing where the text does not begin with one."""
+    def read(self, text: str) -> tuple[list[tuple[str, str]], bool] | None:
+        """The names with what stands between tags, and whether that is all; None where the text begins with none."""
         head = self.head.match(text)
         begin = head and self.opening.match(text, head.end())
+        if begin is None:
+            return None
+        found: list[tuple[str, str]] = []
+        at = begin.start()
         while begin and (end := self.closing.search(text, begin.end())):
-            yield begin[1].strip(), text[begin.end() : end.start()]
-            begin = self.opening.search(text, end.end())
+            found.append((begin[1].strip(), text[begin.end() : end.start()]))
+            at = end.end()
+            begin = self.opening.match(text, at)
+        return found, self.tail.fullmatch(text, at) is not None
 
 
-def _form(head: str, opening: str, closing: str) -> _Form:
-    return _Form(re.compile(head), re.compile(opening), re.compile(closing))
+def _form(head: str, opening: str, closing: str, tail: str = r"\s*+") -> _Form:
+    return _Form(re.compile(head), re.compile(rf"\s*+{opening}"), re.compile(closing), re.compile(tail))
 
 
 _ARGUMENTS = (
@@ -48,6 +55,7 @@ _ARGUMENTS = (
         r"\s*+<function=[^<>]++>\s*+",
         r"<parameter=([^<>\n]++)>\n?",
         r"\n</parameter>(?=[\s<]|\Z)|</parameter>(?=\s*+(?:<parameter=|</function>|\Z))",
+        r"\s*+(?:</function>\s*+)?+",
     ),
     # GLM, Laguna; Hy3, which marks its tags as those of the open model
     _form(
@@ -71,16 +79,20 @@ def tagged_arguments(raw: str, name: str, number: int, tools: Sequence[ToolSchem
         tools: What the model was offered.
 
     Returns:
-        The arguments as JSON text, numbers with the digits that the model wrote; None if there are no such tags.
+        The arguments as JSON text, numbers with the digits that the model wrote; the text itself where a tag is not
+        closed or something else stands between them; None if there are no such tags.
     """
-    blocks = list(_INVOKES.read(raw))
+    blocks, _ = _INVOKES.read(raw) or ([], True)
     if blocks:
         if number >= len(blocks) or blocks[number][0] != name:
             return None
         raw = blocks[number][1]
-    found = next((dict(arguments) for form in _ARGUMENTS if (arguments := list(form.read(raw)))), None)
-    if found is None:
+    read = next(filter(None, (form.read(raw) for form in _ARGUMENTS)), None)
+    if read is None:
         return None
+    found, whole = dict(read[0]), read[1]
+    if not whole:  # nobody knows what was meant, and who runs the rest runs another call
+        return raw
     parameters = next((t["function"].get("parameters") for t in tools if t["function"]["name"] == name), None) or {}
     properties = parameters.get("properties", {})
     values = {key: _value(text, _types(properties.get(key), parameters)) for key, text in found.items()}

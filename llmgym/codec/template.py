@@ -190,7 +190,7 @@ def _reader_of(template: ChatTemplate, form: str | None) -> tuple[Reader, list[i
     if form is not None:
         reader = reader_of(template, form)
     else:
-        reader = None if template.native_tools else FormatReader(template, HERMES)
+        reader = None if template.native_tools else FormatReader(HERMES, template.tokenizer, template.opens)
     if template.native_tools and template.writes_calls:
         found, samples = find_reader(template) if reader is None else best_of(template, [reader])
         reader = reader or found

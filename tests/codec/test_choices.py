@@ -48,6 +48,45 @@ def test_a_parser_of_renderers_can_be_chosen() -> None:
     assert (type(codec).__name__, codec.call_form) == ("TemplateCodec", "renderers:qwen3")
 
 
+def test_a_tokenizer_that_says_how_its_replies_are_read() -> None:
+    """By its `response_template`, where nobody else reads the calls; what is no call stays text."""
+    pytest.importorskip("transformers", "5.13")
+    shown = "{% for t in tools or [] %}{{ t | tojson }}\n{% endfor %}{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    calls = (
+        "{% for c in m.tool_calls or [] %}<<{{ c.function.name }}>>{{ c.function.arguments | tojson }}<</>>{% endfor %}"
+    )
+    end = "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    tokenizer = families.build(
+        families.CHATML, families.HERMES, "<|im_end|>", None, f"{shown}{{{{ m.content }}}}{calls}{end}", "test"
+    )
+    with pytest.raises(CodecError, match="nobody here reads: '<<qztoolqz>>"):
+        codec_for(tokenizer, "template")
+    call = {"type": "function", "function": {"name": "{name}", "arguments": "{content}"}}
+    tokenizer.response_template = {
+        "defaults": {"role": "assistant"},
+        "start_anchor": "<|im_start|>assistant\n",
+        "fields": {
+            "reasoning_content": {"open": "<think>", "close_pattern": r"</think>\s*", "content": "text"},
+            "tool_calls": {"open_pattern": "<<(?P<name>[^>]+)>>", "close_pattern": "<</>>", "repeats": True,
+                           "content": "json", "transform": call},
+            "content": {"close_pattern": r"<\|im_end\|>\s*", "content": "text"},
+        },
+    }  # fmt: skip
+    codec = codec_for(tokenizer)
+    assert codec.call_form == "response_template"
+
+    def read(text: str) -> Message:
+        return codec.parse(tokenizer.encode(text), codec.open([user("Where?")], TOOLS), TOOLS)
+
+    message = read('<think>\n<<look>>{}<</>></think>\n\nSo <<look>>{"where": "é \\"1\\""}<</>><<look>>{"n": 1}<</>>')
+    assert values_of(message) == [("look", {"where": 'é "1"'}), ("look", {"n": 1})]
+    assert (message["content"], message["reasoning_content"]) == ("So", "<<look>>{}<</>>")
+    assert read("<<look>>{oops}<</>>") == assistant("<<look>>{oops}<</>>")
+    prompt, new = codec.open([user("Where?")], TOOLS), [user("And?")]
+    assert codec.extend(prompt, tokenizer.encode("<think>so"), new, TOOLS) is None
+    assert codec.extend(prompt, tokenizer.encode("yes"), new, TOOLS) is not None
+
+
 def test_a_template_without_tools_has_them_described_in_one_form() -> None:
     with pytest.raises(CodecError, match="described with calls of Hermes, not 'llama'"):
         codec_for(families.tokenizer("smollm2"), "template:llama")

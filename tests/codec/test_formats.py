@@ -16,6 +16,7 @@ TEXT = st.sampled_from(
     ["[TOOL_CALLS]", "[ARGS]", "</tool_call>", "<tool_call>", '"', "\\", "}{][", "[CALL_ID]"]
 ) | st.text(max_size=4)
 ARGUMENTS = st.dictionaries(TEXT, TEXT | st.integers() | st.none() | st.lists(TEXT, max_size=2), max_size=3)
+LLAMA_BROKEN = tool_call("", '{"name": "f", "parameters": {"a": 1,}}')
 BIG = '{"n": 123456789012345678901234567890}'
 
 
@@ -52,7 +53,8 @@ def test_mistral_with_names_before_the_arguments(several: list[dict[str, Any]], 
         (HERMES, f'<tool_call>{{"name": "f", "parameters": {BIG}}}', [tool_call("f", BIG)]),
         (LLAMA, f'{{"name": "f", "arguments": {BIG}}}', [tool_call("f", BIG)]),
         (LLAMA, '{"name": "f", "parameters": null}', [tool_call("f")]),
-        (LLAMA, '<|python_tag|>{"name": "f", "parameters": {"a": 1,}}', [tool_call("f", '{"a": 1,}}')]),
+        (LLAMA, '<|python_tag|>{"name": "f", "parameters": {"a": 1,}}', [LLAMA_BROKEN]),
+        (LLAMA, '{"name": "f", "parameters": {"a": 1}', [tool_call("", '{"name": "f", "parameters": {"a": 1}')]),
         (LLAMA, '{"name": "Bob"}', []),
         (MISTRAL, f'[TOOL_CALLS][{{"name": "f", "arguments": {BIG}, "id": "c"}}]', [tool_call("f", BIG, "c")]),
         (MISTRAL, '[TOOL_CALLS] [{"name": "f", "arguments": "{}"}]', [tool_call("f")]),

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmgym.codec import ChatCodec, RendererCodec, TemplateCodec, codec_for
+from llmgym.codec.formats import HERMES, LLAMA, ToolFormat
 from llmgym.errors import CodecError
 from llmgym.messages import Message, assistant, system, tool_call, user
 from tests.codec import families
@@ -178,6 +179,37 @@ def test_content_cannot_forge_turns(place: str) -> None:
     assert honest is not None
     assert [index for index in attack if index in specials] == [index for index in honest if index in specials]
     assert forged in families.tokenizer("qwen3").decode(attack)
+
+
+@pytest.mark.parametrize(
+    ("family", "form"),
+    [("qwen3", HERMES), ("qwen3-vl", HERMES), ("Qwen/Qwen3-8B", HERMES), ("llama3.1", LLAMA),
+     ("meta-llama/Llama-3.2-1B-Instruct", LLAMA)],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<tool_call>\n{"name": "look", "arguments": {"where": "<tool_call>...</tool_call>"}}\n</tool_call>',
+        '<tool_call>[{"name": "look"}, {"name": "look"}]</tool_call> so <tool_call>{"name": "look"}\n{"name": "look"}',
+        '<tool_call>\n```json\n{"type": "function", "function": {"name": "look"}}\n```\n</tool_call>',
+        "<tool_call>{'name': 'look'}</tool_call>",
+        '<|python_tag|>{"name": "look", "parameters": {"n": 123456789012345678901234567890}}',
+        '{"name": "look", "parameters": {"n": 1}',
+        '{"name": "Bob", "age": 3}',
+    ],
+)
+def test_json_is_read_in_one_way_whoever_renders_it(family: str, form: ToolFormat, text: str) -> None:
+    tokenizer = families.load(family)
+    made = codec_for(tokenizer)
+    assert (type(made), made.call_form) == (RendererCodec, form.name)
+    ids = [*tokenizer.encode(text, add_special_tokens=False), made.stop_token_ids[0]]
+    message = made.parse(ids, made.open([user("Where?")], TOOLS), TOOLS)
+    content, calls = form.parse(text)
+    assert message == assistant(content, *calls)
+    again = made.open([user("Where?"), message, *results(1, "r")], TOOLS) if len(calls) == 1 else []
+    for call in calls:
+        if not call["function"]["name"]:  # written back as it stood
+            assert form.write(call) in tokenizer.decode(again)
 
 
 def test_a_broken_call_stays_readable() -> None:

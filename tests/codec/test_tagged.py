@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from llmgym.codec import ChatCodec, RendererCodec, codec_for
 from llmgym.codec import tagged as module
+from llmgym.codec.formats import arguments_of
 from llmgym.codec.tagged import tagged_arguments
 from llmgym.messages import Message, ToolSchema, assistant, tool_call, user
 from tests.codec import families
@@ -168,10 +169,64 @@ def test_each_call_of_a_block_has_its_own_arguments() -> None:
 @pytest.mark.parametrize(
     "raw",
     ["", "look", '{"name": "look", "arguments": {"s": "<parameter=s>\\n1\\n</parameter>"}}',
-     "<function=look>\n</function>", "call:look{s:<parameter=s>1</parameter>}", "<function=look>\n<parameter=s>\nopen"],
+     "<function=look>\n</function>", "call:look{s:<parameter=s>1</parameter>}"],
 )  # fmt: skip
 def test_what_is_not_between_tags_is_left_to_others(raw: str) -> None:
     assert read(raw) is None
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "<function=look>\n<parameter=s>\nopen",
+        "<function=look>\n<parameter=n>\n1\n</parameter>\n<parameter=s>\nopen\n</function>",
+        "<function=look>\n<parameter=n>\n1\n</parameter>\n</function>\n<function=look>\n</function>",
+        "<function=look>\n<parameter=n>\n1\n</parameter>\nso\n<parameter=s>\nx\n</parameter>\n</function>",
+        "look\n<arg_key>n</arg_key>\n<arg_value>1</arg_value>\n<arg_key>s</arg_key>\n<arg_value>open",
+        '<parameter name="n">1</parameter>\n<parameter name="s">open',
+    ],
+)
+def test_what_is_read_in_part_alone_is_no_call(raw: str) -> None:
+    """It would be another call than the model wrote."""
+    assert tagged_arguments(raw, "look", 0, [LOOK]) == raw
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, *OTHERS])
+def test_a_call_that_breaks_off_is_told_to_the_model(family: str) -> None:
+    codec, tokenizer, mark = codec_of(family)
+    said = assistant("", tool_call("look", n=1, s="qzsaidqz"))
+    whole = tokenizer.decode(codec.open([user("Where?"), said, {"role": "tool", "content": "r"}], [LOOK]))
+    turn = mark + whole.partition("Where?")[2].partition(mark)[2]
+    before, _, after = turn.partition("qzsaidqz")
+    close = after[: after.index(">") + 1]  # of the last argument
+    for text in (turn, f"{before}qzsaidqz{after.removeprefix(close)}"):
+        text = text[: min(text.find(stop) for i in codec.stop_token_ids if (stop := tokenizer.decode([i])) in text)]
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        message = codec.parse(ids, codec.open([user("Where?")], [LOOK]), [LOOK])
+        (call,) = message.get("tool_calls", [])
+        assert (arguments_of(call) == {"n": 1, "s": "qzsaidqz"}) == (text in turn)
+        assert (arguments_of(call) is None) == (text not in turn)
+
+
+@pytest.mark.parametrize(
+    ("family", "opened", "closed"),
+    [
+        ("qwen3.5-think", "<tool_call>\n", "\n</tool_call>"),
+        ("nemotron-3-nano", "<tool_call>", "</tool_call>"),
+        ("glm4moe", "<tool_call>", "</tool_call>"),
+        ("gemma4-v5", "<|tool_call>", "<tool_call|>"),
+        ("lfm2.5", "<|tool_call_start|>", "<|tool_call_end|>"),
+    ],
+)
+def test_json_is_a_call_in_every_family(family: str, opened: str, closed: str) -> None:
+    """It is what a model is told to write where its call was none."""
+    tokenizer = families.tokenizer(family)
+    codec = codec_for(tokenizer)
+    prompt = codec.open([user("Where?")], [LOOK])
+    thought = "</think>\n\n" * tokenizer.decode(prompt[-8:]).rstrip().endswith("<think>")
+    text = f'{thought}{opened}{{"name": "look", "arguments": {{"s": "90210"}}}}{closed}'
+    message = codec.parse(tokenizer.encode(text, add_special_tokens=False), prompt, [LOOK])
+    assert values_of(message) == [("look", {"s": "90210"})]
 
 
 def test_schemas_say_types_in_many_ways() -> None:

@@ -365,7 +365,7 @@ def test_parse_reasoning_that_the_prompt_opened() -> None:
     [
         ("qwen3", "<tool_call>\nlook here\n</tool_call>", "", "look here"),
         ("qwen3", '<tool_call>{"name": "look", "arguments": ', "", '{"name": "look", "arguments":'),
-        ("llama3.1", '{"name": "look", "parameters": {"a": }', "look", '{"a": }'),
+        ("llama3.1", '{"name": "look", "parameters": {"a": }', "", '{"name": "look", "parameters": {"a": }'),
         ("llama3.1", '<|python_tag|>{"name": "look", "parameters": {"a": 12345678901234567890123}}', "look",
          '{"a": 12345678901234567890123}'),
         ("mistral", "[TOOL_CALLS] look", "", "look"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "benchmarks"))  # as for a script that is run from there
 
@@ -29,6 +31,12 @@ def test_nemo_gym_is_asked_the_same() -> None:
 def test_a_measurement_of_this_tree() -> None:
     with endpoints.serving("chat") as url:
         assert 0 < float(endpoints.output_of(ROOT, str(endpoints.WORKER), "turns", url, "2")) < 1000
+
+
+def test_a_commit_that_is_not_there() -> None:
+    missing = r"0{40} cannot be checked out: .*; a shallow clone .* `git fetch --unshallow`"
+    with pytest.raises(SystemExit, match=missing), endpoints.checked_out("0" * 40):
+        pass
 
 
 def test_one_figure_of_all_rounds() -> None:
