@@ -15,7 +15,7 @@ from llmgym.trajectory import Segment, Trajectory, Turn
 
 @dataclass(frozen=True, slots=True)
 class TokenBatch:
-    """Padded rows, one for each segment in which something was sampled.
+    """Padded rows, one for each segment that is to be trained on.
 
     B is the number of rows, P the longest prompt, C the longest completion. A completion starts with the
     row's first sampled token and holds what came between replies too, which `loss_mask` leaves out.
@@ -119,7 +119,7 @@ def _rows(episode: int, trajectory: Trajectory) -> list[_Row]:
     return [
         _Row(episode, trajectory, segment, [reply for reply in replies if reply.segment == number], rewards)
         for number, (segment, rewards) in numbered
-        if segment.sampled.any()
+        if segment.trained
     ]
 
 

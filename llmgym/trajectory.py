@@ -57,6 +57,11 @@ class Segment:
     messages: list[Message] | None = None
 
     @property
+    def trained(self) -> bool:
+        """Whether there is something to train on: sampled in the agent's own context, and not lost on its way."""
+        return self.role == "agent" and self.delivered and bool(self.sampled.any())
+
+    @property
     def spans(self) -> list[list[int]]:
         """The runs of sampled tokens, as [start, end)."""
         sampled = self.sampled
@@ -212,6 +217,7 @@ class Trajectory:
         segments: Exact tokens; more than one where the template rewrote history or the context was compacted; none
             with a policy that gives no tokens.
         compactions: Where the policy was shown less of the transcript from then on.
+        branches: Replies that are in no message of the transcript: an agent program asked for them in other contexts.
         reward: Sum of the turns' rewards; None means unscored.
         reward_parts: The verifier's parts by name, with their weights.
         metrics: Numbers that do not count.
@@ -241,6 +247,7 @@ class Trajectory:
     turns: list[Turn] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
     compactions: list[Compaction] = field(default_factory=list)
+    branches: list[Turn] = field(default_factory=list)
     reward: float | None = None
     reward_parts: dict[str, Part] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -279,8 +286,9 @@ class Trajectory:
 
     @property
     def replies(self) -> list[Turn]:
-        """All that the policy sampled: the turns, and summaries of its context."""
-        return [*self.turns, *(made.summary for made in self.compactions if made.summary is not None)]
+        """All that the policy sampled: the turns, summaries of its context, and replies in other contexts."""
+        summaries = [made.summary for made in self.compactions if made.summary is not None]
+        return [*self.turns, *summaries, *self.branches]
 
     @property
     def sampled_tokens(self) -> int:

@@ -129,6 +129,7 @@ def trajectories(draw: st.DrawFn) -> Trajectory:
             turns=st.lists(turns, max_size=3),
             segments=st.lists(segments(), max_size=2),
             compactions=st.lists(compactions, max_size=2),
+            branches=st.lists(turns, max_size=2),
             reward=reward,
             reward_parts=st.dictionaries(text, st.builds(Part, st.none() | number, number), max_size=3),
             metrics=st.dictionaries(metric_names, number, max_size=4),

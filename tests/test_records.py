@@ -241,7 +241,7 @@ def test_credentials_in_an_error_are_not_written() -> None:
     [
         name
         for name in Row.__struct_fields__
-        if name not in ("compactions", "model_calls", "failure", "error", "attempts", "policy", "trainable")
+        if name not in ("compactions", "branches", "model_calls", "failure", "error", "attempts", "policy", "trainable")
     ],
 )
 def test_a_missing_field_is_named_with_its_place(name: str) -> None:

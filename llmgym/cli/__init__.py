@@ -22,6 +22,7 @@ from llmgym.cli import (
     report,
     rollout,
     schema,
+    serve,
     show,
     summary,
     verify,
@@ -84,6 +85,7 @@ app.command("doctor", epilog=doctor.EXAMPLES)(verb(doctor.run))
 app.add_typer(models.app, name="models")
 app.add_typer(export.app, name="export")
 app.add_typer(data.app, name="data")
+app.add_typer(serve.app, name="serve")
 
 
 def main() -> None:

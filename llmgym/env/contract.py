@@ -27,7 +27,8 @@ HOOKS: Final = frozenset(
 #: What a subclass, or an instance before it is used, may set.
 SETTINGS: Final = frozenset(
     {"tasks", "tools", "system_prompt", "max_turns", "tool_timeout", "hook_timeout", "verify_in", "verify_from",
-     "roles", "sandbox", "oracle_kind", "metadata", "render_mode", "split", "spec", "observation_space", "action_space"}
+     "roles", "sandbox", "transport", "identity", "oracle_kind", "metadata", "render_mode", "split", "spec",
+     "observation_space", "action_space"}
 )  # fmt: skip
 
 #: Of these, what an instance is made with, and what it is; Gymnasium sets the last.

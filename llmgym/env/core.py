@@ -54,6 +54,8 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
             killed at its deadline, and gives back only what `verify` returns. It is no sandbox.
         verify_from: "transcript" where `verify` looks at its episode alone, and nothing but it is paid for: stored
             episodes are then scored again without running their tools; "replay" where it needs what these did.
+        transport: Arguments that say where something is, and not what: a run goes on with others in their place.
+        identity: What decides results beside the arguments, as JSON data: a run goes on with the same alone.
         oracle_kind: "optimal" where the oracle earns the same, the most, on every task; "reference" where it plays well
             and no more, as in a game of chance.
     """
@@ -70,14 +72,24 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
     hook_timeout: float = 60.0
     verify_in: Literal["loop", "thread", "process"] = "loop"
     verify_from: Literal["replay", "transcript"] = "replay"
+    transport: Collection[str] = ()
+    identity: Mapping[str, Any] = {}
     oracle_kind: Literal["optimal", "reference"] = "optimal"
 
     __traits: ClassVar[contract.Traits]
+    __lifecycle: ClassVar[type[Lifecycle]] = Lifecycle
     __life: Lifecycle
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Collect the tools, refuse names that are taken, and find out whether anything in the class can suspend."""
+    def __init_subclass__(cls, lifecycle: type[Lifecycle] | None = None, **kwargs: Any) -> None:
+        """Collect the tools, refuse names that are taken, and find out whether anything in the class can suspend.
+
+        Args:
+            lifecycle: What moves episodes that do not happen in this process; not for authors of environments.
+            **kwargs: Of other base classes.
+        """
         super().__init_subclass__(**kwargs)
+        if lifecycle is not None:
+            cls.__lifecycle = lifecycle
         contract.check_no_tools(cls)
         cls.tools = tools_of(cls)
         if "aclose" in vars(cls):
@@ -88,7 +100,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
     def __new__(cls, *args: Any, **kwargs: Any) -> ToolEnv:
         """Make the private state, so that it is there whatever a constructor does."""
         env = super().__new__(cls)
-        object.__setattr__(env, "_ToolEnv__life", Lifecycle(env, cls.__traits))
+        object.__setattr__(env, "_ToolEnv__life", cls.__lifecycle(env, cls.__traits))
         return env
 
     def __init__(
@@ -282,7 +294,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
     @property
     def scope(self) -> str:
         """Name that task draws are hashed with: the registered id, else the class."""
-        return self.spec.id if self.spec else type(self).__qualname__
+        return self.__life.scope
 
     def cast_roles(self, models: Mapping[str, ChatPolicy | str]) -> None:
         """Say which models play the `roles`.

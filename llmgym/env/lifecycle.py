@@ -83,6 +83,12 @@ class Lifecycle:
             _live.add(self)
 
     @property
+    def scope(self) -> str:
+        """Name that task draws are hashed with; see `ToolEnv.scope`."""
+        spec = self._env.spec
+        return spec.id if spec else type(self._env).__qualname__
+
+    @property
     def spoiled(self) -> bool:
         """Whether the instance must not be used: earlier work still runs on it, or could not be torn down."""
         return self._broken or self._leftovers.running
@@ -111,19 +117,9 @@ class Lifecycle:
     async def reset(self, seed: int | None, options: dict[str, Any]) -> tuple[tuple[Message, ...], dict[str, Any]]:
         """See `ToolEnv.areset`."""
         env = self._env
-        self._expect_usable()
-        if self.running is not None:
-            await self._tear_down(self.running)
-        gymnasium.Env.reset(env, seed=seed)
-        if seed is not None or self._episode < 0:
-            self._seed, self._episode = env.np_random_seed if seed is None else seed, 0
-        else:
-            self._episode += 1
-        task = self._draw(options)
-        if self._traits.frees:
-            _live.add(self)
-        running = self.running = Running(task)
+        running = await self._begin(seed, options)
         run = Runner(env, running, self._leftovers)
+        task = running.task
         try:
             await run.hook("setup", functools.partial(env.setup, task, **options))
             if self._traits.offers:
@@ -245,6 +241,22 @@ class Lifecycle:
         self._env.close()
 
     # --- within -----------------------------------------------------------------------------------
+
+    async def _begin(self, seed: int | None, options: dict[str, Any]) -> Running:
+        """End the episode that runs, and find the task of the next; what names it is taken out of the options."""
+        self._expect_usable()
+        if self.running is not None:
+            await self._tear_down(self.running)
+        gymnasium.Env.reset(self._env, seed=seed)
+        if seed is not None or self._episode < 0:
+            self._seed, self._episode = self._env.np_random_seed if seed is None else seed, 0
+        else:
+            self._episode += 1
+        task = self._draw(options)
+        if self._traits.frees:
+            _live.add(self)
+        self.running = Running(task)
+        return self.running
 
     def _expect_open(self) -> Running:
         if self.running is None or not self.running.open:

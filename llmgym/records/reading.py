@@ -139,6 +139,7 @@ def _trajectory(row: Row) -> Trajectory:
         turns=[_turn(turn) for turn in row.turns],
         segments=[_segment(segment) for segment in row.segments],
         compactions=[_compaction(made) for made in row.compactions],
+        branches=[_turn(turn) for turn in row.branches],
         reward=row.reward,
         reward_parts={
             name: Part(None if part.value is None else _float(part.value), _float(part.weight))

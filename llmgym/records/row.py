@@ -246,6 +246,9 @@ class Row(msgspec.Struct, frozen=True):
     compactions: Annotated[
         list[CompactionRow], Meta(description="Where the policy was shown less of the transcript from then on.")
     ] = []
+    branches: Annotated[
+        list[TurnRow], Meta(description="Replies that are in no message: a program asked for them in other contexts.")
+    ] = []
     model_calls: Annotated[list[ModelCallRow], Meta(description="Calls of the environment's model roles.")] = []
     failure: Annotated[Failure | None, Meta(description="What went wrong, in words that can be grouped.")] = None
     error: Annotated[str | None, Meta(description="The same for a person.")] = None

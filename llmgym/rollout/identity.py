@@ -71,9 +71,14 @@ def _environment(instances: Instances) -> dict[str, Any]:
         "label": instances.id,
         "id": instances.config.env_id,
         "entry_point": entry_point if isinstance(entry_point, str) else _named(entry_point),
-        "kwargs": _plain(instances.arguments),
+        "kwargs": plain_arguments(instances),
         "wrappers": _plain(instances.config.wrappers),
     }
+
+
+def plain_arguments(instances: Instances) -> Any:
+    """What decides the results of an environment, as JSON data."""
+    return _plain(instances.arguments)
 
 
 def _policy(policy: Policy, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -124,9 +124,10 @@ class Instances:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """All arguments of the environment's class, those of its registration included."""
-        spec = gymnasium.spec(self.config.env_id)
-        return {**spec.kwargs, **self._kwargs}
+        """What decides results: arguments of the environment's class, those of its registration included, and more."""
+        core: Any = self.sample.unwrapped
+        given = {**gymnasium.spec(self.config.env_id).kwargs, **self._kwargs}
+        return {name: value for name, value in given.items() if name not in core.transport} | core.identity
 
     def _make(self) -> AnyToolEnv:
         env = make_core(self.config.id, **self._kwargs)

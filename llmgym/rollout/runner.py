@@ -122,6 +122,6 @@ async def retried(once: Callable[[int], Awaitable[T]], status: Callable[[T], Sta
         attempt += 1
 
 
-def episode_seed(seed: int, env_id: str, task_id: str) -> int:
+def episode_seed(seed: int, scope: str, task_id: str) -> int:
     """Seed of `reset`: one for all repeats of a task, so that they start alike."""
-    return stable_hash(seed, env_id, task_id) >> 33
+    return stable_hash(seed, scope, task_id) >> 33

@@ -222,7 +222,7 @@ class Session:
 
     async def _play(self, job: _Job, stop: Stop) -> list[Trajectory]:
         """Run an episode; gives a trajectory for each agent. All of them have finished, or none has."""
-        seed = episode_seed(self._config.tasks.seed, job.env.config.env_id, job.task.id)
+        seed = episode_seed(self._config.tasks.seed, job.env.source.scope, job.task.id)
         game = self._games.get(job.env.id)
         if game is not None:
             return await game.run(job.env, job.task, job.repeat, seed=seed, stop=stop)

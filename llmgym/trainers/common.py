@@ -194,7 +194,7 @@ class Episodes:
         sources = [self.instances(env).source for env in envs.values()]
         for source, task, _ in Plan().visits(sources, self.config):
             env = envs[source.id]
-            yield TaskRef(env, task.id, episode_seed(self.config.tasks.seed, env.env_id, task.id))
+            yield TaskRef(env, task.id, episode_seed(self.config.tasks.seed, source.scope, task.id))
 
     async def rows(self) -> list[TaskRow]:
         """The same with their opening messages and tools, each from a reset of its environment."""
@@ -293,10 +293,11 @@ class Episodes:
     def samples(self, trajectory: Trajectory) -> list[Sample]:
         """All rows of an episode: one for each segment, since a template may have rewritten history between turns.
 
-        An episode in which nothing was sampled gives one row that trains nothing.
+        Contexts beside the agent's own, and replies that reached nobody, give none. An episode in which nothing was
+        sampled gives one row that trains nothing.
         """
         segments = zip(trajectory.segments, trajectory.token_rewards(), strict=True)
-        rows = [_sample(trajectory, segment, rewards) for segment, rewards in segments if segment.sampled.any()]
+        rows = [_sample(trajectory, segment, rewards) for segment, rewards in segments if segment.trained]
         return rows or [self._blank(trajectory)]
 
     def sample(self, trajectory: Trajectory) -> Sample:

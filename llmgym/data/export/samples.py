@@ -170,7 +170,9 @@ def _segments(episode: Trajectory, losses: Losses) -> Iterator[Sample]:
     for segment in episode.segments:
         if segment.role != "agent":
             losses.add("a context beside the agent's own", f"{episode.id} ({segment.role})")
-        elif segment.sampled.any():
+        elif not segment.delivered:
+            losses.add("a reply that reached nobody", episode.id)
+        elif segment.trained:
             yield Sample(episode, len(segment.ids), counted=True, segment=segment)
         else:
             losses.add("a context in which nothing was sampled", episode.id)

@@ -1,0 +1,8 @@
+"""Environments for other processes and languages, over HTTP and WebSocket."""
+
+from __future__ import annotations
+
+from llmgym.serve.server import EnvServer, ServeConfig
+from llmgym.serve.sessions import Session, Sessions
+
+__all__ = ["EnvServer", "ServeConfig", "Session", "Sessions"]

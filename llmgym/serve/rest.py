@@ -1,0 +1,178 @@
+"""Our own protocol over HTTP: a route for each request of `llmgym.adapters.remote.protocol`."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from starlette.requests import Request as HTTPRequest
+from starlette.routing import Route
+
+from llmgym.adapters.remote.protocol import (
+    Call,
+    Close,
+    Closed,
+    End,
+    Opened,
+    Oracle,
+    Request,
+    Reset,
+    Said,
+    ServerInfo,
+    Step,
+    Stepped,
+    Tasks,
+)
+from llmgym.serve.bodies import read_body, respond
+from llmgym.serve.sessions import Answer, encode, refused
+from llmgym.serve.trouble import ServeError
+
+if TYPE_CHECKING:
+    from llmgym.serve.server import EnvServer
+
+_MOST_TASKS = 1000  # of one answer
+_BATCH = msgspec.json.Decoder(list[Request])
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A route, as the OpenAPI document tells of it.
+
+    Attributes:
+        method: Method of HTTP.
+        path: Path, with its parameters in braces.
+        summary: What it does.
+        takes: Form of the body, if it has one.
+        gives: Form of the answer.
+        query: Parameters of the query, with their types.
+    """
+
+    method: str
+    path: str
+    summary: str
+    takes: Any
+    gives: Any
+    query: tuple[tuple[str, str], ...] = ()
+
+
+#: What a session is asked for, by the last part of the path.
+_OF_SESSION: Final[dict[str, tuple[Any, Any, str]]] = {
+    "reset": (Reset, Opened, "Begin another episode in a session."),
+    "step": (Step, Stepped, "Take an assistant message."),
+    "call": (Call, Stepped, "Run one call of a message whose calls come one by one."),
+    "end": (End, Stepped, "End the episode at a limit of the client's."),
+    "oracle": (Oracle, Said, "Give the next message of a correct solution."),
+}
+
+OPERATIONS: Final = (
+    Operation("GET", "/v1", "What this server is, and its environments.", None, ServerInfo),
+    Operation(
+        "GET", "/v1/tasks", "Tasks of a run, or of a stream of episodes.", None, Tasks,
+        (("env", "string"), ("split", "string"), ("seed", "integer"), ("start", "integer"), ("count", "integer"),
+         ("stream", "boolean")),
+    ),
+    Operation("GET", "/v1/task", "The task with an id.", None, Tasks, (("env", "string"), ("id", "string"))),
+    Operation("POST", "/v1/sessions", "Begin a session, and its first episode.", Reset, Opened),
+    *(
+        Operation("POST", f"/v1/sessions/{{session}}/{name}", summary, takes, gives)
+        for name, (takes, gives, summary) in _OF_SESSION.items()
+    ),
+    Operation("DELETE", "/v1/sessions/{session}", "End a session.", None, Closed),
+    Operation("POST", "/v1/batch", "Do several requests at once; answers come in their order.", list[Request], list),
+)  # fmt: skip
+
+
+def routes(server: EnvServer) -> list[Route]:
+    """The routes of the protocol."""
+    sessions, read = (
+        server.sessions,
+        functools.partial(read_body, limit=server.config.body_limit, seconds=server.config.body_s),
+    )
+
+    def posted(form: Any) -> Callable[..., Awaitable[Answer]]:
+        decode = msgspec.json.Decoder(form).decode
+
+        async def serve(scope: Any, receive: Any) -> Answer:
+            request = decode(await read(receive) or b"{}")
+            if session := scope["path_params"].get("session"):
+                msgspec.structs.force_setattr(request, "session", session)
+            return await sessions.take(request)
+
+        return serve
+
+    async def batch(scope: Any, receive: Any) -> Answer:
+        answers = await asyncio.gather(*map(sessions.take, _BATCH.decode(await read(receive))))
+        return 200, b"[" + b",".join(b'{"status":%d,"body":%b}' % answer for answer in answers) + b"]"
+
+    async def close(scope: Any, receive: Any) -> Answer:
+        return await sessions.take(Close(session=scope["path_params"]["session"]))
+
+    async def info(scope: Any, receive: Any) -> Answer:
+        return 200, encode(server.info())
+
+    async def tasks(scope: Any, receive: Any) -> Answer:
+        asked = _Query(scope)
+        source = server.source(asked.text("env"))
+        split, seed, start = asked.text("split", "train"), asked.number("seed", 0), asked.number("start", 0)
+        count = min(asked.number("count", 1), _MOST_TASKS)
+        if asked.text("stream", "false") == "true":
+            take = functools.partial(source.tasks.draw, split, seed, scope=source.scope)
+        else:
+            take = functools.partial(source.plan, split, seed)
+        found = await asyncio.to_thread(lambda: [take(place) for place in range(start, start + count)])
+        return 200, encode(Tasks(tasks=found))
+
+    async def task(scope: Any, receive: Any) -> Answer:
+        asked = _Query(scope)
+        found = await asyncio.to_thread(server.source(asked.text("env")).tasks.get, asked.text("id"))
+        return 200, encode(Tasks(tasks=[found]))
+
+    return [
+        Route("/v1", _Endpoint(info), methods=["GET"]),
+        Route("/v1/tasks", _Endpoint(tasks), methods=["GET"]),
+        Route("/v1/task", _Endpoint(task), methods=["GET"]),
+        Route("/v1/sessions", _Endpoint(posted(Reset)), methods=["POST"]),
+        *(
+            Route(f"/v1/sessions/{{session}}/{name}", _Endpoint(posted(form)), methods=["POST"])
+            for name, (form, _, _) in _OF_SESSION.items()
+        ),
+        Route("/v1/sessions/{session}", _Endpoint(close), methods=["DELETE"]),
+        Route("/v1/batch", _Endpoint(batch), methods=["POST"]),
+    ]
+
+
+class _Endpoint:
+    """An ASGI application of a function: what it raises is an answer."""
+
+    def __init__(self, serve: Callable[[Any, Any], Awaitable[Answer]]) -> None:
+        self._serve = serve
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            status, body = await self._serve(scope, receive)
+        except Exception as error:  # noqa: BLE001 -- a defect of ours is told, and logged
+            status, body = refused(error)
+        await respond(send, status, body, close=status in (408, 413))
+
+
+class _Query:
+    """Parameters of a query."""
+
+    def __init__(self, scope: Any) -> None:
+        self._given = HTTPRequest(scope).query_params
+
+    def text(self, name: str, otherwise: str | None = None) -> str:
+        value = self._given.get(name, otherwise)
+        if value is None:
+            raise ServeError("bad_request", f"the query lacks {name!r}")
+        return value
+
+    def number(self, name: str, otherwise: int) -> int:
+        value = self._given.get(name, str(otherwise))
+        if not value.isdecimal() or len(value) > 40:
+            raise ServeError("bad_request", f"{name} is a whole number, not {value!r:.100}")
+        return int(value)

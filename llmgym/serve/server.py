@@ -1,0 +1,288 @@
+"""A server of environments: its configuration, and the process that it is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import resource
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from llmgym.adapters.remote.protocol import EnvInfo, ServerInfo
+from llmgym.errors import ConfigError
+from llmgym.loading import expect_modules
+from llmgym.redaction import redact
+from llmgym.registry import known
+from llmgym.rollout.config import EnvConfig, TaskSettings
+from llmgym.rollout.identity import plain_arguments
+from llmgym.rollout.instances import Instances, TaskSource
+from llmgym.serve.bodies import respond
+from llmgym.serve.guard import Guard
+from llmgym.serve.metrics import Metrics
+from llmgym.serve.openapi import document
+from llmgym.serve.rest import routes
+from llmgym.serve.sessions import Session, Sessions, refused
+from llmgym.serve.socket import Socket
+from llmgym.serve.trouble import ServeError
+
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+_Seconds = Annotated[float, Meta(gt=0)]
+_Positive = Annotated[int, Meta(ge=1)]
+
+
+class ServeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is served, to whom, and within which bounds.
+
+    Attributes:
+        env_ids: Environments, as ids or as `{id, kwargs, wrappers, label}`.
+        models: Models in the roles of environments, as in a run.
+        host: Address to listen at.
+        port: Port to listen at; 0 for any.
+        token: What clients have to show; None for nothing, which only a server for this machine may do.
+        sessions: Most sessions at once.
+        idle_s: Seconds after which a session that is asked for nothing is ended.
+        body_limit: Most bytes of a request, and of a frame of a WebSocket.
+        body_s: Seconds that a body has to arrive.
+        header_s: Seconds that a connection has for the headers of a request.
+        ping_s: Seconds between pings of a WebSocket, and until one without an answer is ended; 0 for none.
+        connections: Most connections at once.
+    """
+
+    env_ids: list[str | EnvConfig]
+    models: dict[str, str] = {}
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8300
+    token: str | None = None
+    sessions: _Positive = 10_000
+    idle_s: _Seconds = 1800.0
+    body_limit: _Positive = 4 << 20
+    body_s: _Seconds = 30.0
+    header_s: _Seconds = 10.0
+    ping_s: Annotated[float, Meta(ge=0)] = 60.0
+    connections: _Positive = 12_000
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine is served."""
+        return self.host in _LOCAL
+
+
+class EnvServer:
+    """Serves environments.
+
+    Attributes:
+        config: Its configuration.
+        sessions: Its sessions.
+        metrics: Its figures.
+        url: Where it is, once it listens.
+    """
+
+    def __init__(self, config: ServeConfig) -> None:
+        """Make the first instance of each environment.
+
+        Raises:
+            ConfigError: An environment cannot be made, or lacks a model; or the server would be open to all.
+        """
+        expect_modules("llmgym serve", "serve", "starlette", "uvicorn", "httptools", "websockets", "prometheus_client")
+        if config.token is None and not config.local:
+            raise ConfigError(
+                f"host {config.host!r} lets others in, so a token is needed: --token-file, or LLMGYM_TOKEN"
+            )
+        self.config, self.metrics, self.url = config, Metrics(), ""
+        environments = TaskSettings(env_ids=config.env_ids).environments
+        if not environments:
+            raise ConfigError("there is nothing to serve: name an environment, such as llmgym/Calculator-v0")
+        made: dict[str, Instances] = {}
+        try:
+            for env in environments:
+                made[env.name] = Instances(env, models=config.models)
+        except BaseException:
+            for instances in made.values():
+                instances.close()
+            raise
+        self.sessions = Sessions(made, most=config.sessions, idle_s=config.idle_s, metrics=self.metrics)
+        self._uvicorn: Any = None
+        self._tools: Any = None
+
+    def source(self, name: str) -> TaskSource:
+        """Where the tasks of an environment come from.
+
+        Raises:
+            ServeError: There is no such environment.
+        """
+        return self.sessions.instances(name).source
+
+    def info(self) -> ServerInfo:
+        """What this server is."""
+        from llmgym import __version__
+
+        found = [_info(name, instances) for name, instances in self.sessions.environments.items()]
+        return ServerInfo(server=f"llmgym {__version__}", environments=found)
+
+    def application(self) -> Any:
+        """The server as an ASGI application; its lifespan ends idle sessions, and at the end all."""
+        from starlette.applications import Starlette
+        from starlette.routing import Route, WebSocketRoute
+
+        def fixed(body: Any, kind: bytes) -> Any:
+            async def serve(scope: Any, receive: Any, send: Any) -> None:
+                await respond(send, 200, body(), kind)
+
+            return _ASGI(serve)
+
+        tools = self._tools = self._tool_server()
+        app = Starlette(
+            routes=[
+                Route("/health", fixed(lambda: b'{"status":"ok"}', b"application/json")),
+                Route("/ready", fixed(lambda: b'{"status":"ok"}', b"application/json")),
+                Route("/metrics", fixed(self.metrics.page, b"text/plain; version=0.0.4; charset=utf-8")),
+                Route("/openapi.json", fixed(document, b"application/json")),
+                *routes(self),
+                WebSocketRoute("/v1/ws", Socket(self)),
+                *([] if tools is None else tools.application.routes),
+            ],
+            lifespan=self._lifespan,
+            exception_handlers={404: _no_route, 405: _no_route},
+        )
+        return Guard(app, self.config.token, local=self.config.local)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: Any) -> AsyncGenerator[None]:
+        reaper = asyncio.create_task(self.sessions.reap())
+        try:
+            async with contextlib.nullcontext() if self._tools is None else self._tools.running():
+                yield
+        finally:
+            reaper.cancel()
+            await self.sessions.aclose()
+
+    def _tool_server(self) -> Any:
+        """The tools of sessions over MCP; None where the extra `mcp` is not installed."""
+        if importlib.util.find_spec("mcp") is None:
+            return None
+        from llmgym.serve.mcp import ToolServer
+
+        return ToolServer(
+            lambda session: _Toolbox(self.sessions.find(session)),
+            path="/v1/sessions/{session}/mcp",
+            body_limit=self.config.body_limit,
+        )
+
+    async def serve(self, listening: Any = None) -> None:
+        """Serve until SIGTERM, Ctrl-C or `stop`; then answer what is under way, and end the sessions.
+
+        Args:
+            listening: Called with the address once clients can come.
+
+        Raises:
+            ConfigError: The port is taken.
+        """
+        import uvicorn
+
+        from llmgym.serve.connections import bounded_protocol
+
+        _raise_descriptors(self.config.connections)
+        config = self.config
+        self._uvicorn = server = uvicorn.Server(
+            uvicorn.Config(
+                self.application(),
+                http=bounded_protocol(config.header_s),
+                ws="websockets-sansio",
+                ws_max_size=config.body_limit,
+                ws_ping_interval=config.ping_s or None,
+                ws_ping_timeout=config.ping_s or None,
+                ws_per_message_deflate=False,
+                log_level="warning",
+                access_log=False,
+                limit_concurrency=config.connections,
+                timeout_graceful_shutdown=30,
+                server_header=False,
+                date_header=False,
+            )
+        )
+        with _listener(config.host, config.port) as listener:
+            host, port = listener.getsockname()[:2]
+            self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            if listening is not None:
+                listening(self.url)
+            await server.serve(sockets=[listener])
+
+    def stop(self) -> None:
+        """End `serve`, from any thread."""
+        if self._uvicorn is not None:
+            self._uvicorn.should_exit = True
+
+
+class _Toolbox:
+    """The tools of a session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session, self.schemas = session, session.tools
+
+    async def call(self, call: Any) -> str:
+        found = await self._session.call(call, same=False)
+        return "\n".join(message["content"] for message in found.messages)
+
+
+class _ASGI:
+    """An ASGI application of a function: Starlette takes functions for handlers of requests."""
+
+    def __init__(self, serve: Any) -> None:
+        self._serve = serve
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._serve(scope, receive, send)
+
+
+async def _no_route(request: Any, error: Any) -> Any:
+    from starlette.responses import Response
+
+    said = f"there is no {request.method} {request.url.path!r:.200} here: GET /openapi.json tells what there is"
+    return Response(refused(ServeError("bad_request", said))[1], error.status_code, media_type="application/json")
+
+
+def _info(name: str, instances: Instances) -> EnvInfo:
+    source, sample = instances.source, instances.sample
+    entry = known(instances.config.id)
+    core: Any = sample.unwrapped
+    return EnvInfo(
+        name=name,
+        id=instances.config.env_id,
+        summary=entry.summary if entry else "",
+        arguments=redact(plain_arguments(instances)),
+        scope=source.scope,
+        splits={split: source.size(split) for split in source.tasks.splits},
+        outcomes=source.tasks.outcomes,
+        tools=[tool.schema for tool in core.tools.values()],
+        max_turns=core.max_turns,
+        oracle=core.oracle_kind,
+    )
+
+
+def _listener(host: str, port: int) -> Any:
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(4096)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"cannot listen at {host}:{port}: {error.strerror}; --port names another") from error
+    return listener
+
+
+def _raise_descriptors(needed: int) -> None:
+    """Allow as many open files as there may be connections, as far as this process may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = needed + 512
+    if soft < wanted:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+        )

@@ -1,0 +1,381 @@
+"""Sessions: instances of environments that clients have taken, and what they ask of them.
+
+All fronts, whatever protocol they speak, are thin over these two classes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Iterator, Mapping
+from typing import Any, TypeVar, cast
+
+import msgspec
+from gymnasium.error import ResetNeeded
+
+from llmgym.adapters.remote.protocol import (
+    STATUS,
+    Call,
+    Close,
+    Closed,
+    End,
+    Failed,
+    Opened,
+    Oracle,
+    Request,
+    Reset,
+    Said,
+    Step,
+    Stepped,
+)
+from llmgym.concurrency import is_outside, shielded
+from llmgym.env import StepResult
+from llmgym.env.boundary import failure
+from llmgym.env.episode import Report
+from llmgym.errors import EnvironmentFailure, LLMGymError
+from llmgym.messages import Message, ToolCall, ToolSchema
+from llmgym.rollout.instances import Instances
+from llmgym.serve.metrics import Metrics
+from llmgym.serve.trouble import ServeError, error_of
+from llmgym.tasks import Task
+from llmgym.tasks.task import settled
+from llmgym.wrappers import AnyToolEnv
+
+T = TypeVar("T")
+
+encode = msgspec.json.Encoder().encode
+Answer = tuple[int, bytes]  # status and body
+
+_ENDED = 4096  # sessions whose last answer is kept after their end, for clients that did not get it
+_SPOILS = frozenset({"infrastructure", "timeout", "abandoned"})
+
+
+def refused(error: Exception, report: Report | None = None) -> Answer:
+    """The answer that an exception is; see `error_of`."""
+    told = error_of(error, report)
+    return STATUS[told.wrong], encode(Failed(error=told))
+
+
+class Session:
+    """An instance of an environment that a client has taken.
+
+    Attributes:
+        id: Its name, which nobody can guess.
+        name: Name of the environment.
+        instances: Where the instance comes from.
+        tools: Schemas of the tools of its episode.
+        touched: When it was last asked for something, in seconds of `time.monotonic`.
+        lost: Whether the instance cannot be used any more.
+    """
+
+    __slots__ = (
+        "_answer", "_asked", "_calling", "_closed", "_env", "_metrics", "_oracle", "_turn", "id", "instances", "lost",
+        "name", "tools", "touched",
+    )  # fmt: skip
+
+    def __init__(self, session_id: str, name: str, instances: Instances, env: AnyToolEnv, metrics: Metrics) -> None:
+        """Take an instance."""
+        self.id, self.name, self.instances = session_id, name, instances
+        self._env, self._metrics = env, metrics
+        self.tools: list[ToolSchema] = []
+        self._calling = asyncio.Lock()
+        self._oracle: Iterator[Message | str] | None = None
+        self._turn = 0
+        self._asked: Request | None = None
+        self._answer: Answer | asyncio.Future[Answer] | None = None
+        self.touched = time.monotonic()
+        self.lost = self._closed = False
+
+    # --- requests that may come twice -------------------------------------------------------------
+
+    async def take(self, request: Request) -> Answer:
+        """Do what the next request asks for, or give the answer of the last one again.
+
+        Returns:
+            A status of HTTP and a body, also of what went wrong.
+        """
+        turn = self._turn if request.turn is None else request.turn
+        if turn == self._turn - 1 and request == self._asked:
+            answer = self._answer
+            return await asyncio.shield(answer) if isinstance(answer, asyncio.Future) else cast("Answer", answer)
+        if self._closed or turn != self._turn or isinstance(self._answer, asyncio.Future):
+            return self._refuse(turn)
+        self._turn, self._asked = turn + 1, request
+        if not self._env.suspends:
+            self._answer = await self._do(request)  # without a pause: nothing can come between
+            return self._answer
+        # A task of its own: a client that leaves does not stop what it asked for, and may come again for the answer.
+        working = self._answer = asyncio.ensure_future(self._do(request))
+        self._answer.add_done_callback(self._done)
+        return await asyncio.shield(working)
+
+    def _done(self, work: asyncio.Future[Answer]) -> None:
+        if not work.cancelled():
+            self._answer = work.result()
+
+    def _refuse(self, turn: int) -> Answer:
+        if self._closed:
+            return refused(ServeError("unknown_session", f"the session {self.id!r} has ended"))
+        if isinstance(self._answer, asyncio.Future):
+            said = f"turn {self._turn - 1} of this session is under way: wait for its answer"
+        else:
+            said = f"turn {turn} of the session is not the next, {self._turn}; the last may be sent again as it was"
+        return refused(ServeError("conflict", said))
+
+    async def _do(self, request: Request) -> Answer:
+        try:
+            match request:
+                case Step():
+                    found: Any = await self.step(request.action)
+                case Reset():
+                    found = await self.reset(request)
+                case Call():
+                    found = await self.call(request.call, same=request.same)
+                case End():
+                    found = await self.end(request.action, verify=request.verify)
+                case Oracle():
+                    found = Said(message=self.oracle())
+                case Close():
+                    found = Closed()
+            return 200, encode(found)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the client is told
+            return refused(error, self._env.report() if isinstance(error, EnvironmentFailure) else None)
+
+    # --- what fronts build on ---------------------------------------------------------------------
+
+    async def reset(self, request: Reset) -> Opened:
+        """Begin an episode.
+
+        Raises:
+            LLMGymError: The task or an option is unknown, or the environment failed.
+        """
+        self._oracle = None
+        options = {**request.options, "task": self._task(request)}
+        messages, info = await self._within(self._env.areset(seed=request.seed, options=options))
+        self._metrics.begun(self.name)
+        self.tools = info["tools"]
+        return Opened(session=self.id, task_id=info["task_id"], messages=messages, tools=self.tools)
+
+    async def step(self, action: Any) -> Stepped:
+        """Take an assistant message; raises as `ToolEnv.astep` does."""
+        return await self._stepped(self._env.astep(action))
+
+    async def call(self, call: Mapping[str, Any], *, same: bool) -> Stepped:
+        """Run one call of a message, after those that came before; raises as `ToolEnv.acall` does."""
+        async with self._calling:
+            return await self._stepped(self._env.acall(cast("ToolCall", dict(call)), same=same))
+
+    async def end(self, action: Any = None, *, verify: bool = True) -> Stepped:
+        """End the episode at a limit; raises as `ToolEnv.aend` does."""
+        return await self._stepped(self._env.aend(action, verify=verify))
+
+    def oracle(self) -> Message | str | None:
+        """The next message of a correct solution; None where there is no more.
+
+        Raises:
+            LLMGymError: The environment has none, or it failed.
+        """
+        core = cast("Any", self._env.unwrapped)
+        if core.task is None:
+            raise ServeError("ended", "no episode was started: reset the session")
+        try:
+            if self._oracle is None:
+                self._oracle = iter(core.oracle(core.task))
+            return next(self._oracle, None)
+        except NotImplementedError:
+            raise ServeError("bad_request", f"{self.name} has no oracle") from None
+        except Exception as error:
+            raise failure(error, f"{self.name}: oracle", "episode") from error
+
+    @property
+    def report(self) -> Report:
+        """What is known of the episode besides what the steps have told."""
+        return self._env.report()
+
+    async def close(self) -> None:
+        """Give the instance back, once what it does has ended; an episode that runs is torn down, unverified."""
+        if isinstance(self._answer, asyncio.Future):
+            await asyncio.wait({self._answer})  # the environment's deadlines bound it
+        self._closed = True
+        with contextlib.suppress(Exception, SystemExit):  # there is none, or its end does not matter any more
+            await self._env.aend(verify=False)
+        if self.lost:
+            await self.instances.discard(self._env)
+        else:
+            await self.instances.release(self._env)
+
+    # --- within -----------------------------------------------------------------------------------
+
+    def _task(self, request: Reset) -> Task:
+        source = self.instances.source
+        if request.task is not None:
+            return settled(request.task)
+        if request.task_id is not None:
+            return source.tasks.get(request.task_id)
+        seed = secrets.randbits(31) if request.seed is None else request.seed
+        if request.index is not None:
+            return source.plan(request.split, seed, request.index)
+        return source.tasks.draw(request.split, seed, 0, scope=source.scope)
+
+    async def _stepped(self, work: Awaitable[StepResult]) -> Stepped:
+        began = time.perf_counter()
+        messages, reward, terminated, truncated, info = await self._within(work)
+        over = terminated or truncated
+        self._metrics.stepped(self.name, time.perf_counter() - began, over)
+        return Stepped(
+            messages=messages,
+            reward=reward if math.isfinite(reward) else None,
+            terminated=terminated,
+            truncated=truncated,
+            info=info,
+            report=self._env.report() if over else None,
+        )
+
+    async def _within(self, work: Awaitable[T]) -> T:
+        """Await the environment; what it raises that no client has asked for is its failure."""
+        try:
+            return await work
+        except BaseException as error:  # whatever an environment or a wrapper raises
+            asked = isinstance(error, ResetNeeded | LLMGymError | ValueError)
+            if is_outside(error) or (asked and not isinstance(error, EnvironmentFailure)):
+                raise
+            found = failure(error, self.name, "wrapper")
+            self.lost = self.lost or found.kind in _SPOILS
+            self._metrics.failed(self.name, found.kind)
+            raise found from error
+
+
+class Sessions:
+    """The sessions of a server.
+
+    Attributes:
+        environments: Instances of what it serves, by name.
+    """
+
+    def __init__(
+        self, environments: Mapping[str, Instances], *, most: int = 10_000, idle_s: float = 1800.0, metrics: Metrics
+    ) -> None:
+        """Begin with none.
+
+        Args:
+            environments: What there is.
+            most: How many sessions there may be at once.
+            idle_s: Seconds after which a session that is asked for nothing is ended.
+            metrics: Told what happens.
+        """
+        self.environments, self._most, self._idle_s, self._metrics = environments, most, idle_s, metrics
+        self._start = secrets.token_hex(4)
+        self._live: OrderedDict[str, Session] = OrderedDict()  # the one longest idle first
+        self._ended: OrderedDict[str, Session] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._live)
+
+    async def take(self, request: Request) -> Answer:
+        """Do what a request asks for; see `Session.take`."""
+        try:
+            if isinstance(request, Reset) and not request.session:
+                session = await self.open(request.env)
+                answer = await session.take(request)
+                if answer[0] != 200:
+                    await self._end(session)
+                return answer
+            session = self.find(request.session)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the client is told
+            return refused(error)
+        answer = await session.take(request)
+        if session.lost or isinstance(request, Close):
+            await self._end(session)
+        return answer
+
+    def instances(self, name: str) -> Instances:
+        """The instances of an environment.
+
+        Raises:
+            ServeError: There is none of this name.
+        """
+        if name not in self.environments:
+            there = ", ".join(self.environments)
+            raise ServeError("bad_request", f"there is no environment {name!r:.200} here; there is {there}")
+        return self.environments[name]
+
+    def is_instant(self, request: Request) -> bool:
+        """Whether a request is done without a pause."""
+        if isinstance(request, Reset) and not request.session:
+            instances = self.environments.get(request.env)
+            return instances is None or not instances.suspends
+        session = self._live.get(request.session)
+        return session is None or not session.instances.suspends
+
+    async def open(self, name: str) -> Session:
+        """Begin a session.
+
+        Raises:
+            ServeError: There is no such environment, or no room.
+            EnvironmentFailure: The environment cannot be made.
+        """
+        instances = self.instances(name)
+        if len(self._live) >= self._most:
+            raise ServeError("overloaded", f"there are {self._most} sessions already: close some, or raise --sessions")
+        session = Session(
+            f"{self._start}-{secrets.token_urlsafe(18)}", name, instances, await instances.acquire(), self._metrics
+        )
+        self._live[session.id] = session
+        self._metrics.sessions(len(self._live))
+        return session
+
+    def find(self, session_id: str) -> Session:
+        """A session that lives, or has ended so lately that its last answer is still known.
+
+        Raises:
+            ServeError: There is none.
+        """
+        session = self._live.get(session_id)
+        if session is not None:
+            self._live.move_to_end(session_id)
+            session.touched = time.monotonic()
+            return session
+        if (session := self._ended.get(session_id)) is not None:
+            return session
+        if session_id.partition("-")[0] != self._start:
+            why = "the server was started again since it began, and has lost it"
+        else:
+            why = f"it was closed, failed, or asked for nothing in {self._idle_s:g} s"
+        raise ServeError("unknown_session", f"there is no session {session_id!r:.60}: {why}")
+
+    async def close(self, session_id: str) -> None:
+        """End a session; nothing happens where it has ended.
+
+        Raises:
+            ServeError: There was none.
+        """
+        await self._end(self.find(session_id))
+
+    async def reap(self) -> None:
+        """End those that are idle, for ever."""
+        while True:
+            await asyncio.sleep(min(self._idle_s / 4, 30.0))
+            oldest = time.monotonic() - self._idle_s
+            while self._live and (session := next(iter(self._live.values()))).touched < oldest:
+                await self._end(session)
+
+    async def aclose(self) -> None:
+        """End all sessions, and the environments."""
+        while self._live:
+            await self._end(next(iter(self._live.values())))
+        for instances in self.environments.values():
+            await instances.aclose()
+
+    async def _end(self, session: Session) -> None:
+        if self._live.pop(session.id, None) is None:
+            return
+        self._ended[session.id] = session
+        if len(self._ended) > _ENDED:
+            self._ended.popitem(last=False)
+        self._metrics.sessions(len(self._live))
+        await shielded(session.close())

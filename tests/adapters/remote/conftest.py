@@ -1,0 +1,7 @@
+"""Servers for the tests of this folder."""
+
+from __future__ import annotations
+
+from tests.serving import serve
+
+__all__ = ["serve"]

@@ -1,0 +1,186 @@
+"""Environments at a server: what they give is what they give here, whatever happens to the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import pytest
+
+pytest.importorskip("uvicorn")
+pytest.importorskip("aiohttp")
+
+from llmgym.errors import ConfigError, EnvironmentFailure, StoreError, TaskError
+from llmgym.rollout import Collector, read_rollouts
+from llmgym.serve import EnvServer
+from llmgym.testing import check_text_env
+
+Serve = Callable[..., EnvServer]
+IDS = ["llmgym/Calculator-v0", "llmgym/Wordle-v0", "llmgym/FunctionCalling-v0", "llmgym/ErrorRecovery-v0"]
+
+
+def played(env: Any, *, episodes: int = 3) -> Iterator[Any]:
+    """All that an environment tells in episodes of its oracle; the first is seeded, the others go on."""
+    core = env.unwrapped
+    for episode in range(episodes):
+        yield env.reset(seed=7 if episode == 0 else None)
+        for message in core.oracle(core.task):
+            found = env.step(message)
+            yield found
+            if found[2] or found[3]:
+                break
+        report = core.report()
+        yield core.transcript, core.metrics, report.metrics, report.tool_errors, report.outside
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_an_environment_tells_what_it_tells_here(serve: Serve, env_id: str) -> None:
+    server = serve(env_id)
+    remote: Any
+    here: Any
+    remote, here = gymnasium.make("llmgym/Remote-v0", url=server.url), gymnasium.make(env_id)
+    assert list(played(remote)) == list(played(here))
+    assert remote.unwrapped.scope == here.unwrapped.scope
+    assert remote.action_space == here.action_space
+    remote.close()
+    assert len(server.sessions) == 0
+
+
+def test_it_conforms(serve: Serve) -> None:
+    server = serve()
+    check_text_env("llmgym/Remote-v0", url=server.url, num_tasks=6, seconds=1)
+
+
+def test_a_run_over_it_is_the_run_here_and_goes_on_elsewhere(serve: Serve, tmp_path: Path) -> None:
+    def rows(env: Any, folder: str, num_tasks: int) -> list[Any]:
+        settings: dict[str, Any] = {"policy": "oracle", "seed": 3, "num_repeats": 2, "output": tmp_path / folder}
+        asyncio.run(Collector([env], num_tasks=num_tasks, **settings).collect())
+        return sorted(
+            (row.id, row.task_id, row.seed, row.reward, str(row.messages)) for row in read_rollouts(tmp_path / folder)
+        )
+
+    def remote(server: EnvServer) -> dict[str, Any]:
+        return {"id": "llmgym/Remote-v0", "kwargs": {"url": server.url}, "label": "calculator"}
+
+    here = {"id": "llmgym/Calculator-v0", "label": "calculator"}
+    assert rows(remote(serve()), "there", 4) == rows(here, "here", 4)
+    assert rows(remote(serve()), "there", 6) == rows(here, "here", 6)
+    with pytest.raises(StoreError, match=r"served\.max_turns was 12, is 3"):
+        rows(remote(serve({"id": "llmgym/Calculator-v0", "kwargs": {"max_turns": 3}})), "there", 6)
+
+
+def test_a_lost_connection_costs_nothing(serve: Serve) -> None:
+    server = serve()
+    proxy = Proxy(server.url)
+    env = gymnasium.make("llmgym/Remote-v0", url=proxy.url)
+    here = gymnasium.make("llmgym/Calculator-v0")
+    told = []
+    for found in played(env):
+        told.append(found)
+        proxy.cut()
+    assert told == list(played(here))
+    assert proxy.cuts > 5
+    env.close()
+    proxy.close()
+
+
+def test_a_server_that_was_started_again_leaves_the_episode_unscored(serve: Serve) -> None:
+    first = serve()
+    port = int(first.url.rpartition(":")[2])
+    env: Any = gymnasium.make("llmgym/Remote-v0", url=first.url).unwrapped
+    env.reset(seed=1)
+    first.stop()
+    while _listens(port):
+        threading.Event().wait(0.05)
+    serve(port=port)
+    with pytest.raises(EnvironmentFailure, match="started again") as failed:
+        env.step("x")
+    assert failed.value.kind == "infrastructure"
+    env.reset(seed=1)
+    assert env.step("x")[2]
+    env.close()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_wrong_arguments_are_named(serve: Serve) -> None:
+    server = serve(*IDS[:2], token="s3cret")
+    with pytest.raises(ConfigError, match="http://HOST:PORT"):
+        gymnasium.make("llmgym/Remote-v0", url="localhost:1")
+    with pytest.raises(ConfigError, match="token"):
+        gymnasium.make("llmgym/Remote-v0", url=server.url)
+    with pytest.raises(ConfigError, match=f"env_id is one of {IDS[0]}, {IDS[1]}"):
+        gymnasium.make("llmgym/Remote-v0", url=server.url, token="s3cret")
+    env = gymnasium.make("llmgym/Remote-v0", url=server.url, token="s3cret", env_id=IDS[0])
+    with pytest.raises(TaskError, match="unknown reset option 'level'"):
+        env.reset(seed=1, options={"level": 2})
+    with pytest.raises(TaskError, match="unknown task 'none'"):
+        env.reset(seed=1, options={"task_id": "none"})
+    env.close()
+
+
+def test_a_server_that_is_not_there_is_named() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(EnvironmentFailure, match="cannot be reached"):
+        gymnasium.make("llmgym/Remote-v0", url=url)
+
+
+class Proxy:
+    """Hands bytes on to a server, until it is told to cut all connections."""
+
+    def __init__(self, url: str) -> None:
+        host, _, port = url.partition("//")[2].rpartition(":")
+        self._target, self.cuts = (host, int(port)), 0
+        self._loop = asyncio.new_event_loop()
+        self._writers = set[asyncio.StreamWriter]()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._server = asyncio.run_coroutine_threadsafe(
+            asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop
+        ).result()
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection(*self._target)
+        self._writers |= {writer, there[1]}
+
+        async def pump(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+            try:
+                while data := await source.read(1 << 16):
+                    to.write(data)
+            except OSError:
+                pass
+            to.close()
+
+        await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
+
+    def cut(self) -> None:
+        """End all connections."""
+
+        def end() -> None:
+            for writer in self._writers:
+                writer.transport.abort()
+            self.cuts += bool(self._writers)
+            self._writers.clear()
+
+        self._loop.call_soon_threadsafe(end)
+
+    def close(self) -> None:
+        """End."""
+
+        async def end() -> None:
+            self._server.close()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)

@@ -1,0 +1,46 @@
+"""The tools of a session over MCP, by the SDK's own client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from llmgym.serve import EnvServer
+from tests.serve.test_rest import ask, begin
+
+mcp = pytest.importorskip("mcp")
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_the_tools_of_a_session_are_those_of_its_episode(serve: Callable[..., EnvServer], mode: str) -> None:
+    server = serve()
+    session = begin(server)["session"]
+
+    async def run() -> None:
+        async with mcp.Client(f"{server.url}/v1/sessions/{session}/mcp", mode=mode) as client:
+            tools = (await client.list_tools()).tools
+            assert {tool.name for tool in tools} == {"add", "subtract", "multiply", "divide"}
+            assert set(tools[0].input_schema["properties"]) == {"a", "b"}
+            results = await asyncio.gather(*(client.call_tool("add", {"a": n, "b": 1}) for n in range(5)))
+            assert [result.content[0].text for result in results] == ["1", "2", "3", "4", "5"]
+            unknown = await client.call_tool("../../v1", {})
+            assert "there is no tool" in unknown.content[0].text
+
+    asyncio.run(run())
+    status, found = ask(server, "POST", f"/v1/sessions/{session}/end", {})
+    assert (status, found["report"]["metrics"]["tool_calls"]) == (200, 6.0)
+
+
+def test_a_session_that_has_ended_has_no_tools(serve: Callable[..., EnvServer]) -> None:
+    server = serve()
+    session = begin(server)["session"]
+    ask(server, "POST", f"/v1/sessions/{session}/end", {})
+
+    async def run() -> None:
+        async with mcp.Client(f"{server.url}/v1/sessions/{session}/mcp") as client:
+            result = await client.call_tool("add", {"a": 1, "b": 1})
+            assert result.is_error
+
+    asyncio.run(run())
