@@ -1,9 +1,9 @@
 """What adapters cost over the packages that they adapt, with no model. The last line is one JSON object.
 
-For some ids of each ecosystem that is installed, played by the oracle: microseconds of CPU of a `step` here, and of the
+For some ids of each ecosystem that is installed, played by the oracle: microseconds of CPU of a step here, and of the
 same step in the package itself: TextArena's `step` and `get_observation`, Gymnasium's `step`, reasoning-gym's
-`score_answer`; medians over steps. `over_us` is the difference, which is to be below 100; `over_100_us` names the ids
-where it is not.
+`score_answer`, a call of AgentDojo's, BFCL's or tau2-bench's tools; medians over steps. `over_us` is the difference,
+which is to be below 100; `over_100_us` names the ids where it is not.
 
 For those that speak to a server over the wire, with one that answers at once in a process of its own: microseconds of
 CPU of an episode of a reset, eight calls and its end here (`episode_us`); of bare clients that send and read the same:
@@ -38,6 +38,9 @@ IDS = {
     "reasoning-gym": ["lettercounting", "basicarithmetic", "sudoku", "knightsknaves", "isomorphicstrings"],
     "textarena": ["frozenlake", "towerofhanoi", "lightsout", "sudokueasy", "minesweepersmall"],
     "gymnasium": ["FrozenLake", "CliffWalking", "Taxi"],
+    "agentdojo": ["AgentDojo", "AgentDojo-banking", "AgentDojo-slackattacked"],
+    "bfcl": ["BFCLTurns", "BFCLTurns-longcontext"],
+    "tau2": ["Tau2", "Tau2-airline", "Tau2-telecom"],
 }
 
 
@@ -58,13 +61,27 @@ def played(env_id: str, episodes: int) -> Iterator[Any]:
 
 
 def ours(env_id: str, episodes: int) -> Iterator[float]:
-    """Each step of the oracle through the adapter."""
-    for env in played(env_id, episodes):
-        for message in env.oracle(env.task):
-            (_, _, terminated, truncated, _), took = timed(env.step, message)
-            yield took
+    """Each step of the oracle through the adapter; of one that makes calls, those that do."""
+    texts, calls = asyncio.run(_played_here(env_id, episodes))
+    yield from calls or texts
+
+
+async def _played_here(env_id: str, episodes: int) -> tuple[list[float], list[float]]:
+    """What messages and calls cost in an event loop, as the collector plays them."""
+    texts, calls = list[float](), list[float]()
+    env = gymnasium.make(env_id).unwrapped
+    assert isinstance(env, ToolEnv)
+    await env.areset(seed=0)
+    for task in [env.tasks.draw("train", 0, number) for number in range(episodes)]:
+        await env.areset(options={"task": task})
+        for message in env.oracle(task):
+            began = time.process_time_ns()
+            _, _, terminated, truncated, _ = await env.astep(message)
+            (texts if isinstance(message, str) else calls).append((time.process_time_ns() - began) / 1000)
             if terminated or truncated:
                 break
+    await env.aclose()
+    return texts, calls
 
 
 def reasoning_gym(env_id: str, episodes: int) -> Iterator[float]:
@@ -103,8 +120,52 @@ def plain_gymnasium(env_id: str, episodes: int) -> Iterator[float]:
                 break
 
 
-PACKAGES = {"reasoning-gym": reasoning_gym, "textarena": textarena, "gymnasium": plain_gymnasium}
-PREFIX = {"reasoning-gym": "llmgym/ReasoningGym-", "textarena": "llmgym/TextArena-", "gymnasium": "llmgym/"}
+def calling(call: Callable[[Any, str, dict[str, Any]], Any]) -> Callable[[str, int], Iterator[float]]:
+    """Each call of the oracle in the package.
+
+    Args:
+        call: Makes one, in the world of an environment.
+    """
+
+    def steps(env_id: str, episodes: int) -> Iterator[float]:
+        for env in played(env_id, episodes):
+            for message in env.oracle(env.task):
+                for made in () if isinstance(message, str) else message["tool_calls"]:
+                    function = made["function"]
+                    yield timed(call, env, function["name"], json.loads(function["arguments"]))[1]
+
+    return steps
+
+
+def agentdojo(env: Any, name: str, arguments: dict[str, Any]) -> Any:
+    from agentdojo.agent_pipeline.tool_execution import tool_result_to_str  # pyright: ignore[reportMissingImports]
+
+    from llmgym.adapters.agentdojo.suites import runtime
+
+    return tool_result_to_str(runtime(env.suite).run_function(env.world, name, arguments)[0])
+
+
+def bfcl(env: Any, name: str, arguments: dict[str, Any]) -> Any:
+    from llmgym.adapters.bfcl.services import Call
+
+    return env.world.call(Call(name, arguments))
+
+
+def tau2(env: Any, name: str, arguments: dict[str, Any]) -> Any:
+    from llmgym.adapters.tau2.domains import make_call
+
+    return make_call(env.world, name, arguments)
+
+
+PACKAGES = {
+    "reasoning-gym": reasoning_gym,
+    "textarena": textarena,
+    "gymnasium": plain_gymnasium,
+    "agentdojo": calling(agentdojo),
+    "bfcl": calling(bfcl),
+    "tau2": calling(tau2),
+}
+PREFIX = {"reasoning-gym": "llmgym/ReasoningGym-", "textarena": "llmgym/TextArena-"}
 
 
 def main() -> None:
@@ -114,7 +175,7 @@ def main() -> None:
     gc.disable()  # what is left of making a puzzle would be collected in some step
     costs: dict[str, dict[str, float]] = {}
     for ecosystem, names in IDS.items():
-        for env_id in (f"{PREFIX[ecosystem]}{name}-v0" for name in names):
+        for env_id in (f"{PREFIX.get(ecosystem, 'llmgym/')}{name}-v0" for name in names):
             if not entry(env_id).installed:
                 print(f"{env_id}: {ecosystem} is not installed")
                 continue

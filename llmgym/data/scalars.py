@@ -84,14 +84,15 @@ _INTEGERS = [name for name, kind in FIXED.items() if kind is int]
 _MOST = 1 << 63
 
 
-def metrics(rows: Sequence[Scalars]) -> dict[str, Sequence[Number]]:
+def metrics(rows: Sequence[Scalars]) -> dict[str, NDArray[np.float64]]:
     """The metrics of rows, by name; NaN where a row has none of a name."""
     return by_name([row.metrics for row in rows])
 
 
-def by_name(rows: Sequence[Mapping[str, Number]]) -> dict[str, Sequence[Number]]:
+def by_name(rows: Sequence[Mapping[str, Number]]) -> dict[str, NDArray[np.float64]]:
     """The values of rows by their names; NaN where a row has none of a name."""
-    return {name: [row.get(name, math.nan) for row in rows] for name in dict.fromkeys(chain.from_iterable(rows))}
+    names = dict.fromkeys(chain.from_iterable(rows))
+    return {name: floats([row.get(name, math.nan) for row in rows]) for name in names}
 
 
 def floats(values: Sequence[Number]) -> NDArray[np.float64]:

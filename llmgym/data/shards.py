@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from llmgym.data.scalars import FIXED, PLACES, Number, floats
+from llmgym.data.scalars import FIXED, PLACES, floats
 
 _KINDS = FIXED | dict.fromkeys(PLACES, int)
 _FEW = ["env_id", "task_hash", "agent", "status", "failure", "agents", "repeat", "attempts", "num_turns"]  # values
@@ -41,12 +41,12 @@ class Rows:
         """How many rows there are."""
         return self._count
 
-    def add(self, columns: Mapping[str, Sequence[Any]], metrics: Mapping[str, Sequence[Number]]) -> None:
+    def add(self, columns: Mapping[str, Sequence[Any]], metrics: Mapping[str, NDArray[np.float64]]) -> None:
         """Append rows, by columns; they are arrays at once, while their objects are in the cache."""
         for name, kind in _KINDS.items():
             self._columns[name].append(_MADE[kind](columns[name]))
         for name, values in metrics.items():
-            self._metrics.setdefault(name, []).append((self._count, _numbers(values)))
+            self._metrics.setdefault(name, []).append((self._count, values))
         self._count += len(columns["id"])
 
     def write(self, path: Path) -> None:
@@ -80,10 +80,6 @@ def _integers(values: Sequence[int]) -> NDArray[np.int64]:
     return np.asarray(values, np.int64)
 
 
-def _numbers(values: Sequence[Number] | NDArray[np.float64]) -> NDArray[np.float64]:
-    return values if isinstance(values, np.ndarray) else floats(values)
-
-
 def _text_column(parts: Sequence[_Texts]) -> Any:
     """A column of texts; Arrow, which imports Pandas where it is given a list, would look at each."""
     import pyarrow as pa
@@ -110,7 +106,7 @@ def _real_column(parts: Sequence[NDArray[np.float64]]) -> Any:
     return pa.Array.from_buffers(pa.float64(), len(values), [valid, pa.py_buffer(values)])
 
 
-_MADE = {str: _texts, int: _integers, float: _numbers}
+_MADE = {str: _texts, int: _integers, float: floats}
 _COLUMNS = {str: _text_column, int: _integer_column, float: _real_column}
 
 

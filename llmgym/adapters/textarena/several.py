@@ -69,7 +69,7 @@ class ArenaGame(TextGame):
 
     def turn(self) -> Sequence[str]:
         """Who is to move; players who move at once do so in turn, and are told of it after all have."""
-        return [] if self.env.state.done else [self.agents[self.env.state.current_player_id]]
+        return [] if self.env.state.done else [self.agents[int(self.env.state.current_player_id)]]
 
     def read(self, agent: str, text: str) -> str:
         """Take any text: the game says itself what is no move, but for two whose rules would pay for that.

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from llmgym.data.lines import read_lines
 from llmgym.data.problems import UnreadableError
-from llmgym.data.scalars import Number
 from llmgym.data.shapes import atif, chats, inspect_logs, nemo_gym, rollouts, verifiers_v0, verifiers_v1
 from llmgym.trajectory import Trajectory
 
@@ -39,7 +40,7 @@ class Shape(Protocol):
         """The columns of rows, as `Scalars` has them."""
         ...
 
-    def metrics(self, rows: Sequence[Any]) -> Mapping[str, Sequence[Number]]:
+    def metrics(self, rows: Sequence[Any]) -> Mapping[str, NDArray[np.float64]]:
         """The named numbers of rows, by name; NaN where a row has none of a name."""
         ...
 

@@ -117,7 +117,7 @@ def columns(rows: Sequence[_Row[Any]]) -> dict[str, Sequence[Any]]:
     """The columns of rows."""
     found = dict(zip(_Row.__struct_fields__, zip(*map(msgspec.structs.astuple, rows), strict=True), strict=True))
     counts = chain.from_iterable(map(msgspec.structs.astuple, found["counts"]))
-    turns, sampled, context = np.fromiter(counts, np.int64, 3 * len(rows)).reshape(-1, 3).T
+    turns, sampled, context = np.fromiter(counts, np.int64, 3 * len(rows)).reshape(-1, 3).T.tolist()
     alone = found["agents"].count(1) == len(rows)
     made: dict[str, Sequence[Any]] = {name: found[name] for name in FIXED if name in found}
     return made | {
@@ -149,7 +149,7 @@ def metrics(rows: Sequence[_Row[Any]]) -> Mapping[str, NDArray[np.float64]]:
 
 def _by_name(kind: type, members: Sequence[Any]) -> Mapping[str, NDArray[np.float64]]:
     if kind is dict:
-        return {name: floats(values) for name, values in by_name(members).items()}
+        return by_name(members)
     names = kind.__struct_encode_fields__  # pyright: ignore[reportAttributeAccessIssue] -- it is a struct
     values = floats([*chain.from_iterable(map(msgspec.structs.astuple, members))])
     return dict(zip(names, values.reshape(len(members), len(names)).T, strict=True))
