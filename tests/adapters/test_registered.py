@@ -9,6 +9,7 @@ import tomllib
 from collections import defaultdict
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,14 @@ from tests.snippets import ROOT
 
 _SAMPLED = 2  # ids of an ecosystem that every run of the tests takes
 _OUTSIDE = {"judge", "network"}
+_URL = "http://127.0.0.1:1"
+# Arguments without which there is nothing to make; nothing is asked of them.
+_WHERE: dict[str, dict[str, Any]] = {
+    "mcp": {"server": _URL},
+    "nemo-gym": {"url": _URL, "tasks": "rows.jsonl"},
+    "openenv": {"url": _URL},
+    "remote": {"url": _URL},
+}
 
 
 def _sampled() -> list[object]:
@@ -122,7 +131,7 @@ def test_without_its_package_it_names_what_to_install(entry: EnvEntry, monkeypat
         pytest.skip(f"{entry.ecosystem} comes with llmgym")
     monkeypatch.setattr("llmgym.loading.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=rf"pip install 'llmgym\[{extra}\]'"):
-        make_core(entry.id, **({"server": "http://127.0.0.1:1/mcp"} if entry.ecosystem == "mcp" else {}))
+        make_core(entry.id, **_WHERE.get(entry.ecosystem or "", {}))
 
 
 def _extras() -> set[str]:
