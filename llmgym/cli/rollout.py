@@ -50,7 +50,7 @@ Examples:
   llmgym rollout --env llmgym/Calculator-mental-v0 --policy oracle
   llmgym rollout --env llmgym/Calculator-v0 --policy vllm:Qwen/Qwen3-0.6B \\
       --num-tasks 100 --num-repeats 4 --output runs/first
-  llmgym rollout --env llmgym/Leduc-v0 --policy smollm2 --agent player_0=train --agent player_1=script
+  llmgym rollout --env llmgym/Leduc-v0 --policy smollm2 --seat player_0=train --seat player_1=script
   llmgym rollout --config run.yaml --output runs/first \\
       --set responses_create_params.temperature=0.5
 """
@@ -67,7 +67,7 @@ Policy = Annotated[
 Agents = Annotated[
     list[str] | None,
     typer.Option(
-        "--agent",
+        "--seat",
         metavar="AGENT=PLAYER",
         help="Who plays an agent of a game, or all of a role; again for more, and for a pool; see below.",
     ),
@@ -223,7 +223,7 @@ def _players(given: Iterable[str]) -> dict[str, str | list[str]]:
     for text in given:
         agent, equals, player = text.partition("=")
         if not (agent and equals and player):
-            raise ConfigError(f"--agent takes AGENT=PLAYER, such as player_1=script, not {text!r}")
+            raise ConfigError(f"--seat takes AGENT=PLAYER, such as player_1=script, not {text!r}")
         players.setdefault(agent, []).append(player)
     return {agent: pool[0] if len(pool) == 1 else pool for agent, pool in players.items()}
 

@@ -75,7 +75,7 @@ def test_settings_come_from_file_then_set_then_flags(tmp_path: Path) -> None:
 
 def test_each_agent_has_its_player(tmp_path: Path) -> None:
     game = ("rollout", "--env", "llmgym/Leduc-v0", "--policy", "random", "--num-tasks", 3)
-    done = llmgym(*game, "--agent", "player_0=train", "--agent", "player_1=script", "--agent", "player_1=frozen",
+    done = llmgym(*game, "--seat", "player_0=train", "--seat", "player_1=script", "--seat", "player_1=frozen",
                   "--output", tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = [orjson.loads(line) for line in (tmp_path / "rollouts.jsonl").read_bytes().splitlines()]
@@ -83,11 +83,11 @@ def test_each_agent_has_its_player(tmp_path: Path) -> None:
     assert {row["policy"] for row in rows} <= {"train", "script", "frozen"}
     assert sum(row["trainable"] for row in rows) == 3
     for agents, said in (
-        (["player_0"], "--agent takes AGENT=PLAYER, such as player_1=script, not 'player_0'"),
+        (["player_0"], "--seat takes AGENT=PLAYER, such as player_1=script, not 'player_0'"),
         (["player_0=train"], "policies: nobody plays player_1 of llmgym/Leduc-v0; give it 'train', 'frozen'"),
         (["player=train", "judge=script"], "policies: llmgym/Leduc-v0 has no 'judge'; there is player_0, player_1"),
     ):
-        refused = llmgym(*game, *(part for agent in agents for part in ("--agent", agent)))
+        refused = llmgym(*game, *(part for agent in agents for part in ("--seat", agent)))
         assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
 
 
