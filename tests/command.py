@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,20 @@ def environ(**extra: str) -> dict[str, str]:
 
 
 def llmgym(
-    *args: object, cwd: Path = ROOT, env: dict[str, str] | None = None, input: str = ""
+    *args: object,
+    cwd: Path = ROOT,
+    env: dict[str, str] | None = None,
+    input: str = "",
+    limit: Callable[[], None] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m llmgym` in a process of its own; with other variables it imports all itself."""
+    """Run `python -m llmgym` in a process of its own; with other variables, or a limit, it imports all itself."""
     words, env = [str(arg) for arg in args], environ() if env is None else env
-    if env != _parent().env:
+    if limit is not None or env != _parent().env:
         command = [sys.executable, "-m", "llmgym", *words]
         return subprocess.run(
-            command, cwd=cwd, env=env, input=input, capture_output=True, text=True, timeout=60, check=False
-        )
+            command, cwd=cwd, env=env, input=input, capture_output=True, text=True, timeout=60, check=False,
+            preexec_fn=limit,
+        )  # fmt: skip
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         given.write(input.encode())
         given.seek(0)

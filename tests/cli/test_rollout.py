@@ -117,7 +117,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
 
-    done = rollout("call_tools", tmp_path / "run", "--num-repeats", 2, preexec_fn=limit)
+    done = rollout("call_tools", tmp_path / "run", "--num-repeats", 2, limit=limit)
     assert done.returncode == 1
     assert "error: cannot write" in done.stderr
     assert "File too large; what was written before is safe" in done.stderr
