@@ -50,7 +50,8 @@ Examples:
   llmgym rollout --env llmgym/Calculator-mental-v0 --policy oracle
   llmgym rollout --env llmgym/Calculator-v0 --policy vllm:Qwen/Qwen3-0.6B \\
       --num-tasks 100 --num-repeats 4 --output runs/first
-  llmgym rollout --env llmgym/Leduc-v0 --policy smollm2 --seat player_0=train --seat player_1=script
+  llmgym rollout --env llmgym/Leduc-v0 --num-tasks 16 --policy random \\
+      --seat player_0=train --seat player_1=script
   llmgym rollout --config run.yaml --output runs/first \\
       --set responses_create_params.temperature=0.5
 """
