@@ -82,7 +82,8 @@ def check(
     metrics = count_faults(faults)
     right = True
     if value is not _NONE:
-        fold = normalized if strings == "normalized" else str
+        exact = str.lstrip if syntax == "csv" else str  # blanks before a cell are read as none
+        fold = normalized if strings == "normalized" else exact
         alike, leaves = agreement = agree(found, value, tolerance=tolerance, ordered=ordered, fold=fold)
         metrics["leaves"] = alike / leaves
         right = agreement.full

@@ -10,7 +10,7 @@ import threading
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmgym.errors import MissingExtraError, TaskError
@@ -345,6 +345,7 @@ cells = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=8)
 
 
 @given(st.lists(st.fixed_dictionaries({"a b": cells, 'c"': st.integers() | cells.map("x".__add__)}), min_size=1))
+@example([{"a b": " ", 'c"': 0}])
 def test_a_table_is_right_as_csv(rows: list[dict[str, object]]) -> None:
     file = io.StringIO(newline="")
     writer = csv.DictWriter(file, list(rows[0]))
