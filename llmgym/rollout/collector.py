@@ -186,12 +186,13 @@ class Collector:
     async def _runner(self, policy: Policy, codec: ChatCodec | None, *, idle: bool) -> AsyncGenerator[Runner]:
         """What runs the episodes of one agent."""
         limits, agent = self.config.limits, self.config.agent
+        params, count = agent.responses_create_params, self.progress.count_turn
         if agent.agent_command is None or idle:
-            yield EpisodeRunner(policy, codec, limits, agent.responses_create_params, self.progress.count_turn)
+            yield EpisodeRunner(policy, codec, limits, params, count)
             return
         programs = importlib.import_module("llmgym.serve.programs")  # above this room, where servers are
         running = programs.ProgramRunner.running
-        async with running(agent.agent_command, policy, codec, limits, agent.responses_create_params) as runner:
+        async with running(agent.agent_command, policy, codec, limits, params, count) as runner:
             yield runner
 
     def _instances(self, env: EnvConfig, models: Mapping[str, ChatPolicy]) -> Instances:

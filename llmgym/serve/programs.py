@@ -13,7 +13,7 @@ import os
 import shlex
 import signal
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -69,7 +69,13 @@ class ProgramRunner:
     """Runs episodes with a program; what the collector has in place of an `EpisodeRunner`."""
 
     def __init__(
-        self, command: str, policy: TokenPolicy, codec: ChatCodec, limits: Limits, params: ResponsesCreateParams
+        self,
+        command: str,
+        policy: TokenPolicy,
+        codec: ChatCodec,
+        limits: Limits,
+        params: ResponsesCreateParams,
+        on_turn: Callable[[Turn], None],
     ) -> None:
         """Take what all episodes have in common; `running` makes it.
 
@@ -79,10 +85,11 @@ class ProgramRunner:
             codec: Its codec.
             limits: What ends an episode.
             params: How replies are sampled.
+            on_turn: Called for each reply of an episode, when that has ended.
         """
         # Each episode has a folder of its own, and files are named from where the run was started.
         self._command = [os.path.abspath(word) if os.path.isfile(word) else word for word in shlex.split(command)]
-        self._limits = limits
+        self._limits, self._on_turn = limits, on_turn
         self._params: dict[str, Any] = msgspec.to_builtins(params) | {"logprobs_mode": policy.logprobs_mode}
         self._sampling = params.sampling(codec.stop_token_ids)
         self._model = policy.model
@@ -92,7 +99,13 @@ class ProgramRunner:
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, command: str, policy: Any, codec: ChatCodec | None, limits: Limits, params: ResponsesCreateParams
+        cls,
+        command: str,
+        policy: Any,
+        codec: ChatCodec | None,
+        limits: Limits,
+        params: ResponsesCreateParams,
+        on_turn: Callable[[Turn], None],
     ) -> AsyncGenerator[ProgramRunner]:
         """The runner, as long as its gateway serves.
 
@@ -108,7 +121,7 @@ class ProgramRunner:
             )
         if not command.split():
             raise ConfigError("agent_command is empty: name a program, such as 'python agent.py'")
-        runner = cls(command, policy, codec, limits, params)
+        runner = cls(command, policy, codec, limits, params, on_turn)
         async with AsyncExitStack() as stack:
             runner._url = await stack.enter_async_context(runner._gateway.serving())
             yield runner
@@ -169,6 +182,8 @@ class ProgramRunner:
             if not driver.done:  # nobody is there any more to answer
                 await driver.end("max_turns")
         _merge(trajectory, said)
+        for turn in trajectory.replies if trajectory.failure is None else ():
+            self._on_turn(turn)
 
     async def _execute(self, driver: Driver, session: Session) -> EnvironmentFailure | None:
         """Run the program to its end; what failed in it, if anything did."""
