@@ -126,7 +126,7 @@ def test_examples_of_help(folder: Path) -> None:
         check_command(words)
         # What needs files or places of the reader's; what environments are put to elsewhere; pairs of unequal rewards.
         own = {"--registry", "ID", "validate", "prepare", "--against", "--gates", "runs/before", "runs/second"}
-        if {*own, "check", "audit", "view", "serve", "dpo", "push", "pull"} & {*words}:
+        if {*own, "check", "audit", "view", "serve", "tool", "dpo", "push", "pull"} & {*words}:
             continue
         if words[1] == "rollout":  # each of these is the first run, for the verbs behind it
             shutil.rmtree("runs", ignore_errors=True)

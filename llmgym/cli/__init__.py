@@ -25,6 +25,7 @@ from llmgym.cli import (
     serve,
     show,
     summary,
+    tool,
     verify,
     view,
 )
@@ -78,6 +79,7 @@ app.command("summary", epilog=summary.EXAMPLES)(verb(summary.run))
 app.command("schema", epilog=schema.EXAMPLES)(verb(schema.run, user_code=True))
 app.command("verify", epilog=verify.EXAMPLES)(verb(verify.run, user_code=True))
 app.command("compare", epilog=compare.EXAMPLES)(verb(compare.run))
+app.command("tool", epilog=tool.EXAMPLES)(verb(tool.run))
 app.command("show", epilog=show.EXAMPLES)(verb(show.run))
 app.command("report", epilog=report.EXAMPLES)(verb(report.run))
 app.command("view", epilog=view.EXAMPLES)(verb(view.run))

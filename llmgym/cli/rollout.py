@@ -73,6 +73,12 @@ Agents = Annotated[
         help="Who plays an agent of a game, or all of a role; again for more, and for a pool; see below.",
     ),
 ]
+Program = Annotated[
+    str | None,
+    typer.Option(
+        "--agent", metavar="COMMAND", help="A program that plays each episode, and asks the policy through a gateway."
+    ),
+]
 Config = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="YAML file of settings."),
@@ -134,6 +140,7 @@ def run(
     env: Env = None,
     policy: Policy = None,
     agent: Agents = None,
+    program: Program = None,
     config: Config = None,
     output: Output = None,
     split: Split = None,
@@ -165,7 +172,7 @@ def run(
     flags = {
         "env_ids": env, "policy": policy, "split": split, "seed": seed, "num_tasks": num_tasks,
         "num_repeats": num_repeats, "num_samples_in_parallel": _parallel(num_samples_in_parallel),
-        "time_budget": _seconds(time_budget), "max_turns": max_turns, "track": track,
+        "time_budget": _seconds(time_budget), "max_turns": max_turns, "track": track, "agent_command": program,
     }  # fmt: skip
     sampling = {"temperature": temperature, "top_p": top_p, "max_output_tokens": max_output_tokens}
     inner = {

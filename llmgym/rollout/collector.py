@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import importlib
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import Plan, TaskOrder
 from llmgym.rollout.progress import Progress
 from llmgym.rollout.roles import OWN, cast_roles
+from llmgym.rollout.runner import EpisodeRunner, Runner
 from llmgym.rollout.seats import Players, Seats, name_of
 from llmgym.rollout.session import Session
 from llmgym.rollout.stock import take_stock
@@ -168,7 +170,8 @@ class Collector:
                 board.take_records(store.records.values())
             await stack.enter_async_context(tracked(trackers, board))
             note = board.take if trackers else _ignore
-            session = Session(config, policy, codec, games, store, self.progress, keep=keep, note=note)
+            runner = await stack.enter_async_context(self._runner(policy, codec, idle=owed == 0))
+            session = Session(config, policy, runner, games, store, self.progress, keep=keep, note=note)
             try:
                 async with aclosing(session.groups(order, environments)) as groups:
                     async for group in groups:
@@ -178,6 +181,19 @@ class Collector:
                     self._conclude(session, store)
                 raise
             self._conclude(session, store)
+
+    @asynccontextmanager
+    async def _runner(self, policy: Policy, codec: ChatCodec | None, *, idle: bool) -> AsyncGenerator[Runner]:
+        """What runs the episodes of one agent."""
+        limits, agent = self.config.limits, self.config.agent
+        params, count = agent.responses_create_params, self.progress.count_turn
+        if agent.agent_command is None or idle:
+            yield EpisodeRunner(policy, codec, limits, params, count)
+            return
+        programs = importlib.import_module("llmgym.serve.programs")  # above this room, where servers are
+        running = programs.ProgramRunner.running
+        async with running(agent.agent_command, policy, codec, limits, params, count) as runner:
+            yield runner
 
     def _instances(self, env: EnvConfig, models: Mapping[str, ChatPolicy]) -> Instances:
         tasks, most = self.config.tasks, self.config.limits.max_turns

@@ -151,6 +151,8 @@ class AgentSettings(_Part, frozen=True):
         policies: Who plays the agents of a game, by agent or by role ("judge" for all of `judge_0`, ...): "train", the
             run's policy; "frozen", the same without being trained on; "frozen:POLICY", another one; "script", the
             game's own player; or a list of these, of which one is drawn for each task.
+        agent_command: A program with its arguments that plays each episode, and asks the policy through a gateway; None
+            for the policy alone.
         codec: "renderer" (hand-written for the model), "template" (any chat template), "template:FORM" (one whose model
             writes calls in another form than it shows), or "auto".
         responses_create_params: How replies are sampled.
@@ -160,6 +162,7 @@ class AgentSettings(_Part, frozen=True):
     policy_options: dict[str, Any] = {}
     models: dict[str, str] = {}
     policies: dict[str, str | list[str]] = {}
+    agent_command: Annotated[str, Meta(min_length=1)] | None = None
     codec: str = "auto"
     responses_create_params: ResponsesCreateParams = ResponsesCreateParams()
 
@@ -169,6 +172,8 @@ class AgentSettings(_Part, frozen=True):
             check_kind(self.codec)
         except ConfigError as error:
             raise ValueError(f"codec: {error}") from None
+        if self.agent_command is not None and self.policies:
+            raise ValueError("agent_command: a program plays for one agent; leave policies out")
 
 
 class ContextManagement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

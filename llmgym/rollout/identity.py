@@ -44,6 +44,7 @@ def known_before(
         "policy": _policy(policy, config.agent.policy_options),
         "models": {role: {"model": model.model, **_policy(model, {})} for role, model in models.items()},
         "policies": config.agent.policies,
+        "agent_command": config.agent.agent_command,
         "opponents": {name: {"model": other.model, **_policy(other, {})} for name, other in opponents.items()},
         "responses_create_params": msgspec.to_builtins(config.agent.responses_create_params),
         "max_turns": config.limits.max_turns,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -25,6 +25,16 @@ T = TypeVar("T")
 
 _RETRIED = frozenset({"policy_error", "env_error"})
 _BACKOFF_S = 0.5
+
+
+class Runner(Protocol):
+    """Runs single episodes; the collector has one."""
+
+    async def run(
+        self, instances: Instances, task: Task, repeat: int, *, seed: int, stop: Stop | None = None
+    ) -> Trajectory:
+        """Run an episode, again where something failed and that may help; never raises for it."""
+        ...
 
 
 class EpisodeRunner:

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from llmgym.chat import Policy
-from llmgym.codec.base import ChatCodec
 from llmgym.errors import ConfigError, PolicyError, PolicyUnavailable
 from llmgym.failures import Failure
 from llmgym.messages import scrub
@@ -22,7 +21,7 @@ from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import TaskOrder, Visit
 from llmgym.rollout.parallelism import AdaptiveLimit
 from llmgym.rollout.progress import Progress
-from llmgym.rollout.runner import EpisodeRunner, episode_seed
+from llmgym.rollout.runner import Runner, episode_seed
 from llmgym.rollout.stock import longest_first, row_id, settle
 from llmgym.rollout.stop import Stop
 from llmgym.rollout.store import RunStore
@@ -71,7 +70,7 @@ class Session:
         self,
         config: RolloutConfig,
         policy: Policy,
-        codec: ChatCodec | None,
+        runner: Runner,
         games: Mapping[str, GameRunner],
         store: RunStore | None,
         progress: Progress,
@@ -84,7 +83,7 @@ class Session:
         Args:
             config: The configuration.
             policy: A started policy.
-            codec: Its codec, where it gives tokens.
+            runner: Runs the episodes of one agent.
             games: What runs the environments in which several agents play, by the environment.
             store: Where episodes are kept, if anywhere.
             progress: Is kept up to date.
@@ -93,9 +92,7 @@ class Session:
         """
         self._config, self._policy, self._store = config, policy, store
         self._progress, self._keep, self._note = progress, keep, note
-        self._runner = EpisodeRunner(
-            policy, codec, config.limits, config.agent.responses_create_params, progress.count_turn
-        )
+        self._runner = runner
         self._games = games
         self._per_group = config.groups.num_started
         self._keep_stragglers = config.groups.stragglers == "keep"

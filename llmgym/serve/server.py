@@ -22,6 +22,7 @@ from llmgym.rollout.identity import plain_arguments
 from llmgym.rollout.instances import Instances, TaskSource
 from llmgym.serve.bodies import respond
 from llmgym.serve.guard import Guard
+from llmgym.serve.listening import address, bound, server
 from llmgym.serve.metrics import Metrics
 from llmgym.serve.openapi import document
 from llmgym.serve.rest import routes
@@ -181,35 +182,24 @@ class EnvServer:
         Raises:
             ConfigError: The port is taken.
         """
-        import uvicorn
-
-        from llmgym.serve.connections import bounded_protocol
-
         _raise_descriptors(self.config.connections)
         config = self.config
-        self._uvicorn = server = uvicorn.Server(
-            uvicorn.Config(
-                self.application(),
-                http=bounded_protocol(config.header_s),
-                ws="websockets-sansio",
-                ws_max_size=config.body_limit,
-                ws_ping_interval=config.ping_s or None,
-                ws_ping_timeout=config.ping_s or None,
-                ws_per_message_deflate=False,
-                log_level="warning",
-                access_log=False,
-                limit_concurrency=config.connections,
-                timeout_graceful_shutdown=30,
-                server_header=False,
-                date_header=False,
-            )
+        self._uvicorn = serving = server(
+            self.application(),
+            header_s=config.header_s,
+            ws="websockets-sansio",
+            ws_max_size=config.body_limit,
+            ws_ping_interval=config.ping_s or None,
+            ws_ping_timeout=config.ping_s or None,
+            ws_per_message_deflate=False,
+            limit_concurrency=config.connections,
+            timeout_graceful_shutdown=30,
         )
-        with _listener(config.host, config.port) as listener:
-            host, port = listener.getsockname()[:2]
-            self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        with bound(config.host, config.port) as listener:
+            self.url = address(listener)
             if listening is not None:
                 listening(self.url)
-            await server.serve(sockets=[listener])
+            await serving.serve(sockets=[listener])
 
     def stop(self) -> None:
         """End `serve`, from any thread."""
@@ -261,21 +251,6 @@ def _info(name: str, instances: Instances) -> EnvInfo:
         max_turns=core.max_turns,
         oracle=core.oracle_kind,
     )
-
-
-def _listener(host: str, port: int) -> Any:
-    import socket
-
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(4096)
-    except OSError as error:
-        listener.close()
-        raise ConfigError(f"cannot listen at {host}:{port}: {error.strerror}; --port names another") from error
-    return listener
 
 
 def _raise_descriptors(needed: int) -> None:

@@ -3,75 +3,161 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import secrets
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 
 from llmgym.chat import Sampling
 from llmgym.codec.base import ChatCodec
-from llmgym.errors import ContextLengthExceeded, LLMGymError, PolicyUnavailable
+from llmgym.errors import CodecError, ContextLengthExceeded, LLMGymError, PolicyError, PolicyUnavailable
+from llmgym.messages import ToolCall
 from llmgym.policies.base import TokenPolicy
 from llmgym.serve.bodies import read_body, respond
 from llmgym.serve.gateway.attempts import Attempt, Attempts
-from llmgym.serve.gateway.protocols import DIALECTS
-from llmgym.serve.gateway.recording import Recording
+from llmgym.serve.gateway.protocols import DIALECTS, anthropic_messages
+from llmgym.serve.gateway.recording import Asked, Node, Recording
+from llmgym.serve.listening import listening
 from llmgym.serve.trouble import ServeError
 
+if TYPE_CHECKING:
+    from llmgym.serve.mcp import Toolbox, ToolServer
+
+_Read = Callable[[], Awaitable[bytes]]
 _EVENTS: Final = b"text/event-stream; charset=utf-8"
 _QUIET_S: Final = 5.0  # after which a stream is begun, and between the comments that keep it open
 
 
-class Gateway:
-    """Sessions of agent programs over one policy; an ASGI application.
+class Session:
+    """What one program does in one episode.
 
-    A session's address is `/s/TOKEN`, which nobody can guess; a program is given it as its base URL.
+    Attributes:
+        token: Its name, which nobody can guess.
+        recording: What it has the policy say.
+        attempts: Its requests.
+        tools: Its tools, where a gateway offers any.
+        trouble: The first failure of the policy, if there was one: then nothing here can be scored.
     """
 
-    def __init__(
-        self, policy: TokenPolicy, codec: ChatCodec, *, body_limit: int = 32 << 20, body_s: float = 60.0
-    ) -> None:
-        """Serve a started policy."""
-        self._policy, self._codec = policy, codec
-        self._limit, self._seconds = body_limit, body_s
-        self._sessions: dict[str, _Session] = {}
+    def __init__(self, recording: Recording, tools: Toolbox | None = None) -> None:
+        """Begin."""
+        self.token = secrets.token_urlsafe(18)
+        self.recording, self.attempts, self.tools = recording, Attempts(), tools
+        self.trouble: PolicyError | None = None
 
-    def open(self, name: str, sampling: Sampling) -> str:
-        """Begin a session; its path.
+    @property
+    def path(self) -> str:
+        """Where it is; a program is given it as its base URL."""
+        return f"/s/{self.token}"
+
+    async def reply(self, asked: Asked, seconds: float) -> Node:
+        """Have the policy answer, and note where it fails."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.recording.reply(asked)
+        except (ContextLengthExceeded, CodecError):  # of what the program asks, which it is told
+            raise
+        except TimeoutError:
+            error = PolicyError(f"no reply within {seconds:g} s")
+        except Exception as raised:  # noqa: BLE001 -- whatever a policy raises
+            error = raised if isinstance(raised, PolicyError) else PolicyError(f"{type(raised).__name__}: {raised}")
+        self.trouble = self.trouble or error
+        raise error
+
+
+class Gateway:
+    """Sessions of agent programs over one policy; an ASGI application."""
+
+    def __init__(
+        self,
+        policy: TokenPolicy,
+        codec: ChatCodec,
+        *,
+        reply_s: float = 600.0,
+        body_limit: int = 32 << 20,
+        body_s: float = 60.0,
+    ) -> None:
+        """Serve a started policy.
+
+        Args:
+            policy: The policy.
+            codec: Its codec.
+            reply_s: Seconds for one reply.
+            body_limit: Most bytes of a request.
+            body_s: Seconds that it has to arrive.
+        """
+        self._policy, self._codec = policy, codec
+        self._reply_s, self._limit, self._seconds = reply_s, body_limit, body_s
+        self._sessions: dict[str, Session] = {}
+        self._tools: ToolServer | None = None
+
+    def open(self, name: str, sampling: Sampling, tools: Toolbox | None = None) -> Session:
+        """Begin a session.
 
         Args:
             name: Name of the episode.
             sampling: How replies are sampled.
+            tools: What it may call, over MCP and HTTP, where `serving` goes on.
         """
-        token = secrets.token_urlsafe(18)
-        self._sessions[token] = _Session(Recording(self._policy, self._codec, sampling, name), Attempts())
-        return f"/s/{token}"
+        session = Session(Recording(self._policy, self._codec, sampling, name), tools)
+        self._sessions[session.token] = session
+        return session
 
-    async def close(self, path: str) -> Recording:
+    async def close(self, session: Session) -> Recording:
         """End a session, stop what is under way in it, and give what was recorded."""
-        session = self._sessions.pop(path.removeprefix("/s/"))
+        del self._sessions[session.token]
         await session.attempts.end()
         return session.recording
+
+    @asynccontextmanager
+    async def serving(self, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[str]:
+        """Serve in this event loop, with tools over MCP; gives the address."""
+        from llmgym.serve.mcp import ToolServer
+
+        self._tools = ToolServer(self._toolbox, path="/s/{session}/mcp", body_limit=self._limit)
+        async with self._tools.running(), listening(self, host, port) as url:
+            yield url
+
+    def _toolbox(self, token: str) -> Toolbox:
+        session = self._find(token)
+        if session.tools is None:
+            raise ServeError("bad_request", "this session has no tools")
+        return session.tools
+
+    def _find(self, token: str) -> Session:
+        session = self._sessions.get(token)
+        if session is None:
+            raise ServeError("unknown_session", "there is no such session: it has ended, or never was")
+        return session
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve a request."""
         if scope["type"] != "http":
             return
         token, _, path = scope["path"].removeprefix("/s/").partition("/")
-        dialect, headers = DIALECTS.get(f"/{path}"), dict(scope["headers"])
         try:
-            session = self._sessions.get(token)
-            if session is None or dialect is None or scope["method"] != "POST":
-                raise ServeError("unknown_session", f"there is no {scope['path']!r:.200}: it has ended, or never was")
-            body = await read_body(receive, self._limit, self._seconds)
+            session = self._find(token)
+            if path == "mcp" and self._tools is not None:
+                await self._tools.application(scope, receive, send)
+                return
+            read = functools.partial(read_body, receive, self._limit, self._seconds)
+            if (serve := self._BESIDE.get((scope["method"], path))) is not None:
+                await respond(send, *await serve(self, session, read))
+                return
+            dialect = DIALECTS.get(f"/{path}")
+            if dialect is None or scope["method"] != "POST":
+                raise ServeError("bad_request", f"there is no {scope['method']} {path!r:.200} here")
+            body = await read()
             request = dialect.decode(body)
             asked = request.asked()
         except Exception as error:  # noqa: BLE001 -- whatever it is, the program is told
             await _refuse(send, error)
             return
-        marked = headers.get(b"x-stainless-retry-count", b"0") != b"0"
-        attempt = session.attempts.begin(body, marked, lambda: session.recording.reply(asked))
+        marked = dict(scope["headers"]).get(b"x-stainless-retry-count", b"0") != b"0"
+        attempt = session.attempts.begin(body, marked, lambda: session.reply(asked, self._reply_s))
         gone = asyncio.ensure_future(_left(receive))
         try:
             await self._answer(attempt, gone, dialect, request, send)
@@ -79,6 +165,30 @@ class Gateway:
             if gone.done():
                 attempt.leave()
             gone.cancel()
+
+    # --- beside the replies -----------------------------------------------------------------------
+
+    async def _models(self, session: Session, read: _Read) -> tuple[int, bytes]:
+        model = {"id": self._policy.model, "object": "model", "created": 0, "owned_by": "llmgym"}
+        return 200, msgspec.json.encode({"object": "list", "data": [model]})
+
+    async def _count(self, session: Session, read: _Read) -> tuple[int, bytes]:
+        asked = anthropic_messages.decode(await read()).asked()
+        return 200, msgspec.json.encode({"input_tokens": len(self._codec.open(asked.messages, asked.tools))})
+
+    async def _list_tools(self, session: Session, read: _Read) -> tuple[int, bytes]:
+        return 200, msgspec.json.encode(self._toolbox(session.token).schemas)
+
+    async def _call_tool(self, session: Session, read: _Read) -> tuple[int, bytes]:
+        call = msgspec.json.decode(await read(), type=ToolCall)
+        return 200, msgspec.json.encode({"content": await self._toolbox(session.token).call(call)})
+
+    _BESIDE: ClassVar[dict[tuple[str, str], Any]] = {
+        ("GET", "v1/models"): _models,
+        ("POST", "v1/messages/count_tokens"): _count,
+        ("GET", "tools"): _list_tools,
+        ("POST", "tools"): _call_tool,
+    }
 
     async def _answer(
         self, attempt: Attempt, gone: asyncio.Future[None], dialect: Any, request: Any, send: Any
@@ -112,12 +222,6 @@ class Gateway:
             await respond(send, 200, dialect.body(node, self._policy.model, request))
         if not gone.done():
             attempt.deliver()
-
-
-@dataclass(frozen=True, slots=True)
-class _Session:
-    recording: Recording
-    attempts: Attempts
 
 
 async def _left(receive: Any) -> None:

@@ -60,10 +60,10 @@ class Engine:
 
         policy: Any = WordPolicy(codec := Words(), reply)
         self.gateway = Gateway(policy, codec)  # type: ignore[arg-type]
-        self.path = self.gateway.open("e", Sampling(max_tokens=64, stop_token_ids=(0,)))
+        self.session = self.gateway.open("e", Sampling(max_tokens=64, stop_token_ids=(0,)))
 
     def client(self, **headers: str) -> Client:
-        return Client(self.gateway, self.path, **headers)
+        return Client(self.gateway, self.session.path, **headers)
 
 
 async def _settled() -> None:
@@ -79,7 +79,7 @@ def test_equal_requests_at_once_are_two_samples() -> None:
         engine.ready.set()
         answers = [await client.answer() for client in clients]
         assert [answer["id"] for answer in answers] == ["chatcmpl-1", "chatcmpl-2"]
-        recording = await engine.gateway.close(engine.path)
+        recording = await engine.gateway.close(engine.session)
         assert [node.delivered for node in recording.nodes] == [True, True]
 
     asyncio.run(run())
@@ -96,7 +96,7 @@ def test_a_request_of_a_client_that_left_is_joined_by_its_repetition() -> None:
         await _settled()
         engine.ready.set()
         assert (await again.answer())["id"] == "chatcmpl-1"
-        recording = await engine.gateway.close(engine.path)
+        recording = await engine.gateway.close(engine.session)
         assert (engine.asked, [node.delivered for node in recording.nodes]) == (1, [True])
 
     asyncio.run(run())
@@ -110,7 +110,7 @@ def test_a_marked_repetition_joins_what_is_under_way() -> None:
         engine.ready.set()
         assert [(await client.answer())["id"] for client in clients] == ["chatcmpl-1", "chatcmpl-1"]
         assert engine.asked == 1
-        await engine.gateway.close(engine.path)
+        await engine.gateway.close(engine.session)
 
     asyncio.run(run())
 
@@ -123,7 +123,7 @@ def test_a_reply_that_nobody_got_is_marked() -> None:
         await client.leave()
         engine.ready.set()
         await _settled()
-        recording = await engine.gateway.close(engine.path)
+        recording = await engine.gateway.close(engine.session)
         assert [node.delivered for node in recording.nodes] == [False]
 
     asyncio.run(run())
@@ -134,7 +134,7 @@ def test_a_session_that_ends_stops_what_is_under_way() -> None:
         engine = Engine()
         client = engine.client()
         await _settled()
-        recording = await engine.gateway.close(engine.path)
+        recording = await engine.gateway.close(engine.session)
         assert recording.nodes == []
         await client.serving
         assert client.sent[0]["status"] == 500

@@ -26,24 +26,24 @@ class Session:
     def __init__(self) -> None:
         policy: Any = WordPolicy(codec := Words(), shout_first)
         self.policy, self.gateway = policy, Gateway(policy, codec)  # type: ignore[arg-type]
-        self.path = self.gateway.open("e", Sampling(max_tokens=64, stop_token_ids=(0,)))
+        self.session = self.gateway.open("e", Sampling(max_tokens=64, stop_token_ids=(0,)))
 
     def http(self, package: Any) -> Any:
         return package.AsyncClient(transport=package.ASGITransport(app=self.gateway))
 
     def openai(self) -> Any:
         return openai.AsyncOpenAI(
-            base_url=f"http://x{self.path}/v1", api_key="none", http_client=self.http(httpx), max_retries=0
+            base_url=f"http://x{self.session.path}/v1", api_key="none", http_client=self.http(httpx), max_retries=0
         )
 
     def anthropic(self) -> Any:
         return anthropic.AsyncAnthropic(
-            base_url=f"http://x{self.path}", api_key="none", http_client=self.http(httpx2), max_retries=0
+            base_url=f"http://x{self.session.path}", api_key="none", http_client=self.http(httpx2), max_retries=0
         )
 
     def recorded(self) -> Recording:
         """See that the second call went on from the first, and end the session."""
-        recording = asyncio.run(self.gateway.close(self.path))
+        recording = asyncio.run(self.gateway.close(self.session))
         assert [None if node.parent is None else node.parent.number for node in recording.nodes] == [None, 1]
         assert self.policy.requests[1][0] == recording.nodes[1].ids()[: recording.nodes[1].start]
         assert recording.nodes[1].message["content"] == "A"
@@ -146,4 +146,4 @@ def test_what_a_gateway_does_not_do_is_refused_by_name() -> None:
 
     session = Session()
     asyncio.run(run(session))
-    assert asyncio.run(session.gateway.close(session.path)).nodes == []
+    assert asyncio.run(session.gateway.close(session.session)).nodes == []

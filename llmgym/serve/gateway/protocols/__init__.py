@@ -39,4 +39,5 @@ class Dialect(Protocol):
         ...
 
 
+#: By path.
 DIALECTS: Final[dict[str, Any]] = {module.PATH: module for module in (chat_completions, responses, anthropic_messages)}

@@ -1,0 +1,74 @@
+"""Applications behind an address: uvicorn with bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from llmgym.errors import ConfigError
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        ConfigError: The address is taken, or is none of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(4096)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"cannot listen at {host}:{port}: {error.strerror}; --port names another") from error
+    return listener
+
+
+def address(listener: socket.socket) -> str:
+    """The URL of a socket that listens."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def server(application: Any, *, header_s: float = 10.0, **settings: Any) -> Any:
+    """A server of uvicorn's for an application.
+
+    Args:
+        application: An ASGI application.
+        header_s: Seconds that a connection has for the headers of a request.
+        **settings: Of uvicorn.
+    """
+    import uvicorn
+
+    from llmgym.serve.connections import bounded_protocol
+
+    config = uvicorn.Config(
+        application, http=bounded_protocol(header_s), log_level="warning", access_log=False, server_header=False,
+        date_header=False, **settings,
+    )  # fmt: skip
+    return uvicorn.Server(config)
+
+
+@asynccontextmanager
+async def listening(application: Any, host: str, port: int) -> AsyncGenerator[str]:
+    """Serve an application in this event loop, which keeps its own signals; gives the address."""
+    serving = server(application, ws="none", lifespan="off", timeout_graceful_shutdown=5)
+    serving.capture_signals = _nothing
+    with bound(host, port) as listener:
+        task = asyncio.create_task(serving.serve(sockets=[listener]))
+        try:
+            yield address(listener)
+        finally:
+            serving.should_exit = True
+            await task
+
+
+@contextlib.contextmanager
+def _nothing() -> Generator[None]:
+    yield

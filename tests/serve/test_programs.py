@@ -1,0 +1,97 @@
+"""Episodes that a program plays, through the collector: scored, with exact tokens; what fails is no reward."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("uvicorn")
+pytest.importorskip("mcp")
+
+from llmgym.errors import ConfigError, PolicyUnavailable
+from llmgym.rollout import Collector, read_rollouts
+from llmgym.trajectory import Trajectory
+from tests.rollouts import LETTERS, WordPolicy, Words, shout_first, trajectories
+from tests.snippets import ROOT
+
+PYTHON = shlex.quote(sys.executable)
+PROGRAM = f"{PYTHON} {shlex.quote(str(ROOT / 'examples/agent.py'))}"
+
+
+def played(command: str, reply: Any = shout_first, **settings: Any) -> tuple[list[Trajectory], WordPolicy]:
+    """Episodes of a program whose policy calls the tool, then says what it said."""
+    codec: Any = Words()
+    policy = WordPolicy(codec, reply)
+    collector = Collector(
+        [LETTERS],
+        policy,
+        codec=codec,
+        agent_command=command,
+        **{"num_tasks": 3, "max_attempts": 1, **settings},  # type: ignore[arg-type]
+    )
+    return [*asyncio.run(trajectories(collector)).values()], policy
+
+
+def test_a_program_is_scored_and_its_tokens_are_the_engines(tmp_path: Path) -> None:
+    found, policy = played(PROGRAM, output=tmp_path)
+    assert [(t.status, t.reward) for t in found] == [("completed", 1.25)] * 3  # the tool pays 0.25
+    given = {tuple(request[0]) for request in policy.requests}
+    for trajectory in found:
+        (segment,) = trajectory.segments
+        assert len(trajectory.turns) == 2
+        assert [turn.reward for turn in trajectory.turns] == [0.0, 1.25]
+        for start, _ in segment.spans:
+            assert tuple(segment.ids[:start].tolist()) in given
+        assert trajectory.metrics["tool_calls"] == 1
+    assert sorted(t.id for t in read_rollouts(tmp_path)) == sorted(t.id for t in found)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("no-such-program", "cannot run 'no-such-program'"),
+        (f"{PYTHON} -c 'import sys; sys.exit(\"no way\")'", "status 1: no way"),
+        (f"{PYTHON} -c pass", "without a question to the policy"),
+    ],
+)
+def test_a_program_that_fails_leaves_its_episode_unscored(command: str, said: str) -> None:
+    found, _ = played(command, num_tasks=1)
+    assert found[0].reward is None
+    assert said in (found[0].error or "")
+
+
+def test_a_policy_that_fails_leaves_the_episode_unscored_whatever_the_program_does() -> None:
+    def gone(prompt: str) -> str:
+        raise PolicyUnavailable("the engine is gone")
+
+    found, _ = played(f"{PROGRAM} || true", gone, num_tasks=1)
+    assert (found[0].status, found[0].reward) == ("policy_error", None)
+    assert "the engine is gone" in (found[0].error or "")
+
+
+def test_a_program_that_never_ends_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    script = f"sleep 1000 & echo $! > {pid}; wait"
+    found, _ = played(f"sh -c {shlex.quote(script)}", num_tasks=1, episode_timeout=1.0)
+    assert (found[0].status, found[0].reward) == ("timeout", None)
+    assert not _runs(int(pid.read_text()))
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process goes on; one that has ended may wait for its parent."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_policy_without_tokens_is_refused() -> None:
+    with pytest.raises(ConfigError, match="agent_command needs a policy with tokens"):
+        asyncio.run(Collector([LETTERS], "script:tests.rollouts.answer", num_tasks=1, agent_command=PROGRAM).collect())
+    with pytest.raises(ConfigError, match="leave policies out"):
+        Collector([LETTERS], agent_command=PROGRAM, policies={"agent": "train"})
