@@ -108,7 +108,7 @@ def _rows(index: Index, lines: Sequence[int], spans: Sequence[Span]) -> Iterator
             text = _said(found.replies)
             row |= measures(found, text)
         except LLMGymError as error:
-            row["unreadable"] = str(error)
+            row["unreadable"] = str(error).removeprefix(f"{index.path}:{number}: ")
         rows.append(row)
         said.append(shingles(text))
     for row, one, mark in zip(rows, said, signatures(said), strict=True):
