@@ -51,7 +51,7 @@ SEGMENT = pa.struct([("ids", pa.list_(pa.int32())), ("sampled", pa.list_(pa.list
                      ("logprobs", pa.list_(pa.float32()))])
 TYPES = {bool: pa.bool_(), str: pa.string(), int: pa.int64(), float: pa.float64(), type(None): pa.string()}
 NESTED = {"counts", "timings", "usage", "tool_errors", "task", "responses_create_params", "output", "reward_parts",
-          "metrics", "turns", "compactions", "model_calls", "failure"}
+          "metrics", "turns", "compactions", "branches", "model_calls", "failure"}
 writer, rows = None, []
 def flush():
     global writer
