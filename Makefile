@@ -47,7 +47,7 @@ NEMO_GYM_PYTHON ?= python3.13
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install install-servers demo test test-integration test-soak test-sweep lint format bench bench-saturation \
+.PHONY: help install install-servers demo test test-integration test-soak test-sweep test-matrix lint format bench bench-saturation \
     bench-saturation-short bench-prefix-cache bench-gpu clean
 
 help: ## List the targets
@@ -120,6 +120,9 @@ test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) $(VE
 
 test-soak: $(DEV_STAMP) ## Run 2,000 episodes in which everything goes wrong, killed 100 times; a quarter of an hour
 	$(BIN)/python -m pytest -m soak -s $(PYTEST_ARGS)
+
+test-matrix: $(DEV_STAMP) ## Try the tests that depend on versions with each Python and with the newest libraries, into docs/support.md
+	$(BIN)/python tests/matrix.py --write $(MATRIX_ARGS); status=$$?; $(BIN)/python docs/tables.py; exit $$status
 
 test-sweep: $(SWEEP_STAMP) ## Check every environment from elsewhere that is made of an installed package; an hour on two cores
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not integration" tests/adapters $(PYTEST_ARGS)

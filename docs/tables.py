@@ -108,7 +108,21 @@ def audits() -> str:
     return "\n".join(lines) + "\n"
 
 
+def support() -> str:
+    """A row for each environment that `tests/matrix.py` has tried."""
+    found = json.loads((ROOT / "docs/support.json").read_text(encoding="utf-8"))
+    lines = ["| | tried | Python | versions | passed | failed | skipped |", "|---|---|---|---|---|---|---|"]
+    for row in found.values():
+        versions = ", ".join(f"{name} {version}" for name, version in row["versions"].items())
+        lines.append(
+            f"| {row['cell']} | {row['date']} | {row['python']} | {versions} | {row['passed']:,} | {row['failed']} | "
+            f"{row['skipped']} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 TABLES = [
+    ("docs/support.md", "support", support),
     ("docs/environments.md", "audits", audits),
     ("README.md", "environments", environments),
     ("docs/trainers/README.md", "trainers", trainers),
