@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -80,10 +81,12 @@ def measured(cell: Cell) -> dict[str, Any] | None:
         pip = (own / "bin/python", "-m", "pip", "install", "--quiet", "-c", constraints)
         _run(*pip, "torch")
         _run(*pip, "-e", f"{ROOT}[all,dev]", *cell.newest)
+        _run(*pip, "--no-deps", "-r", ROOT / "trainers.txt")
         tests = subprocess.run(
             [own / "bin/python", "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", f"--junitxml={report}",
              "-m", "not integration and not soak and not sweep", *TESTS],
             cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True, check=False,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in the background of a shell
         )  # fmt: skip
         print(tests.stdout[-3000:], file=sys.stderr)
         (suite,) = ET.parse(report).getroot().iter("testsuite")
