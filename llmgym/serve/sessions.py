@@ -11,7 +11,7 @@ import math
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -73,8 +73,8 @@ class Session:
     """
 
     __slots__ = (
-        "_answer", "_asked", "_calling", "_closed", "_env", "_metrics", "_oracle", "_turn", "id", "instances", "lost",
-        "name", "tools", "touched",
+        "_answer", "_asked", "_closed", "_env", "_metrics", "_oracle", "_turn", "_using", "id", "instances", "lost", "name",
+        "tools", "touched",
     )  # fmt: skip
 
     def __init__(self, session_id: str, name: str, instances: Instances, env: AnyToolEnv, metrics: Metrics) -> None:
@@ -82,7 +82,7 @@ class Session:
         self.id, self.name, self.instances = session_id, name, instances
         self._env, self._metrics = env, metrics
         self.tools: list[ToolSchema] = []
-        self._calling = asyncio.Lock()
+        self._using = asyncio.Lock()
         self._oracle: Iterator[Message | str] | None = None
         self._turn = 0
         self._asked: Request | None = None
@@ -119,12 +119,15 @@ class Session:
 
     def _refuse(self, turn: int) -> Answer:
         if self._closed:
-            return refused(ServeError("unknown_session", f"the session {self.id!r} has ended"))
+            return refused(self._ended())
         if isinstance(self._answer, asyncio.Future):
             said = f"turn {self._turn - 1} of this session is under way: wait for its answer"
         else:
             said = f"turn {turn} of the session is not the next, {self._turn}; the last may be sent again as it was"
         return refused(ServeError("conflict", said))
+
+    def _ended(self) -> ServeError:
+        return ServeError("unknown_session", f"the session {self.id!r} has ended")
 
     async def _do(self, request: Request) -> Answer:
         try:
@@ -155,23 +158,22 @@ class Session:
         """
         self._oracle = None
         options = {**request.options, "task": self._task(request)}
-        messages, info = await self._within(self._env.areset(seed=request.seed, options=options))
+        messages, info = await self._within(lambda: self._env.areset(seed=request.seed, options=options))
         self._metrics.begun(self.name)
         self.tools = info["tools"]
         return Opened(session=self.id, task_id=info["task_id"], messages=messages, tools=self.tools)
 
     async def step(self, action: Any) -> Stepped:
         """Take an assistant message; raises as `ToolEnv.astep` does."""
-        return await self._stepped(self._env.astep(action))
+        return await self._stepped(lambda: self._env.astep(action))
 
     async def call(self, call: Mapping[str, Any], *, same: bool) -> Stepped:
         """Run one call of a message, after those that came before; raises as `ToolEnv.acall` does."""
-        async with self._calling:
-            return await self._stepped(self._env.acall(cast("ToolCall", dict(call)), same=same))
+        return await self._stepped(lambda: self._env.acall(cast("ToolCall", dict(call)), same=same))
 
     async def end(self, action: Any = None, *, verify: bool = True) -> Stepped:
         """End the episode at a limit; raises as `ToolEnv.aend` does."""
-        return await self._stepped(self._env.aend(action, verify=verify))
+        return await self._stepped(lambda: self._env.aend(action, verify=verify))
 
     def oracle(self) -> Message | str | None:
         """The next message of a correct solution; None where there is no more.
@@ -200,9 +202,10 @@ class Session:
         """Give the instance back, once what it does has ended; an episode that runs is torn down, unverified."""
         if isinstance(self._answer, asyncio.Future):
             await asyncio.wait({self._answer})  # the environment's deadlines bound it
-        self._closed = True
-        with contextlib.suppress(Exception, SystemExit):  # there is none, or its end does not matter any more
-            await self._env.aend(verify=False)
+        async with self._using:
+            self._closed = True
+            with contextlib.suppress(Exception, SystemExit):  # there is none, or its end does not matter any more
+                await self._env.aend(verify=False)
         if self.lost:
             await self.instances.discard(self._env)
         else:
@@ -221,7 +224,7 @@ class Session:
             return source.plan(request.split, seed, request.index)
         return source.tasks.draw(request.split, seed, 0, scope=source.scope)
 
-    async def _stepped(self, work: Awaitable[StepResult]) -> Stepped:
+    async def _stepped(self, work: Callable[[], Awaitable[StepResult]]) -> Stepped:
         began = time.perf_counter()
         messages, reward, terminated, truncated, info = await self._within(work)
         over = terminated or truncated
@@ -235,10 +238,13 @@ class Session:
             report=self._env.report() if over else None,
         )
 
-    async def _within(self, work: Awaitable[T]) -> T:
-        """Await the environment; what it raises that no client has asked for is its failure."""
+    async def _within(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Use the environment, one request after another; what it raises that no client asked for is its failure."""
         try:
-            return await work
+            async with self._using:
+                if self._closed:  # the instance may be another session's by now
+                    raise self._ended()
+                return await work()
         except BaseException as error:  # whatever an environment or a wrapper raises
             asked = isinstance(error, ResetNeeded | LLMGymError | ValueError)
             if is_outside(error) or (asked and not isinstance(error, EnvironmentFailure)):
