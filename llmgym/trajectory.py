@@ -44,7 +44,8 @@ class Segment:
         ids: int32[L]; prompt, sampled replies and what came between them.
         sampled: bool[L]; true where the policy sampled the token. This is the loss mask.
         logprobs: float32[L]; log-probability (nats) of each sampled token, 0 elsewhere.
-        role: Whose context it is: "agent", or a name for what an agent program runs beside it, such as "title".
+        role: "agent", or what the context is to an agent program: "auxiliary", such as for a title, or "abandoned", where
+            it dropped the last reply for another.
         delivered: Whether its last reply reached the program that had asked for it.
         messages: Its own conversation, where that is not a part of the trajectory's.
     """

@@ -1,9 +1,9 @@
 """What an agent program has a policy say in an episode: a tree of conversations, with exact tokens at its nodes.
 
 A program sends the whole conversation each time. Where it goes on from what the policy said, the tokens go on too, as
-the engine saw them; where it has changed what was there, a new context begins. Conversations may branch (retries of an
-agent, several at once) and lie beside each other (sub-agents, titles). Nodes never change, so nothing is locked while
-the engine works.
+the engine saw them; where it has changed what was there, or its tools, or the template rewrites history, a new context
+begins. Conversations may branch (retries of an agent, several at once) and lie beside each other (sub-agents, titles).
+Nodes never change, so nothing is locked while the engine works.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-
-import orjson
 
 from llmgym.chat import Sampling, Usage
 from llmgym.codec.base import ChatCodec
@@ -24,7 +22,7 @@ from llmgym.policies.stop_strings import before_stop
 from llmgym.serve.gateway.identity import ROOT, chained, identity
 from llmgym.trajectory import Segment, Trajectory, Turn, segment_of
 
-AGENT, AUXILIARY = "agent", "auxiliary"
+AGENT, AUXILIARY, ABANDONED = "agent", "auxiliary", "abandoned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +48,28 @@ class Node:
 
     Attributes:
         number: Its place among the calls of the episode, the first 1.
-        parent: The reply that the context goes on from; None where it was begun afresh.
+        seen: How many replies were there when it was asked for.
+        before: The reply that the conversation goes on from, whether or not its tokens do.
+        parent: The same where they do; None where the context was begun afresh.
         context: Tokens between that reply and this one, or all before it.
         generation: What was sampled.
         message: The same as a message.
         asked: What it answers.
+        question: The same for all that is asked in the same words, with tools or without.
         start: Tokens before the reply.
         turn: When and how it came about.
         delivered: Whether it reached the program.
     """
 
     number: int
+    seen: int
+    before: Node | None
     parent: Node | None
     context: Sequence[int]
     generation: Generation
     message: Message
     asked: Asked
+    question: tuple[bytes, bool]
     start: int
     turn: Turn
     delivered: bool = True
@@ -74,6 +78,16 @@ class Node:
         """From the first reply of its context to this one."""
         found: list[Node] = [self]
         while (before := found[-1].parent) is not None:
+            found.append(before)
+        return found[::-1]
+
+    def turns(self) -> list[Node]:
+        """The replies of its conversation, up to this one; where a program wrote one itself, those after that."""
+        found: list[Node] = [self]
+        while (before := found[-1].before) is not None:
+            fresh = found[-1].asked.messages[len(before.asked.messages) + 1 :]
+            if any(message["role"] == "assistant" for message in fresh):
+                break
             found.append(before)
         return found[::-1]
 
@@ -115,8 +129,10 @@ class Recording:
             ContextLengthExceeded: The conversation leaves no room for a reply.
             PolicyError: The policy could not answer.
         """
-        conversation, parent, fresh = self._find(asked)
-        ids, context = self._render(asked, parent, fresh)
+        seen = len(self.nodes)
+        conversation, before = self._find(asked)
+        ids, context = self._render(asked, before)
+        parent = before
         if context is None:
             parent, context = None, ids
         number = self._calls = self._calls + 1
@@ -132,30 +148,33 @@ class Recording:
             end=start + len(generation.token_ids), cached_tokens=generation.cached_tokens, versions=generation.versions,
         )  # fmt: skip
         name_calls(message, number)
-        node = Node(number, parent, context, generation, message, asked, start, turn)
+        question = (conversation, bool(asked.tools))
+        node = Node(number, seen, before, parent, context, generation, message, asked, question, start, turn)
         self.usage += Usage(start, len(generation.token_ids), calls=1)
         self.nodes.append(node)
         self._known[chained(conversation, identity(message))] = node
         return node
 
-    def _find(self, asked: Asked) -> tuple[bytes, Node | None, Sequence[Message]]:
-        """The conversation's identity, the last reply that it goes on from, and the messages after that."""
-        known, parent, rest = _tools_identity(asked.tools), None, 0
-        for number, message in enumerate(asked.messages):
+    def _find(self, asked: Asked) -> tuple[bytes, Node | None]:
+        """The conversation's identity, and the last reply that it goes on from."""
+        known, before = ROOT, None
+        for message in asked.messages:
             known = chained(known, identity(message))
-            if message["role"] == "assistant" and (node := self._known.get(known)) is not None:
-                parent, rest = node, number + 1
-        return known, parent, asked.messages[rest:]
+            if message["role"] == "assistant":
+                before = self._known.get(known, before)
+        return known, before
 
-    def _render(
-        self, asked: Asked, parent: Node | None, fresh: Sequence[Message]
-    ) -> tuple[list[int], Sequence[int] | None]:
-        """The tokens of a conversation, and those of them that follow its parent; None for these where none can."""
-        if parent is not None and fresh:
-            before = parent.ids()
-            more = self.codec.extend(before[: parent.start], before[parent.start :], fresh, asked.tools)
+    def _render(self, asked: Asked, before: Node | None) -> tuple[list[int], Sequence[int] | None]:
+        """The tokens of a conversation, and those of them that follow the reply before; None for these where none can.
+
+        They cannot with other tools, which templates write at the beginning.
+        """
+        if before is not None and before.asked.tools == asked.tools:
+            fresh = asked.messages[len(before.asked.messages) + 1 :]
+            ids = before.ids()
+            more = self.codec.extend(ids[: before.start], ids[before.start :], fresh, asked.tools) if fresh else None
             if more is not None:
-                return before + more, more
+                return ids + more, more
         return self.codec.open(asked.messages, asked.tools), None
 
     def _sampling(self, asked: Asked, ids: Sequence[int], request_id: str) -> Sampling:
@@ -171,51 +190,85 @@ class Recording:
         Each context that no other goes on from is a segment. A token is trained once: the first segment that has it as
         sampled, and in others that share it, it is context.
         """
-        ends, lost = self._ends()
-        agents = [node for node in ends if self._role(node) == AGENT]
-        main = agents[-1] if agents else None
-        order = sorted(ends, key=lambda node: (node is not main, self._role(node) != AGENT))
-        taken: set[Node] = set()
-        for place, end in enumerate((*order, *lost)):
-            fresh = [node for node in end.path() if node not in taken]
-            taken.update(fresh)
-            trajectory.segments.append(self._segment(end, fresh, is_main=end is main, delivered=end not in lost))
-            said = trajectory.turns if end is main else trajectory.branches
-            said += [replace(node.turn, segment=place) for node in fresh]
-        if main is not None:
-            trajectory.messages = [*main.asked.messages, main.message]
-            trajectory.tools = list(main.asked.tools)
-            replies = [at for at, message in enumerate(trajectory.messages) if message["role"] == "assistant"]
-            trajectory.opening = replies[-len(trajectory.turns)]  # what the program wrote in its name is before
+        kept, roles = self._kept(), self._roles()
+        main = next((node for node in reversed(self.nodes) if node in kept and roles[node] == AGENT), None)
+        turns = main.turns() if main is not None else []
+        gone_on = {node.parent for node in kept}
+        ends = [node for node in self.nodes if node not in kept or node not in gone_on]
+        # The conversation of the turns is first, and has what others share with it; what nobody took is last.
+        ends.sort(key=lambda end: (end not in kept, end not in turns, roles[end] != AGENT))
+        places: dict[Node, int] = {}
+        for place, end in enumerate(ends):
+            fresh = [node for node in end.path() if node not in places]
+            places |= dict.fromkeys(fresh, place)
+            role = ABANDONED if end not in kept and end.delivered and roles[end] == AGENT else roles[end]
+            messages = None if end in turns else [*end.asked.messages, end.message]
+            delivered = end in kept or end.delivered
+            trajectory.segments.append(_segment(end, fresh, role, delivered=delivered, messages=messages))
+        trajectory.turns = [replace(node.turn, segment=places[node]) for node in turns]
+        trajectory.branches = [replace(node.turn, segment=place) for node, place in places.items() if node not in turns]
+        if turns:
+            trajectory.messages, trajectory.opening = _transcript(turns), len(turns[0].asked.messages)
+            trajectory.tools = list(next((node.asked.tools for node in turns[::-1] if node.asked.tools), ()))
         trajectory.usage["agent"] = self.usage
 
-    def _ends(self) -> tuple[list[Node], list[Node]]:
-        """Replies that ended a conversation, and those that never reached the program and that nothing goes on from."""
-        came: set[Node] = set()  # reached the program, or were gone on from
-        went_on: set[Node] = set()
+    def _kept(self) -> set[Node]:
+        """Replies that reached the program and that it did not drop for another one to the same question.
+
+        It did that where it went on from the other, or asked again when it had this one. Several that it asked for at
+        once, and none of which it went on from, are all kept: it may have compared them.
+        """
+        came: set[Node] = set()  # delivered, or gone on from
+        gone_on: set[Node | None] = set()
         for node in reversed(self.nodes):  # children before their parents
-            if node.delivered or node in went_on:
+            if node.delivered or node in gone_on:
                 came.add(node)
-                if node.parent is not None:
-                    went_on.add(node.parent)
-        ends = [node for node in self.nodes if node in came and node not in went_on]
-        return ends, [node for node in self.nodes if node not in came]
+                gone_on.add(node.before)
+        asked: dict[tuple[bytes, bool], int] = {}  # when a question was asked last, in replies that were there
+        passed: dict[tuple[bytes, bool], int] = {}  # the last reply that goes on from one to the question
+        for at, node in enumerate(self.nodes):
+            if node in came:
+                asked[node.question] = max(node.seen, asked.get(node.question, 0))
+                if node.before is not None:
+                    passed[node.before.question] = at
+        return {
+            node
+            for at, node in enumerate(self.nodes)
+            if node in gone_on
+            or (node in came and asked[node.question] <= at and passed.get(node.question, -1) < node.seen)
+        }
 
-    def _role(self, node: Node) -> str:
-        """Whose context it is: the agent's has tools, where any has."""
-        return AGENT if node.asked.tools or not any(each.asked.tools for each in self.nodes) else AUXILIARY
-
-    def _segment(self, end: Node, fresh: Sequence[Node], *, is_main: bool, delivered: bool) -> Segment:
-        """The context of a reply, in which those that no other segment has are sampled."""
-        ids: list[int] = []
-        for node in end.path():
-            ids += node.context
-            ids += node.generation.token_ids
-        spans = [(node.start, node.start + len(node.generation.token_ids)) for node in fresh]
-        logprobs = [value for node in fresh for value in node.generation.logprobs]
-        messages = None if is_main else [*end.asked.messages, end.message]
-        return segment_of(ids, spans, logprobs, role=self._role(end), delivered=delivered, messages=messages)
+    def _roles(self) -> dict[Node, str]:
+        """Whose conversation each reply is in: the agent's has tools somewhere, where any has."""
+        equipped: set[Node] = set()
+        for node in reversed(self.nodes):
+            if node.asked.tools or node in equipped:
+                equipped |= {node} if node.before is None else {node, node.before}
+        for node in self.nodes:
+            if node.before in equipped:
+                equipped.add(node)
+        return {node: AGENT if node in equipped or not equipped else AUXILIARY for node in self.nodes}
 
 
-def _tools_identity(tools: Sequence[ToolSchema]) -> bytes:
-    return chained(ROOT, orjson.dumps(tools, option=orjson.OPT_SORT_KEYS)) if tools else ROOT
+def _transcript(turns: Sequence[Node]) -> list[Message]:
+    """A conversation as the program sent it last, with the replies as the policy said them: programs drop reasoning."""
+    messages = [*turns[-1].asked.messages, turns[-1].message]
+    for node in turns[:-1]:
+        place = len(node.asked.messages)
+        sent, messages[place] = messages[place], node.message
+        if "tool_calls" in sent:  # the results name their calls as the program does
+            messages[place] = {**node.message, "tool_calls": sent["tool_calls"]}
+    return messages
+
+
+def _segment(
+    end: Node, fresh: Sequence[Node], role: str, *, delivered: bool, messages: list[Message] | None
+) -> Segment:
+    """The context of a reply, in which those that no other segment has are sampled."""
+    ids: list[int] = []
+    for node in end.path():
+        ids += node.context
+        ids += node.generation.token_ids
+    spans = [(node.start, node.start + len(node.generation.token_ids)) for node in fresh]
+    logprobs = [value for node in fresh for value in node.generation.logprobs]
+    return segment_of(ids, spans, logprobs, role=role, delivered=delivered, messages=messages)
