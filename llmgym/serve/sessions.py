@@ -73,8 +73,8 @@ class Session:
     """
 
     __slots__ = (
-        "_answer", "_asked", "_closed", "_env", "_metrics", "_oracle", "_turn", "_using", "id", "instances", "lost", "name",
-        "tools", "touched",
+        "_answer", "_asked", "_closed", "_env", "_metrics", "_oracle", "_turn", "_using", "id", "instances", "lost",
+        "name", "tools", "touched",
     )  # fmt: skip
 
     def __init__(self, session_id: str, name: str, instances: Instances, env: AnyToolEnv, metrics: Metrics) -> None:
