@@ -122,7 +122,8 @@ MaxOutputTokens = Annotated[int | None, typer.Option(metavar="N", help="Most tok
 Track = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="NAME", help="Tell a tracker how it goes: wandb, mlflow, tensorboard, trackio; again for more."
+        metavar="NAME",
+        help="Tell a tracker how it goes: wandb, mlflow, tensorboard, trackio, prometheus; again for more.",
     ),
 ]
 Assignments = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
@@ -26,6 +27,7 @@ from llmgym.rollout.roles import OWN, cast_roles
 from llmgym.rollout.runner import EpisodeRunner, Runner
 from llmgym.rollout.seats import Players, Seats, name_of
 from llmgym.rollout.session import Session
+from llmgym.rollout.spans import EpisodeSpans
 from llmgym.rollout.stock import take_stock
 from llmgym.rollout.store import RunStore
 from llmgym.rollout.summary import count_episodes, summarize
@@ -137,6 +139,7 @@ class Collector:
             stack.enter_context(_calm_collection())
             trackers = self._trackers()
             policy = as_policy(self._policy, **config.agent.policy_options)
+            spans = self._spans(policy)
             if isinstance(self._policy, str):
                 stack.push_async_callback(policy.close)
             models = cast_roles(self._models, policy, self._codec or config.agent.codec)
@@ -165,13 +168,9 @@ class Collector:
             if store is not None:
                 store.confirm(known_after(policy, codec) if owed != 0 else None, planned)
             self.progress = Progress(planned=planned)
-            board = Scoreboard(config.groups, self.progress)
-            if trackers and store is not None:
-                board.take_records(store.records.values())
-            await stack.enter_async_context(tracked(trackers, board))
-            note = board.take if trackers else _ignore
+            notes = await stack.enter_async_context(self._watching(trackers, spans, store))
             runner = await stack.enter_async_context(self._runner(policy, codec, idle=owed == 0))
-            session = Session(config, policy, runner, games, store, self.progress, keep=keep, note=note)
+            session = Session(config, policy, runner, games, store, self.progress, keep=keep, notes=notes)
             try:
                 async with aclosing(session.groups(order, environments)) as groups:
                     async for group in groups:
@@ -219,6 +218,27 @@ class Collector:
         name = self._output.name if self._output else ", ".join(env.name for env in config.tasks.environments)
         run = TrackedRun(name, self._output, config.settings)
         return [(tracker.name, make_tracker(tracker, run)) for tracker in config.session.trackers]
+
+    def _spans(self, policy: Policy) -> EpisodeSpans | None:
+        """What makes spans of episodes, where that is wanted; what is missing for it is said here, too."""
+        share = self.config.session.trace
+        return EpisodeSpans(share, policy.name) if share else None
+
+    @asynccontextmanager
+    async def _watching(
+        self, trackers: list[tuple[str, Callable[[], Tracker]]], spans: EpisodeSpans | None, store: RunStore | None
+    ) -> AsyncGenerator[list[Callable[[list[Trajectory]], None]]]:
+        """Those who are told each episode that ends."""
+        board = Scoreboard(self.config.groups, self.progress)
+        if trackers and store is not None:
+            board.take_records(store.records.values())
+        notes: list[Callable[[list[Trajectory]], None]] = [board.take] if trackers else []
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(tracked(trackers, board))
+            if spans is not None:
+                stack.push_async_callback(asyncio.to_thread, spans.close)
+                notes.append(spans.take)
+            yield notes
 
     def _open(self, identity: dict[str, Any]) -> RunStore | None:
         """Lock the run folder and see that it is this run's, before anything is loaded."""
@@ -282,10 +302,6 @@ def _calm_collection() -> Generator[None]:
         before = _calm.pop()
         if not _calm:
             gc.set_threshold(*before)
-
-
-def _ignore(trajectory: Trajectory) -> None:
-    """Note nothing."""
 
 
 def _env_id(env: Any) -> Any:

@@ -256,7 +256,7 @@ class TrackConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     options: dict[str, Any] = {}
 
 
-_TRACKERS = ("wandb", "mlflow", "tensorboard", "trackio")
+_TRACKERS = ("wandb", "mlflow", "tensorboard", "trackio", "prometheus")
 
 
 class SessionSettings(_Part, frozen=True):
@@ -269,12 +269,14 @@ class SessionSettings(_Part, frozen=True):
         fsync_seconds: Finished episodes are on the disk, and not only with the operating system,
             after this long; 0 for each at once.
         track: Trackers that are told how the run goes, as names or as `{name, options}`.
+        trace: Of how many episodes OpenTelemetry spans are made, from 0 to 1; see `llmgym.rollout.spans`.
     """
 
     num_samples_in_parallel: _Positive | Literal["auto"] = 64
     time_budget: _Seconds | None = None
     fsync_seconds: Annotated[float, Meta(ge=0)] = 1.0
     track: list[str | TrackConfig] = []
+    trace: Annotated[float, Meta(ge=0, le=1)] = 0.0
 
     def __post_init__(self) -> None:
         """Refuse trackers that there are not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from llmgym.rollout.stop import Stop
@@ -65,3 +66,8 @@ class OpenGroup:
         if self.whole:
             for stop in self.running.values():
                 stop.request()
+
+
+def counted(trajectories: Sequence[Trajectory]) -> Trajectory:
+    """As which of its agents an episode counts, once: the first that is trained, if there is one."""
+    return next((one for one in trajectories if one.trainable), trajectories[0])

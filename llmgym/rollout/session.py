@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from llmgym.records import EpisodeRecord, FailureRecord, UnstorableError, failur
 from llmgym.rollout.budget import Budget
 from llmgym.rollout.config import RolloutConfig
 from llmgym.rollout.group_rewards import verify_group
-from llmgym.rollout.groups import Group, OpenGroup
+from llmgym.rollout.groups import Group, OpenGroup, counted
 from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import TaskOrder, Visit
 from llmgym.rollout.parallelism import AdaptiveLimit
@@ -76,7 +76,7 @@ class Session:
         progress: Progress,
         *,
         keep: bool,
-        note: Callable[[Trajectory], None],
+        notes: Sequence[Callable[[list[Trajectory]], None]] = (),
     ) -> None:
         """Take what a run has.
 
@@ -88,10 +88,10 @@ class Session:
             store: Where episodes are kept, if anywhere.
             progress: Is kept up to date.
             keep: Whether groups are given with their trajectories, or not at all.
-            note: Told each episode that ended for good.
+            notes: Told each episode that ended for good, as its agents have it.
         """
         self._config, self._policy, self._store = config, policy, store
-        self._progress, self._keep, self._note = progress, keep, note
+        self._progress, self._keep, self._notes = progress, keep, notes
         self._runner = runner
         self._games = games
         self._per_group = config.groups.num_started
@@ -270,10 +270,10 @@ class Session:
             self.records += map(record_of, trajectories)
         elif self._progress.planned is not None:
             self.failed += map(failure_of, trajectories)
-        # An episode counts once: as that of an agent that is trained, if there is one.
-        trajectory = next((one for one in trajectories if one.trainable), trajectories[0])
+        trajectory = counted(trajectories)
         self._progress.count_episode(trajectory)
-        self._note(trajectory)
+        for note in self._notes:
+            note(trajectories)
         self._budget.note(trajectory.timings.get("wall_s", 0.0))
         self._failed_in_a_row = 0 if trajectory.finished else self._failed_in_a_row + 1
         if self._failed_in_a_row >= max(16, self._progress.limit):

@@ -7,10 +7,10 @@ import importlib.util
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from llmgym.errors import ConfigError
 from llmgym.redaction import redact
@@ -154,9 +154,53 @@ class TrackioTracker:
         self._run.finish()
 
 
+class PrometheusTracker:
+    """A page for Prometheus to scrape while the run goes on, at the options `host` (127.0.0.1) and `port` (9464).
+
+    What is counted for environments or kinds of failures has them as labels, and there are no others.
+    """
+
+    _LABELS: ClassVar = {"reward": "env", "failures": "kind"}
+
+    def __init__(self, run: TrackedRun, options: dict[str, Any]) -> None:
+        """Listen."""
+        import prometheus_client as prometheus
+
+        self._values: Mapping[str, float] = {}
+        registry = prometheus.CollectorRegistry()
+        registry.register(self)  # pyright: ignore[reportArgumentType] -- which asks for its base class
+        host, port = options.pop("host", "127.0.0.1"), options.pop("port", 9464)
+        self._server, self._thread = prometheus.start_http_server(port, host, registry, **options)
+
+    def collect(self) -> Iterator[Any]:
+        """The last numbers as Prometheus' client wants them."""
+        from prometheus_client.metrics_core import GaugeMetricFamily
+
+        families: dict[str, Any] = {}
+        for name, value in self._values.items():
+            kind, _, rest = name.partition("/")
+            label = self._LABELS.get(kind) or ("env" if kind.startswith("pass_at_") else None)
+            full = f"llmgym_run_{kind if label or not rest else f'{kind}_{rest}'}"
+            if full not in families:
+                families[full] = GaugeMetricFamily(full, f"{kind} of the run", labels=[label] if label else None)
+            families[full].add_metric([rest] if label else [], value)
+        yield from families.values()
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """See `Tracker`."""
+        self._values = values
+
+    def close(self) -> None:
+        """See `Tracker`."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
 _TRACKERS: dict[str, tuple[Callable[[TrackedRun, dict[str, Any]], Tracker], str]] = {
     "wandb": (WandbTracker, "wandb"),
     "mlflow": (MlflowTracker, "mlflow"),
     "tensorboard": (TensorboardTracker, "tensorboard"),
     "trackio": (TrackioTracker, "trackio"),
+    "prometheus": (PrometheusTracker, "prometheus_client"),
 }

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from llmgym.records import EpisodeRecord
 from llmgym.rollout.config import GroupSettings
+from llmgym.rollout.groups import counted
 from llmgym.rollout.progress import Progress
 from llmgym.rollout.summary import pass_at_k, powers
 from llmgym.rollout.thresholds import reaches
@@ -48,6 +49,7 @@ class Scoreboard:
         self._scores: defaultdict[str, _Scores] = defaultdict(_Scores)
         self._counts: dict[tuple[str, str], tuple[int, int]] = {}
         self._failures: Counter[str] = Counter()
+        self._seconds = {"engine": 0.0, "env": 0.0}
         self._last = time.monotonic(), 0
 
     @property
@@ -60,8 +62,11 @@ class Scoreboard:
         for record in records:
             self._count(record.env_id, record.task_hash or record.group_id, record.reward)
 
-    def take(self, trajectory: Trajectory) -> None:
-        """Count an episode that has ended for good."""
+    def take(self, trajectories: Sequence[Trajectory]) -> None:
+        """Count an episode that has ended for good, as its agents have it."""
+        trajectory = counted(trajectories)
+        for kind in self._seconds:
+            self._seconds[kind] += trajectory.timings.get(f"{kind}_s", 0.0)
         if trajectory.finished:
             task = trajectory.task.content_hash if trajectory.task else trajectory.group_id
             self._count(trajectory.env_id, task, trajectory.reward)
@@ -99,6 +104,7 @@ class Scoreboard:
             "tokens/sampled": progress.tokens,
             "tokens/per_second": (progress.tokens - tokens) / max(now - before, 1e-9),
             "turns": progress.turns,
+            **{f"seconds/{kind}": seconds for kind, seconds in self._seconds.items()},
         }
         for name, scores in self._scores.items():
             if scores.scored:

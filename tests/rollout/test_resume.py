@@ -290,7 +290,8 @@ gymnasium.register("test/Graded-v0", entry_point=Graded)
 def graded(folder: Path, judge: str, num_tasks: int = 2, **settings: Any) -> Collector:
     env: Any = {"id": "test/Graded-v0", "kwargs": settings.pop("kwargs", {})}
     models: Any = {"judge": f"script:{__name__}.{judge}"}
-    return Collector([env], ScriptedPolicy(say_a), models=models, output=folder, num_tasks=num_tasks, **settings)
+    policy = settings.pop("policy", ScriptedPolicy(say_a))
+    return Collector([env], policy, models=models, output=folder, num_tasks=num_tasks, **settings)
 
 
 def say_a(messages: Any, tools: Any) -> str:
@@ -313,8 +314,13 @@ async def test_numbers_beyond_64_bits_name_a_run_as_any_others_do(tmp_path: Path
 
 
 async def test_what_an_instance_does_to_its_arguments_no_other_sees(tmp_path: Path) -> None:
-    words = ["a"]
-    collector = graded(tmp_path, "verdict_one", 8, kwargs={"words": words}, num_samples_in_parallel=8)
+    words, together = ["a"], asyncio.Barrier(8)  # else an instance has ended an episode before another is needed
+
+    async def say(messages: Any, tools: Any) -> str:
+        await together.wait()
+        return "a"
+
+    collector = graded(tmp_path, "verdict_one", 8, kwargs={"words": words}, policy=Script(say))
     episodes = [t async for group in collector.stream() for t in group.trajectories]
     assert [t.metrics["words"] for t in episodes] == [2] * 8  # an instance each
     assert words == ["a"]

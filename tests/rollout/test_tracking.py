@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import re
+import socket
 import threading
+import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,15 +16,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
 from llmgym.errors import ConfigError
 from llmgym.records import record_of
 from llmgym.rollout import Collector, GroupSettings, Progress, collector, summarize, tracking
 from llmgym.rollout.config import TrackConfig, parse_config
-from llmgym.rollout.trackers import TrackedRun, make_tracker
+from llmgym.rollout.trackers import PrometheusTracker, TrackedRun, make_tracker
 from llmgym.rollout.tracking import Scoreboard
+from llmgym.serve.metrics import Metrics
 from llmgym.trajectory import Trajectory
-from tests.rollouts import LETTERS, Script, answer, letters, moody
+from tests.rollouts import LETTERS, ROOT, Script, answer, letters, moody
 
 
 class Listener:
@@ -145,7 +151,7 @@ def test_the_scoreboard_is_the_summary(episodes: list[tuple[str, str, float | No
         Trajectory(env, task, repeat, 0, reward=reward) for repeat, (env, task, reward) in enumerate(episodes)
     ]  # fmt: skip
     for trajectory in made:
-        board.take(trajectory)
+        board.take([trajectory])
     records = [record_of(trajectory) for trajectory in made]
     summary = summarize(records, [], None, settings, None)
     values = board.values()
@@ -176,3 +182,49 @@ async def test_a_run_that_cannot_be_tracked_does_not_begin(tmp_path: Path, monke
     with pytest.raises(ConfigError, match="wandb is not installed"):
         await Collector([LETTERS], Script(answer), track=["wandb"], output=tmp_path / "run").collect()
     assert not (tmp_path / "run").exists()
+
+
+def test_prometheus_can_scrape_a_run() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    board = Scoreboard(GroupSettings(), Progress())
+    for task in "xy":
+        board.take([Trajectory(f"e{task}/1", task, 0, 0, reward=float(task == "x"), timings={"engine_s": 2.0})])
+    run = TrackedRun("run", None, {})
+    tracker = make_tracker(TrackConfig("prometheus", {"port": port}), run)()
+    tracker.log(board.values(), 2)
+    page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
+    tracker.close()
+    found = {
+        (sample.name, *sample.labels.items()): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    }
+    assert found["llmgym_run_reward", ("env", "all")] == 0.5
+    assert found["llmgym_run_reward", ("env", "ex/1")] == 1.0
+    assert found["llmgym_run_pass_at_1", ("env", "ey/1")] == 0.0
+    assert found["llmgym_run_episodes_finished",] == 2
+    assert found["llmgym_run_seconds_engine",] == 4.0
+    assert {name for _, *labels in found for name, _ in labels} == {"env"}
+
+
+def test_the_dashboard_asks_for_what_there_is() -> None:
+    board = Scoreboard(GroupSettings(num_repeats=2), Progress())
+    board.take([Trajectory("e", "x", 0, 0, reward=1.0)])
+    board.take([Trajectory("e", "x", 1, 0, status="env_error")])
+    tracker = object.__new__(PrometheusTracker)
+    tracker.log(board.values(), 1)
+    served = Metrics()
+    served.failed("e", "timeout")
+    served.stepped("e", 0.1, True)
+    there = {family.name for family in tracker.collect()}
+    there |= {
+        sample.name for family in text_string_to_metric_families(served.page().decode()) for sample in family.samples
+    }
+    panels = json.loads((ROOT / "examples/grafana.json").read_text("utf-8"))["panels"]
+    asked = {
+        name for panel in panels for one in panel.get("targets", ()) for name in re.findall(r"llmgym_\w+", one["expr"])
+    }
+    assert asked <= there
+    assert {name for name in there if name.startswith("llmgym_run_")} - asked == {"llmgym_run_tokens_sampled"}
