@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 from pathlib import Path
@@ -50,6 +49,9 @@ def env(
         bool, typer.Option("--no-token", help="Let every program on this machine in; only for its own addresses.")
     ] = False,
     sessions: Annotated[int | None, typer.Option(metavar="N", help="Most sessions at once (10000).")] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Processes that share the work, each with a port of its own (1).")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; the value is YAML. May be given again."),
@@ -61,24 +63,28 @@ def env(
     requests. Where no token is given, one is made and shown. Ctrl-C or SIGTERM ends the server, once it has answered
     what is under way.
     """
-    from llmgym.serve import EnvServer, ServeConfig
+    from llmgym.serve import EnvServer, ServeConfig, Workers
+    from llmgym.serve.listening import run
 
     settings: dict[str, Any] = read_yaml(config)[0] if config else {}
     for text in set_ or ():
         assign(settings, text)
-    given = {"env_ids": env_ids, "host": host, "port": port, "sessions": sessions}
+    given = {"env_ids": env_ids, "host": host, "port": port, "sessions": sessions, "workers": workers}
     settings |= {name: value for name, value in given.items() if value is not None}
     if wrong := list(problems(settings, ServeConfig)):
         raise Several(wrong)
     token = None if open_ else _token(token_file) or secrets.token_urlsafe(18)
-    server = EnvServer(msgspec.convert({**settings, "token": token}, ServeConfig))
+    served = msgspec.convert({**settings, "token": token}, ServeConfig)
 
     def listening(url: str) -> None:
-        print(f"{url}  serves {', '.join(server.sessions.environments)}", flush=True)
+        print(f"{url}  serves {', '.join(env.name for env in served.environments)}", flush=True)
         if token is not None and not _token(token_file):
             print(f"token: {token}", flush=True)
 
-    asyncio.run(server.serve(listening))
+    if served.workers > 1:
+        Workers(served).serve(listening)
+    else:
+        run(EnvServer(served).serve(listening))
 
 
 def _token(file: Path | None) -> str | None:

@@ -69,6 +69,7 @@ class Traits:
     Attributes:
         suspends: Whether anything in it may need an event loop.
         responds: Whether it answers messages without tool calls.
+        groups: Whether it scores the repeats of a task beside each other.
         offers: Whether its tools differ by task.
         tears: Whether its episodes have something to free.
         frees: Whether they, or its instances, have.
@@ -77,6 +78,7 @@ class Traits:
 
     suspends: bool
     responds: bool
+    groups: bool
     offers: bool
     tears: bool
     frees: bool
@@ -96,6 +98,7 @@ class Traits:
             or any(tool.suspends for tool in env.tools.values())
             or any(may_suspend(hook) for hook in hooks if hook not in vars(base).values()),
             responds=env.respond is not base.respond,
+            groups=env.group_verify is not base.group_verify,
             offers=offers,
             tears=tears,
             frees=tears or env.aclose is not base.aclose,

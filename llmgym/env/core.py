@@ -292,6 +292,11 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         return self.__traits.suspends
 
     @property
+    def verifies_groups(self) -> bool:
+        """Whether it scores the repeats of a task beside each other, by `group_verify`."""
+        return self.__life.verifies_groups
+
+    @property
     def scope(self) -> str:
         """Name that task draws are hashed with: the registered id, else the class."""
         return self.__life.scope

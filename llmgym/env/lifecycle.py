@@ -83,6 +83,11 @@ class Lifecycle:
             _live.add(self)
 
     @property
+    def verifies_groups(self) -> bool:
+        """See `ToolEnv.verifies_groups`."""
+        return self._traits.groups
+
+    @property
     def scope(self) -> str:
         """Name that task draws are hashed with; see `ToolEnv.scope`."""
         spec = self._env.spec

@@ -12,7 +12,6 @@ import gymnasium
 
 from llmgym.chat import ChatPolicy
 from llmgym.concurrency import drive, drive_in_background, is_outside
-from llmgym.env import ToolEnv
 from llmgym.env.boundary import failure
 from llmgym.errors import ConfigError
 from llmgym.multiagent import SoloGame
@@ -87,7 +86,7 @@ class Instances:
         self._models = models or {}
         first = self._make()
         self._idle, self.suspends = [first], first.suspends
-        self.verifies_groups = type(first.unwrapped).group_verify is not ToolEnv.group_verify  # type: ignore[union-attr]
+        self.verifies_groups = first.verifies_groups
         self.verifies_transcripts = first.verify_from == "transcript" and not config.wrappers
         agents = self._agents() if several else ("agent",)
         self.source = TaskSource(config.name, first.scope, first.tasks, agents)

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from llmgym.serve.server import EnvServer, ServeConfig
 from llmgym.serve.sessions import Session, Sessions
+from llmgym.serve.workers import Workers
 
-__all__ = ["EnvServer", "ServeConfig", "Session", "Sessions"]
+__all__ = ["EnvServer", "ServeConfig", "Session", "Sessions", "Workers"]

@@ -7,11 +7,41 @@ as they come, against a deadline.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import re
+from typing import Any, TypeVar
+
+import msgspec
 
 from llmgym.serve.trouble import ServeError
 
+T = TypeVar("T")
+
 JSON = b"application/json"
+_DEPTH = 100  # most arrays and objects within one another
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[{}\]]")
+
+
+def decoded(decoder: msgspec.json.Decoder[T], data: bytes | str) -> T:
+    """A request, of JSON.
+
+    Raises:
+        msgspec.DecodeError: It is none.
+        ServeError: It is nested so deeply that what handles it might fail half-way.
+    """
+    text = data.encode() if isinstance(data, str) else data
+    if text.count(b"[") + text.count(b"{") > _DEPTH and _depth(text) > _DEPTH:
+        raise ServeError("bad_request", f"the request is nested more than {_DEPTH} levels deep")
+    return decoder.decode(text)
+
+
+def _depth(text: bytes) -> int:
+    """How deeply arrays and objects of a text of JSON are nested."""
+    depth = deepest = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", text)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 async def read_body(receive: Any, limit: int, seconds: float) -> bytes:

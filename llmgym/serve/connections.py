@@ -1,4 +1,4 @@
-"""Connections that say nothing, or half of what they began, are ended; uvicorn leaves them open for ever."""
+"""Connections within bounds of number, time and size; uvicorn has none, and leaves what says nothing open for ever."""
 
 from __future__ import annotations
 
@@ -6,48 +6,140 @@ import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+
+_HEADERS = 64 << 10  # most bytes of the headers of a request
+_PIECES = 4096  # most frames of a message
 
 
-def bounded_protocol(seconds: float) -> type[HttpToolsProtocol]:
-    """Uvicorn's protocol of HTTP, for connections that have so long for the headers of a request.
+class Patience:
+    """Ends a connection that does not go on in time."""
+
+    def __init__(self, seconds: float) -> None:
+        """Wait for nothing yet; 0 seconds wait for ever."""
+        self._seconds = seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, transport: asyncio.Transport) -> None:
+        """Wait from now on, if it is not waited for already."""
+        if self._timer is None and self._seconds:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, transport.abort)
+
+    def end(self) -> None:
+        """Wait no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class _Read(asyncio.Protocol):
+    """Ends a connection whose client does not read what it asked for."""
+
+    transport: asyncio.Transport
+    unread_s = 0.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unread = Patience(self.unread_s)
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read."""
+        super().pause_writing()
+        self._unread.begin(self.transport)
+
+    def resume_writing(self) -> None:
+        """Wait no more."""
+        super().resume_writing()
+        self._unread.end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._unread.end()
+        super().connection_lost(exc)
+
+
+def http_protocol(header_s: float, read_s: float, most: int | None) -> type[HttpToolsProtocol]:
+    """Uvicorn's protocol of HTTP, with bounds.
 
     Args:
-        seconds: Time from the connection, or from the first byte of a request, to the end of its headers.
+        header_s: Seconds from the connection, or from the first byte of a request, to the end of its headers.
+        read_s: Seconds that a client may leave an answer unread.
+        most: Most connections at once; None for no bound.
     """
 
-    class Bounded(HttpToolsProtocol):
-        """Ends a connection whose headers do not come in time."""
+    class Bounded(_Read, HttpToolsProtocol):
+        """See above."""
 
-        _waiting: asyncio.TimerHandle | None = None
+        unread_s = read_s
+        _size = 0
 
         def connection_made(self, transport: Any) -> None:
             """Wait for the first request."""
             super().connection_made(transport)
-            self._waiting = self.loop.call_later(seconds, self._give_up)
+            self._headers = Patience(header_s)
+            if most is not None and len(self.connections) > most:
+                transport.abort()
+            else:
+                self._headers.begin(transport)
 
         def on_message_begin(self) -> None:
             """Wait for the rest of the headers."""
             super().on_message_begin()
-            if self._waiting is None:
-                self._waiting = self.loop.call_later(seconds, self._give_up)
+            self._size = 0
+            self._headers.begin(self.transport)
+
+        def on_url(self, url: bytes) -> None:
+            """Count."""
+            super().on_url(url)
+            self._count(len(url))
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            """Count; what stands after a body is counted too."""
+            super().on_header(name, value)
+            self._count(len(name) + len(value))
 
         def on_headers_complete(self) -> None:
             """Wait no more."""
-            self._stop_waiting()
+            self._headers.end()
             super().on_headers_complete()
+
+        def on_response_complete(self) -> None:
+            """End the connection where the rest of the request is still to come: nobody reads it."""
+            super().on_response_complete()
+            if self.cycle.response_complete and self.cycle.more_body:
+                self.transport.close()
 
         def connection_lost(self, exc: Exception | None) -> None:
             """Wait no more."""
-            self._stop_waiting()
+            self._headers.end()
             super().connection_lost(exc)
 
-        def _stop_waiting(self) -> None:
-            if self._waiting is not None:
-                self._waiting.cancel()
-                self._waiting = None
+        def _count(self, size: int) -> None:
+            self._size += size
+            if self._size > _HEADERS:
+                raise ValueError("the headers of the request are too large")  # uvicorn answers 400
 
-        def _give_up(self) -> None:
-            if not self.transport.is_closing():
-                self.transport.close()
+    return Bounded
+
+
+def socket_protocol(read_s: float) -> type[WebSocketsSansIOProtocol]:
+    """Uvicorn's protocol of WebSockets, with bounds.
+
+    Args:
+        read_s: Seconds that a client may leave answers unread; 0 for no bound.
+    """
+
+    class Bounded(_Read, WebSocketsSansIOProtocol):
+        """See above."""
+
+        unread_s = read_s
+
+        def handle_cont(self, event: Frame) -> None:
+            """Take a piece of a message, as long as there are not very many: each may be empty."""
+            if len(self.frames) < _PIECES:
+                super().handle_cont(event)
+            else:
+                self.transport.abort()
 
     return Bounded

@@ -43,7 +43,8 @@ class Guard:
         if path.startswith(_PREFIX):
             given, _, rest = path.removeprefix(_PREFIX).partition("/")
             shown = given.encode()
-            scope = {**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode()}
+            prefix = f"{_PREFIX}{given}"
+            scope = {**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode(), "llmgym.prefix": prefix}
         if self._token is not None and scope["path"] not in _OPEN and not secrets.compare_digest(shown, self._token):
             await _turn_away(scope, receive, send, "the token is missing or wrong: send Authorization: Bearer TOKEN")
             return

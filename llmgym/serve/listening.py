@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -30,29 +30,59 @@ def bound(host: str, port: int) -> socket.socket:
     return listener
 
 
+def run(serving: Coroutine[Any, Any, None]) -> None:
+    """Run a server in an event loop of its own, the fastest that there is."""
+    try:
+        from uvloop import new_event_loop
+    except ImportError:  # there is none for Windows
+        new_event_loop = None
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(serving)
+
+
 def address(listener: socket.socket) -> str:
     """The URL of a socket that listens."""
     host, port = listener.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def server(application: Any, *, header_s: float = 10.0, **settings: Any) -> Any:
+def server(
+    application: Any,
+    *,
+    header_s: float = 10.0,
+    read_s: float = 30.0,
+    connections: int | None = None,
+    settle: Callable[[], Awaitable[None]] | None = None,
+    **settings: Any,
+) -> Any:
     """A server of uvicorn's for an application.
 
     Args:
         application: An ASGI application.
         header_s: Seconds that a connection has for the headers of a request.
+        read_s: Seconds that a client may leave an answer unread.
+        connections: Most connections at once; None for no bound.
+        settle: Awaited before connections are ended.
         **settings: Of uvicorn.
     """
     import uvicorn
 
-    from llmgym.serve.connections import bounded_protocol
+    from llmgym.serve.connections import http_protocol
+
+    class Server(uvicorn.Server):
+        """Lets what is under way end first."""
+
+        async def shutdown(self, sockets: Any = None) -> None:
+            """End."""
+            if settle is not None:
+                await settle()
+            await super().shutdown(sockets)
 
     config = uvicorn.Config(
-        application, http=bounded_protocol(header_s), log_level="warning", access_log=False, server_header=False,
-        date_header=False, **settings,
+        application, http=http_protocol(header_s, read_s, connections), log_level="warning", access_log=False,
+        server_header=False, date_header=False, **settings,
     )  # fmt: skip
-    return uvicorn.Server(config)
+    return Server(config)
 
 
 @asynccontextmanager

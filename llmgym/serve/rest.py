@@ -17,6 +17,8 @@ from llmgym.adapters.remote.protocol import (
     Close,
     Closed,
     End,
+    Group,
+    GroupGraded,
     Opened,
     Oracle,
     Request,
@@ -27,7 +29,7 @@ from llmgym.adapters.remote.protocol import (
     Stepped,
     Tasks,
 )
-from llmgym.serve.bodies import read_body, respond
+from llmgym.serve.bodies import decoded, read_body, respond
 from llmgym.serve.sessions import Answer, encode, refused
 from llmgym.serve.trouble import ServeError
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from llmgym.serve.server import EnvServer
 
 _MOST_TASKS = 1000  # of one answer
+_MOST_REQUESTS = 4096  # of one batch
 _BATCH = msgspec.json.Decoder(list[Request])
 
 
@@ -82,6 +85,7 @@ OPERATIONS: Final = (
         for name, (takes, gives, summary) in _OF_SESSION.items()
     ),
     Operation("DELETE", "/v1/sessions/{session}", "End a session.", None, Closed),
+    Operation("POST", "/v1/group", "Score the repeats of a task beside each other.", Group, GroupGraded),
     Operation("POST", "/v1/batch", "Do several requests at once; answers come in their order.", list[Request], list),
 )  # fmt: skip
 
@@ -94,25 +98,30 @@ def routes(server: EnvServer) -> list[Route]:
     )
 
     def posted(form: Any) -> Callable[..., Awaitable[Answer]]:
-        decode = msgspec.json.Decoder(form).decode
+        decoder = msgspec.json.Decoder(form)
 
         async def serve(scope: Any, receive: Any) -> Answer:
-            request = decode(await read(receive) or b"{}")
+            request = decoded(decoder, await read(receive) or b"{}")
             if session := scope["path_params"].get("session"):
                 msgspec.structs.force_setattr(request, "session", session)
-            return await sessions.take(request)
+                return await sessions.take(request)
+            return await sessions.take(request, *server.addresses(scope)[:1])
 
         return serve
 
     async def batch(scope: Any, receive: Any) -> Answer:
-        answers = await asyncio.gather(*map(sessions.take, _BATCH.decode(await read(receive))))
+        requests = decoded(_BATCH, await read(receive))
+        if len(requests) > _MOST_REQUESTS:
+            raise ServeError("bad_request", f"a batch has at most {_MOST_REQUESTS} requests, not {len(requests)}")
+        at = server.addresses(scope)[:1]
+        answers = await asyncio.gather(*(sessions.take(request, *at) for request in requests))
         return 200, b"[" + b",".join(b'{"status":%d,"body":%b}' % answer for answer in answers) + b"]"
 
     async def close(scope: Any, receive: Any) -> Answer:
         return await sessions.take(Close(session=scope["path_params"]["session"]))
 
     async def info(scope: Any, receive: Any) -> Answer:
-        return 200, encode(server.info())
+        return 200, encode(server.info(scope))
 
     async def tasks(scope: Any, receive: Any) -> Answer:
         asked = _Query(scope)
@@ -141,6 +150,7 @@ def routes(server: EnvServer) -> list[Route]:
             for name, (form, _, _) in _OF_SESSION.items()
         ),
         Route("/v1/sessions/{session}", _Endpoint(close), methods=["DELETE"]),
+        Route("/v1/group", _Endpoint(posted(Group)), methods=["POST"]),
         Route("/v1/batch", _Endpoint(batch), methods=["POST"]),
     ]
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib.util
 import resource
-from collections.abc import AsyncGenerator
+import socket
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -20,13 +22,15 @@ from llmgym.registry import known
 from llmgym.rollout.config import EnvConfig, TaskSettings
 from llmgym.rollout.identity import plain_arguments
 from llmgym.rollout.instances import Instances, TaskSource
-from llmgym.serve.bodies import respond
+from llmgym.serve.bodies import JSON, respond
+from llmgym.serve.connections import socket_protocol
 from llmgym.serve.guard import Guard
 from llmgym.serve.listening import address, bound, server
 from llmgym.serve.metrics import Metrics
 from llmgym.serve.openapi import document
+from llmgym.serve.readiness import Readiness
 from llmgym.serve.rest import routes
-from llmgym.serve.sessions import Session, Sessions, refused
+from llmgym.serve.sessions import Answer, Session, Sessions, refused
 from llmgym.serve.socket import Socket
 from llmgym.serve.trouble import ServeError
 
@@ -51,6 +55,8 @@ class ServeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         header_s: Seconds that a connection has for the headers of a request.
         ping_s: Seconds between pings of a WebSocket, and until one without an answer is ended; 0 for none.
         connections: Most connections at once.
+        grace_s: Seconds that requests under way have at the end of the server.
+        workers: Processes that share the work; each has sessions, connections and an address of its own.
     """
 
     env_ids: list[str | EnvConfig]
@@ -65,6 +71,13 @@ class ServeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     header_s: _Seconds = 10.0
     ping_s: Annotated[float, Meta(ge=0)] = 60.0
     connections: _Positive = 12_000
+    grace_s: _Seconds = 30.0
+    workers: _Positive = 1
+
+    @property
+    def environments(self) -> list[EnvConfig]:
+        """What is served, each with its name."""
+        return TaskSettings(env_ids=self.env_ids).environments
 
     @property
     def local(self) -> bool:
@@ -80,6 +93,7 @@ class EnvServer:
         sessions: Its sessions.
         metrics: Its figures.
         url: Where it is, once it listens.
+        workers: Ports of all processes that share the work, where there are several; the first is this one's.
     """
 
     def __init__(self, config: ServeConfig) -> None:
@@ -94,18 +108,19 @@ class EnvServer:
                 f"host {config.host!r} lets others in, so a token is needed: --token-file, or LLMGYM_TOKEN"
             )
         self.config, self.metrics, self.url = config, Metrics(), ""
-        environments = TaskSettings(env_ids=config.env_ids).environments
-        if not environments:
+        self.workers: list[int] = []
+        if not config.environments:
             raise ConfigError("there is nothing to serve: name an environment, such as llmgym/Calculator-v0")
         made: dict[str, Instances] = {}
         try:
-            for env in environments:
+            for env in config.environments:
                 made[env.name] = Instances(env, models=config.models)
         except BaseException:
             for instances in made.values():
                 instances.close()
             raise
         self.sessions = Sessions(made, most=config.sessions, idle_s=config.idle_s, metrics=self.metrics)
+        self._readiness = Readiness(self.sessions)
         self._uvicorn: Any = None
         self._tools: Any = None
 
@@ -117,31 +132,44 @@ class EnvServer:
         """
         return self.sessions.instances(name).source
 
-    def info(self) -> ServerInfo:
-        """What this server is."""
+    def info(self, scope: Any) -> ServerInfo:
+        """What this server is, to a client whose connection has this scope of ASGI."""
         from llmgym import __version__
 
         found = [_info(name, instances) for name, instances in self.sessions.environments.items()]
-        return ServerInfo(server=f"llmgym {__version__}", environments=found)
+        return ServerInfo(server=f"llmgym {__version__}", environments=found, workers=sorted(self.addresses(scope)))
+
+    def addresses(self, scope: Any) -> list[str]:
+        """Where all processes are that share the work, this one first, to a client; nothing where there is one."""
+        if not self.workers:
+            return []
+        host = dict(scope["headers"]).get(b"host", b"localhost").decode("latin-1")
+        name, _, port = host.rpartition(":")
+        name = name if name and port.isdigit() else host
+        scheme = scope["scheme"].replace("ws", "http")
+        return [f"{scheme}://{name}:{port}{scope.get('llmgym.prefix', '')}" for port in self.workers]
 
     def application(self) -> Any:
         """The server as an ASGI application; its lifespan ends idle sessions, and at the end all."""
         from starlette.applications import Starlette
         from starlette.routing import Route, WebSocketRoute
 
-        def fixed(body: Any, kind: bytes) -> Any:
+        def fixed(answer: Callable[[], Answer], kind: bytes = JSON) -> Any:
             async def serve(scope: Any, receive: Any, send: Any) -> None:
-                await respond(send, 200, body(), kind)
+                await respond(send, *answer(), kind)
 
             return _ASGI(serve)
 
         tools = self._tools = self._tool_server()
         app = Starlette(
             routes=[
-                Route("/health", fixed(lambda: b'{"status":"ok"}', b"application/json")),
-                Route("/ready", fixed(lambda: b'{"status":"ok"}', b"application/json")),
-                Route("/metrics", fixed(self.metrics.page, b"text/plain; version=0.0.4; charset=utf-8")),
-                Route("/openapi.json", fixed(document, b"application/json")),
+                Route("/health", fixed(lambda: (200, b'{"status":"ok"}'))),
+                Route("/ready", fixed(self._readiness.answer)),
+                Route(
+                    "/metrics",
+                    fixed(lambda: (200, self.metrics.page()), b"text/plain; version=0.0.4; charset=utf-8"),
+                ),
+                Route("/openapi.json", fixed(lambda: (200, document()))),
                 *routes(self),
                 WebSocketRoute("/v1/ws", Socket(self)),
                 *([] if tools is None else tools.application.routes),
@@ -153,12 +181,14 @@ class EnvServer:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Any) -> AsyncGenerator[None]:
-        reaper = asyncio.create_task(self.sessions.reap())
+        beside = [asyncio.create_task(self.sessions.reap()), asyncio.create_task(self._readiness.prove())]
         try:
             async with contextlib.nullcontext() if self._tools is None else self._tools.running():
                 yield
         finally:
-            reaper.cancel()
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
             await self.sessions.aclose()
 
     def _tool_server(self) -> Any:
@@ -173,11 +203,12 @@ class EnvServer:
             body_limit=self.config.body_limit,
         )
 
-    async def serve(self, listening: Any = None) -> None:
+    async def serve(self, listening: Any = None, listeners: Sequence[socket.socket] = ()) -> None:
         """Serve until SIGTERM, Ctrl-C or `stop`; then answer what is under way, and end the sessions.
 
         Args:
             listening: Called with the address once clients can come.
+            listeners: Sockets that listen already, the one that is this server's own first.
 
         Raises:
             ConfigError: The port is taken.
@@ -187,19 +218,22 @@ class EnvServer:
         self._uvicorn = serving = server(
             self.application(),
             header_s=config.header_s,
-            ws="websockets-sansio",
+            read_s=config.body_s,
+            connections=config.connections,
+            settle=functools.partial(self.sessions.settle, config.grace_s),
+            ws=socket_protocol(config.ping_s),
             ws_max_size=config.body_limit,
             ws_ping_interval=config.ping_s or None,
             ws_ping_timeout=config.ping_s or None,
             ws_per_message_deflate=False,
             limit_concurrency=config.connections,
-            timeout_graceful_shutdown=30,
+            timeout_graceful_shutdown=5,
         )
-        with bound(config.host, config.port) as listener:
-            self.url = address(listener)
-            if listening is not None:
-                listening(self.url)
-            await serving.serve(sockets=[listener])
+        sockets = listeners or [bound(config.host, config.port)]
+        self.url = address(sockets[0])
+        if listening is not None:
+            listening(self.url)
+        await serving.serve(sockets=sockets)
 
     def stop(self) -> None:
         """End `serve`, from any thread."""
@@ -250,6 +284,7 @@ def _info(name: str, instances: Instances) -> EnvInfo:
         tools=[tool.schema for tool in core.tools.values()],
         max_turns=core.max_turns,
         oracle=core.oracle_kind,
+        groups=instances.verifies_groups,
     )
 
 

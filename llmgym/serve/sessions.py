@@ -24,6 +24,10 @@ from llmgym.adapters.remote.protocol import (
     Closed,
     End,
     Failed,
+    Graded,
+    Group,
+    GroupGraded,
+    OfSession,
     Opened,
     Oracle,
     Request,
@@ -51,6 +55,7 @@ encode = msgspec.json.Encoder().encode
 Answer = tuple[int, bytes]  # status and body
 
 _ENDED = 4096  # sessions whose last answer is kept after their end, for clients that did not get it
+_STOPPING_S = 5.0  # for requests that are stopped
 _SPOILS = frozenset({"infrastructure", "timeout", "abandoned"})
 
 
@@ -67,32 +72,40 @@ class Session:
         id: Its name, which nobody can guess.
         name: Name of the environment.
         instances: Where the instance comes from.
+        url: Where it is, for clients that have found it elsewhere; may be empty.
         tools: Schemas of the tools of its episode.
-        touched: When it was last asked for something, in seconds of `time.monotonic`.
+        touched: When it last had something to do, in seconds of `time.monotonic`.
         lost: Whether the instance cannot be used any more.
     """
 
     __slots__ = (
         "_answer", "_asked", "_closed", "_env", "_metrics", "_oracle", "_turn", "_using", "id", "instances", "lost",
-        "name", "tools", "touched",
+        "name", "tools", "touched", "url",
     )  # fmt: skip
 
-    def __init__(self, session_id: str, name: str, instances: Instances, env: AnyToolEnv, metrics: Metrics) -> None:
+    def __init__(
+        self, session_id: str, url: str, name: str, instances: Instances, env: AnyToolEnv, metrics: Metrics
+    ) -> None:
         """Take an instance."""
-        self.id, self.name, self.instances = session_id, name, instances
+        self.id, self.url, self.name, self.instances = session_id, url, name, instances
         self._env, self._metrics = env, metrics
         self.tools: list[ToolSchema] = []
         self._using = asyncio.Lock()
         self._oracle: Iterator[Message | str] | None = None
         self._turn = 0
-        self._asked: Request | None = None
+        self._asked: OfSession | None = None
         self._answer: Answer | asyncio.Future[Answer] | None = None
         self.touched = time.monotonic()
         self.lost = self._closed = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way."""
+        return self._using.locked() or isinstance(self._answer, asyncio.Future)
+
     # --- requests that may come twice -------------------------------------------------------------
 
-    async def take(self, request: Request) -> Answer:
+    async def take(self, request: OfSession) -> Answer:
         """Do what the next request asks for, or give the answer of the last one again.
 
         Returns:
@@ -114,6 +127,7 @@ class Session:
         return await asyncio.shield(working)
 
     def _done(self, work: asyncio.Future[Answer]) -> None:
+        self.touched = time.monotonic()
         if not work.cancelled():
             self._answer = work.result()
 
@@ -129,7 +143,7 @@ class Session:
     def _ended(self) -> ServeError:
         return ServeError("unknown_session", f"the session {self.id!r} has ended")
 
-    async def _do(self, request: Request) -> Answer:
+    async def _do(self, request: OfSession) -> Answer:
         try:
             match request:
                 case Step():
@@ -145,6 +159,8 @@ class Session:
                 case Close():
                     found = Closed()
             return 200, encode(found)
+        except asyncio.CancelledError:
+            return refused(ServeError("overloaded", "the server ended before this was done"))
         except Exception as error:  # noqa: BLE001 -- whatever it is, the client is told
             return refused(error, self._env.report() if isinstance(error, EnvironmentFailure) else None)
 
@@ -161,7 +177,7 @@ class Session:
         messages, info = await self._within(lambda: self._env.areset(seed=request.seed, options=options))
         self._metrics.begun(self.name)
         self.tools = info["tools"]
-        return Opened(session=self.id, task_id=info["task_id"], messages=messages, tools=self.tools)
+        return Opened(session=self.id, url=self.url, task_id=info["task_id"], messages=messages, tools=self.tools)
 
     async def step(self, action: Any) -> Stepped:
         """Take an assistant message; raises as `ToolEnv.astep` does."""
@@ -181,6 +197,8 @@ class Session:
         Raises:
             LLMGymError: The environment has none, or it failed.
         """
+        if self._closed:
+            raise self._ended()
         core = cast("Any", self._env.unwrapped)
         if core.task is None:
             raise ServeError("ended", "no episode was started: reset the session")
@@ -197,6 +215,12 @@ class Session:
     def report(self) -> Report:
         """What is known of the episode besides what the steps have told."""
         return self._env.report()
+
+    def abandon(self) -> None:
+        """Stop the request that is under way, if there is one; its client is told."""
+        if isinstance(self._answer, asyncio.Future):
+            self.lost = True
+            self._answer.cancel()
 
     async def close(self) -> None:
         """Give the instance back, once what it does has ended; an episode that runs is torn down, unverified."""
@@ -260,6 +284,7 @@ class Sessions:
 
     Attributes:
         environments: Instances of what it serves, by name.
+        ending: Whether no session and no episode may begin any more.
     """
 
     def __init__(
@@ -274,19 +299,29 @@ class Sessions:
             metrics: Told what happens.
         """
         self.environments, self._most, self._idle_s, self._metrics = environments, most, idle_s, metrics
+        self.ending = False
         self._start = secrets.token_hex(4)
-        self._live: OrderedDict[str, Session] = OrderedDict()  # the one longest idle first
+        self._live: dict[str, Session] = {}
         self._ended: OrderedDict[str, Session] = OrderedDict()
 
     def __len__(self) -> int:
         """How many there are."""
         return len(self._live)
 
-    async def take(self, request: Request) -> Answer:
-        """Do what a request asks for; see `Session.take`."""
+    async def take(self, request: Request, url: str = "") -> Answer:
+        """Do what a request asks for; see `Session.take`.
+
+        Args:
+            request: What.
+            url: Where this process is; a session that begins is told where it is itself.
+        """
         try:
+            if isinstance(request, Group):
+                return 200, encode(await self.judge(request))
+            if self.ending and isinstance(request, Reset):
+                raise ServeError("overloaded", "this server is ending, and begins no more episodes")
             if isinstance(request, Reset) and not request.session:
-                session = await self.open(request.env)
+                session = await self.open(request.env, url)
                 answer = await session.take(request)
                 if answer[0] != 200:
                     await self._end(session)
@@ -298,6 +333,29 @@ class Sessions:
         if session.lost or isinstance(request, Close):
             await self._end(session)
         return answer
+
+    async def judge(self, request: Group) -> GroupGraded:
+        """Score the repeats of a task beside each other, on an instance of no session.
+
+        Raises:
+            ServeError: There is no such environment, or it does not score repeats beside each other.
+            EnvironmentFailure: It failed.
+        """
+        instances = self.instances(request.env)
+        if not instances.verifies_groups:
+            raise ServeError("bad_request", f"{request.env} does not score repeats beside each other")
+        if all(ended is None for ended in request.episodes):
+            raise ServeError("bad_request", "none of the episodes has a score")
+        env = await instances.acquire()
+        try:
+            rewards, calls = await env.averify_group([ended and ended.episode for ended in request.episodes])
+        except BaseException as error:
+            await instances.discard(env)
+            if is_outside(error):
+                raise
+            raise failure(error, request.env, "verify") from error
+        await instances.release(env)
+        return GroupGraded(rewards=[reward and Graded.of(reward) for reward in rewards], model_calls=calls)
 
     def instances(self, name: str) -> Instances:
         """The instances of an environment.
@@ -312,25 +370,31 @@ class Sessions:
 
     def is_instant(self, request: Request) -> bool:
         """Whether a request is done without a pause."""
-        if isinstance(request, Reset) and not request.session:
+        if isinstance(request, Group) or (isinstance(request, Reset) and not request.session):
             instances = self.environments.get(request.env)
             return instances is None or not instances.suspends
         session = self._live.get(request.session)
         return session is None or not session.instances.suspends
 
-    async def open(self, name: str) -> Session:
+    async def open(self, name: str, url: str = "") -> Session:
         """Begin a session.
 
+        Args:
+            name: The environment.
+            url: Where this process is, where its sessions are told.
+
         Raises:
-            ServeError: There is no such environment, or no room.
+            ServeError: There is no such environment, no room, or the server is ending.
             EnvironmentFailure: The environment cannot be made.
         """
         instances = self.instances(name)
+        if self.ending:
+            raise ServeError("overloaded", "this server is ending, and begins no more sessions")
         if len(self._live) >= self._most:
             raise ServeError("overloaded", f"there are {self._most} sessions already: close some, or raise --sessions")
-        session = Session(
-            f"{self._start}-{secrets.token_urlsafe(18)}", name, instances, await instances.acquire(), self._metrics
-        )
+        session_id = f"{self._start}-{secrets.token_urlsafe(18)}"
+        place = url and f"{url}/v1/sessions/{session_id}"
+        session = Session(session_id, place, name, instances, await instances.acquire(), self._metrics)
         self._live[session.id] = session
         self._metrics.sessions(len(self._live))
         return session
@@ -343,13 +407,12 @@ class Sessions:
         """
         session = self._live.get(session_id)
         if session is not None:
-            self._live.move_to_end(session_id)
             session.touched = time.monotonic()
             return session
         if (session := self._ended.get(session_id)) is not None:
             return session
         if session_id.partition("-")[0] != self._start:
-            why = "the server was started again since it began, and has lost it"
+            why = "the server was started again since it began, and has lost it; or it is at another address"
         else:
             why = f"it was closed, failed, or asked for nothing in {self._idle_s:g} s"
         raise ServeError("unknown_session", f"there is no session {session_id!r:.60}: {why}")
@@ -367,13 +430,32 @@ class Sessions:
         while True:
             await asyncio.sleep(min(self._idle_s / 4, 30.0))
             oldest = time.monotonic() - self._idle_s
-            while self._live and (session := next(iter(self._live.values()))).touched < oldest:
-                await self._end(session)
+            idle = [session for session in self._live.values() if session.touched < oldest and not session.busy]
+            await asyncio.gather(*map(self._end, idle))
+
+    async def settle(self, seconds: float) -> None:
+        """Begin no more episodes, and let requests that are under way end.
+
+        Args:
+            seconds: After which they are stopped.
+        """
+        self.ending = True
+        await self._quiet(seconds)
+        for session in self._live.values():
+            session.abandon()
+        await self._quiet(_STOPPING_S)
+
+    async def _quiet(self, seconds: float) -> None:
+        """Wait until no request is under way, so long at most."""
+        ends, quiet = time.monotonic() + seconds, 0
+        while quiet < 2 and time.monotonic() < ends:  # twice, so that the last answer is sent too
+            await asyncio.sleep(0.05)
+            quiet = 0 if any(session.busy for session in self._live.values()) else quiet + 1
 
     async def aclose(self) -> None:
         """End all sessions, and the environments."""
-        while self._live:
-            await self._end(next(iter(self._live.values())))
+        self.ending = True
+        await asyncio.gather(*map(self._end, list(self._live.values())))
         for instances in self.environments.values():
             await instances.aclose()
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from llmgym.adapters.remote.protocol import Request
+from llmgym.serve.bodies import decoded
 from llmgym.serve.sessions import Answer, refused
+from llmgym.serve.trouble import ServeError
 
 if TYPE_CHECKING:
     from llmgym.serve.server import EnvServer
@@ -27,12 +29,13 @@ class Socket:
 
     def __init__(self, server: EnvServer) -> None:
         """Serve the sessions of a server."""
-        self._sessions = server.sessions
+        self._server, self._sessions = server, server.sessions
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve a connection; what it asked for goes on when it ends, and can be asked for again."""
         await receive()
         await send({"type": "websocket.accept"})
+        url = "".join(self._server.addresses(scope)[:1])
         room = asyncio.Semaphore(_MOST)
         working = set[asyncio.Task[None]]()
         try:
@@ -40,23 +43,23 @@ class Socket:
                 text = frame.get("text")
                 data = frame.get("bytes") if text is None else text
                 try:
-                    number, request = _FRAME.decode(data)
-                except msgspec.DecodeError as error:
+                    number, request = decoded(_FRAME, data)
+                except (msgspec.DecodeError, ServeError) as error:
                     await _answer(send, _number(data), refused(error), text is not None)
                     continue
                 if self._sessions.is_instant(request):
-                    await _answer(send, number, await self._sessions.take(request), text is not None)
+                    await _answer(send, number, await self._sessions.take(request, url), text is not None)
                     continue
                 await room.acquire()
-                task = asyncio.create_task(self._work(send, number, request, text is not None))
+                task = asyncio.create_task(self._work(send, number, request, url, text is not None))
                 working.add(task)
                 task.add_done_callback(lambda done: (working.discard(done), room.release()))
         finally:
             for task in working:
                 task.cancel()
 
-    async def _work(self, send: Any, number: int, request: Request, as_text: bool) -> None:
-        await _answer(send, number, await self._sessions.take(request), as_text)
+    async def _work(self, send: Any, number: int, request: Request, url: str, as_text: bool) -> None:
+        await _answer(send, number, await self._sessions.take(request, url), as_text)
 
 
 def _number(data: str | bytes) -> int:

@@ -33,6 +33,7 @@ class ToolWrapper(gymnasium.Wrapper[Observation, Any, Observation, Any], RecordC
     metrics: dict[str, float]
     scope: str
     suspends: bool
+    verifies_groups: bool
     max_turns: int
     tools: Mapping[str, Tool]
     roles: Sequence[str]

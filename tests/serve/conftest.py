@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.serving import serve
+from tests.serving import process, serve
 
-__all__ = ["serve"]
+__all__ = ["process", "serve"]

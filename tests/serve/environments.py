@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Sequence
 
 import gymnasium
 
 from llmgym import Task, TaskSet, ToolEnv
 from llmgym.env import Episode
+from llmgym.rewards import Reward
 
 
 class Slow(ToolEnv):
@@ -15,9 +18,13 @@ class Slow(ToolEnv):
 
     tasks = TaskSet.generated(lambda rng: Task(prompt=str(rng.integers(1 << 30))))
 
+    def setup(self, task: Task, seconds: float = 0.2) -> None:
+        """Note how long it takes."""
+        self.seconds = seconds
+
     async def respond(self, message: object) -> None:
         """Wait, and end."""
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(self.seconds)
         self.count("answers")
 
     def verify(self, episode: Episode) -> float:
@@ -33,5 +40,27 @@ class Broken(Slow):
         raise RuntimeError("no verdict")
 
 
-gymnasium.register("Slow-v0", entry_point=f"{__name__}:Slow")
-gymnasium.register("Broken-v0", entry_point=f"{__name__}:Broken")
+class Grouped(Slow):
+    """Pays for the longest answer of a group."""
+
+    def respond(self, message: object) -> None:  # type: ignore[override]
+        """End."""
+
+    def group_verify(self, episodes: Sequence[Episode | None]) -> list[Reward | None]:
+        """Compare lengths."""
+        lengths = [0 if episode is None else len(episode.final_text) for episode in episodes]
+        return [episode and Reward(longest=float(n == max(lengths)), metrics={"length": float(n)})
+                for n, episode in zip(lengths, episodes, strict=True)]  # fmt: skip
+
+
+class Shut(Slow):
+    """Begins no episode, as long as the variable `SHUT` is set."""
+
+    def setup(self, task: Task, seconds: float = 0.2) -> None:
+        """Fail."""
+        if os.environ.get("SHUT"):
+            raise ConnectionRefusedError("the database is away")
+
+
+for made in (Slow, Broken, Grouped, Shut):
+    gymnasium.register(f"{made.__name__}-v0", entry_point=f"{__name__}:{made.__name__}")

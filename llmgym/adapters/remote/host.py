@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import http.client
 import threading
 import time
 import weakref
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -17,8 +19,10 @@ from llmgym.adapters.remote.protocol import (
     EnvInfo,
     Error,
     Failed,
+    Opened,
     Oracle,
     Request,
+    Reset,
     Said,
     ServerInfo,
     Tasks,
@@ -32,6 +36,8 @@ from llmgym.tasks import Task
 T = TypeVar("T")
 
 _ASKING_S = 30.0  # for what is no work of an environment
+_OPENING_S = 10.0  # for a connection
+_HEARTBEAT_S = 60.0  # between signs of life of a server; without one for half as long again it is lost
 _PAUSES: Final = (0.1, 0.3, 1.0, 2.0, 4.0)  # seconds between tries to reach a server, the last again and again
 _ANSWER = msgspec.json.Decoder(tuple[int, int, msgspec.Raw])
 _FAILED = msgspec.json.Decoder(Failed)
@@ -78,6 +84,7 @@ class Host:
             raise ConfigError(f"url is {redact_text(url)!r:.200}; a server is at http://HOST:PORT or https://HOST")
         self._parts, self.where = parts, redact_text(f"{parts.scheme}://{parts.netloc}")
         self._path = parts.path.rstrip("/")
+        self._token = token
         self.headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._info: ServerInfo | None = None
         self._lines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Line] = weakref.WeakKeyDictionary()
@@ -107,6 +114,73 @@ class Host:
         if loop not in self._lines:
             self._lines[loop] = Line(self)
         return self._lines[loop]
+
+    def other(self, url: str) -> Host:
+        """The process of this server at which a session is, by the address of the session."""
+        return Host.at(url.partition("/v1/")[0], self._token)
+
+    async def open(self, request: Reset, seconds: float) -> Opened:
+        """Begin a session.
+
+        Where the server is several processes, each connection comes to one of them, so this takes one of its own.
+
+        Raises:
+            Refused: The server did not do it.
+            EnvironmentFailure: The server cannot be reached, or its answer cannot be read.
+        """
+        if self._info is None or not self._info.workers:
+            return await self.line().ask(request, Opened, seconds)
+        return await self.asked(functools.partial(self._post, "/v1/sessions", _encode(request)), Opened, seconds)
+
+    async def asked(self, once: Callable[[], Awaitable[tuple[int, bytes]]], form: type[T], seconds: float) -> T:
+        """Ask for something, again where the connection is lost or there is none.
+
+        Args:
+            once: Asks, and gives status and body; an `OSError` is a lost connection.
+            form: Form of the answer.
+            seconds: Time that it has, with all tries.
+
+        Raises:
+            Refused: The server did not do it.
+            EnvironmentFailure: The server cannot be reached, or its answer cannot be read.
+        """
+        ends, pauses, lost = time.monotonic() + seconds, iter(_PAUSES), 0.0
+        while True:
+            began = time.monotonic()
+            try:
+                async with asyncio.timeout_at(asyncio.get_running_loop().time() + ends - began):
+                    status, body = await once()
+                break
+            except TimeoutError:
+                raise self.failure(f"did not answer within {seconds:g} s", "timeout") from None
+            except OSError as error:  # aiohttp's errors of a socket that closes are ConnectionResetError
+                now = time.monotonic()
+                if now - began > _OPENING_S + 1 or not lost:  # it was there
+                    pauses, lost = iter(_PAUSES), now
+                pause = next(pauses, _PAUSES[-1])
+                if now + pause > min(ends, lost + _ASKING_S):
+                    raise self.failure(f"cannot be reached: {error}") from error
+                await asyncio.sleep(pause)
+        try:
+            if status != 200:
+                raise Refused(_FAILED.decode(body).error, self.where)
+            return msgspec.json.decode(body, type=form)
+        except msgspec.DecodeError as error:
+            raise self.failure(f"answered what is no {form.__name__}: {error}", "invalid") from error
+
+    async def _post(self, path: str, body: bytes) -> tuple[int, bytes]:
+        import aiohttp
+
+        url = f"{self._parts.scheme}://{self._parts.netloc}{self._path}{path}"
+        try:
+            limit = aiohttp.ClientTimeout(total=None, sock_connect=_OPENING_S)
+            async with (
+                aiohttp.ClientSession(headers=self.headers, timeout=limit) as session,
+                session.post(url, data=body) as answer,
+            ):
+                return answer.status, await answer.read()
+        except aiohttp.ClientError as error:
+            raise OSError(str(error)) from error
 
     def environment(self, name: str) -> EnvInfo:
         """What the server says of an environment.
@@ -195,8 +269,7 @@ class Line:
         self._host = host
         self._number = 0
         self._waiting: dict[int, asyncio.Future[tuple[int, bytes]]] = {}
-        self._socket: Any = None
-        self._opening = asyncio.Lock()
+        self._ready: asyncio.Future[Any] | None = None
         self._reader: asyncio.Task[None] | None = None
 
     async def ask(self, request: Request, form: type[T], seconds: float) -> T:
@@ -211,47 +284,25 @@ class Line:
             Refused: The server did not do it.
             EnvironmentFailure: The server cannot be reached, or its answer cannot be read.
         """
-        ends = time.monotonic() + seconds
         number = self._number = self._number + 1
-        frame = b"[%d,%b]" % (number, _encode(request))
-        tries = 0
-        while True:
-            try:
-                async with asyncio.timeout(ends - time.monotonic()):
-                    status, body = await self._once(number, frame)
-                break
-            except TimeoutError:
-                raise self._host.failure(f"did not answer within {seconds:g} s", "timeout") from None
-            except OSError as error:  # aiohttp's errors of a socket that closes are ConnectionResetError
-                pause = _PAUSES[min(tries, len(_PAUSES) - 1)]
-                tries += 1
-                if time.monotonic() + pause > min(ends, ends - seconds + _ASKING_S):
-                    raise self._host.failure(f"cannot be reached: {error}") from error
-                await asyncio.sleep(pause)
-            finally:
-                self._waiting.pop(number, None)
+        once = functools.partial(self._once, number, b"[%d,%b]" % (number, _encode(request)))
         try:
-            if status != 200:
-                raise Refused(_FAILED.decode(body).error, self._host.where)
-            return msgspec.json.decode(body, type=form)
-        except msgspec.DecodeError as error:
-            raise self._host.failure(f"answered what is no {form.__name__}: {error}", "invalid") from error
+            return await self._host.asked(once, form, seconds)
+        finally:
+            self._waiting.pop(number, None)
 
     async def _once(self, number: int, frame: bytes) -> tuple[int, bytes]:
-        socket = self._socket
-        if socket is None or socket.closed:
-            socket = await self._open()
+        socket = await self._open()
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         await socket.send_bytes(frame)
         return await answer
 
     async def _open(self) -> Any:
-        async with self._opening:
-            if self._socket is None or self._socket.closed:
-                ready = asyncio.get_running_loop().create_future()
-                self._reader = asyncio.create_task(self._read(ready))
-                self._socket = await ready
-            return self._socket
+        """The socket; all who ask while it is being opened share what comes of that."""
+        if self._ready is None or self._reader is None or self._reader.done():
+            self._ready = asyncio.get_running_loop().create_future()
+            self._reader = asyncio.create_task(self._read(self._ready))
+        return self._ready.result() if self._ready.done() else await asyncio.shield(self._ready)
 
     async def _read(self, ready: asyncio.Future[Any]) -> None:
         """Open the line, and hand answers to those who wait until it is lost."""
@@ -259,23 +310,30 @@ class Line:
 
         why: Exception = ConnectionResetError("the connection was lost")
         try:
-            async with (
-                aiohttp.ClientSession(headers=self._host.headers) as session,
-                session.ws_connect(self._host.socket_url, max_msg_size=0, compress=0) as socket,
-            ):
+            async with aiohttp.ClientSession(headers=self._host.headers) as session:
+                opening = session.ws_connect(self._host.socket_url, max_msg_size=0, compress=0, heartbeat=_HEARTBEAT_S)
+                socket = await asyncio.wait_for(opening, _OPENING_S)
                 ready.set_result(socket)
-                async for message in socket:
-                    number, status, body = _ANSWER.decode(message.data)
-                    waiting = self._waiting.get(number)
-                    if waiting is not None and not waiting.done():
-                        waiting.set_result((status, bytes(body)))
+                await self._hear(socket)
         except aiohttp.WSServerHandshakeError as error:
             why = ConfigError(f"{self._host.where} refuses the token") if error.status == 401 else OSError(str(error))
         except aiohttp.ClientError as error:
             why = OSError(str(error))
+        except TimeoutError:
+            why = OSError(f"it did not answer within {_OPENING_S:g} s")
         except msgspec.DecodeError as error:
             why = self._host.failure(f"answered what is no frame: {error}", "invalid")
         finally:
             for waiting in (ready, *self._waiting.values()):
                 if not waiting.done():
                     waiting.set_exception(why)
+            ready.exception()  # perhaps nobody waits any more
+
+    async def _hear(self, socket: Any) -> None:
+        async for message in socket:
+            if not isinstance(message.data, bytes | str):  # the line is lost
+                return
+            number, status, body = _ANSWER.decode(message.data)
+            waiting = self._waiting.get(number)
+            if waiting is not None and not waiting.done():
+                waiting.set_result((status, bytes(body)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from llmgym.adapters.remote.protocol import Call, End, Request, Reset, Step, Stepped
+from llmgym.adapters.remote.protocol import Call, End, Ended, Group, Request, Reset, Step, Stepped
 from llmgym.adapters.remote.session import RemoteSession
 from llmgym.chat import ModelCall
 from llmgym.env.core import StepResult
@@ -35,6 +35,11 @@ class RemoteLifecycle(Lifecycle):
     @property
     def _session(self) -> RemoteSession:
         return self._env.session
+
+    @property
+    def verifies_groups(self) -> bool:
+        """Whether the environment there does."""
+        return self._session.info.groups
 
     def report(self) -> Report:
         """What the server has told of an ended episode; of one that runs, what is known here."""
@@ -80,8 +85,10 @@ class RemoteLifecycle(Lifecycle):
         raise NotImplementedError
 
     async def verify_group(self, episodes: Sequence[Episode | None]) -> tuple[list[Reward | None], list[ModelCall]]:
-        """Never called: the class has no `group_verify`."""
-        raise NotImplementedError
+        """See `ToolEnv.averify_group`."""
+        ended = [episode and Ended.of(episode) for episode in episodes]
+        found = await self._session.judge(Group(env=self._session.info.name, episodes=ended))
+        return [graded and graded.reward for graded in found.rewards], found.model_calls
 
     async def shut(self, free: Any) -> None:
         """End the session."""

@@ -12,10 +12,13 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from llmgym.env.episode import Report
+from llmgym.chat import ModelCall
+from llmgym.env.episode import Episode, Report
 from llmgym.failures import Kind, Stage
 from llmgym.messages import Message, ToolSchema
+from llmgym.rewards import Part, Reward
 from llmgym.tasks import Task
+from llmgym.tasks.task import settled
 
 #: Version of these forms; a server names its own.
 VERSION: Final = 1
@@ -82,6 +85,52 @@ class End(_Request, frozen=True, kw_only=True, tag="end"):
     verify: bool = True
 
 
+class Graded(_Form, frozen=True, kw_only=True):
+    """What a verifier found; see `llmgym.rewards.Reward`."""
+
+    parts: dict[str, Part]
+    metrics: dict[str, float] = {}
+
+    @classmethod
+    def of(cls, reward: Reward) -> Graded:
+        """A reward, to be sent."""
+        return cls(parts=reward.parts, metrics=reward.metrics)
+
+    @property
+    def reward(self) -> Reward:
+        """What was sent."""
+        return Reward(metrics=self.metrics, **self.parts)
+
+
+class Ended(_Form, frozen=True, kw_only=True):
+    """An episode that has ended, as the verifier of its group sees it; see `llmgym.env.Episode`."""
+
+    task: Task
+    messages: tuple[Message, ...]
+    truncated: bool
+    metrics: dict[str, float]
+    reward: Graded
+
+    @classmethod
+    def of(cls, episode: Episode) -> Ended:
+        """An episode, to be sent."""
+        graded = Graded.of(episode.reward or Reward())
+        return cls(task=episode.task, messages=episode.messages, truncated=episode.truncated,
+                   metrics=dict(episode.metrics), reward=graded)  # fmt: skip
+
+    @property
+    def episode(self) -> Episode:
+        """What was sent."""
+        return Episode(settled(self.task), self.messages, self.truncated, self.metrics, self.reward.reward)
+
+
+class Group(_Request, frozen=True, kw_only=True, tag="group"):
+    """Score the repeats of a task beside each other, null where unscored; needs no session, and may be sent again."""
+
+    env: str
+    episodes: list[Ended | None]
+
+
 class Oracle(_Request, frozen=True, kw_only=True, tag="oracle"):
     """Ask for the next message of a correct solution."""
 
@@ -90,7 +139,8 @@ class Close(_Request, frozen=True, kw_only=True, tag="close"):
     """End the session."""
 
 
-Request = Reset | Step | Call | End | Oracle | Close
+OfSession = Reset | Step | Call | End | Oracle | Close
+Request = OfSession | Group
 
 
 class Opened(_Form, frozen=True, kw_only=True):
@@ -129,6 +179,13 @@ class Stepped(_Form, frozen=True, kw_only=True):
     truncated: bool = False
     info: dict[str, Any]
     report: Report | None = None
+
+
+class GroupGraded(_Form, frozen=True, kw_only=True):
+    """What the episodes of a group earn besides, in their order, and the calls of models that it took."""
+
+    rewards: list[Graded | None]
+    model_calls: list[ModelCall] = []
 
 
 class Said(_Form, frozen=True, kw_only=True):
@@ -207,6 +264,7 @@ class EnvInfo(_Form, frozen=True, kw_only=True):
         tools: Schemas of its tools, where episodes do not have their own.
         max_turns: Assistant messages before an episode is truncated.
         oracle: Of what kind its oracle is, if it has one.
+        groups: Whether it scores the repeats of a task beside each other.
     """
 
     name: str
@@ -219,6 +277,7 @@ class EnvInfo(_Form, frozen=True, kw_only=True):
     tools: list[ToolSchema] = []
     max_turns: int
     oracle: Literal["optimal", "reference"] = "optimal"
+    groups: bool = False
 
 
 class ServerInfo(_Form, frozen=True, kw_only=True):

@@ -10,7 +10,18 @@ import msgspec
 from gymnasium.error import ResetNeeded
 
 from llmgym.adapters.remote.host import Host, Refused
-from llmgym.adapters.remote.protocol import Close, Closed, EnvInfo, Opened, Oracle, Request, Reset, Stepped
+from llmgym.adapters.remote.protocol import (
+    Close,
+    Closed,
+    EnvInfo,
+    Group,
+    GroupGraded,
+    Opened,
+    Oracle,
+    Request,
+    Reset,
+    Stepped,
+)
 from llmgym.env.episode import Report
 from llmgym.errors import EnvironmentFailure, TaskError
 from llmgym.messages import Message
@@ -39,7 +50,7 @@ class RemoteSession:
         """
         self.host, self.info, self._seconds = host, info, seconds
         self.report: Report | None = None
-        self._id, self._turn = "", 0
+        self._at, self._id, self._turn = host, "", 0
 
     async def reset(self, request: Reset) -> Opened:
         """Begin an episode.
@@ -58,13 +69,15 @@ class RemoteSession:
                 except Refused as error:
                     if error.error.wrong not in ("unknown_session", "conflict"):
                         raise
-            self._id, self._turn = "", 0
-            opened = await self.ask(msgspec.structs.replace(request, env=self.info.name), Opened)
+            self._id = ""
+            opened = await self.host.open(msgspec.structs.replace(request, env=self.info.name), self._seconds)
         except Refused as error:
             if error.error.wrong != "bad_request":
+                self.report = error.report
                 raise
             raise TaskError(str(error)) from None
-        self._id = opened.session
+        self._at = self.host.other(opened.url) if opened.url else self.host
+        self._id, self._turn = opened.session, 1
         return opened
 
     async def ask(self, request: Request, form: type[T], seconds: float | None = None) -> T:
@@ -77,7 +90,7 @@ class RemoteSession:
         request = msgspec.structs.replace(request, session=self._id, turn=self._turn)
         self._turn += 1
         try:
-            return await self.host.line().ask(request, form, seconds or self._seconds)
+            return await self._at.line().ask(request, form, seconds or self._seconds)
         except Refused as error:
             if error.error.wrong == "ended":
                 raise ResetNeeded(str(error)) from None
@@ -88,11 +101,15 @@ class RemoteSession:
             self._id = ""
             raise
 
+    async def judge(self, request: Group) -> GroupGraded:
+        """Have repeats scored beside each other; raises as `ask` does."""
+        return await self.host.line().ask(request, GroupGraded, self._seconds)
+
     def oracle(self) -> Iterator[Message | str]:
         """What the oracle there says; for synchronous code, which it holds up."""
         while True:
             self._turn += 1
-            said = self.host.oracle(Oracle(session=self._id, turn=self._turn - 1))
+            said = self._at.oracle(Oracle(session=self._id, turn=self._turn - 1))
             if said is None:
                 return
             yield said

@@ -184,3 +184,21 @@ class Proxy:
 
         asyncio.run_coroutine_threadsafe(end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
+
+
+def test_rewards_that_repeats_give_each_other_are_those_of_the_environment(serve: Serve, tmp_path: Path) -> None:
+    said = iter(["one", "three", "two", "seven"] * 2)
+
+    def rows(env: Any, folder: str) -> list[Any]:
+        run = Collector([env], lambda messages, tools: next(said), num_tasks=2, num_repeats=2,
+                        num_samples_in_parallel=1, seed=3, output=tmp_path / folder)  # fmt: skip
+        asyncio.run(run.collect())
+        return [
+            (row.id, row.reward, row.reward_parts, row.metrics["length"]) for row in read_rollouts(tmp_path / folder)
+        ]
+
+    env_id = "tests.serve.environments:Grouped-v0"
+    here = rows({"id": env_id, "label": "grouped"}, "here")
+    assert sorted(reward for _, reward, _, _ in here) == [1.0, 1.0, 2.0, 2.0]
+    remote = {"id": "llmgym/Remote-v0", "kwargs": {"url": serve(env_id).url}, "label": "grouped"}
+    assert rows(remote, "there") == here
