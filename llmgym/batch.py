@@ -111,7 +111,7 @@ class _Row:
 
 
 def _trainable(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
-    return [t for t in trajectories if t.trainable and t.reward is not None and t.sampled_tokens]
+    return [t for t in trajectories if t.trained]
 
 
 def _rows(episode: int, trajectory: Trajectory) -> list[_Row]:

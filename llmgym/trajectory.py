@@ -44,8 +44,8 @@ class Segment:
         ids: int32[L]; prompt, sampled replies and what came between them.
         sampled: bool[L]; true where the policy sampled the token. This is the loss mask.
         logprobs: float32[L]; log-probability (nats) of each sampled token, 0 elsewhere.
-        role: "agent", or what the context is to an agent program: "auxiliary", such as for a title, or "abandoned", where
-            it dropped the last reply for another.
+        role: "agent", or what the context is to an agent program: "auxiliary", such as for a title, or "abandoned",
+            where it dropped the last reply for another.
         delivered: Whether its last reply reached the program that had asked for it.
         messages: Its own conversation, where that is not a part of the trajectory's.
     """
@@ -131,6 +131,21 @@ class Compaction:
             first.append({**last, "content": f"{last['content']}\n\n{self.note}".lstrip()})
         rest = enumerate(messages[self.start :], self.start)
         return first + [cleared(message) if at < self.cleared else message for at, message in rest]
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """An episode that a program played, as the environment saw it; the transcript is what the policy saw.
+
+    Attributes:
+        messages: How it opened, each call that the program made with its result, and the answer.
+        opening: How many of the messages were there at the beginning.
+        tools: Schemas of the environment's tools.
+    """
+
+    messages: list[Message]
+    opening: int
+    tools: list[ToolSchema]
 
 
 _CLEARED = "[This result was cleared to save context.]"
@@ -219,6 +234,7 @@ class Trajectory:
             with a policy that gives no tokens.
         compactions: Where the policy was shown less of the transcript from then on.
         branches: Replies that are in no message of the transcript: an agent program asked for them in other contexts.
+        played: What the environment saw of it, where an agent program played.
         reward: Sum of the turns' rewards; None means unscored.
         reward_parts: The verifier's parts by name, with their weights.
         metrics: Numbers that do not count.
@@ -249,6 +265,7 @@ class Trajectory:
     segments: list[Segment] = field(default_factory=list)
     compactions: list[Compaction] = field(default_factory=list)
     branches: list[Turn] = field(default_factory=list)
+    played: Played | None = None
     reward: float | None = None
     reward_parts: dict[str, Part] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -281,6 +298,11 @@ class Trajectory:
         return f"{self.env_id}/{self.task_id}"
 
     @property
+    def environment(self) -> Played:
+        """What the environment saw of it: the transcript, or what an agent program made of that."""
+        return self.played or Played(self.messages, self.opening, self.tools)
+
+    @property
     def finished(self) -> bool:
         """Whether the episode ran to an end, its own or a limit's."""
         return self.status in FINISHED
@@ -290,6 +312,17 @@ class Trajectory:
         """All that the policy sampled: the turns, summaries of its context, and replies in other contexts."""
         summaries = [made.summary for made in self.compactions if made.summary is not None]
         return [*self.turns, *summaries, *self.branches]
+
+    @property
+    def trained(self) -> bool:
+        """Whether there is something to train on: it is scored, no opponent's, and one of its segments is trained."""
+        return self.trainable and self.reward is not None and any(segment.trained for segment in self.segments)
+
+    @property
+    def trained_replies(self) -> list[Turn]:
+        """Those of the replies whose tokens are trained, where the episode is."""
+        trained = {number for number, segment in enumerate(self.segments) if segment.trained}
+        return [reply for reply in self.replies if reply.segment in trained]
 
     @property
     def sampled_tokens(self) -> int:
@@ -306,12 +339,15 @@ class Trajectory:
     def token_rewards(self) -> list[NDArray[np.float64]]:
         """For each segment float64[L]; each turn's reward on the last token that was sampled in it.
 
-        That of an empty reply is on the last token sampled before it, so that they sum to the reward of the episode.
+        That of an empty reply is on the last token sampled before it, so that those of the segments that are trained
+        sum to the reward of the episode.
         """
         if not self.segments:
             return []
         ends = np.cumsum([len(segment.ids) for segment in self.segments])
-        places = np.flatnonzero(np.concatenate([segment.sampled for segment in self.segments]))
+        everywhere = not any(segment.trained for segment in self.segments)
+        taken = [segment.sampled & (everywhere or segment.trained) for segment in self.segments]
+        places = np.flatnonzero(np.concatenate(taken))
         rewards = np.zeros(ends[-1])
         for turn in self.turns:
             if turn.reward and len(places):

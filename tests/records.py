@@ -15,7 +15,7 @@ from llmgym.messages import assistant, tool_call, user
 from llmgym.policies.base import VersionSpan
 from llmgym.rewards import Part
 from llmgym.tasks import Task
-from llmgym.trajectory import Compaction, Segment, Status, Trajectory, Turn
+from llmgym.trajectory import Compaction, Played, Segment, Status, Trajectory, Turn
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -130,6 +130,7 @@ def trajectories(draw: st.DrawFn) -> Trajectory:
             segments=st.lists(segments(), max_size=2),
             compactions=st.lists(compactions, max_size=2),
             branches=st.lists(turns, max_size=2),
+            played=st.none() | st.builds(Played, st.lists(messages, max_size=3), count, st.lists(schemas, max_size=1)),
             reward=reward,
             reward_parts=st.dictionaries(text, st.builds(Part, st.none() | number, number), max_size=3),
             metrics=st.dictionaries(metric_names, number, max_size=4),

@@ -11,7 +11,7 @@ import numpy as np
 
 from llmgym.chat import ModelCall
 from llmgym.errors import StoreError
-from llmgym.messages import Message
+from llmgym.messages import Message, ToolSchema
 from llmgym.policies.base import VersionSpan
 from llmgym.records.row import (
     FORMAT,
@@ -19,6 +19,7 @@ from llmgym.records.row import (
     CompactionRow,
     EpisodeRecord,
     FailureRecord,
+    PlayedRow,
     Row,
     SegmentRow,
     TaskRow,
@@ -27,7 +28,7 @@ from llmgym.records.row import (
 from llmgym.responses import from_items, from_tools
 from llmgym.rewards import Part
 from llmgym.tasks import Task
-from llmgym.trajectory import Compaction, Segment, Trajectory, Turn, segment_of
+from llmgym.trajectory import Compaction, Played, Segment, Trajectory, Turn, segment_of
 
 _BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -140,6 +141,7 @@ def _trajectory(row: Row) -> Trajectory:
         segments=[_segment(segment) for segment in row.segments],
         compactions=[_compaction(made) for made in row.compactions],
         branches=[_turn(turn) for turn in row.branches],
+        played=None if row.played is None else _played(row.played),
         reward=row.reward,
         reward_parts={
             name: Part(None if part.value is None else _float(part.value), _float(part.weight))
@@ -194,6 +196,10 @@ def _turn(row: TurnRow) -> Turn:
 
 def _compaction(row: CompactionRow) -> Compaction:
     return Compaction(row.turn, row.start, row.cleared, row.note, None if row.summary is None else _turn(row.summary))
+
+
+def _played(row: PlayedRow) -> Played:
+    return Played(cast("list[Message]", row.messages), row.opening, cast("list[ToolSchema]", row.tools))
 
 
 def _segment(row: SegmentRow) -> Segment:

@@ -174,7 +174,10 @@ class SegmentRow(msgspec.Struct, frozen=True, omit_defaults=True):
         bytes,
         Meta(description="Log-probabilities of the sampled tokens in order: base64 of float32, little-endian."),
     ]
-    role: Annotated[str, Meta(description='Whose context: "agent", or what an agent program runs beside it.')] = "agent"
+    role: Annotated[
+        str,
+        Meta(description='"agent", or what it is to an agent program: "auxiliary", or "abandoned" for another reply.'),
+    ] = "agent"
     delivered: Annotated[bool, Meta(description="Whether its last reply reached who had asked for it.")] = True
     messages: Annotated[
         list[dict[str, Any]] | None,
@@ -192,6 +195,14 @@ class CompactionRow(msgspec.Struct, frozen=True, omit_defaults=True):
     summary: Annotated[
         TurnRow | None, Meta(description="The policy's reply with the summary, which the environment never saw.")
     ] = None
+
+
+class PlayedRow(msgspec.Struct, frozen=True):
+    """An episode that a program played, as the environment saw it."""
+
+    messages: Annotated[list[dict[str, Any]], Meta(description="Opening, calls with their results, and answer.")]
+    opening: Annotated[int, Meta(description="How many of the messages were there at the beginning.")]
+    tools: Annotated[list[dict[str, Any]], Meta(description="Schemas of the environment's tools, in the chat form.")]
 
 
 class ModelCallRow(msgspec.Struct, frozen=True):
@@ -249,6 +260,9 @@ class Row(msgspec.Struct, frozen=True):
     branches: Annotated[
         list[TurnRow], Meta(description="Replies that are in no message: a program asked for them in other contexts.")
     ] = []
+    played: Annotated[
+        PlayedRow | None, Meta(description="What the environment saw, where an agent program played the episode.")
+    ] = None
     model_calls: Annotated[list[ModelCallRow], Meta(description="Calls of the environment's model roles.")] = []
     failure: Annotated[Failure | None, Meta(description="What went wrong, in words that can be grouped.")] = None
     error: Annotated[str | None, Meta(description="The same for a person.")] = None

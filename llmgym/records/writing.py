@@ -105,6 +105,7 @@ def _row(t: Trajectory, record: EpisodeRecord) -> dict[str, Any]:
         "segments": [_segment(segment) for segment in t.segments],
         "compactions": [_compaction(made) for made in t.compactions],
         "branches": [_turn(turn) for turn in t.branches],
+        "played": t.played,
         "model_calls": [_call(call) for call in t.model_calls],
         "failure": _json(t.failure),
         "error": None if t.error is None else redact_text(scrub(t.error)),

@@ -47,8 +47,8 @@ class GroupFilter:
         return kept
 
     def _judge(self, group: Group) -> bool:
-        scored = [t for t in group.trajectories if t.trainable and t.reward is not None and t.sampled_tokens]
-        versions = [span.version for t in scored for reply in t.replies for span in reply.versions]
+        scored = [t for t in group.trajectories if t.trained]
+        versions = [span.version for t in scored for reply in t.trained_replies for span in reply.versions]
         self._newest = max([self._newest, *versions])
         if not scored:
             self.unscored += 1

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import Plan, TaskOrder
 from llmgym.rollout.progress import Progress
 from llmgym.rollout.roles import OWN, cast_roles
-from llmgym.rollout.runner import EpisodeRunner, Runner
+from llmgym.rollout.runner import Runner, running
 from llmgym.rollout.seats import Players, Seats, name_of
 from llmgym.rollout.session import Session
 from llmgym.rollout.spans import EpisodeSpans
@@ -181,18 +180,13 @@ class Collector:
                 raise
             self._conclude(session, store)
 
-    @asynccontextmanager
-    async def _runner(self, policy: Policy, codec: ChatCodec | None, *, idle: bool) -> AsyncGenerator[Runner]:
+    def _runner(self, policy: Policy, codec: ChatCodec | None, *, idle: bool) -> AbstractAsyncContextManager[Runner]:
         """What runs the episodes of one agent."""
-        limits, agent = self.config.limits, self.config.agent
+        agent = self.config.agent
         params, count = agent.responses_create_params, self.progress.count_turn
-        if agent.agent_command is None or idle:
-            yield EpisodeRunner(policy, codec, limits, params, count)
-            return
-        programs = importlib.import_module("llmgym.serve.programs")  # above this room, where servers are
-        running = programs.ProgramRunner.running
-        async with running(agent.agent_command, policy, codec, limits, params, count) as runner:
-            yield runner
+        if idle:  # nothing is served for programs that nobody begins
+            agent = msgspec.structs.replace(agent, agent_command=None)
+        return running(agent, policy, codec, self.config.limits, params, count)
 
     def _instances(self, env: EnvConfig, models: Mapping[str, ChatPolicy]) -> Instances:
         tasks, most = self.config.tasks, self.config.limits.max_turns

@@ -68,7 +68,9 @@ def _episode(trajectory: Trajectory) -> Episode | None:
     if not trajectory.finished or trajectory.reward is None or trajectory.task is None:
         return None
     truncated = trajectory.status != "completed"
-    return Episode(trajectory.task, tuple(trajectory.messages), truncated, trajectory.metrics, _own(trajectory))
+    return Episode(
+        trajectory.task, tuple(trajectory.environment.messages), truncated, trajectory.metrics, _own(trajectory)
+    )
 
 
 def _own(trajectory: Trajectory) -> Reward:

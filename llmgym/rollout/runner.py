@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
@@ -13,7 +15,7 @@ from llmgym.chat import ChatPolicy, Policy
 from llmgym.codec.base import ChatCodec
 from llmgym.policies import OraclePolicy
 from llmgym.policies.base import TokenPolicy
-from llmgym.rollout.config import Limits, ResponsesCreateParams
+from llmgym.rollout.config import AgentSettings, Limits, ResponsesCreateParams
 from llmgym.rollout.episode import run_episode
 from llmgym.rollout.instances import Instances
 from llmgym.rollout.speakers import ChatSpeaker, OracleSpeaker, Speaker, TokenSpeaker
@@ -35,6 +37,39 @@ class Runner(Protocol):
     ) -> Trajectory:
         """Run an episode, again where something failed and that may help; never raises for it."""
         ...
+
+
+@asynccontextmanager
+async def running(
+    agent: AgentSettings,
+    policy: Policy,
+    codec: ChatCodec | None,
+    limits: Limits,
+    params: ResponsesCreateParams,
+    on_turn: Callable[[Turn], None] | None = None,
+) -> AsyncGenerator[Runner]:
+    """The runner of a configuration: of a policy, or of the program that asks it.
+
+    Args:
+        agent: Says which.
+        policy: A started policy.
+        codec: Codec of a token policy; None for a chat policy.
+        limits: What ends an episode.
+        params: How replies are sampled.
+        on_turn: Called after each turn.
+
+    Raises:
+        ConfigError: A program has a policy without tokens.
+        MissingExtraError: What a program needs is not installed.
+    """
+    if agent.agent_command is None:
+        yield EpisodeRunner(policy, codec, limits, params, on_turn)
+        return
+    programs = importlib.import_module("llmgym.serve.programs")  # above this room, where servers are
+    async with programs.ProgramRunner.running(
+        agent.agent_command, policy, codec, limits, params, on_turn or (lambda turn: None)
+    ) as runner:
+        yield runner
 
 
 class EpisodeRunner:

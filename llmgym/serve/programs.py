@@ -27,6 +27,7 @@ from llmgym.loading import expect_modules
 from llmgym.messages import Message, ToolSchema, assistant
 from llmgym.policies.base import TokenPolicy, gives_tokens
 from llmgym.rollout import Driver, Instances, Limits, ResponsesCreateParams, Stop
+from llmgym.rollout.driver import mark_failed
 from llmgym.rollout.runner import request_name, retried
 from llmgym.serve.gateway.server import Gateway, Session
 from llmgym.tasks import Task
@@ -162,25 +163,17 @@ class ProgramRunner:
             failed = await self._execute(driver, session)
         finally:
             recording = await self._gateway.close(session)
-        if driver.done:  # by a tool, or since the environment failed
-            said = Trajectory("", "", 0, 0)
-            recording.fill(said)
-        elif session.trouble is not None:
-            await driver.fail(session.trouble)
-            return
-        elif failed is not None:
-            await driver.fail(failed)
-            return
-        elif not recording.nodes:
-            await driver.fail(PolicyError("the program ended without a question to the policy"))
-            return
-        else:
-            said = Trajectory("", "", 0, 0)
-            recording.fill(said)
-            last = said.messages[-1]["content"] if said.messages else ""
-            await driver.step(assistant(last), Turn(0.0, "stop", 0.0, 0.0))
+        said = Trajectory("", "", 0, 0)
+        recording.fill(said)
+        if not driver.done:  # else by a tool, or since the environment failed
+            if error := session.trouble or failed or _silence(said):
+                await driver.fail(error)
+                return
+            await driver.step(assistant(said.messages[-1]["content"]), Turn(0.0, "stop", 0.0, 0.0))
             if not driver.done:  # nobody is there any more to answer
                 await driver.end("max_turns")
+        elif trajectory.failure is None and (error := _silence(said)):
+            mark_failed(trajectory, error, None, "done")
         _merge(trajectory, said)
         for turn in trajectory.replies if trajectory.failure is None else ():
             self._on_turn(turn)
@@ -236,6 +229,14 @@ class ProgramRunner:
         }
 
 
+def _silence(said: Trajectory) -> PolicyError | None:
+    """What is wrong where the policy has said nothing to a program."""
+    if said.turns:
+        return None
+    lost = ": its reply never reached the program" if said.branches else ""
+    return PolicyError(f"the program ended without a question to the policy{lost}")
+
+
 def _prompt(opening: Sequence[Message]) -> str:
     """The opening as one text."""
     return "\n\n".join(message["content"] for message in opening)
@@ -257,6 +258,7 @@ def _merge(trajectory: Trajectory, said: Trajectory) -> None:
     """Put what the policy said in place of what the environment saw of it; all that was earned is the last turn's."""
     if trajectory.failure is not None:
         return
+    trajectory.played = trajectory.environment
     trajectory.messages, trajectory.opening, trajectory.tools = said.messages, said.opening, said.tools
     trajectory.segments, trajectory.branches = said.segments, said.branches
     trajectory.usage |= said.usage

@@ -35,8 +35,8 @@ from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import Plan
 from llmgym.rollout.reference import TaskRef
 from llmgym.rollout.roles import OWN
-from llmgym.rollout.runner import EpisodeRunner, episode_seed
-from llmgym.trajectory import Segment, Status, Trajectory
+from llmgym.rollout.runner import episode_seed, running
+from llmgym.trajectory import Status, Trajectory
 
 _log = logging.getLogger("llmgym.trainers")
 
@@ -71,6 +71,7 @@ class Sample:
         reward: Reward of the episode; None where it failed or was not scored.
         trajectory: The episode.
         spans: Where each reply's sampled tokens are in the completion, as [start, end), trained or not.
+        segment: Which of the episode's segments it is; None of an episode in which nothing was sampled.
     """
 
     prompt_ids: list[int]
@@ -81,6 +82,7 @@ class Sample:
     reward: float | None
     trajectory: Trajectory
     spans: Sequence[tuple[int, int]] = ()
+    segment: int | None = None
 
 
 class Generate(Protocol):
@@ -227,6 +229,11 @@ class Episodes:
                 "context_management is for episodes that llmgym samples; here the trainer decides what the policy is "
                 "shown: leave it out, or take the way of this trainer that samples with llmgym"
             )
+        if self.config.agent.agent_command is not None:
+            raise ConfigError(
+                "agent_command: here the trainer asks the policy, and no program can; take the way of this trainer "
+                "that samples with llmgym"
+            )
 
     def driver(self, ref: TaskRef, repeat: int = 0) -> Driver:
         """An episode for somebody who finds its messages himself.
@@ -262,8 +269,8 @@ class Episodes:
         assert self.codec is not None, "give Episodes the tokenizer"
         instances = self.instances(ref.env)
         params = params or self.config.agent.responses_create_params
-        runner = EpisodeRunner(policy, self.codec, self.config.limits, params)
-        trajectory = await runner.run(instances, instances.source.tasks.get(ref.task_id), repeat, seed=ref.seed)
+        async with running(self.config.agent, policy, self.codec, self.config.limits, params) as runner:
+            trajectory = await runner.run(instances, instances.source.tasks.get(ref.task_id), repeat, seed=ref.seed)
         self.warn(trajectory)
         return trajectory
 
@@ -296,8 +303,8 @@ class Episodes:
         Contexts beside the agent's own, and replies that reached nobody, give none. An episode in which nothing was
         sampled gives one row that trains nothing.
         """
-        segments = zip(trajectory.segments, trajectory.token_rewards(), strict=True)
-        rows = [_sample(trajectory, segment, rewards) for segment, rewards in segments if segment.trained]
+        rewards = trajectory.token_rewards()
+        rows = [_sample(trajectory, at, rewards[at]) for at, one in enumerate(trajectory.segments) if one.trained]
         return rows or [self._blank(trajectory)]
 
     def sample(self, trajectory: Trajectory) -> Sample:
@@ -323,8 +330,9 @@ class Episodes:
         self._instances.clear()
 
 
-def _sample(trajectory: Trajectory, segment: Segment, token_rewards: NDArray[np.float64]) -> Sample:
+def _sample(trajectory: Trajectory, number: int, token_rewards: NDArray[np.float64]) -> Sample:
     # Not those of the turns: a reply in whose step the environment failed has none.
+    segment = trajectory.segments[number]
     spans = segment.spans
     start, end = spans[0][0], spans[-1][1]  # an empty reply at the end leaves the context before it
     ids: list[int] = segment.ids[:end].tolist()
@@ -338,6 +346,7 @@ def _sample(trajectory: Trajectory, segment: Segment, token_rewards: NDArray[np.
         reward=trajectory.reward,
         trajectory=trajectory,
         spans=[(first - start, last - start) for first, last in spans],
+        segment=number,
     )
 
 

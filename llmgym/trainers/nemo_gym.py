@@ -77,8 +77,8 @@ def record(row: Mapping[str, Any], sample: Sample, reward: float, model: str, *,
     """An episode as NeMo Gym's agents answer `/run`.
 
     The last item of each assistant message has the tokens of its turn, and the prompt of each such item is what all
-    before it took and sampled. Where the template rewrote history that holds for the one segment that can be trained,
-    and the other turns have no tokens.
+    before it took and sampled. Where there are several segments that holds for the one that is trained, and the other
+    turns have no tokens; replies of that one which are no turns, such as a summary, are items without text.
 
     Args:
         row: The row that was asked for.
@@ -88,20 +88,23 @@ def record(row: Mapping[str, Any], sample: Sample, reward: float, model: str, *,
         tokens: Whether to write the tokens.
     """
     trajectory = sample.trajectory
-    spans = _spans(sample)
+    turns = _spans(sample)
+    # NeMo RL refuses a record without a token; this one is masked then.
+    rest = list(sample.spans or [(0, len(sample.completion_ids))]) if tokens else []
     output: list[dict[str, Any]] = []
     number = -1
     for message in trajectory.messages[trajectory.opening :]:
         items = to_items([message])
         if message["role"] == "assistant":
             number += 1
-            if tokens and number in spans:
-                items[-1] |= _tokens(sample, *spans[number])
+            if tokens and number in turns:
+                at = rest.index(turns[number])
+                output += [_filler(sample, *span) for span in rest[:at]]
+                items[-1] |= _tokens(sample, *rest[at])
+                del rest[: at + 1]
         output += items
-    if tokens and not spans:  # NeMo RL refuses a record without a token; this one is masked
-        filler = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": ""}]}
-        output.append(filler | _tokens(sample, 0, len(sample.completion_ids)))
-    masked = sample.reward is None
+    output += [_filler(sample, *span) for span in rest]
+    masked = not any(sample.loss_mask)
     sampled = trajectory.sampled_tokens
     prompts = sum(turn.start for turn in trajectory.turns)
     return {
@@ -129,14 +132,13 @@ def record(row: Mapping[str, Any], sample: Sample, reward: float, model: str, *,
 
 def _spans(sample: Sample) -> dict[int, tuple[int, int]]:
     """Where in the completion each turn is whose tokens the sample has, by number of the turn."""
-    trajectory, start = sample.trajectory, len(sample.prompt_ids)
-    places = {(start + first, start + end) for first, end in sample.spans}
-    ids = sample.prompt_ids + sample.completion_ids
-    return {
+    start = len(sample.prompt_ids)
+    places = {
         number: (turn.start - start, turn.end - start)
-        for number, turn in enumerate(trajectory.turns)
-        if (turn.start, turn.end) in places and trajectory.segments[turn.segment].ids[: len(ids)].tolist() == ids
+        for number, turn in enumerate(sample.trajectory.turns)
+        if turn.segment == sample.segment
     }
+    return {number: place for number, place in places.items() if place in sample.spans}
 
 
 def _tokens(sample: Sample, first: int, end: int) -> dict[str, Any]:
@@ -145,6 +147,11 @@ def _tokens(sample: Sample, first: int, end: int) -> dict[str, Any]:
         "generation_token_ids": sample.completion_ids[first:end],
         "generation_log_probs": sample.logprobs[first:end],
     }
+
+
+def _filler(sample: Sample, first: int, end: int) -> dict[str, Any]:
+    said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": ""}]}
+    return said | _tokens(sample, first, end)
 
 
 def _input(trajectory: Trajectory, row: Mapping[str, Any]) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,14 @@ from llmgym.data.verification.writing import REPORT, rescored_run
 from llmgym.env import Episode, ToolEnv
 from llmgym.errors import ConfigError
 from llmgym.messages import Message, assistant, tool_call
+from llmgym.records import load_row
 from llmgym.registry import make_core, register_envs
 from llmgym.rewards import Part, Reward
 from llmgym.rollout import Collector, open_records, read_rollouts
 from llmgym.tasks import Task, TaskSet
 from llmgym.tools import tool
 from tests.judging import JUDGED
-from tests.rollouts import Script, WordPolicy, Words, letters, shout_first
+from tests.rollouts import ROOT, Script, WordPolicy, Words, letters, shout_first
 from tests.walled import no_wall
 
 WORLD: dict[str, Any] = {}
@@ -72,7 +75,14 @@ class Race(Weather):
         return [Reward(won=WORLD["worth"] * one) for one in won]
 
 
-for cls in (Weather, Declared, Race):
+class Chat(Weather):
+    """Asks on and on."""
+
+    def respond(self, message: Message) -> str:
+        return "And tomorrow?"
+
+
+for cls in (Weather, Declared, Race, Chat):
     gymnasium.register(f"test/{cls.__name__}-v0", entry_point=cls)
 
 
@@ -263,3 +273,48 @@ async def test_a_registered_environment_that_declares_it_is_scored_by_its_transc
     await Collector([env_id], "oracle", num_tasks=2, output=tmp_path / "run").collect()
     report, _ = await verified(tmp_path / "run")
     assert (report.total.same, report.total.reward_now) == (2, 2.0)
+
+
+# --- episodes of agent programs -------------------------------------------------------------------
+
+AGENT = shlex.join([sys.executable, str(ROOT / "tests/serve/branching.py")])
+
+
+def look_first(prompt: str) -> str:
+    """Use the tool, then say what it said."""
+    _, called, result = prompt.rpartition("<tool> ")
+    return result.split(" ")[0] if called else '<tool_call>{"name": "look", "arguments": {}}</tool_call>'
+
+
+async def played(folder: Path, env: str, **settings: Any) -> Path:
+    pytest.importorskip("uvicorn")
+    pytest.importorskip("mcp")
+    codec: Any = Words()
+    policy: Any = WordPolicy(codec, look_first)
+    settings = {"num_tasks": 2, "num_repeats": 2, "max_attempts": 1, **settings}
+    await Collector([env], policy, codec=codec, output=folder, agent_command=AGENT, **settings).collect()
+    return folder
+
+
+@pytest.mark.parametrize("env", ["Weather", "Declared", "Race", "Chat"])
+async def test_what_a_program_did_in_an_environment_is_scored_again(tmp_path: Path, env: str) -> None:
+    WORLD["bonus"] = 0.0 if env == "Declared" else 0.25
+    run = await played(tmp_path / "run", f"test/{env}-v0")
+    report, rows = await verified(run)
+    assert (report.total.verified, report.total.same, report.differences) == (4, 4, [])
+    assert b"".join(rows) == (run / "rollouts.jsonl").read_bytes()
+    WORLD["worth"] = 0.5
+    report, rows = await verified(run)
+    assert (report.total.same, report.kinds["reward"]) == (0, 4)
+    for was, line in zip(read_rollouts(run), rows, strict=True):
+        now = load_row(line)
+        assert [turn.reward for turn in now.turns] == [0.0] * (len(was.turns) - 1) + [now.reward]
+        assert now.reward != was.reward
+
+
+async def test_repeats_that_a_program_played_see_what_the_environment_saw(tmp_path: Path) -> None:
+    run = await played(tmp_path / "run", "test/Race-v0")
+    for row in read_rollouts(run):
+        assert row.messages[0]["content"] == "You are an agent."
+        assert [message["role"] for message in row.environment.messages] == ["user", "assistant", "tool", "assistant"]
+        assert row.reward == 2.0

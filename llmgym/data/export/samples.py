@@ -67,7 +67,11 @@ def of_episode(episode: Trajectory, recipe: Recipe, losses: Losses) -> Iterator[
         _expect_trainable(episode)
         if recipe.tokens:
             yield from _segments(episode, losses)
-        elif recipe.kind == "sft":
+            return
+        trained = episode.trained_replies
+        if beside := sum(reply in trained for reply in episode.branches):
+            losses.add("a reply in another context of the agent", episode.id, beside)
+        if recipe.kind == "sft":
             yield _conversation(episode, recipe)
         elif recipe.kind == "kto":
             yield from _replies(episode, recipe, losses)
@@ -121,11 +125,12 @@ def of_group(
         LeftOut: It has no prompt, or one that cannot be rendered.
     """
     _expect_trainable(episode)
-    prompt = episode.messages[: episode.opening]
+    seen = episode.environment
+    prompt = seen.messages[: seen.opening]
     if not prompt:
         raise LeftOut("it has no prompt")
-    length, counted = _guess(prompt, episode.tools), False
-    if episode.segments and episode.turns:
+    length, counted = _guess(prompt, seen.tools), False
+    if episode.segments and episode.turns and episode.played is None:
         length, counted = episode.turns[0].start, True
     env = environments.get(episode.env_id)
     ref = None if env is None else TaskRef(env, episode.task_id, episode.seed)
@@ -168,7 +173,9 @@ def _segments(episode: Trajectory, losses: Losses) -> Iterator[Sample]:
     if not episode.segments:
         raise LeftOut("no tokens were recorded: --form messages")
     for segment in episode.segments:
-        if segment.role != "agent":
+        if segment.role == "abandoned":
+            losses.add("a reply that was dropped for another", episode.id)
+        elif segment.role != "agent":
             losses.add("a context beside the agent's own", f"{episode.id} ({segment.role})")
         elif not segment.delivered:
             losses.add("a reply that reached nobody", episode.id)

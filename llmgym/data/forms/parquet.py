@@ -29,7 +29,7 @@ FLAGS = ("trainable",)
 REALS = ("reward",)
 JSONS = (
     "counts", "timings", "usage", "tool_errors", "task", "responses_create_params", "output", "reward_parts",
-    "metrics", "turns", "compactions", "branches", "model_calls", "failure",
+    "metrics", "turns", "compactions", "branches", "played", "model_calls", "failure",
 )  # fmt: skip
 _METRICS = JSONS.index("metrics")
 _RAW = [(name, msgspec.Raw) for name in JSONS]
@@ -38,8 +38,8 @@ _SEGMENTS = -3  # of the values of a row
 _ORDER = (
     "format", "id", "episode_id", "agent", "agents", "env_id", "group_id", "repeat", "task_hash", "status", "reward",
     "counts", "timings", "usage", "tool_errors", "seed", "task", "responses_create_params", "output", "reward_parts",
-    "metrics", "turns", "segments", "compactions", "branches", "model_calls", "failure", "error", "attempts",
-    "policy", "trainable",
+    "metrics", "turns", "segments", "compactions", "branches", "played", "model_calls", "failure", "error",
+    "attempts", "policy", "trainable",
 )  # fmt: skip
 _STANDARD = frozenset(_ORDER)
 ROW = "row"  # of rows of others, whole

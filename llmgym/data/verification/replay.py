@@ -50,6 +50,8 @@ class Replay:
         """The stored episode with what it earns now: its reward and those of its turns, parts and metrics."""
         was, now = self.was, self.now
         rewards = itertools.chain((turn.reward for turn in now.turns), itertools.repeat(0.0))
+        if was.played is not None:  # the last turn has all that the program's calls have earned
+            rewards = itertools.chain(itertools.repeat(0.0, len(was.turns) - 1), [now.reward])
         turns = [replace(turn, reward=reward) for turn, reward in zip(was.turns, rewards, strict=False)]
         metrics = {name: value for name, value in was.metrics.items() if name in DRIVEN or name in now.metrics}
         metrics |= {name: value for name, value in now.metrics.items() if name not in DRIVEN}
@@ -79,7 +81,7 @@ async def score(instances: Instances, was: Trajectory, task: Task) -> Replay:
     """Score an episode by its transcript, for environments that declare that to be enough."""
     now = replace(was, turns=[replace(turn, reward=0.0) for turn in was.turns])
     made = Replay(was, now)
-    episode = Episode(task, tuple(was.messages), was.status != "completed", dict(was.metrics))
+    episode = Episode(task, tuple(was.environment.messages), was.status != "completed", dict(was.metrics))
     env = None
     try:
         env = cast("ToolEnv", await instances.acquire())
@@ -102,11 +104,11 @@ async def score(instances: Instances, was: Trajectory, task: Task) -> Replay:
 
 
 def _compare_opening(made: Replay) -> None:
-    was, now = made.was, made.now
+    was, now = made.was.environment, made.now
     if found := of_messages(was.messages[: was.opening], now.messages):
-        made.differences.append(Difference(was.id, "opening", *found))
+        made.differences.append(Difference(now.id, "opening", *found))
     if was.tools != now.tools:
-        made.differences.append(Difference(was.id, "tools", was.tools, now.tools))
+        made.differences.append(Difference(now.id, "tools", was.tools, now.tools))
 
 
 async def _play(driver: Driver, made: Replay) -> None:
@@ -117,9 +119,11 @@ async def _play(driver: Driver, made: Replay) -> None:
             ended = f"{driver.trajectory.status} after {turn} of {len(said)} turns"
             made.differences.append(Difference(was.id, "ending", was.status, ended, turn - 1))
             return
-        recorded = was.turns[turn] if turn < len(was.turns) else Turn(0.0, "stop", 0.0, 0.0)
-        cut = recorded.finish_reason == "length"
-        after = await driver.step(message, Turn(0.0, recorded.finish_reason, 0.0, 0.0), cut=cut)
+        if was.played is not None and (calls := message.get("tool_calls")):  # each was made by itself
+            after = await driver.call(calls[0], same=False)
+        else:
+            ended = was.turns[turn].finish_reason if was.played is None and turn < len(was.turns) else "stop"
+            after = await driver.step(message, Turn(0.0, ended, 0.0, 0.0), cut=ended == "length")
         if made.failure is None and (found := of_messages(before, after)):
             made.differences.append(Difference(was.id, "observation", *found, turn))
     if not driver.done:
@@ -131,8 +135,9 @@ async def _play(driver: Driver, made: Replay) -> None:
 
 
 def exchanges(was: Trajectory) -> Iterator[tuple[Message, list[Message]]]:
-    """Each message of the policy, with those that answered it."""
-    rest = was.messages[was.opening :]
+    """Each message that the environment took, with those that answered it."""
+    seen = was.environment
+    rest = seen.messages[seen.opening :]
     starts = [at for at, message in enumerate(rest) if message["role"] == "assistant"]
     for start, end in itertools.pairwise([*starts, len(rest)]):
         yield rest[start], rest[start + 1 : end]

@@ -113,8 +113,8 @@ class LLMGymAgentLoop(AgentLoopBase):  # pyright: ignore[reportUntypedBaseClass]
         return outputs[0] if session is None else outputs
 
     def _weights(self, trajectory: Trajectory, server: _Server, step: Any) -> tuple[int | None, int | None]:
-        """Oldest and newest weights that sampled an episode; where none did, those that would have."""
-        used = [span.version for reply in trajectory.replies for span in reply.versions]
+        """Oldest and newest weights that sampled what is trained; where nothing is, those that would have."""
+        used = [span.version for reply in trajectory.trained_replies for span in reply.versions]
         used = used or server.weights  # the trajectory has no turn for a step that failed
         if used:
             LLMGymAgentLoop.newest = max(used)
