@@ -320,8 +320,9 @@ class Episodes:
     def _blank(self, trajectory: Trajectory) -> Sample:
         """A row for an episode without tokens, for trainers that must have one."""
         assert self.codec is not None
-        token = self.codec.stop_token_ids[0]
-        return Sample(self.prompt_ids(trajectory) or [token], [token], [0], [0.0], [0.0], trajectory.reward, trajectory)
+        token, reward = self.codec.stop_token_ids[0], trajectory.reward  # which counts for the others of its group
+        prompt = self.prompt_ids(trajectory) or [token]
+        return Sample(prompt, [token], [0], [0.0], [reward or 0.0], reward, trajectory)
 
     def close(self) -> None:
         """Close the environments."""
