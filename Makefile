@@ -31,6 +31,9 @@ TRACKERS_STAMP := $(TRACKERS_VENV)/.stamp
 # s3fs and moto agree on few versions of botocore, and on none that suits constraints.txt.
 S3_VENV := .venv-s3
 S3_STAMP := $(S3_VENV)/.stamp
+# What makes the site needs nothing else, and nothing else needs it.
+DOCS_VENV := .venv-docs
+DOCS_STAMP := $(DOCS_VENV)/.stamp
 # Both generations of verifiers exclude constraints.txt, and each other.
 VERIFIERS_VENVS := .venv-verifiers .venv-verifiers-v1
 VERIFIERS_STAMPS := $(addsuffix /.stamp,$(VERIFIERS_VENVS))
@@ -47,7 +50,7 @@ NEMO_GYM_PYTHON ?= python3.13
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install install-servers demo test test-integration test-soak test-sweep test-matrix lint format bench bench-saturation \
+.PHONY: help install install-servers demo test test-integration test-soak test-sweep test-matrix lint format docs docs-serve bench bench-saturation \
     bench-saturation-short bench-prefix-cache bench-gpu clean
 
 help: ## List the targets
@@ -105,7 +108,7 @@ test: lint ## Run the checks of `lint`, then every test that needs no model
 	    --ignore tests/integration --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
 
 # pytest exits with 5 where PYTEST_ARGS leave it no test.
-test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) $(VERIFIERS_STAMPS) ## Run the tests that need a model, an engine or a trainer, on the CPU
+test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) $(VERIFIERS_STAMPS) $(DOCS_STAMP) ## Run the tests that need a model, an engine or a trainer, on the CPU
 	@status=0; \
 	$(BIN)/python -m pytest -m "integration and not verl and not trackers and not s3 and not sweep" \
 	    --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || \
@@ -116,6 +119,7 @@ test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) $(VE
 	    --junitxml=$(VENV)/trackers.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	$(S3_VENV)/bin/python -m pytest -m s3 tests/integration/test_remote_s3.py \
 	    --junitxml=$(VENV)/s3.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
+	$(DOCS_VENV)/bin/python docs/website.py --check || status=1; \
 	exit $$status
 
 test-soak: $(DEV_STAMP) ## Run 2,000 episodes in which everything goes wrong, killed 100 times; a quarter of an hour
@@ -126,6 +130,17 @@ test-matrix: $(DEV_STAMP) ## Try the tests that depend on versions with each Pyt
 
 test-sweep: $(SWEEP_STAMP) ## Check every environment from elsewhere that is made of an installed package; an hour on two cores
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not integration" tests/adapters $(PYTEST_ARGS)
+
+docs: $(DOCS_STAMP) ## Make the site of the documentation in build/site, without a dead link
+	$(DOCS_VENV)/bin/python docs/website.py
+
+docs-serve: docs ## The same, and show it at http://127.0.0.1:8000
+	$(DOCS_VENV)/bin/python -m http.server --bind 127.0.0.1 --directory build/site 8000
+
+$(DOCS_STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install -c constraints.txt '.[docs]'
+	@touch $@
 
 $(VERL_STAMP): tests/environments/verl.txt
 	$(PYTHON) -m venv $(VERL_VENV)
@@ -202,4 +217,4 @@ bench-gpu: ## Measure on a CUDA GPU, with PYTHON's transformers, and its vLLM if
 	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py --write $(BENCH_ARGS)
 
 clean: ## Remove the virtual environment, caches and builds; keep runs/
-	rm -rf $(VENV) $(VERL_VENV) $(TRACKERS_VENV) $(S3_VENV) $(NEMO_GYM_VENV) $(OPENENV_VENV) $(VERIFIERS_VENVS) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DOCS_VENV) $(VERL_VENV) $(TRACKERS_VENV) $(S3_VENV) $(NEMO_GYM_VENV) $(OPENENV_VENV) $(VERIFIERS_VENVS) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

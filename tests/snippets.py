@@ -1,4 +1,4 @@
-"""Blocks of code in pages and docstrings: finding them, running them, and checking those that cannot be run."""
+"""Blocks of code in pages and docstrings: running them, and checking those that cannot be run."""
 
 from __future__ import annotations
 
@@ -34,11 +34,6 @@ from llmgym.rollout.config import parse_config
 ROOT = Path(__file__).parents[1]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
 
-_BLOCK = re.compile(
-    r"(?:^ *<!-- (?P<mark>not run|integration): .+? -->\n\s*)?"
-    r"^(?P<indent> *)(?:```|<!-- )(?P<language>\w*)\n(?P<source>.*?)^ *(?:```|-->)$",
-    re.MULTILINE | re.DOTALL,
-)
 _INLINE = re.compile(r"`((?:llmgym|make|python|pip install) [^`]+)`")
 _ASYNC = {"flags": ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, "dont_inherit": True}
 
@@ -50,31 +45,17 @@ class Block(NamedTuple):
     line: int  # of the page, where the code begins
     language: str
     source: str
-    mark: str | None  # where it is not run with the unit tests
+    mark: str | None = None  # where it is not run with the unit tests: "not run" or "integration"
+    file: str | None = None  # what a reader has saved it as
 
     def fail(self, why: object) -> AssertionError:
         return AssertionError(f"{self.where}:{self.line}: {why}\n{self.source}")
 
 
-def blocks_of(page: Path) -> list[Block]:
-    """All blocks of a page, or of the docstrings of a module."""
-    text, found = page.read_text("utf-8"), list[Block]()
-    for match in _BLOCK.finditer(text):
-        source = re.sub(rf"^{match['indent']}", "", match["source"], flags=re.MULTILINE)
-        line = 1 + text[: match.start("source")].count("\n")
-        found.append(Block(str(page.relative_to(ROOT)), line, match["language"], source, match["mark"]))
-    return found
-
-
-def inline_commands(page: Path) -> list[Block]:
-    """The commands in the running text of a page."""
-    text = _BLOCK.sub(lambda match: "\n" * match[0].count("\n"), page.read_text("utf-8"))
-    return [
-        Block(
-            str(page.relative_to(ROOT)), 1 + text[: match.start()].count("\n"), "bash", " ".join(match[1].split()), None
-        )
-        for match in _INLINE.finditer(text)
-    ]
+def inline_commands(where: str, text: str) -> Iterator[Block]:
+    """The commands in running text."""
+    for match in _INLINE.finditer(text):
+        yield Block(where, 1 + text[: match.start()].count("\n"), "bash", " ".join(match[1].split()))
 
 
 # --- running ------------------------------------------------------------------------------------
@@ -105,7 +86,7 @@ def run_shell(block: Block, folder: Path) -> str:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block.source],
         env=os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}, cwd=folder,
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=550 if block.mark else 100, check=False,
     )  # fmt: skip
     if done.returncode:
         raise block.fail(f"exit status {done.returncode}: {done.stderr}")

@@ -1,20 +1,12 @@
-"""The code in the README, in CONTRIBUTING, in docs/ and in docstrings does what it says.
-
-A block is run as it stands, in a folder with the files of `examples/capitals`. The Python blocks of a page share
-their names, may `await` at top level, and find what comments that begin with `<!-- python` define. A block of text is
-what the block before it prints. A block behind `<!-- not run: why -->` is only checked: imports, arguments, flags,
-ids, extras, settings; so is one behind `<!-- integration: why -->`, which `make test-integration` runs. Docstrings,
-`pip`, `make`, commands in running text and the examples of `--help` are checked, too.
-"""
+"""The code of docstrings, of help, and of pages outside of blocks, which are tests by themselves (tests/pages.py)."""
 
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shlex
 import shutil
-import sys
-import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,22 +17,12 @@ from typer.testing import CliRunner
 
 from llmgym.cli import app
 from llmgym.errors import MissingExtraError
-from tests.snippets import (
-    ROOT,
-    Block,
-    blocks_of,
-    check,
-    check_command,
-    commands,
-    inline_commands,
-    run,
-    same_output,
-)
+from tests.pages import PAGES, SYBIL, blocks_of
+from tests.snippets import ROOT, Block, check, check_command, inline_commands, run
 
-PAGES = [
-    *(ROOT / "README.md", ROOT / "CONTRIBUTING.md"),
-    *(path for path in sorted((ROOT / "docs").rglob("*.md")) if path.parent.name != "envs"),  # made by a script
-]
+#: Blocks that no suite runs, each with its reason. One more should be worth it.
+NOT_RUN = 51
+
 EXAMPLE = r"^  (llmgym (?:[^\n]*\\\n)*[^\n]*)$"
 MODULES = [
     path
@@ -62,50 +44,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The names of a page's Python: those of a module in that folder."""
-    module = types.ModuleType("page")
-    module.__file__ = str(folder / "page.py")
-    monkeypatch.setitem(sys.modules, "page", module)
-    return vars(module)
-
-
-def follow(page: Path, names: dict[str, Any], folder: Path, skipped: set[str]) -> None:
-    """Run a page from top to bottom."""
-    printed: str | None = None
-    for block in blocks_of(page):
-        try:
-            if block.language == "text" and printed is not None and not block.mark:
-                assert same_output(block.source, printed), f"it prints\n{printed}"
-            elif block.mark in skipped or _installs(block):
-                printed = check(block, names)
-            else:
-                printed = run(block, names, folder)
-        except MissingExtraError as error:
-            pytest.skip(f"{block.where}:{block.line}: {error}")
-        except Exception as error:
-            raise block.fail(f"{type(error).__name__}: {error}") from error
-
-
-def _installs(block: Block) -> bool:
-    return block.language == "bash" and all(words[0] in ("pip", "make") for words in commands(block.source))
-
-
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_page(page: Path, names: dict[str, Any], folder: Path) -> None:
-    follow(page, names, folder, {"not run", "integration"})
-    for command in inline_commands(page):
-        check(command, names)
+def test_commands_in_running_text(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for _, region in SYBIL.parse(page).regions:
+        lines = text[region.start : region.end].count("\n")
+        text = text[: region.start] + "\n" * lines + " " * (region.end - region.start - lines) + text[region.end :]
+    for command in inline_commands(name_of(page), text):
+        check(command, {})
 
 
-@pytest.mark.integration
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if "<!-- integration:" in page.read_text("utf-8")], ids=name_of
-)
-def test_page_with_models(page: Path, names: dict[str, Any], folder: Path) -> None:
-    follow(page, names, folder, {"not run"})
+def test_what_is_not_run() -> None:
+    assert sum(block.mark == "not run" for page in PAGES for block in blocks_of(page)) == NOT_RUN
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
@@ -116,6 +66,27 @@ def test_docstrings(module: Path) -> None:
             check(block, dict(names))
     except MissingExtraError as error:
         pytest.skip(str(error))
+
+
+def test_the_notebook() -> None:
+    for block, cell in _cells():
+        check(block, {})
+        assert cell["outputs"]
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(600)
+def test_the_notebook_with_a_model(folder: Path) -> None:
+    names: dict[str, Any] = {}
+    for block, _ in _cells():
+        run(block, names, folder)
+
+
+def _cells() -> Iterator[tuple[Block, dict[str, Any]]]:
+    path = ROOT / "docs/tutorials/notebook.ipynb"
+    for number, cell in enumerate(json.loads(path.read_text("utf-8"))["cells"]):
+        if cell["cell_type"] == "code":
+            yield Block(f"{name_of(path)}, cell {number}", 1, "python", "".join(cell["source"])), cell
 
 
 def test_examples_of_help(folder: Path) -> None:
