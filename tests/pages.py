@@ -1,8 +1,8 @@
 """The pages of the documentation as tests, by sybil: a block is one, and finds what those before it have made.
 
 A page is followed in a folder of its own, with the files of `examples/capitals`. Its Python blocks share their names,
-may `await` at top level, and find what hidden ones define (`<!-- invisible-code-block: python`). A block of text is what
-the block before it prints. YAML and TOML are read as what they are. A comment before a block says more of it:
+may `await` at top level, and find what hidden ones define (`<!-- invisible-code-block: python`). A block of text is
+what the block before it prints. YAML and TOML are read as what they are. A comment before a block says more of it:
 
     <!-- file: shop.py -->           the reader has saved it under that name
     <!-- not run: why -->            it is only checked: names, arguments, flags, ids, extras, settings

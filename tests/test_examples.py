@@ -1,4 +1,4 @@
-"""The examples and the code of the README run as they stand."""
+"""The examples run as they stand."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from llmgym.registry import known, make_core
 from llmgym.rollout.config import load_config, parse_config
+from tests.pages import blocks_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,10 +21,6 @@ def run(*arguments: str, folder: Path = ROOT) -> str:
     done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
 
 
 def test_the_gymnasium_loop_of_the_examples() -> None:
@@ -37,7 +34,7 @@ def test_the_vectors_of_the_examples() -> None:
 
 
 def test_the_environment_of_the_readme_is_that_of_the_examples() -> None:
-    written = next(block for block in blocks("python") if "class Capitals" in block)
+    written = next(block.source for block in blocks_of(ROOT / "README.md") if "class Capitals" in block.source)
     example = (ROOT / "examples/capitals/capitals.py").read_text("utf-8")
     for line in written.splitlines():
         code = line.partition("  #")[0].strip()
