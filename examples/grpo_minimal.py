@@ -28,6 +28,7 @@ from llmgym.policies.vllm import VLLMPolicy
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--env", default="llmgym/Calculator-mental-v0")
+    parser.add_argument("--agent", metavar="COMMAND", help="program that plays the episodes: docs/agents.md")
     parser.add_argument("--model", default="smollm2", help="short name, folder or Hub id")
     parser.add_argument("--steps", type=int, default=40, help="updates of the weights")
     parser.add_argument("--tasks", type=int, default=4, help="groups in a batch")
@@ -82,7 +83,7 @@ async def evaluate(args: argparse.Namespace, policy: VLLMPolicy) -> dict[str, An
     for name, temperature in (("greedy", 0.0), ("sampled", 1.0)):
         params = {"temperature": temperature, "max_output_tokens": args.max_output_tokens}
         held_out = {"split": "test", "num_tasks": args.eval_tasks, "responses_create_params": params}
-        rewards[name] = (await Collector([args.env], policy, **held_out).collect())["reward"]
+        rewards[name] = (await Collector([args.env], policy, agent_command=args.agent, **held_out).collect())["reward"]
     return rewards
 
 
@@ -99,6 +100,7 @@ async def train(args: argparse.Namespace, policy: VLLMPolicy, model: Any) -> lis
     collector = Collector(
         [args.env],
         policy,
+        agent_command=args.agent,
         seed=args.seed,
         num_repeats=args.repeats,
         num_samples_in_parallel=args.tasks * args.repeats,  # more keep the engine busier, and make tokens staler

@@ -5,6 +5,7 @@ The protocol of 2026 has no sessions, so what says whose tools are meant is the 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
@@ -58,9 +59,22 @@ class ToolServer:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """The time in which requests are served."""
-        async with self._manager.run():
+        """The time in which requests are served; a stream of a collector that is closed early may leave it, too."""
+        end = asyncio.Event()
+        began: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # A group of tasks bears no `GeneratorExit`, and is left in the task that entered it.
+        owner = asyncio.create_task(self._own(began, end))
+        try:
+            await asyncio.wait({owner, began}, return_when=asyncio.FIRST_COMPLETED)
             yield
+        finally:
+            end.set()
+            await owner
+
+    async def _own(self, began: asyncio.Future[None], end: asyncio.Event) -> None:
+        async with self._manager.run():
+            began.set_result(None)
+            await end.wait()
 
     async def _list(self, context: Any, params: Any) -> ListToolsResult:
         return ListToolsResult(tools=[_tool(schema) for schema in self._find(_session(context)).schemas])

@@ -7,13 +7,19 @@ import csv
 import importlib.util
 import json
 import math
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from llmgym.policies.models import resolve
+from llmgym.policies.vllm import VLLMPolicy
 from llmgym.rollout import read_rollouts
+from llmgym.trajectory import Segment
+from tests.exactness import Recording
 from tests.test_examples import ROOT, run
 
 pytest.importorskip("vllm")
@@ -42,6 +48,50 @@ def test_collecting_with_vllm(tmp_path: Path) -> None:
     assert said.count("rewards [") == 2
     assert "batch of 4 rows" in said
     assert len(list(read_rollouts(tmp_path))) == 4
+
+
+def test_grpo_trains_what_an_agent_of_openais_sdk_had_the_policy_say(tmp_path: Path) -> None:
+    pytest.importorskip("openai")
+    from transformers import AutoModelForCausalLM
+
+    grpo = example("grpo_minimal")
+    agent = shlex.join([sys.executable, str(ROOT / "examples/openai_agent.py")])
+    small = ["--env", "llmgym/MultipleChoice-easy-v0", "--agent", agent, "--steps", "1", "--tasks", "1"]
+    args = grpo.parse([*small, "--repeats", "4", "--layers", "2", "--output", str(tmp_path)])
+    model = AutoModelForCausalLM.from_pretrained(resolve("smollm2"), dtype=torch.float32)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    engine, seen = Recording(VLLMPolicy("smollm2", max_model_len=1024, kv_cache_memory_bytes=512 << 20)), []
+    learn = grpo.learn
+    grpo.learn = lambda model, optimizer, batch: seen.append(batch) or learn(model, optimizer, batch)
+
+    async def train() -> Any:
+        await engine.start()
+        try:
+            return await grpo.train(args, engine, model)
+        finally:
+            await engine.close()
+
+    (row,) = asyncio.run(train())
+    assert math.isfinite(row["logprob_gap"])
+    assert row["logprob_gap"] < 1e-2
+    assert row["grad_norm"] > 0
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+    # What was trained is what the engine was asked and gave, each reply once: two of each episode.
+    (batch,) = seen
+    given = [
+        (list(request.prompt_ids), list(request.generation.token_ids))
+        for requests in engine.requests.values()
+        for request in requests
+    ]
+    replies = 0
+    for ids, attended, trained in zip(batch.input_ids, batch.attention_mask, batch.loss_mask, strict=True):
+        mask = torch.cat([torch.zeros(len(ids) - len(trained), dtype=torch.bool), trained])[attended]
+        whole = ids[attended].tolist()
+        for start, end in Segment(np.array(whole), mask.numpy(), np.zeros(len(whole), np.float32)).spans:
+            given.remove((whole[:start], whole[start:end]))
+            replies += 1
+    assert replies == 2 * len(set(batch.episode_ids.tolist())) == 8
 
 
 def test_grpo_trains_the_model_that_the_engine_samples_with(tmp_path: Path) -> None:

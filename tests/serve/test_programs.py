@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("mcp")
 
 from llmgym.errors import ConfigError, PolicyUnavailable
-from llmgym.rollout import Collector, read_rollouts
+from llmgym.rollout import Collector, Endless, read_rollouts
 from llmgym.trajectory import Trajectory
 from tests.rollouts import LETTERS, WordPolicy, Words, shout_first, trajectories
 from tests.snippets import ROOT
@@ -88,6 +89,19 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_stream_may_be_closed_before_its_end() -> None:
+    async def first() -> float | None:
+        codec: Any = Words()
+        policy: Any = WordPolicy(codec, shout_first)
+        collector = Collector([LETTERS], policy, codec=codec, agent_command=PROGRAM)
+        async with aclosing(collector.stream(Endless())) as groups:
+            async for group in groups:
+                return group.rewards[0]
+        return None
+
+    assert asyncio.run(first()) == 1.25
 
 
 def test_a_policy_without_tokens_is_refused() -> None:
