@@ -1,7 +1,7 @@
 """An agent written with OpenAI's SDK, for `llmgym rollout --agent "python examples/openai_agent.py"`.
 
-A loop over tools and a second look at the answer. The SDK finds the policy by itself; llmgym's are only the task and the
-address of the tools.
+A loop over tools and a second look at the answer. The SDK finds the policy by itself; of llmgym are the task, the
+model's name and the address of the tools.
 """
 
 from __future__ import annotations
