@@ -32,9 +32,9 @@ def llmgym(
     input: str = "",
     limit: Callable[[], None] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m llmgym` in a process of its own; with other variables, or a limit, it imports all itself."""
+    """Run `python -m llmgym` in a process of its own; a limit, or what is read at the start, takes one that imports."""
     words, env = [str(arg) for arg in args], environ() if env is None else env
-    if limit is not None or env != _parent().env:
+    if limit is not None or _read_at_start(env) != _read_at_start(_parent().env):
         command = [sys.executable, "-m", "llmgym", *words]
         return subprocess.run(
             command, cwd=cwd, env=env, input=input, capture_output=True, text=True, timeout=60, check=False,
@@ -43,11 +43,16 @@ def llmgym(
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         given.write(input.encode())
         given.seek(0)
-        job = json.dumps({"args": words, "cwd": str(cwd)}).encode()
+        job = json.dumps({"args": words, "cwd": str(cwd), "env": env}).encode()
         status = _parent().run(job, [given.fileno(), out.fileno(), err.fileno()])
         for stream in (out, err):
             stream.seek(0)
         return subprocess.CompletedProcess(words, status, out.read().decode(), err.read().decode())
+
+
+def _read_at_start(env: dict[str, str]) -> dict[str, str]:
+    names = ("PYTHON", "LC_", "LANG", "LD_", "LLMGYM_REGISTRY")
+    return {name: value for name, value in env.items() if name.startswith(names)}
 
 
 @functools.cache
@@ -105,6 +110,8 @@ if __name__ == "__main__":
 
     gc.freeze()
     job = _next(socket.socket(fileno=int(sys.argv[1])))
+    os.environ.clear()
+    os.environ.update(job["env"])
     os.chdir(job["cwd"])
     sys.path[0], sys.argv = job["cwd"], ["llmgym", *job["args"]]
     runpy.run_module("llmgym", run_name="__main__", alter_sys=True)
