@@ -23,6 +23,7 @@ ENV_EXAMPLES = """
 Examples:
   llmgym serve env llmgym/Calculator-v0
   llmgym serve env llmgym/Calculator-v0 llmgym/Wordle-v0 --port 9000
+  llmgym serve env llmgym/Calculator-v0 --front openenv
   LLMGYM_TOKEN=... llmgym serve env --config served.yaml --host 0.0.0.0
 """
 
@@ -38,6 +39,10 @@ def env(
     ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", metavar="FILE", help="YAML of settings, which flags override.")
+    ] = None,
+    front: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whose clients are served at the root too: nemo_gym, openenv, ors."),
     ] = None,
     host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where to listen (127.0.0.1).")] = None,
     port: Annotated[int | None, typer.Option(metavar="N", help="Where to listen (8300); 0 for any.")] = None,
@@ -69,7 +74,9 @@ def env(
     settings: dict[str, Any] = read_yaml(config)[0] if config else {}
     for text in set_ or ():
         assign(settings, text)
-    given = {"env_ids": env_ids, "host": host, "port": port, "sessions": sessions, "workers": workers}
+    given = {
+        "env_ids": env_ids, "front": front, "host": host, "port": port, "sessions": sessions, "workers": workers,
+    }  # fmt: skip
     settings |= {name: value for name, value in given.items() if value is not None}
     if wrong := list(problems(settings, ServeConfig)):
         raise Several(wrong)

@@ -1,7 +1,9 @@
-"""Who may come in: a token in a header or, for clients that cannot set one, in the path; and names of this machine."""
+"""Who may come in: a token in a header or, for clients that cannot set one, in the URL; and names of this machine."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import secrets
 from typing import Any
 
@@ -39,7 +41,7 @@ class Guard:
             await _turn_away(scope, receive, send, "this server answers to localhost; --host lets others in")
             return
         path: str = scope["path"]
-        shown = headers.get(b"authorization", b"").removeprefix(b"Bearer ") or headers.get(b"x-api-key", b"")
+        shown = _shown(headers.get(b"authorization", b"")) or headers.get(b"x-api-key", b"")
         if path.startswith(_PREFIX):
             given, _, rest = path.removeprefix(_PREFIX).partition("/")
             shown = given.encode()
@@ -49,6 +51,16 @@ class Guard:
             await _turn_away(scope, receive, send, "the token is missing or wrong: send Authorization: Bearer TOKEN")
             return
         await self._app(scope, receive, send)
+
+
+def _shown(authorization: bytes) -> bytes:
+    """The token of a header; the password, where a client was given a URL such as `http://llmgym:TOKEN@HOST`."""
+    if not authorization.startswith(b"Basic "):
+        return authorization.removeprefix(b"Bearer ")
+    try:
+        return base64.b64decode(authorization.removeprefix(b"Basic ")).partition(b":")[2]
+    except binascii.Error:
+        return b""
 
 
 def _is_local(host: str) -> bool:

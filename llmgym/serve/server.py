@@ -22,6 +22,7 @@ from llmgym.registry import known
 from llmgym.rollout.config import EnvConfig, TaskSettings
 from llmgym.rollout.identity import plain_arguments
 from llmgym.rollout.instances import Instances, TaskSource
+from llmgym.serve import fronts
 from llmgym.serve.bodies import JSON, respond
 from llmgym.serve.connections import socket_protocol
 from llmgym.serve.guard import Guard
@@ -45,6 +46,7 @@ class ServeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes:
         env_ids: Environments, as ids or as `{id, kwargs, wrappers, label}`.
         models: Models in the roles of environments, as in a run.
+        front: Whose protocol is spoken at the root, beside ours under /v1.
         host: Address to listen at.
         port: Port to listen at; 0 for any.
         token: What clients have to show; None for nothing, which only a server for this machine may do.
@@ -61,6 +63,7 @@ class ServeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     env_ids: list[str | EnvConfig]
     models: dict[str, str] = {}
+    front: fronts.Front | None = None
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8300
     token: str | None = None
@@ -100,7 +103,8 @@ class EnvServer:
         """Make the first instance of each environment.
 
         Raises:
-            ConfigError: An environment cannot be made, or lacks a model; or the server would be open to all.
+            ConfigError: An environment cannot be made, or lacks a model; the front cannot serve them; or the server
+                would be open to all.
         """
         expect_modules("llmgym serve", "serve", "starlette", "uvicorn", "httptools", "websockets", "prometheus_client")
         if config.token is None and not config.local:
@@ -111,6 +115,7 @@ class EnvServer:
         self.workers: list[int] = []
         if not config.environments:
             raise ConfigError("there is nothing to serve: name an environment, such as llmgym/Calculator-v0")
+        fronts.check(config.front, [env.name for env in config.environments], config.workers)
         made: dict[str, Instances] = {}
         try:
             for env in config.environments:
@@ -163,6 +168,7 @@ class EnvServer:
         tools = self._tools = self._tool_server()
         app = Starlette(
             routes=[
+                *fronts.routes(self, self.config.front),
                 Route("/health", fixed(lambda: (200, b'{"status":"ok"}'))),
                 Route("/ready", fixed(self._readiness.answer)),
                 Route(

@@ -76,11 +76,13 @@ class Session:
         tools: Schemas of the tools of its episode.
         touched: When it last had something to do, in seconds of `time.monotonic`.
         lost: Whether the instance cannot be used any more.
+        closed: Whether it has ended.
+        notes: What the front that began it keeps beside it.
     """
 
     __slots__ = (
-        "_answer", "_asked", "_closed", "_env", "_metrics", "_oracle", "_turn", "_using", "id", "instances", "lost",
-        "name", "tools", "touched", "url",
+        "_answer", "_asked", "_env", "_metrics", "_oracle", "_turn", "_using", "closed", "id", "instances", "lost",
+        "name", "notes", "tools", "touched", "url",
     )  # fmt: skip
 
     def __init__(
@@ -96,7 +98,8 @@ class Session:
         self._asked: OfSession | None = None
         self._answer: Answer | asyncio.Future[Answer] | None = None
         self.touched = time.monotonic()
-        self.lost = self._closed = False
+        self.lost = self.closed = False
+        self.notes: Any = None
 
     @property
     def busy(self) -> bool:
@@ -115,7 +118,7 @@ class Session:
         if turn == self._turn - 1 and request == self._asked:
             answer = self._answer
             return await asyncio.shield(answer) if isinstance(answer, asyncio.Future) else cast("Answer", answer)
-        if self._closed or turn != self._turn or isinstance(self._answer, asyncio.Future):
+        if self.closed or turn != self._turn or isinstance(self._answer, asyncio.Future):
             return self._refuse(turn)
         self._turn, self._asked = turn + 1, request
         if not self._env.suspends:
@@ -132,7 +135,7 @@ class Session:
             self._answer = work.result()
 
     def _refuse(self, turn: int) -> Answer:
-        if self._closed:
+        if self.closed:
             return refused(self._ended())
         if isinstance(self._answer, asyncio.Future):
             said = f"turn {self._turn - 1} of this session is under way: wait for its answer"
@@ -197,7 +200,7 @@ class Session:
         Raises:
             LLMGymError: The environment has none, or it failed.
         """
-        if self._closed:
+        if self.closed:
             raise self._ended()
         core = cast("Any", self._env.unwrapped)
         if core.task is None:
@@ -227,7 +230,7 @@ class Session:
         if isinstance(self._answer, asyncio.Future):
             await asyncio.wait({self._answer})  # the environment's deadlines bound it
         async with self._using:
-            self._closed = True
+            self.closed = True
             with contextlib.suppress(Exception, SystemExit):  # there is none, or its end does not matter any more
                 await self._env.aend(verify=False)
         if self.lost:
@@ -266,7 +269,7 @@ class Session:
         """Use the environment, one request after another; what it raises that no client asked for is its failure."""
         try:
             async with self._using:
-                if self._closed:  # the instance may be another session's by now
+                if self.closed:  # the instance may be another session's by now
                     raise self._ended()
                 return await work()
         except BaseException as error:  # whatever an environment or a wrapper raises
@@ -376,12 +379,17 @@ class Sessions:
         session = self._live.get(request.session)
         return session is None or not session.instances.suspends
 
-    async def open(self, name: str, url: str = "") -> Session:
+    def new_id(self) -> str:
+        """A name for a session, which nobody can guess."""
+        return f"{self._start}-{secrets.token_urlsafe(18)}"
+
+    async def open(self, name: str, url: str = "", session_id: str = "") -> Session:
         """Begin a session.
 
         Args:
             name: The environment.
             url: Where this process is, where its sessions are told.
+            session_id: Its name, of `new_id`, where the client has it already.
 
         Raises:
             ServeError: There is no such environment, no room, or the server is ending.
@@ -392,7 +400,7 @@ class Sessions:
             raise ServeError("overloaded", "this server is ending, and begins no more sessions")
         if len(self._live) >= self._most:
             raise ServeError("overloaded", f"there are {self._most} sessions already: close some, or raise --sessions")
-        session_id = f"{self._start}-{secrets.token_urlsafe(18)}"
+        session_id = session_id or self.new_id()
         place = url and f"{url}/v1/sessions/{session_id}"
         session = Session(session_id, place, name, instances, await instances.acquire(), self._metrics)
         self._live[session.id] = session
@@ -416,6 +424,23 @@ class Sessions:
         else:
             why = f"it was closed, failed, or asked for nothing in {self._idle_s:g} s"
         raise ServeError("unknown_session", f"there is no session {session_id!r:.60}: {why}")
+
+    async def begin(self, request: Reset, session_id: str = "") -> tuple[Session, Opened]:
+        """Begin a session and its first episode; raises as `open` and `Session.reset` do, without a session left."""
+        session = await self.open(request.env, session_id=session_id)
+        try:
+            return session, await session.reset(request)
+        except BaseException:
+            await self._end(session)
+            raise
+
+    async def use(self, session: Session, work: Awaitable[T]) -> T:
+        """Await what a session does, and end it where its instance cannot be used any more."""
+        try:
+            return await work
+        finally:
+            if session.lost:
+                await self._end(session)
 
     async def close(self, session_id: str) -> None:
         """End a session; nothing happens where it has ended.

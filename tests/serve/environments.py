@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import gymnasium
 
-from llmgym import Task, TaskSet, ToolEnv
+from llmgym import Task, TaskSet, ToolEnv, tool
 from llmgym.env import Episode
+from llmgym.messages import Message
 from llmgym.rewards import Reward
 
 
@@ -33,7 +34,12 @@ class Slow(ToolEnv):
 
 
 class Broken(Slow):
-    """Cannot score."""
+    """Cannot score, and has a tool that loses what it needs."""
+
+    @tool
+    def lose(self) -> str:
+        """Lose the disk."""
+        raise OSError("the disk is gone")
 
     def verify(self, episode: Episode) -> float:
         """Fail."""
@@ -62,5 +68,30 @@ class Shut(Slow):
             raise ConnectionRefusedError("the database is away")
 
 
-for made in (Slow, Broken, Grouped, Shut):
+class Unscored(Slow):
+    """Leaves all unscored."""
+
+    def verify(self, episode: Episode) -> None:
+        """Say nothing."""
+
+
+class Wordy(Slow):
+    """Has a tool with much to say."""
+
+    @tool
+    async def write(self, length: int) -> str:
+        """Write text with blanks of several kinds."""
+        await asyncio.sleep(0)
+        return ("a \u00a0\u2028" * length)[:length]
+
+
+class Talk(Slow):
+    """Answers until it is told goodbye."""
+
+    async def respond(self, message: Message) -> str | None:
+        """Repeat what is said."""
+        return None if message["content"] == "bye" else f"You said {message['content']}."
+
+
+for made in (Slow, Broken, Unscored, Wordy, Talk, Grouped, Shut):
     gymnasium.register(f"{made.__name__}-v0", entry_point=f"{__name__}:{made.__name__}")
