@@ -41,11 +41,14 @@ VERIFIERS_STAMPS := $(addsuffix /.stamp,$(VERIFIERS_VENVS))
 # Some containers forbid Python to keep what it compiles; hundreds of processes of the tests would compile it again.
 export PYTHONDONTWRITEBYTECODE :=
 
-# Servers of other people's environments, which pin what .venv has in other versions. NeMo Gym asks for Python 3.13.14, and
-# 3.13.0 has been enough.
+# Servers and clients of other people's environments, which pin what .venv has in other versions. NeMo Gym asks for Python
+# 3.13.14, and 3.13.0 has been enough; where there is none, nothing is tested with it.
 NEMO_GYM_VENV := .venv-nemo-gym
-OPENENV_VENV := .venv-openenv
 NEMO_GYM_PYTHON ?= python3.13
+HAS_NEMO_GYM_PYTHON := $(shell $(NEMO_GYM_PYTHON) -c 'import sys; print(sys.version_info[:2] == (3, 13))' 2>/dev/null)
+NEMO_GYM_STAMP := $(if $(filter True,$(HAS_NEMO_GYM_PYTHON)),$(NEMO_GYM_VENV)/.stamp)
+CLIENT_VENVS := .venv-openenv .venv-ors
+CLIENT_STAMPS := $(addsuffix /.stamp,$(CLIENT_VENVS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -81,7 +84,9 @@ $(SWEEP_STAMP): adapters.txt | $(DEV_STAMP)
 
 install: $(DEV_STAMP) ## Make .venv with the package, its extras and the development tools
 
-install-servers: $(NEMO_GYM_VENV)/.stamp $(OPENENV_VENV)/.stamp ## Make environments for the servers of NeMo Gym and OpenEnv, which `test-integration` then tests with
+install-servers: $(CLIENT_STAMPS) $(NEMO_GYM_STAMP) ## Make environments for OpenEnv, openreward and, where there is Python 3.13, NeMo Gym, which `test-integration` tests with
+	@test -n "$(NEMO_GYM_STAMP)" || \
+	    { echo "NeMo Gym needs Python 3.13; try: make install-servers NEMO_GYM_PYTHON=/path/to/python3.13" >&2; exit 1; }
 
 demo: $(DEMO_STAMP) ## Collect rollouts with a small real model into runs/demo, between a random policy and the oracle
 	@echo "== a random policy: what chance earns"
@@ -108,7 +113,8 @@ test: lint ## Run the checks of `lint`, then every test that needs no model
 	    --ignore tests/integration --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
 
 # pytest exits with 5 where PYTEST_ARGS leave it no test.
-test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) $(VERIFIERS_STAMPS) $(DOCS_STAMP) ## Run the tests that need a model, an engine or a trainer, on the CPU
+test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) $(VERIFIERS_STAMPS) $(CLIENT_STAMPS) $(NEMO_GYM_STAMP) \
+    $(DOCS_STAMP) ## Run the tests that need a model, an engine or a trainer, on the CPU
 	@status=0; \
 	$(BIN)/python -m pytest -m "integration and not verl and not trackers and not s3 and not sweep" \
 	    --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || \
@@ -162,20 +168,15 @@ $(S3_STAMP): tests/environments/s3.txt
 	@touch $@
 
 $(NEMO_GYM_VENV)/.stamp: tests/environments/nemo_gym.txt
-	@command -v $(NEMO_GYM_PYTHON) > /dev/null || \
-	    { echo "NeMo Gym needs Python 3.13; try: make install-servers NEMO_GYM_PYTHON=/path/to/python3.13" >&2; exit 1; }
 	$(NEMO_GYM_PYTHON) -m venv $(NEMO_GYM_VENV)
 	$(NEMO_GYM_VENV)/bin/python -m pip install --ignore-requires-python -r $<
 	@touch $@
 
-$(OPENENV_VENV)/.stamp: tests/environments/openenv.txt
-	$(PYTHON) -m venv $(OPENENV_VENV)
-	$(OPENENV_VENV)/bin/python -m pip install -r $<
-	@touch $@
-
+.venv-openenv/.stamp: tests/environments/openenv.txt
+.venv-ors/.stamp: tests/environments/ors.txt
 .venv-verifiers/.stamp: tests/environments/verifiers.txt
 .venv-verifiers-v1/.stamp: tests/environments/verifiers_v1.txt
-$(VERIFIERS_STAMPS):
+$(CLIENT_STAMPS) $(VERIFIERS_STAMPS):
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install -r $<
 	@touch $@
@@ -217,4 +218,4 @@ bench-gpu: ## Measure on a CUDA GPU, with PYTHON's transformers, and its vLLM if
 	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py --write $(BENCH_ARGS)
 
 clean: ## Remove the virtual environment, caches and builds; keep runs/
-	rm -rf $(VENV) $(DOCS_VENV) $(VERL_VENV) $(TRACKERS_VENV) $(S3_VENV) $(NEMO_GYM_VENV) $(OPENENV_VENV) $(VERIFIERS_VENVS) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DOCS_VENV) $(VERL_VENV) $(TRACKERS_VENV) $(S3_VENV) $(NEMO_GYM_VENV) $(CLIENT_VENVS) $(VERIFIERS_VENVS) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

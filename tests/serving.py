@@ -56,15 +56,18 @@ class Process:
         url: Its address.
     """
 
-    def __init__(self, folder: Path, *env_ids: str, **settings: Any) -> None:
+    def __init__(self, folder: Path, *env_ids: str, token: str | None = None, **settings: Any) -> None:
         """Start it, and wait until it listens."""
         flags = [f"--set={name}={json.dumps(value)}" for name, value in {"port": 0, **settings}.items()]
-        command = [sys.executable, "-m", "llmgym", "serve", "env", *env_ids, "--no-token", *flags]
+        command = [sys.executable, "-m", "llmgym", "serve", "env", *env_ids, *flags]
+        known = {} if token is None else {"LLMGYM_TOKEN": token}
+        command += ["--no-token"] if token is None else []
         self.said = folder / "said"
         with self.said.open("w") as said:
             self._process = subprocess.Popen(
-                command, env=environ(), cwd=ROOT, stdout=subprocess.PIPE, stderr=said, text=True, start_new_session=True
-            )
+                command, env=environ(**known), cwd=ROOT, stdout=subprocess.PIPE, stderr=said, text=True,
+                start_new_session=True,
+            )  # fmt: skip
         assert self._process.stdout is not None
         self.pid, line = self._process.pid, self._process.stdout.readline()
         found = re.match(r"http://[^ ]+", line)
