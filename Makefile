@@ -113,8 +113,9 @@ test: lint ## Run the checks of `lint`, then every test that needs no model
 	    --ignore tests/integration --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
 
 # pytest exits with 5 where PYTEST_ARGS leave it no test.
-test-integration: $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) $(VERIFIERS_STAMPS) $(CLIENT_STAMPS) $(NEMO_GYM_STAMP) \
-    $(DOCS_STAMP) ## Run the tests that need a model, an engine or a trainer, on the CPU
+INTEGRATION_STAMPS := $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) $(VERIFIERS_STAMPS) $(CLIENT_STAMPS) \
+    $(NEMO_GYM_STAMP) $(DOCS_STAMP)
+test-integration: $(INTEGRATION_STAMPS) ## Run the tests that need a model, an engine or a trainer, on the CPU
 	@status=0; \
 	$(BIN)/python -m pytest -m "integration and not verl and not trackers and not s3 and not sweep" \
 	    --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || \
