@@ -15,7 +15,7 @@ from typing import Any
 from websockets.sync.client import connect
 
 FOLDER = Path(__file__).parent / "transcripts"
-_DRAWN = re.compile(r"\b[0-9a-f]{8}-[A-Za-z0-9_-]{24}\b|\b[0-9a-f]{32}\b")
+_DRAWN = re.compile(r"(?<![\w-])(?:[0-9a-f]{8}-[\w-]{24}|[0-9a-f]{32})(?![\w-])")
 _NAMED = re.compile(r"\$\d+\b")
 _HEADERS = ("cookie", "x-session-id", "x-deployment")
 
