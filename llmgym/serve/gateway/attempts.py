@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any
 
 from llmgym.serve.gateway.recording import Node
@@ -84,7 +84,7 @@ class Attempts:
             marked: Whether it says that it is sent again.
             work: Begins it, where it is new.
         """
-        digest = blake2b(body, digest_size=16).digest()
+        digest = sha256(body).digest()
         known = self._known.get(digest)
         if known is not None and not known.delivered and (marked or known.lost) and not known.work.cancelled():
             return known

@@ -19,7 +19,7 @@ from llmgym.errors import PolicyError
 from llmgym.messages import Message, ToolSchema
 from llmgym.policies.base import Generation, TokenPolicy, room_for_reply, wrong_logprob
 from llmgym.policies.stop_strings import before_stop
-from llmgym.serve.gateway.identity import ROOT, chained, identity
+from llmgym.serve.gateway.conversation import Conversation
 from llmgym.trajectory import Segment, Trajectory, Turn, segment_of
 
 AGENT, AUXILIARY, ABANDONED = "agent", "auxiliary", "abandoned"
@@ -30,16 +30,25 @@ class Asked:
     """What a program asks for, whatever protocol it speaks.
 
     Attributes:
-        messages: The conversation.
+        conversation: The conversation.
         tools: Schemas of its tools.
         stop: Strings that end the reply.
         max_tokens: Most tokens that it wants; None for as many as the run gives.
     """
 
-    messages: Sequence[Message]
+    conversation: Conversation
     tools: Sequence[ToolSchema] = ()
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
+
+    @property
+    def messages(self) -> list[Message]:
+        """The conversation as a list."""
+        return self.conversation.since(0)
+
+    def after(self, reply: Node) -> list[Message]:
+        """What follows a reply in it."""
+        return self.conversation.since(reply.asked.conversation.length + 1)
 
 
 @dataclass(slots=True, eq=False)
@@ -85,18 +94,26 @@ class Node:
         """The replies of its conversation, up to this one; where a program wrote one itself, those after that."""
         found: list[Node] = [self]
         while (before := found[-1].before) is not None:
-            fresh = found[-1].asked.messages[len(before.asked.messages) + 1 :]
+            fresh = found[-1].asked.after(before)
             if any(message["role"] == "assistant" for message in fresh):
                 break
             found.append(before)
         return found[::-1]
 
-    def ids(self) -> list[int]:
-        """All tokens up to the end of the reply."""
+    def prompt(self) -> list[int]:
+        """All tokens before the reply."""
         ids: list[int] = []
-        for node in self.path():
+        *before, last = self.path()
+        for node in before:
             ids += node.context
             ids += node.generation.token_ids
+        ids += last.context
+        return ids
+
+    def ids(self) -> list[int]:
+        """All tokens up to the end of the reply."""
+        ids = self.prompt()
+        ids += self.generation.token_ids
         return ids
 
 
@@ -129,12 +146,8 @@ class Recording:
             ContextLengthExceeded: The conversation leaves no room for a reply.
             PolicyError: The policy could not answer.
         """
-        seen = len(self.nodes)
-        conversation, before = self._find(asked)
-        ids, context = self._render(asked, before)
-        parent = before
-        if context is None:
-            parent, context = None, ids
+        seen, before = len(self.nodes), self._before(asked)
+        ids, parent = self._render(asked, before)
         number = self._calls = self._calls + 1
         request_id = f"{self.name}/{number}"
         sampling = self._sampling(asked, ids, request_id)
@@ -148,33 +161,31 @@ class Recording:
             end=start + len(generation.token_ids), cached_tokens=generation.cached_tokens, versions=generation.versions,
         )  # fmt: skip
         name_calls(message, number)
-        question = (conversation, bool(asked.tools))
+        context = ids if parent is None else ids[parent.turn.end :]
+        question = (asked.conversation.identity, bool(asked.tools))
         node = Node(number, seen, before, parent, context, generation, message, asked, question, start, turn)
         self.usage += Usage(start, len(generation.token_ids), calls=1)
         self.nodes.append(node)
-        self._known[chained(conversation, identity(message))] = node
+        self._known[Conversation.after(asked.conversation, message).identity] = node
         return node
 
-    def _find(self, asked: Asked) -> tuple[bytes, Node | None]:
-        """The conversation's identity, and the last reply that it goes on from."""
-        known, before = ROOT, None
-        for message in asked.messages:
-            known = chained(known, identity(message))
-            if message["role"] == "assistant":
-                before = self._known.get(known, before)
-        return known, before
+    def _before(self, asked: Asked) -> Node | None:
+        """The last reply that a conversation goes on from."""
+        replies = (at for at in asked.conversation if at.message["role"] == "assistant")
+        return next((node for at in replies if (node := self._known.get(at.identity)) is not None), None)
 
-    def _render(self, asked: Asked, before: Node | None) -> tuple[list[int], Sequence[int] | None]:
-        """The tokens of a conversation, and those of them that follow the reply before; None for these where none can.
+    def _render(self, asked: Asked, before: Node | None) -> tuple[list[int], Node | None]:
+        """The tokens of a conversation, and the reply whose tokens they go on from; None where they begin afresh.
 
-        They cannot with other tools, which templates write at the beginning.
+        They do with other tools, which templates write at the beginning.
         """
-        if before is not None and before.asked.tools == asked.tools:
-            fresh = asked.messages[len(before.asked.messages) + 1 :]
-            ids = before.ids()
-            more = self.codec.extend(ids[: before.start], ids[before.start :], fresh, asked.tools) if fresh else None
+        if before is not None and before.asked.tools == asked.tools and (fresh := asked.after(before)):
+            ids, reply = before.prompt(), before.generation.token_ids
+            more = self.codec.extend(ids, reply, fresh, asked.tools)
             if more is not None:
-                return ids + more, more
+                ids += reply
+                ids += more
+                return ids, before
         return self.codec.open(asked.messages, asked.tools), None
 
     def _sampling(self, asked: Asked, ids: Sequence[int], request_id: str) -> Sampling:
@@ -208,7 +219,7 @@ class Recording:
         trajectory.turns = [replace(node.turn, segment=places[node]) for node in turns]
         trajectory.branches = [replace(node.turn, segment=place) for node, place in places.items() if node not in turns]
         if turns:
-            trajectory.messages, trajectory.opening = _transcript(turns), len(turns[0].asked.messages)
+            trajectory.messages, trajectory.opening = _transcript(turns), turns[0].asked.conversation.length
             trajectory.tools = list(next((node.asked.tools for node in turns[::-1] if node.asked.tools), ()))
         trajectory.usage["agent"] = self.usage
 
@@ -254,7 +265,7 @@ def _transcript(turns: Sequence[Node]) -> list[Message]:
     """A conversation as the program sent it last, with the replies as the policy said them: programs drop reasoning."""
     messages = [*turns[-1].asked.messages, turns[-1].message]
     for node in turns[:-1]:
-        place = len(node.asked.messages)
+        place = node.asked.conversation.length
         sent, messages[place] = messages[place], node.message
         if "tool_calls" in sent:  # the results name their calls as the program does
             messages[place] = {**node.message, "tool_calls": sent["tool_calls"]}
@@ -265,10 +276,6 @@ def _segment(
     end: Node, fresh: Sequence[Node], role: str, *, delivered: bool, messages: list[Message] | None
 ) -> Segment:
     """The context of a reply, in which those that no other segment has are sampled."""
-    ids: list[int] = []
-    for node in end.path():
-        ids += node.context
-        ids += node.generation.token_ids
     spans = [(node.start, node.start + len(node.generation.token_ids)) for node in fresh]
     logprobs = [value for node in fresh for value in node.generation.logprobs]
-    return segment_of(ids, spans, logprobs, role=role, delivered=delivered, messages=messages)
+    return segment_of(end.ids(), spans, logprobs, role=role, delivered=delivered, messages=messages)

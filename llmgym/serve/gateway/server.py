@@ -14,10 +14,11 @@ import msgspec
 from llmgym.chat import Sampling
 from llmgym.codec.base import ChatCodec
 from llmgym.errors import CodecError, ContextLengthExceeded, LLMGymError, PolicyError, PolicyUnavailable
-from llmgym.messages import ToolCall
+from llmgym.messages import Role, ToolCall, assistant, system, user
 from llmgym.policies.base import TokenPolicy
 from llmgym.serve.bodies import read_body, respond
 from llmgym.serve.gateway.attempts import Attempt, Attempts
+from llmgym.serve.gateway.conversation import Reader
 from llmgym.serve.gateway.protocols import DIALECTS, anthropic_messages
 from llmgym.serve.gateway.recording import Asked, Node, Recording
 from llmgym.serve.listening import listening
@@ -37,15 +38,16 @@ class Session:
     Attributes:
         token: Its name, which nobody can guess.
         recording: What it has the policy say.
-        attempts: Its requests.
+        reader: Reads its requests.
+        attempts: Those requests.
         tools: Its tools, where a gateway offers any.
         trouble: The first failure of the policy, if there was one: then nothing here can be scored.
     """
 
-    def __init__(self, recording: Recording, tools: Toolbox | None = None) -> None:
+    def __init__(self, recording: Recording, reader: Reader, tools: Toolbox | None = None) -> None:
         """Begin."""
         self.token = secrets.token_urlsafe(18)
-        self.recording, self.attempts, self.tools = recording, Attempts(), tools
+        self.recording, self.reader, self.attempts, self.tools = recording, reader, Attempts(), tools
         self.trouble: PolicyError | None = None
 
     @property
@@ -91,6 +93,7 @@ class Gateway:
         """
         self._policy, self._codec = policy, codec
         self._reply_s, self._limit, self._seconds = reply_s, body_limit, body_s
+        self._late_system: Role = _late_system(codec)
         self._sessions: dict[str, Session] = {}
         self._tools: ToolServer | None = None
 
@@ -102,7 +105,8 @@ class Gateway:
             sampling: How replies are sampled.
             tools: What it may call, over MCP and HTTP, where `serving` goes on.
         """
-        session = Session(Recording(self._policy, self._codec, sampling, name), tools)
+        recording = Recording(self._policy, self._codec, sampling, name)
+        session = Session(recording, Reader(self._late_system), tools)
         self._sessions[session.token] = session
         return session
 
@@ -152,7 +156,7 @@ class Gateway:
                 raise ServeError("bad_request", f"there is no {scope['method']} {path!r:.200} here")
             body = await read()
             request = dialect.decode(body)
-            asked = request.asked()
+            asked = request.asked(session.reader)
         except Exception as error:  # noqa: BLE001 -- whatever it is, the program is told
             await _refuse(send, error)
             return
@@ -173,7 +177,7 @@ class Gateway:
         return 200, msgspec.json.encode({"object": "list", "data": [model]})
 
     async def _count(self, session: Session, read: _Read) -> tuple[int, bytes]:
-        asked = anthropic_messages.decode(await read()).asked()
+        asked = anthropic_messages.decode(await read()).asked(session.reader)
         return 200, msgspec.json.encode({"input_tokens": len(self._codec.open(asked.messages, asked.tools))})
 
     async def _list_tools(self, session: Session, read: _Read) -> tuple[int, bytes]:
@@ -222,6 +226,16 @@ class Gateway:
             await respond(send, 200, dialect.body(node, self._policy.model, request))
         if not gone.done():
             attempt.deliver()
+
+
+def _late_system(codec: ChatCodec) -> Role:
+    """The role of system messages that are not the first message: user, where the model's template refuses them."""
+    said = [system("x"), system("x"), user("x"), assistant("x"), system("x"), user("x")]
+    try:
+        codec.open(said, ())
+    except CodecError:
+        return "user"
+    return "system"
 
 
 async def _left(receive: Any) -> None:

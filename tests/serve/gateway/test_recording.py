@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any, cast
@@ -15,7 +16,7 @@ from llmgym.batch import TokenBatch
 from llmgym.chat import Sampling
 from llmgym.messages import Message, assistant, system, tool_call, user
 from llmgym.policies.base import Generation
-from llmgym.serve.gateway.identity import identity
+from llmgym.serve.gateway.conversation import Conversation, identity
 from llmgym.serve.gateway.recording import Asked, Node, Recording
 from llmgym.trajectory import Trajectory
 from tests.rollouts import WordPolicy, Words
@@ -38,7 +39,13 @@ def recorded(*replies: str | Generation, rewrites: bool = False) -> tuple[Record
 
 
 def say(recording: Recording, *messages: Message, tools: Any = TOOLS, **asked: Any) -> Node:
-    return asyncio.run(recording.reply(Asked(list(messages), tools, **asked)))
+    return asyncio.run(recording.reply(asking(messages, tools, **asked)))
+
+
+def asking(messages: Sequence[Message], tools: Any = TOOLS, **asked: Any) -> Asked:
+    conversation = functools.reduce(Conversation.after, messages, None)
+    assert conversation is not None
+    return Asked(conversation, tools, **asked)
 
 
 def filled(recording: Recording) -> Trajectory:
@@ -187,7 +194,7 @@ def test_a_reply_that_was_dropped_for_another_is_abandoned() -> None:
     policy.reply = slowly
 
     async def at_once() -> list[Node]:
-        again = [Asked([user("count"), assistant("good"), user("next")], TOOLS) for _ in range(2)]
+        again = [asking([user("count"), assistant("good"), user("next")]) for _ in range(2)]
         return list(await asyncio.gather(*map(recording.reply, again)))
 
     first, _ = asyncio.run(at_once())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
+from llmgym.serve.gateway.conversation import Reader
 from llmgym.serve.gateway.protocols import anthropic_messages, chat_completions, responses
 from llmgym.serve.gateway.recording import Asked, Node
 
@@ -18,7 +19,7 @@ class Request(Protocol):
 
     stream: bool | None
 
-    def asked(self) -> Asked:
+    def asked(self, reader: Reader) -> Asked:
         """The same for any protocol; raises `ServeError` for what a gateway does not do."""
         ...
 

@@ -3,44 +3,69 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any, Final, Literal
 
 import msgspec
 import orjson
 
-from llmgym.messages import Message, ToolCall, ToolSchema, assistant, system, user
+from llmgym.errors import MessageError
+from llmgym.messages import Message, ToolCall, ToolSchema, assistant, tool_call
+from llmgym.serve.gateway.conversation import NONE, Reader
 from llmgym.serve.gateway.recording import Asked, Node
 from llmgym.serve.trouble import ServeError
 
 PATH: Final = "/v1/messages"
+_BESIDE_TEXT = ("tool_use", "thinking", "redacted_thinking")  # in a message of the assistant
+_MALFORMED = "_malformed"  # the argument that stands for arguments which are no object
+
+
+class Block(msgspec.Struct, frozen=True):
+    """A part of a message."""
+
+    type: str
+    text: str = ""
+    thinking: str = ""
+    id: str = ""
+    name: str = ""
+    input: dict[str, Any] | None = None
+    tool_use_id: str = ""
+    content: str | list[Block] | None = None
+
+
+class Given(msgspec.Struct, frozen=True):
+    """A message."""
+
+    role: Literal["user", "assistant", "system"]
+    content: str | list[Block]
 
 
 class Body(msgspec.Struct, frozen=True):
     """What we look at in a request; how replies are sampled is the run's to say."""
 
-    messages: list[dict[str, Any]]
-    system: str | list[dict[str, Any]] | None = None
-    tools: list[dict[str, Any]] | None = None
+    messages: list[msgspec.Raw]
+    system: str | list[Block] | None = None
+    tools: msgspec.Raw = NONE
     max_tokens: int | None = None
     stop_sequences: list[str] | None = None
     stream: bool | None = None
     tool_choice: dict[str, Any] | None = None
 
-    def asked(self) -> Asked:
+    def asked(self, reader: Reader) -> Asked:
         """The same for any protocol.
 
         Raises:
-            ServeError: It asks for what a gateway does not do, or is malformed.
+            ServeError: It asks for what a gateway does not do.
+            MessageError: The messages are malformed.
         """
         choice = (self.tool_choice or {}).get("type", "auto")
         if choice not in ("auto", "none"):
             raise ServeError("bad_request", f"tool_choice {choice!r:.100}: the policy chooses: leave it out")
-        messages = [system(_text(self.system, "system"))] if self.system else []
-        for given in self.messages:
-            messages += _read(given)
-        tools = [_tool(tool) for tool in self.tools or [] if choice != "none"]
-        return Asked(messages, tools, tuple(self.stop_sequences or ()), self.max_tokens)
+        said: list[msgspec.Raw | bytes] = [*self.messages]
+        if self.system:
+            said.insert(0, orjson.dumps({"role": "system", "content": _text(self.system)}))
+        tools = reader.tools(self.tools, _tools) if choice != "none" else []
+        return Asked(reader.conversation(said, _read), tools, tuple(self.stop_sequences or ()), self.max_tokens)
 
 
 decode = msgspec.json.Decoder(Body).decode
@@ -73,57 +98,60 @@ def events(node: Node, model: str, asked: Body) -> Iterator[bytes]:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def _read(given: Mapping[str, Any]) -> Iterator[Message]:
-    """The chat messages of one of Anthropic's: results of tools stand in those of the user."""
-    role, content = given.get("role"), given.get("content")
-    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    if role not in ("user", "assistant", "system") or not isinstance(blocks, list):
-        raise ServeError("bad_request", f"not a message with a role and content: {given!r:.200}")
-    if role == "assistant":
-        calls = [_call(block) for block in blocks if block.get("type") == "tool_use"]
-        reasoning = "".join(block.get("thinking", "") for block in blocks if block.get("type") == "thinking")
-        said = _text([block for block in blocks if block.get("type") == "text"], "content")
-        yield assistant(said, *calls, reasoning=reasoning)
+def _read(given: list[Any]) -> list[Message]:
+    """Chat messages of Anthropic's."""
+    try:
+        return [message for one in msgspec.convert(given, list[Given]) for message in _messages(one)]
+    except msgspec.ValidationError as error:
+        raise MessageError(f"messages: {error}") from None
+
+
+def _messages(given: Given) -> Iterator[Message]:
+    """The chat messages of one: results of tools stand in those of the user."""
+    blocks = [Block("text", given.content)] if isinstance(given.content, str) else given.content
+    if given.role == "assistant":
+        calls = [_call(block) for block in blocks if block.type == "tool_use"]
+        reasoning = "".join(block.thinking for block in blocks if block.type == "thinking")
+        yield assistant(
+            _text([block for block in blocks if block.type not in _BESIDE_TEXT]), *calls, reasoning=reasoning
+        )
         return
-    texts: list[dict[str, Any]] = []
-    for block in blocks:
-        if block.get("type") == "tool_result":
-            content = block.get("content") or ""
-            yield {
-                "role": "tool",
-                "content": _text(content, "tool_result"),
-                "tool_call_id": str(block.get("tool_use_id")),
-            }
-        else:
-            texts.append(block)
-    if texts or not blocks:
-        yield (system if role == "system" else user)(_text(texts, "content"))
+    results = [block for block in blocks if block.type == "tool_result"]
+    for block in results:
+        yield {"role": "tool", "content": _text(block.content or ""), "tool_call_id": block.tool_use_id}
+    if len(results) < len(blocks) or not blocks:
+        texts = [block for block in blocks if block.type != "tool_result"]
+        yield {"role": given.role, "content": _text(texts)}
 
 
-def _text(content: str | list[dict[str, Any]], where: str) -> str:
+def _call(block: Block) -> ToolCall:
+    given = block.input or {}
+    text = given[_MALFORMED] if given.keys() == {_MALFORMED} else json.dumps(given)
+    return tool_call(block.name, str(text), block.id)
+
+
+def _text(content: str | list[Block]) -> str:
     if isinstance(content, str):
         return content
-    if other := [block.get("type") for block in content if block.get("type") != "text"]:
-        raise ServeError("bad_request", f"{where} has a block of type {other[0]!r:.100}: the policy reads text alone")
-    return "\n".join(str(block.get("text", "")) for block in content)
+    if other := [block.type for block in content if block.type != "text"]:
+        raise MessageError(f"a block of type {other[0]!r:.100}: the policy reads text alone")
+    return "\n".join(block.text for block in content)
 
 
-def _call(block: Mapping[str, Any]) -> ToolCall:
-    function: Any = {"name": str(block.get("name")), "arguments": json.dumps(block.get("input") or {})}
-    return {"id": str(block.get("id")), "type": "function", "function": function}
-
-
-def _tool(tool: Mapping[str, Any]) -> ToolSchema:
-    if "input_schema" not in tool:
-        raise ServeError("bad_request", f"tool {tool.get('name')!r:.100} runs at the server, and this gateway has none")
-    return {
-        "type": "function",
-        "function": {
-            "name": str(tool.get("name")),
-            "description": str(tool.get("description", "")),
-            "parameters": tool["input_schema"],
-        },
-    }
+def _tools(given: list[Any]) -> list[ToolSchema]:
+    if other := [tool.get("name") for tool in given if "input_schema" not in tool]:
+        raise ServeError("bad_request", f"tool {other[0]!r:.100} runs at the server, and this gateway has none")
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": str(tool.get("name")),
+                "description": str(tool.get("description", "")),
+                "parameters": tool["input_schema"],
+            },
+        }
+        for tool in given
+    ]
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -171,7 +199,7 @@ def _arguments(text: str) -> dict[str, Any]:
         found = json.loads(text)
     except ValueError:
         found = None
-    return found if isinstance(found, dict) else {"_malformed": text}
+    return found if isinstance(found, dict) else {_MALFORMED: text}
 
 
 def _reason(node: Node) -> str:

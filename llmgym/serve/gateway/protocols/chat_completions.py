@@ -11,6 +11,7 @@ import orjson
 
 from llmgym.messages import read_messages
 from llmgym.responses import from_tools
+from llmgym.serve.gateway.conversation import NONE, Reader
 from llmgym.serve.gateway.recording import Asked, Node
 from llmgym.serve.trouble import ServeError
 
@@ -20,8 +21,8 @@ PATH: Final = "/v1/chat/completions"
 class Body(msgspec.Struct, frozen=True):
     """What we look at in a request; how replies are sampled is the run's to say."""
 
-    messages: list[dict[str, Any]]
-    tools: list[dict[str, Any]] | None = None
+    messages: list[msgspec.Raw]
+    tools: msgspec.Raw = NONE
     stop: str | list[str] | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
@@ -32,7 +33,7 @@ class Body(msgspec.Struct, frozen=True):
     tool_choice: Any = None
     response_format: dict[str, Any] | None = None
 
-    def asked(self) -> Asked:
+    def asked(self, reader: Reader) -> Asked:
         """The same for any protocol.
 
         Raises:
@@ -45,14 +46,10 @@ class Body(msgspec.Struct, frozen=True):
             raise ServeError("bad_request", f"tool_choice={self.tool_choice!r:.100}: the policy chooses: leave it out")
         if self.response_format and self.response_format.get("type") != "text":
             raise ServeError("bad_request", "response_format: the policy is not constrained: leave it out")
-        tools = from_tools(self.tools or []) if self.tool_choice != "none" else []
+        tools = reader.tools(self.tools, from_tools) if self.tool_choice != "none" else []
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        messages = [
-            {**message, "role": "system"} if message.get("role") == "developer" else message
-            for message in self.messages
-        ]
         limit = self.max_completion_tokens or self.max_tokens
-        return Asked(read_messages(messages), tools, tuple(stop), limit)
+        return Asked(reader.conversation(self.messages, read_messages), tools, tuple(stop), limit)
 
 
 decode = msgspec.json.Decoder(Body).decode

@@ -10,8 +10,9 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from llmgym.messages import Message, system
+from llmgym.messages import ToolSchema
 from llmgym.responses import from_items, from_tools, to_items
+from llmgym.serve.gateway.conversation import NONE, Reader
 from llmgym.serve.gateway.recording import Asked, Node
 from llmgym.serve.trouble import ServeError
 
@@ -21,16 +22,16 @@ PATH: Final = "/v1/responses"
 class Body(msgspec.Struct, frozen=True):
     """What we look at in a request; how replies are sampled is the run's to say."""
 
-    input: str | list[dict[str, Any]]
+    input: str | list[msgspec.Raw]
     instructions: str | None = None
-    tools: list[dict[str, Any]] | None = None
+    tools: msgspec.Raw = NONE
     max_output_tokens: int | None = None
     stream: bool | None = None
     previous_response_id: str | None = None
     tool_choice: Any = None
     text: dict[str, Any] | None = None
 
-    def asked(self) -> Asked:
+    def asked(self, reader: Reader) -> Asked:
         """The same for any protocol.
 
         Raises:
@@ -43,11 +44,11 @@ class Body(msgspec.Struct, frozen=True):
             raise ServeError("bad_request", f"tool_choice={self.tool_choice!r:.100}: the policy chooses: leave it out")
         if (self.text or {}).get("format", {}).get("type", "text") != "text":
             raise ServeError("bad_request", "text.format: the policy is not constrained: leave it out")
-        items = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
-        messages: list[Message] = [system(self.instructions)] if self.instructions else []
-        functions = [tool for tool in self.tools or [] if tool.get("type", "function") == "function"]
-        tools = from_tools(functions) if self.tool_choice != "none" else []
-        return Asked([*messages, *from_items(items)], tools, (), self.max_output_tokens)
+        tools = reader.tools(self.tools, _tools) if self.tool_choice != "none" else []
+        said = [_text_part("user", self.input)] if isinstance(self.input, str) else self.input
+        if self.instructions:
+            said = [_text_part("system", self.instructions), *said]
+        return Asked(reader.conversation(said, from_items), tools, (), self.max_output_tokens)
 
 
 decode = msgspec.json.Decoder(Body).decode
@@ -86,6 +87,15 @@ def events(node: Node, model: str, asked: Body) -> Iterator[bytes]:
         yield event("response.output_item.done", output_index=place, item=item)
     ended = _response(node, model, items, "completed")
     yield event(f"response.{ended['status']}", response=ended)
+
+
+def _text_part(role: str, text: str) -> bytes:
+    return orjson.dumps({"role": role, "content": text})
+
+
+def _tools(given: list[Any]) -> list[ToolSchema]:
+    """Functions; others run at the server, and this gateway has none."""
+    return from_tools([tool for tool in given if tool.get("type", "function") == "function"])
 
 
 def _items(node: Node) -> list[dict[str, Any]]:
