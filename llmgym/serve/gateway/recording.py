@@ -137,6 +137,7 @@ class Recording:
     nodes: list[Node] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     _known: dict[bytes, Node] = field(default_factory=dict)
+    _last: tuple[Node, list[int]] | None = None  # and its prompt, which is seldom put together again then
     _calls: int = 0
 
     async def reply(self, asked: Asked) -> Node:
@@ -166,6 +167,7 @@ class Recording:
         node = Node(number, seen, before, parent, context, generation, message, asked, question, start, turn)
         self.usage += Usage(start, len(generation.token_ids), calls=1)
         self.nodes.append(node)
+        self._last = node, ids
         self._known[Conversation.after(asked.conversation, message).identity] = node
         return node
 
@@ -180,7 +182,9 @@ class Recording:
         They do with other tools, which templates write at the beginning.
         """
         if before is not None and before.asked.tools == asked.tools and (fresh := asked.after(before)):
-            ids, reply = before.prompt(), before.generation.token_ids
+            last = self._last
+            ids = last[1].copy() if last is not None and last[0] is before else before.prompt()
+            reply = before.generation.token_ids
             more = self.codec.extend(ids, reply, fresh, asked.tools)
             if more is not None:
                 ids += reply
