@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 import typer
@@ -16,7 +17,11 @@ from llmgym.errors import ConfigError
 from llmgym.files import read_yaml
 from llmgym.rollout.problems import problems
 
-app = typer.Typer(no_args_is_help=True, help="Serve environments to other processes.")
+if TYPE_CHECKING:
+    from llmgym.serve.door import Door
+
+D = TypeVar("D", bound="Door")
+app = typer.Typer(no_args_is_help=True, help="Serve environments or a policy to other processes.")
 
 ENV_EXAMPLES = """
 \b
@@ -28,39 +33,54 @@ Examples:
 """
 
 
+GATEWAY_EXAMPLES = """
+\b
+Examples:
+  llmgym serve gateway --output runs/mine
+  llmgym serve gateway --policy vllm:Qwen/Qwen3-0.6B --set responses_create_params.temperature=0.7
+"""
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", metavar="FILE", help="YAML of settings, which flags override.")
+]
+Host = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where to listen (127.0.0.1).")]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="File with the token that clients show; else the variable LLMGYM_TOKEN."),
+]
+NoToken = Annotated[
+    bool, typer.Option("--no-token", help="Let every program on this machine in; only for its own addresses.")
+]
+Most = Annotated[int | None, typer.Option("--sessions", metavar="N", help="Most sessions at once (10000).")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; the value is YAML. May be given again."),
+]
+
+
 @app.callback()
 def options() -> None:
-    """Serve environments to other processes."""
+    """Serve environments or a policy to other processes."""
 
 
 def env(
     env_ids: Annotated[
         list[str] | None, typer.Argument(metavar="[ID]...", help="Environments.", show_default=False)
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", metavar="FILE", help="YAML of settings, which flags override.")
-    ] = None,
+    config: ConfigFile = None,
     front: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Whose clients are served at the root too: nemo_gym, openenv, ors."),
     ] = None,
-    host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where to listen (127.0.0.1).")] = None,
+    host: Host = None,
     port: Annotated[int | None, typer.Option(metavar="N", help="Where to listen (8300); 0 for any.")] = None,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="File with the token that clients show; else the variable LLMGYM_TOKEN."),
-    ] = None,
-    open_: Annotated[
-        bool, typer.Option("--no-token", help="Let every program on this machine in; only for its own addresses.")
-    ] = False,
-    sessions: Annotated[int | None, typer.Option(metavar="N", help="Most sessions at once (10000).")] = None,
+    token_file: TokenFile = None,
+    open_: NoToken = False,
+    sessions: Most = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Processes that share the work, each with a port of its own (1).")
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; the value is YAML. May be given again."),
-    ] = None,
+    set_: Assignments = None,
 ) -> None:
     """Serve environments over HTTP and WebSocket.
 
@@ -71,27 +91,71 @@ def env(
     from llmgym.serve import EnvServer, ServeConfig, Workers
     from llmgym.serve.listening import run
 
-    settings: dict[str, Any] = read_yaml(config)[0] if config else {}
-    for text in set_ or ():
-        assign(settings, text)
     given = {
         "env_ids": env_ids, "front": front, "host": host, "port": port, "sessions": sessions, "workers": workers,
     }  # fmt: skip
-    settings |= {name: value for name, value in given.items() if value is not None}
-    if wrong := list(problems(settings, ServeConfig)):
-        raise Several(wrong)
-    token = None if open_ else _token(token_file) or secrets.token_urlsafe(18)
-    served = msgspec.convert({**settings, "token": token}, ServeConfig)
-
-    def listening(url: str) -> None:
-        print(f"{url}  serves {', '.join(env.name for env in served.environments)}", flush=True)
-        if token is not None and not _token(token_file):
-            print(f"token: {token}", flush=True)
-
+    served = _settings(config, set_, given, token_file, open_, ServeConfig)
+    listening = _teller(f"serves {', '.join(env.name for env in served.environments)}", served, token_file)
     if served.workers > 1:
         Workers(served).serve(listening)
     else:
         run(EnvServer(served).serve(listening))
+
+
+def gateway(
+    policy: Annotated[
+        str | None, typer.Option(metavar="POLICY", help="What answers, as in a rollout (smollm2); one with tokens.")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Run folder that sessions are written to when they end.")
+    ] = None,
+    config: ConfigFile = None,
+    host: Host = None,
+    port: Annotated[int | None, typer.Option(metavar="N", help="Where to listen (8400); 0 for any.")] = None,
+    token_file: TokenFile = None,
+    open_: NoToken = False,
+    sessions: Most = None,
+    set_: Assignments = None,
+) -> None:
+    """Serve a policy to agent programs, and record what they have it say, with its exact tokens.
+
+    For those who have a loop of their own round an agent; `llmgym rollout --agent` has one. POST /sessions begins a
+    session, and answers with the addresses that the agent takes for OpenAI's and Anthropic's. POST
+    /sessions/SESSION/end ends it, with a reward, and answers with its trajectory.
+    """
+    from llmgym.serve.gateway.service import GatewayConfig, GatewayServer
+    from llmgym.serve.listening import run
+
+    given = {"policy": policy, "output": output, "host": host, "port": port, "sessions": sessions}
+    served = _settings(config, set_, given, token_file, open_, GatewayConfig)
+    run(GatewayServer(served).serve(_teller(f"serves {served.policy}", served, token_file)))
+
+
+def _settings(
+    config: Path | None, assignments: list[str] | None, flags: dict[str, Any], token_file: Path | None, open_: bool,
+    kind: type[D],
+) -> D:  # fmt: skip
+    """The configuration of a server: flags go over `--set`, and both over the file."""
+    settings: dict[str, Any] = read_yaml(config)[0] if config else {}
+    for text in assignments or ():
+        assign(settings, text)
+    settings |= {name: value for name, value in flags.items() if value is not None}
+    if wrong := list(problems(settings, kind)):
+        raise Several(wrong)
+    token = None if open_ else _token(token_file) or secrets.token_urlsafe(18)
+    return msgspec.convert({**settings, "token": token}, kind)
+
+
+def _teller(what: str, served: Door, token_file: Path | None) -> Callable[[str], None]:
+    """Says where a server listens, and a token that was made for it."""
+    made = None if _token(token_file) else served.token
+
+    def tell(url: str) -> None:
+        print(f"{url}  {what}", flush=True)
+        if made is not None:
+            print(f"token: {made}", flush=True)
+
+    return tell
 
 
 def _token(file: Path | None) -> str | None:
@@ -112,3 +176,4 @@ def _token(file: Path | None) -> str | None:
 
 
 app.command("env", epilog=ENV_EXAMPLES)(verb(env, user_code=True))
+app.command("gateway", epilog=GATEWAY_EXAMPLES)(verb(gateway, user_code=True))

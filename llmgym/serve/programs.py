@@ -30,6 +30,7 @@ from llmgym.rollout import Driver, Instances, Limits, ResponsesCreateParams, Sto
 from llmgym.rollout.driver import mark_failed
 from llmgym.rollout.runner import request_name, retried
 from llmgym.serve.gateway.server import Gateway, Session
+from llmgym.serve.trouble import ServeError
 from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory, Turn
 
@@ -57,11 +58,11 @@ class Tools:
         """Run a call, after those that came before, and give its result as text.
 
         Raises:
-            EnvironmentFailure: The episode is over.
+            ServeError: The episode is over.
         """
         async with self._calling:
             if self.driver.done:
-                raise EnvironmentFailure("the episode is over", kind="environment")
+                raise ServeError("ended", "the episode is over")
             answers = await self.driver.call(call, same=False)
         return "\n".join(message["content"] for message in answers)
 

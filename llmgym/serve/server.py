@@ -6,12 +6,10 @@ import asyncio
 import contextlib
 import functools
 import importlib.util
-import resource
 import socket
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta
 
 from llmgym.adapters.remote.protocol import EnvInfo, ServerInfo
@@ -25,6 +23,7 @@ from llmgym.rollout.instances import Instances, TaskSource
 from llmgym.serve import fronts
 from llmgym.serve.bodies import JSON, respond
 from llmgym.serve.connections import socket_protocol
+from llmgym.serve.door import Door, Positive
 from llmgym.serve.guard import Guard
 from llmgym.serve.listening import address, bound, server
 from llmgym.serve.metrics import Metrics
@@ -35,57 +34,28 @@ from llmgym.serve.sessions import Answer, Session, Sessions, refused
 from llmgym.serve.socket import Socket
 from llmgym.serve.trouble import ServeError
 
-_LOCAL = ("127.0.0.1", "localhost", "::1")
-_Seconds = Annotated[float, Meta(gt=0)]
-_Positive = Annotated[int, Meta(ge=1)]
 
-
-class ServeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is served, to whom, and within which bounds.
+class ServeConfig(Door, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is served.
 
     Attributes:
         env_ids: Environments, as ids or as `{id, kwargs, wrappers, label}`.
         models: Models in the roles of environments, as in a run.
         front: Whose protocol is spoken at the root, beside ours under /v1.
-        host: Address to listen at.
-        port: Port to listen at; 0 for any.
-        token: What clients have to show; None for nothing, which only a server for this machine may do.
-        sessions: Most sessions at once.
-        idle_s: Seconds after which a session that is asked for nothing is ended.
-        body_limit: Most bytes of a request, and of a frame of a WebSocket.
-        body_s: Seconds that a body has to arrive.
-        header_s: Seconds that a connection has for the headers of a request.
         ping_s: Seconds between pings of a WebSocket, and until one without an answer is ended; 0 for none.
-        connections: Most connections at once.
-        grace_s: Seconds that requests under way have at the end of the server.
         workers: Processes that share the work; each has sessions, connections and an address of its own.
     """
 
     env_ids: list[str | EnvConfig]
     models: dict[str, str] = {}
     front: fronts.Front | None = None
-    host: str = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535)] = 8300
-    token: str | None = None
-    sessions: _Positive = 10_000
-    idle_s: _Seconds = 1800.0
-    body_limit: _Positive = 4 << 20
-    body_s: _Seconds = 30.0
-    header_s: _Seconds = 10.0
     ping_s: Annotated[float, Meta(ge=0)] = 60.0
-    connections: _Positive = 12_000
-    grace_s: _Seconds = 30.0
-    workers: _Positive = 1
+    workers: Positive = 1
 
     @property
     def environments(self) -> list[EnvConfig]:
         """What is served, each with its name."""
         return TaskSettings(env_ids=self.env_ids).environments
-
-    @property
-    def local(self) -> bool:
-        """Whether only this machine is served."""
-        return self.host in _LOCAL
 
 
 class EnvServer:
@@ -107,10 +77,7 @@ class EnvServer:
                 would be open to all.
         """
         expect_modules("llmgym serve", "serve", "starlette", "uvicorn", "httptools", "websockets", "prometheus_client")
-        if config.token is None and not config.local:
-            raise ConfigError(
-                f"host {config.host!r} lets others in, so a token is needed: --token-file, or LLMGYM_TOKEN"
-            )
+        config.check()
         self.config, self.metrics, self.url = config, Metrics(), ""
         self.workers: list[int] = []
         if not config.environments:
@@ -219,8 +186,8 @@ class EnvServer:
         Raises:
             ConfigError: The port is taken.
         """
-        _raise_descriptors(self.config.connections)
         config = self.config
+        config.raise_descriptors()
         self._uvicorn = serving = server(
             self.application(),
             header_s=config.header_s,
@@ -292,13 +259,3 @@ def _info(name: str, instances: Instances) -> EnvInfo:
         oracle=core.oracle_kind,
         groups=instances.verifies_groups,
     )
-
-
-def _raise_descriptors(needed: int) -> None:
-    """Allow as many open files as there may be connections, as far as this process may."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = needed + 512
-    if soft < wanted:
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
-        )

@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from llmgym.serve.gateway.recording import Node
+from llmgym.serve.trouble import ServeError
 
 _GRACE_S = 30.0  # for which a reply that nobody waits for is sampled on, so that a client can come again for it
 
@@ -39,6 +40,14 @@ class Attempt:
         """Whether a client that waited for it has left without it."""
         return self._left and not self.delivered
 
+    @property
+    def error(self) -> Exception | None:
+        """Why there is no reply, once it is known."""
+        if self.work.cancelled():
+            return ServeError("ended", "the session has ended")
+        error = self.work.exception()
+        return error if error is None or isinstance(error, Exception) else RuntimeError(str(error))
+
     async def wait(self, gone: asyncio.Future[Any], seconds: float | None = None) -> bool:
         """Wait for the reply; whether it is there before the client has left, or time is up."""
         self._waiting += 1
@@ -56,7 +65,7 @@ class Attempt:
     def leave(self) -> None:
         """A client is gone; where nobody else waits, sampling ends after a time of grace."""
         self._left = True
-        if not self._waiting and not self.work.done():
+        if not self._waiting and not self.work.done() and self._ending is None:
             self._ending = asyncio.get_running_loop().call_later(_GRACE_S, self.work.cancel)
 
     def deliver(self) -> None:
@@ -74,7 +83,7 @@ class Attempts:
 
     def __init__(self) -> None:
         """None yet."""
-        self._known: dict[bytes, Attempt] = {}
+        self._known: dict[bytes, list[Attempt]] = {}  # by the request
 
     def begin(self, body: bytes, marked: bool, work: Callable[[], Coroutine[Any, Any, Node]]) -> Attempt:
         """The attempt that a request is, or joins.
@@ -84,16 +93,24 @@ class Attempts:
             marked: Whether it says that it is sent again.
             work: Begins it, where it is new.
         """
-        digest = sha256(body).digest()
-        known = self._known.get(digest)
-        if known is not None and not known.delivered and (marked or known.lost) and not known.work.cancelled():
-            return known
-        attempt = self._known[digest] = Attempt(work())
-        return attempt
+        known = self._known.setdefault(sha256(body).digest(), [])
+        waiting = [one for one in known if not one.delivered and (marked or one.lost) and not one.work.cancelled()]
+        if waiting:
+            return max(waiting, key=lambda one: one.lost)
+        known.append(Attempt(work()))
+        return known[-1]
+
+    def _running(self) -> list[asyncio.Future[Node]]:
+        return [one.work for known in self._known.values() for one in known if not one.work.done()]
+
+    @property
+    def running(self) -> bool:
+        """Whether any is under way."""
+        return bool(self._running())
 
     async def end(self) -> None:
         """Stop what is under way."""
-        running = [attempt.work for attempt in self._known.values() if not attempt.work.done()]
+        running = self._running()
         for work in running:
             work.cancel()
         await asyncio.gather(*running, return_exceptions=True)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import functools
 import secrets
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 
+from llmgym.adapters.remote.protocol import STATUS
 from llmgym.chat import Sampling
 from llmgym.codec.base import ChatCodec
-from llmgym.errors import CodecError, ContextLengthExceeded, LLMGymError, PolicyError, PolicyUnavailable
+from llmgym.errors import CodecError, ContextLengthExceeded, MessageError, PolicyError, PolicyUnavailable
 from llmgym.messages import Role, ToolCall, assistant, system, user
 from llmgym.policies.base import TokenPolicy
 from llmgym.serve.bodies import read_body, respond
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _Read = Callable[[], Awaitable[bytes]]
 _EVENTS: Final = b"text/event-stream; charset=utf-8"
+_OF_THE_REQUEST: Final = (ContextLengthExceeded, CodecError, MessageError, msgspec.DecodeError, RecursionError)
 _QUIET_S: Final = 5.0  # after which a stream is begun, and between the comments that keep it open
 
 
@@ -42,6 +45,7 @@ class Session:
         attempts: Those requests.
         tools: Its tools, where a gateway offers any.
         trouble: The first failure of the policy, if there was one: then nothing here can be scored.
+        touched: When it was last asked for something, in seconds of `time.monotonic`.
     """
 
     def __init__(self, recording: Recording, reader: Reader, tools: Toolbox | None = None) -> None:
@@ -49,6 +53,12 @@ class Session:
         self.token = secrets.token_urlsafe(18)
         self.recording, self.reader, self.attempts, self.tools = recording, reader, Attempts(), tools
         self.trouble: PolicyError | None = None
+        self.touched = time.monotonic()
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since it was last asked for something; 0 while that is under way."""
+        return 0.0 if self.attempts.running else time.monotonic() - self.touched
 
     @property
     def path(self) -> str:
@@ -112,7 +122,7 @@ class Gateway:
 
     async def close(self, session: Session) -> Recording:
         """End a session, stop what is under way in it, and give what was recorded."""
-        del self._sessions[session.token]
+        self._sessions.pop(session.token, None)
         await session.attempts.end()
         return session.recording
 
@@ -135,6 +145,7 @@ class Gateway:
         session = self._sessions.get(token)
         if session is None:
             raise ServeError("unknown_session", "there is no such session: it has ended, or never was")
+        session.touched = time.monotonic()
         return session
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -209,14 +220,13 @@ class Gateway:
             there = await attempt.wait(gone, _QUIET_S)
         if gone.done():
             return
-        try:
-            node = attempt.work.result()
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 -- whatever it is, the program is told
+        if (error := attempt.error) is not None:
             if begun:
-                await send({"type": "http.response.body", "body": b"data: " + _told(error)[1] + b"\n\n"})
+                await send({"type": "http.response.body", "body": b"event: error\ndata: " + _told(error)[1] + b"\n\n"})
             else:
                 await _refuse(send, error)
             return
+        node = attempt.work.result()
         if events:
             if not begun:
                 await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", _EVENTS)]})
@@ -244,18 +254,21 @@ async def _left(receive: Any) -> None:
         pass
 
 
-async def _refuse(send: Any, error: BaseException) -> None:
+async def _refuse(send: Any, error: Exception) -> None:
     status, body = _told(error)
     await respond(send, status, body)
 
 
-def _told(error: BaseException) -> tuple[int, bytes]:
+def _told(error: Exception) -> tuple[int, bytes]:
     """What a program is told, in the form that SDKs read, and by a status that they do not try again in vain."""
     status, kind = 500, "server_error"
     if isinstance(error, PolicyUnavailable):
         status = 503
-    elif isinstance(error, LLMGymError | msgspec.DecodeError):
+    elif isinstance(error, ServeError):
+        status, kind = STATUS[error.wrong], "invalid_request_error"
+    elif isinstance(error, _OF_THE_REQUEST):
         status, kind = 400, "invalid_request_error"
     code = "context_length_exceeded" if isinstance(error, ContextLengthExceeded) else None
     message = str(error) or type(error).__name__
-    return status, msgspec.json.encode({"error": {"message": message, "type": kind, "code": code, "param": None}})
+    told = {"message": message, "type": kind, "code": code, "param": None}
+    return status, msgspec.json.encode({"type": "error", "error": told})

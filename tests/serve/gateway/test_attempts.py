@@ -137,6 +137,28 @@ def test_a_session_that_ends_stops_what_is_under_way() -> None:
         recording = await engine.gateway.close(engine.session)
         assert recording.nodes == []
         await client.serving
-        assert client.sent[0]["status"] == 500
+        assert client.sent[0]["status"] == 400
+        assert b"the session has ended" in client.sent[1]["body"]
+
+    asyncio.run(run())
+
+
+def test_equal_requests_all_end_with_their_session_and_are_joined_one_each() -> None:
+    async def run() -> None:
+        engine = Engine()
+        clients = [engine.client(), engine.client(), engine.client()]
+        await _settled()
+        for client in clients[:2]:
+            await client.leave()
+        again = [engine.client(), engine.client()]
+        await _settled()
+        assert engine.asked == 3
+        before = asyncio.all_tasks()
+        recording = await engine.gateway.close(engine.session)
+        for client in (clients[2], *again):
+            await client.serving
+        await _settled()
+        assert recording.nodes == []
+        assert len(asyncio.all_tasks()) == 1 < len(before)
 
     asyncio.run(run())
