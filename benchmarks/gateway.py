@@ -83,12 +83,23 @@ async def conversation(tokenizer: Any, codec: ChatCodec) -> list[tuple[int, floa
 
 
 def main() -> None:
-    """Measure conversations, and show the cost by the size of bodies."""
+    """Measure conversations, and show the cost by the size of bodies, in both event loops that gateways run in."""
+    import uvloop
+
     one_core()
+    template, renderer = template_codec(), qwen3_codec()
+    cases = {
+        "": (template, uvloop.new_event_loop),  # of `llmgym serve gateway`
+        "_renderer": (renderer, uvloop.new_event_loop),
+        "_rollout": (template, asyncio.new_event_loop),  # of `llmgym rollout --agent`
+    }
     figures: dict[str, Any] = {"calls": CONVERSATIONS * CALLS}
-    for name, made in (("", template_codec()), ("_renderer", qwen3_codec())):
-        asyncio.run(conversation(*made))
-        told = [one for _ in range(CONVERSATIONS) for one in asyncio.run(conversation(*made))]
+    for name, (made, loop) in cases.items():
+        told: list[tuple[int, float]] = []
+        for number in range(CONVERSATIONS + 1):
+            with asyncio.Runner(loop_factory=loop) as runner:
+                found = runner.run(conversation(*made))
+            told += found if number else []  # the first one learns the template
         for low, high in zip((0, *KILOBYTES), KILOBYTES, strict=False):
             spent = [seconds for size, seconds in told if low * 1000 < size <= high * 1000]
             key = f"cpu_ms_per_call{name}" if not low else f"cpu_ms_{low}_to_{high}_kb{name}"

@@ -33,6 +33,30 @@ class Patience:
             self._timer = None
 
 
+class _Joined:
+    """A transport that sends what was written in one turn of the loop, headers and body, by one call of the system."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport, self._written = transport, list[bytes]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._written:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._written.append(data)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        written, self._written = b"".join(self._written), []
+        if written:
+            self._transport.write(written)
+
+
 class _Read(asyncio.Protocol):
     """Ends a connection whose client does not read what it asked for."""
 
@@ -76,7 +100,7 @@ def http_protocol(header_s: float, read_s: float, most: int | None) -> type[Http
 
         def connection_made(self, transport: Any) -> None:
             """Wait for the first request."""
-            super().connection_made(transport)
+            super().connection_made(_Joined(transport))  # pyright: ignore[reportArgumentType]
             self._headers = Patience(header_s)
             if most is not None and len(self.connections) > most:
                 transport.abort()
