@@ -24,7 +24,7 @@ class Client:
     """A client with a cookie, or without."""
 
     def __init__(self, server: EnvServer) -> None:
-        self._address, self.cookie = server.url.partition("//")[2], ""
+        self._address, self.cookie, self.sent = server.url.partition("//")[2], "", ""
 
     def post(self, path: str, body: Any) -> tuple[int, Any]:
         connection = http.client.HTTPConnection(self._address, timeout=30)
@@ -32,8 +32,8 @@ class Client:
         connection.request("POST", path, json.dumps(body), headers)
         answer = connection.getresponse()
         said = answer.read().decode()
-        if set_cookie := answer.headers["set-cookie"]:
-            self.cookie = set_cookie.partition("=")[2].partition(";")[0]
+        self.sent = (answer.headers["set-cookie"] or "").partition("=")[2].partition(";")[0]
+        self.cookie = self.sent or self.cookie
         connection.close()
         return answer.status, json.loads(said) if answer.headers["content-type"] == "application/json" else said
 
@@ -105,6 +105,19 @@ def test_what_was_not_finished_is_scored_as_it_is(serve: Serve) -> None:
         client = seeded(serve)
         status, found = client.post("/verify", {**ROW, "response": response})
         assert (status, found["reward"]) == (200, 0.0)
+
+
+def test_each_answer_has_the_cookie(serve: Serve) -> None:
+    client = seeded(serve)
+    first = client.cookie
+    for path, body in (
+        ("/add", {"a": 1, "b": 2}),
+        ("/add", [1]),
+        ("/none", {}),
+        ("/verify", {**ROW, "response": SAID}),
+    ):
+        client.post(path, body)
+        assert client.sent == client.cookie == first
 
 
 @pytest.mark.parametrize(("env_id", "kind"), [(BROKEN, "agent_run_error"), (UNSCORED, "verifier_error")])

@@ -10,28 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from starlette.requests import Request, cookie_parser
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import Route
 
 from llmgym.adapters.remote.protocol import Opened, Reset
 from llmgym.responses import from_items
 from llmgym.serve.fronts import web
 from llmgym.serve.fronts.nemo_gym_episode import Episode, last_words, row_of
+from llmgym.serve.fronts.nemo_gym_paths import Endpoint, Named, with_cookie
 from llmgym.serve.sessions import encode
 from llmgym.serve.trouble import ServeError
 
 if TYPE_CHECKING:
     from llmgym.serve.server import EnvServer
 
-_COOKIE = "llmgym_session"
-_CAPTURED = re.compile(r"/ng-rollout/[^/]+(?=/)")  # a prefix of 0.7 that tells which rollout asks
 _BEGINS = ("seed_session", "reset")
 _NAMES = 10_000  # of sessions, that clients have given
 _ROWS = 1000  # of one answer
@@ -41,22 +39,9 @@ def routes(server: EnvServer) -> Sequence[Any]:
     """The routes of the front."""
     front = NeMoGym(server)
     return [
-        _Named("/", web.Endpoint(server, front.serve), methods=["POST"]),
+        Named(Endpoint(server, front.serve), _WITHOUT_COOKIE),
         Route("/rows", web.Endpoint(server, front.rows), methods=["GET"]),
     ]
-
-
-class _Named(Route):
-    """The route of all that has the cookie of a session, and of what needs none; its path is what is asked for."""
-
-    def matches(self, scope: Any) -> tuple[Match, Any]:
-        """Whether a request is such a one."""
-        if scope["type"] != "http" or scope["method"] != "POST":
-            return Match.NONE, {}
-        name, cookie = _CAPTURED.sub("", scope["path"], 1)[1:], _cookie(scope)
-        if not cookie and name not in _WITHOUT_COOKIE:
-            return Match.NONE, {}
-        return Match.FULL, {"endpoint": self.endpoint, "path_params": {"name": name, "session": cookie}}
 
 
 class NeMoGym:
@@ -99,12 +84,12 @@ class NeMoGym:
         """Begin an episode of tools: with a row, or as 0.7's environment servers do, with a name and a row's data."""
         name = web.field(body, "resources_session_id", str, "")
         if not name:
-            return _with_cookie({}, (await self._begin(body))[0])
+            return with_cookie({}, (await self._begin(body))[0].session)
         if name not in self._by_name:
             episode, _ = await self._begin(web.field(body, "task_data", dict), name=name)
             self._remember(name, episode.session.id)
         session = self._sessions.find(self._by_name[name])
-        return _with_cookie({"resources_session_id": name}, session.notes)
+        return with_cookie({"resources_session_id": name}, session)
 
     async def reset(self, body: dict[str, Any]) -> Response:
         """Begin an episode of steps with a row, and say what that does not."""
@@ -113,7 +98,7 @@ class NeMoGym:
         known = [given] if isinstance(given, str) else [message["content"] for message in from_items(given)]
         said = [message["content"] for message in opened.messages if message["content"] not in known]
         info = {"task_id": opened.task_id, "supports_explicit_close": True, "supports_step_idempotency": True}
-        return _with_cookie({"observation": "\n".join(said) or None, "info": info}, episode)
+        return with_cookie({"observation": "\n".join(said) or None, "info": info}, episode.session)
 
     async def _begin(self, row: dict[str, Any], **known: Any) -> tuple[Episode, Opened]:
         """Begin with a row of `/rows`, or with one that the environment reads."""
@@ -184,14 +169,3 @@ _WITHOUT_COOKIE: Final[dict[str, Callable[[NeMoGym, dict[str, Any]], Awaitable[A
     "step": NeMoGym.refuse,
     "aggregate_metrics": NeMoGym.aggregate,
 }
-
-
-def _cookie(scope: Any) -> str:
-    header = b"; ".join(value for name, value in scope["headers"] if name == b"cookie")
-    return cookie_parser(header.decode("latin-1")).get(_COOKIE, "")
-
-
-def _with_cookie(data: dict[str, Any], episode: Episode) -> Response:
-    answer = web.json(data)
-    answer.set_cookie(_COOKIE, episode.session.id, httponly=True, samesite="strict")
-    return answer

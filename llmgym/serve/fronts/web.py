@@ -35,16 +35,21 @@ class Endpoint:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve a request; what the coroutine raises is an answer."""
+        request = Request(scope)
         try:
             data = await read_body(receive, self._config.body_limit, self._config.body_s)
-            found = await self._serve(Request(scope), read_object(data or b"{}"))
+            found = await self._serve(request, read_object(data or b"{}"))
             answer = found if isinstance(found, Response) else json(found)
         except Exception as error:  # noqa: BLE001 -- a defect of ours is told, and logged
             told = error_of(error)
             answer = json({"detail": told.message}, self._statuses[told.wrong])
             if told.wrong in ("too_large", "too_slow"):
                 answer.headers["connection"] = "close"
+        self.finish(request, answer)
         await answer(scope, receive, send)
+
+    def finish(self, request: Request, answer: Response) -> None:
+        """Add to an answer, whatever it says."""
 
 
 def json(data: Any, status: int = 200) -> Response:

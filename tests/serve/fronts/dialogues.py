@@ -110,6 +110,7 @@ DIALOGUES = {
         f"nemo_gym_{agent}": Dialogue("nemo_gym", [ENV], "nemo-gym", [agent, "URL"], nemo_gym_rows)
         for agent in ("simple_agent", "gymnasium_agent", "single_agent_turn")
     },
+    "nemo_gym_0_5": Dialogue("nemo_gym_0_5", [ENV], "nemo-gym", ["simple_agent", "URL"], nemo_gym_rows),
     "openenv": Dialogue("openenv", [ENV], "openenv", ["URL"], openenv_actions),
     "ors": Dialogue("ors", [ENV, "llmgym/MultipleChoice-v0"], "ors", ["URL", "KEY"], ors_calls),
 }

@@ -1,6 +1,7 @@
 """Record what the stock clients of other protocols say to a server of ours: `record.py [NAME]`, see `DIALOGUES`.
 
-They are those of `make install-servers`. What is written is what `test_transcripts.py` says again.
+They are those of `make install-servers`, but for `nemo_gym_0_5`: for that, PYTHONPATH has the unpacked wheels of
+nemo-gym 0.5.1 and openai 2.7.2. What is written is what `test_transcripts.py` says again.
 """
 
 from __future__ import annotations
@@ -42,5 +43,5 @@ def record(name: str) -> None:
 
 
 if __name__ == "__main__":
-    for each in sys.argv[1:] or DIALOGUES:
+    for each in sys.argv[1:] or [name for name in DIALOGUES if name != "nemo_gym_0_5"]:
         record(each)
