@@ -53,7 +53,7 @@ CLIENT_STAMPS := $(addsuffix /.stamp,$(CLIENT_VENVS))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install install-servers demo test test-integration test-soak test-sweep test-matrix lint format docs docs-serve bench bench-saturation \
+.PHONY: help install install-servers demo test test-integration test-soak test-sweep test-matrix test-extras lint format docs docs-serve bench bench-saturation \
     bench-saturation-short bench-prefix-cache bench-gpu clean
 
 help: ## List the targets
@@ -134,6 +134,9 @@ test-soak: $(DEV_STAMP) ## Run 2,000 episodes in which everything goes wrong, ki
 
 test-matrix: $(DEV_STAMP) ## Try the tests that depend on versions with each Python and with the newest libraries, into docs/support.md
 	$(BIN)/python tests/matrix.py --write $(MATRIX_ARGS); status=$$?; $(BIN)/python docs/tables.py; exit $$status
+
+test-extras: $(DEV_STAMP) ## See that each extra resolves from nothing with each Python, into docs/installation.md; an hour, of pip
+	$(BIN)/python tests/extras.py --write $(EXTRAS); status=$$?; $(BIN)/python docs/tables.py; exit $$status
 
 test-sweep: $(SWEEP_STAMP) ## Check every environment from elsewhere that is made of an installed package; an hour on two cores
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not integration" tests/adapters $(PYTEST_ARGS)

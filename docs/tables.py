@@ -121,7 +121,18 @@ def support() -> str:
     return "\n".join(lines) + "\n"
 
 
+def extras() -> str:
+    """A row for each extra that `tests/extras.py` has resolved."""
+    found = json.loads((ROOT / "docs/extras.json").read_text(encoding="utf-8"))
+    pythons = sorted({version for row in found.values() for version in row})
+    lines = [f"| extra | {' | '.join(f'Python {version}' for version in pythons)} |", "|---" * (len(pythons) + 1) + "|"]
+    for extra, row in found.items():
+        lines.append(f"| `{extra}` | {' | '.join(row.get(version, '') for version in pythons)} |")
+    return "\n".join(lines) + "\n"
+
+
 TABLES = [
+    ("docs/installation.md", "extras", extras),
     ("docs/support.md", "support", support),
     ("docs/environments.md", "audits", audits),
     ("README.md", "environments", environments),

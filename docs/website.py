@@ -47,8 +47,7 @@ def gather() -> None:
     for source, page in sources.items():
         page.parent.mkdir(parents=True, exist_ok=True)
         if page.suffix == ".md":
-            front = "---\nhide: [navigation]\n---\n" if page.name == "index.md" else ""  # it is a section of its own
-            page.write_text(front + _moved(source, page, sources, shown), encoding="utf-8")
+            page.write_text(_moved(source, page, sources, shown), encoding="utf-8")
         else:
             shutil.copy(source, page)
     for path in sorted(shown):
@@ -70,6 +69,8 @@ def _moved(source: Path, page: Path, sources: dict[Path, Path], shown: set[Path]
 
     text = source.read_text(encoding="utf-8")
     parts = _FENCE.split(_of_notebook(text) if source.suffix == ".ipynb" else text)  # text, a block, its fence, text
+    if shallow := re.search(r"^ {1,3}```", text, re.MULTILINE):
+        sys.exit(f"{source.relative_to(ROOT)}: indent blocks in lists by four blanks, not as {shallow[0]!r}")
     texts = [_LINK.sub(place, _COMMENT.sub("", text)) for text in parts[::3]]
     return "".join(text + block for text, block in zip(texts, [*parts[1::3], ""], strict=True))
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from llmgym.trajectory import Segment, Trajectory, Turn
     from llmgym.vector import TextVectorEnv
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _LAZY = {
     # writing environments

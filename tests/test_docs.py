@@ -15,10 +15,12 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
+import llmgym
 from llmgym.cli import app
 from llmgym.errors import MissingExtraError
+from llmgym.files import parse_yaml
 from tests.pages import PAGES, SYBIL, blocks_of
-from tests.snippets import ROOT, Block, check, check_command, inline_commands, run
+from tests.snippets import EXTRAS, ROOT, Block, check, check_command, inline_commands, run
 
 #: Blocks that no suite runs, each with its reason, are no more than this.
 NOT_RUN = 60
@@ -52,6 +54,17 @@ def test_commands_in_running_text(page: Path) -> None:
         text = text[: region.start] + "\n" * lines + " " * (region.end - region.start - lines) + text[region.end :]
     for command in inline_commands(name_of(page), text):
         check(command, {})
+
+
+def test_extras_are_told() -> None:
+    page = (ROOT / "docs/installation.md").read_text("utf-8")
+    assert [name for name in EXTRAS if f"`{name}`" not in page.partition("<!-- extras")[0]] == []
+
+
+def test_versions_agree() -> None:
+    citation = parse_yaml((ROOT / "CITATION.cff").read_text("utf-8"), "CITATION.cff")
+    newest = re.search(r"^## \[(\d.*?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert citation["version"] == llmgym.__version__ == (newest and newest[1])
 
 
 def test_what_is_not_run() -> None:
