@@ -3,8 +3,8 @@
     python tests/extras.py [EXTRA ...] [--write]
 
 A wheel is built of this checkout, and pip finds a set of versions for each of its extras, without installing it: those
-of constraints.txt, or, where an extra wants others, any. Prints a line for each; `--write` keeps them in docs/extras.json
-for a table of docs/tables.py. An interpreter that is not there is told and left out.
+of constraints.txt, or, where an extra wants others, any. Prints a line for each; `--write` keeps them in
+docs/extras.json, for a table of docs/tables.py. An interpreter that is not there is told and left out.
 """
 
 from __future__ import annotations
