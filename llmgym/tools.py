@@ -35,7 +35,8 @@ class ToolOptions:
     Attributes:
         blocking: Runs in the bounded thread pool, since it waits or computes for long.
         serial: Calls of one message that hold this tool run one after another, in order.
-        timeout: Seconds that one call may take; None takes the environment's `tool_timeout`.
+        timeout: Seconds that one call may take; None takes the environment's `tool_timeout`. `math.inf` is for a tool
+            that keeps deadlines of its own.
         fails_on: Exceptions that leave the episode unscored, since they say that something is broken.
         answers: Exceptions that are answered to the model, though they look as if something were broken.
     """

@@ -301,6 +301,24 @@ async def test_cancelling_goes_through() -> None:
         await task
 
 
+@pytest.mark.parametrize(("takes", "done"), [(SOON, [1]), (EVER, [])])
+async def test_whole_work_keeps_its_time_though_its_caller_is_cancelled_twice(takes: float, done: list[int]) -> None:
+    ended: list[int] = []
+
+    async def work() -> None:
+        await asyncio.sleep(takes)
+        ended.append(1)
+
+    task = asyncio.create_task(bounded(2 * SOON, work(), [].append, whole=True))
+    for _ in range(2):
+        await asyncio.sleep(0)
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == done
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_shielded_work_ends_though_its_caller_is_cancelled_twice() -> None:
     done: list[int] = []
 

@@ -493,6 +493,28 @@ def test_blocking_tools_that_fail_are_answered(workshop: Workshop) -> None:
     assert texts == ["Error: hang did not finish in time", "Error: SystemExit: 3"]
 
 
+class Places(Adder):
+    """Tools that say which task they run in."""
+
+    @tool(timeout=math.inf)
+    async def with_its_own_deadlines(self) -> int:
+        """Run without one."""
+        return id(asyncio.current_task())
+
+    @tool
+    async def with_the_usual_deadline(self) -> int:
+        """Run with one."""
+        return id(asyncio.current_task())
+
+
+async def test_a_tool_that_keeps_deadlines_of_its_own_is_awaited_in_place() -> None:
+    env = Places()
+    await env.areset(seed=0)
+    calls = tool_call("with_its_own_deadlines"), tool_call("with_the_usual_deadline")
+    said = [(await env.astep(assistant("", call)))[0][0]["content"] for call in calls]
+    assert [text == str(id(asyncio.current_task())) for text in said] == [True, False]
+
+
 def test_a_tool_may_have_a_deadline_of_its_own(workshop: Workshop) -> None:
     assert answer(workshop, tool_call("patient")) == ["gave up"]
     assert answer(workshop, *[tool_call("patient")] * 3) == ["gave up"] * 3

@@ -266,7 +266,7 @@ class Socket:
 
     async def close(self) -> None:
         """Close it, and wait until it is."""
-        if not self._loop.is_closed():
+        if self._loop.is_running():
             await self._at_home(self._close())
 
     # --- in the loop that opened it ---------------------------------------------------------------
@@ -274,7 +274,7 @@ class Socket:
     async def _at_home(self, work: Coroutine[Any, Any, T]) -> T:
         if asyncio.get_running_loop() is self._loop:
             return await work
-        if self._loop.is_closed():
+        if not self._loop.is_running():
             work.close()
             raise self._server.fault("was spoken to in an event loop that has ended, and the session with it")
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))

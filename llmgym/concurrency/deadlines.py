@@ -34,7 +34,12 @@ class Leftover(Protocol):
 
 
 async def bounded(
-    seconds: float, work: Awaitable[T], leave: Callable[[Leftover], None], start: Callable[[], object] | None = None
+    seconds: float,
+    work: Awaitable[T],
+    leave: Callable[[Leftover], None],
+    start: Callable[[], object] | None = None,
+    *,
+    whole: bool = False,
 ) -> T:
     """Await work for so many seconds, and not longer even where it swallows its cancellation.
 
@@ -45,35 +50,56 @@ async def bounded(
         work: A coroutine, or another awaitable.
         leave: Gets the work if nothing ends it.
         start: Called in the work's own context before it begins, for context variables.
+        whole: Whether it keeps its time though the caller is cancelled, who goes on afterwards; else that ends it.
 
     Raises:
         PastDeadline: It did not end in time.
     """
-    task = asyncio.Task(_contained(work, start), loop=asyncio.get_running_loop(), **_EAGER)
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()  # with the work, or with its time: `asyncio.wait` costs another turn of the loop
+    task = asyncio.Task(_contained(work, start, over), loop=loop, **_EAGER)
     if not task.done():
+        deadline = loop.call_later(seconds, _settle, over)
         try:
-            await asyncio.wait({task}, timeout=seconds)
+            await over
         except asyncio.CancelledError:
-            await shielded(ended(task, leave))
+            await shielded(ended(task, leave, deadline.when() - loop.time() if whole else 0.0))
             raise
+        finally:
+            deadline.cancel()
     if task.done():
         return task.result()
     await shielded(ended(task, leave))
     raise PastDeadline
 
 
-async def _contained(work: Awaitable[T], start: Callable[[], object] | None) -> T:
+async def _contained(work: Awaitable[T], start: Callable[[], object] | None, over: asyncio.Future[None]) -> T:
     """The work; a task would let SystemExit end the event loop."""
-    if start is not None:
-        start()
     try:
+        if start is not None:
+            start()
         return await work
     except SystemExit as error:
         raise Exited(str(error)) from error
+    finally:
+        _settle(over)
 
 
-async def ended(task: asyncio.Task[Any], leave: Callable[[Leftover], None]) -> None:
-    """Cancel a task and wait until it has ended; one that swallows that is closed, and one that survives it is left."""
+def _settle(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)
+
+
+async def ended(task: asyncio.Task[Any], leave: Callable[[Leftover], None], seconds: float = 0.0) -> None:
+    """Cancel a task and wait until it has ended; one that swallows that is closed, and one that survives it is left.
+
+    Args:
+        task: The task.
+        leave: Gets it if nothing ends it.
+        seconds: For which it may go on first.
+    """
+    if seconds > 0:
+        await asyncio.wait({task}, timeout=seconds)
     task.cancel()
     await asyncio.wait({task}, timeout=_GRACE_S)
     if not task.done():

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import inspect
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -152,6 +153,8 @@ class Runner:
             if inspect.iscoroutine(result):
                 result.close()
             raise AuthorError(f"{where} gave an awaitable without saying so: declare it `async def`")
+        if seconds == math.inf:
+            return await result
         call = Call()
         try:
             return await bounded(seconds, result, self._leftovers.add, functools.partial(CALL.set, call))

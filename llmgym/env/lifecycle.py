@@ -20,7 +20,7 @@ import orjson
 from gymnasium.error import ResetNeeded
 
 from llmgym.chat import ModelCall, Role
-from llmgym.concurrency import bounded, is_outside, shielded
+from llmgym.concurrency import bounded, is_outside
 from llmgym.env.contract import check_roles
 from llmgym.env.dispatch import Runner
 from llmgym.env.episode import Episode, Leftovers, Report, Running
@@ -239,7 +239,7 @@ class Lifecycle:
             self._freed.add(free)
             work = free(self._env)
             if inspect.isawaitable(work):
-                await shielded(bounded(self._env.hook_timeout, work, self._leftovers.add))
+                await bounded(self._env.hook_timeout, work, self._leftovers.add, whole=True)
 
     def close(self) -> None:
         """Shut the instance, from synchronous code."""
@@ -349,7 +349,7 @@ class Lifecycle:
         try:
             work = self._env.teardown()
             if inspect.isawaitable(work):
-                await shielded(bounded(self._env.hook_timeout, work, self._leftovers.add))
+                await bounded(self._env.hook_timeout, work, self._leftovers.add, whole=True)
         except BaseException as error:
             if is_outside(error):
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -169,9 +170,9 @@ class NeMoGym(ToolEnv):
             return await run(name, arguments)
 
         shown: Any = {"description": "", **schema["function"], "parameters": parameters}
-        # A call that the server does not answer in time may have been made: its own deadline, which fails the episode,
-        # comes before that of a tool, which is answered to the model.
-        options = ToolOptions(serial=True, timeout=self.tool_timeout + self.hook_timeout)
+        # A call that the server does not answer in time may have been made: that fails the episode, where a tool's
+        # deadline would be answered to the model.
+        options = ToolOptions(serial=True, timeout=math.inf)
         return Tool.of_schema({"type": "function", "function": shown}, call, options)
 
     async def _call(self, name: str, arguments: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from inspect import cleandoc
 from pathlib import Path
@@ -105,15 +106,18 @@ class OpenEnv(ToolEnv):
         self.instructions = instructions
         self.act_by: Literal["text", "tool"] | None = act_by
         self.form: ActionForm | None = None
+        self.act: list[Tool] = []  # where an action is one
         self.session: Session | None = None
         super().__init__(tasks=tasks, **options)
 
     async def setup(self, task: Task) -> None:
         """Open a session and reset it."""
         self.session, self.ended, self.ending, self.paid = None, False, None, False
-        form = self.form = self.form or await self._ask_form()
+        if self.form is None:
+            self.form = await self._ask_form()
+            self.act = self._act(self.form)
         reset = task.metadata.get("reset") or {"seed": stable_hash(task.id) % 2**31}
-        begun = await Session.begin(self.server, reset, lists=form.form == "tools", seconds=self.hook_timeout * 0.9)
+        begun = await Session.begin(self.server, reset, lists=self.form.form == "tools", seconds=self.hook_timeout * 0.9)
         self.session, self.listed, self.first = begun.session, begun.tools, begun.step
         if self.first.done:
             raise self.server.fault("ended the episode with its reset", "invalid")
@@ -133,13 +137,7 @@ class OpenEnv(ToolEnv):
 
     def offered(self, task: Task) -> list[Tool]:
         """The server's tools, or its action as one."""
-        assert self.form is not None
-        if self.form.form == "text":
-            return []
-        if self.form.form == "tool":
-            parameters: dict[str, Any] = dict(self.form.parameters or {})
-            return [self._tool(self.form.name, self.form.name, self.form.description, parameters)]
-        return [
+        return self.act or [
             self._tool(
                 tool_name(each["name"]),
                 each["name"],
@@ -174,6 +172,11 @@ class OpenEnv(ToolEnv):
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise self.server.fault(f"has an action that is none ({error})", "invalid") from None
 
+    def _act(self, form: ActionForm) -> list[Tool]:
+        if form.form != "tool":
+            return []
+        return [self._tool(form.name, form.name, form.description, dict(form.parameters or {}))]
+
     def _tool(self, name: str, theirs: str, description: str, parameters: dict[str, Any]) -> Tool:
         check = checker(f"{self.server}: tool {theirs!r}", parameters)
         listed = self.form is not None and self.form.form == "tools"
@@ -187,9 +190,9 @@ class OpenEnv(ToolEnv):
             return self._result((await self._step(action, self.tool_timeout)).observation)
 
         schema: Any = {"name": name, "description": cleandoc(description), "parameters": parameters}
-        # A step that is not answered in time may have been taken: that fails the episode, before a tool's own deadline
-        # would answer it to the model.
-        options = ToolOptions(serial=True, timeout=2 * self.tool_timeout)
+        # A step that is not answered in time may have been taken: that fails the episode, where a tool's deadline would
+        # be answered to the model.
+        options = ToolOptions(serial=True, timeout=math.inf)
         return Tool.of_schema({"type": "function", "function": schema}, call, options)
 
     def _result(self, observation: Mapping[str, Any]) -> str:
