@@ -146,10 +146,14 @@ class Server:
         Raises:
             EnvironmentFailure: It says that something is wrong, or holds none.
         """
-        if not answer.good:
-            kind = "infrastructure" if answer.status >= 500 else "invalid"
-            raise self.fault(f"answered {path} with HTTP {answer.status}: {answer.text:.{_SHOWN}}", kind)
-        return self.parse(path, answer.data)
+        return self.parse(path, self._good(path, answer))
+
+    def read_list(self, path: str, answer: Answer) -> list[Any]:
+        """The list that an answer holds; raises as `read`."""
+        found = self._json(path, self._good(path, answer))
+        if type(found) is not list:
+            raise self.fault(f"answered {path} with {found!r:.{_SHOWN}}, which is no list", "invalid")
+        return found
 
     def parse(self, path: str, data: bytes | str) -> dict[str, Any]:
         """The object in a JSON text.
@@ -157,13 +161,22 @@ class Server:
         Raises:
             EnvironmentFailure: It is none.
         """
-        try:
-            found = orjson.loads(data)
-        except orjson.JSONDecodeError as error:
-            raise self.fault(f"answered {path} with what is no JSON ({error}): {data[:_SHOWN]!r}", "invalid") from None
+        found = self._json(path, data)
         if type(found) is not dict:
             raise self.fault(f"answered {path} with {found!r:.{_SHOWN}}, which is no object", "invalid")
         return found
+
+    def _good(self, path: str, answer: Answer) -> bytes:
+        if not answer.good:
+            kind = "infrastructure" if answer.status >= 500 else "invalid"
+            raise self.fault(f"answered {path} with HTTP {answer.status}: {answer.text:.{_SHOWN}}", kind)
+        return answer.data
+
+    def _json(self, path: str, data: bytes | str) -> Any:
+        try:
+            return orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            raise self.fault(f"answered {path} with what is no JSON ({error}): {data[:_SHOWN]!r}", "invalid") from None
 
     async def watch(self) -> Watch:
         """A connection that nothing is sent over: it ends when the server does, and with it all its sessions.

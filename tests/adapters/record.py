@@ -75,6 +75,7 @@ DIALOGUES = {
         assistant("", tool_call("Number", number=4)),
     ),
     "openenv_repeat": openenv(9202, "please"),
+    "openenv_shelf": openenv(9204, "tea") | {"task": None},
     "openenv_desk": openenv(
         9203,
         assistant("", tool_call("add", a=2, b=3), tool_call("boom")),
@@ -94,8 +95,10 @@ def play(env: Any, actions: Any) -> list[Any]:
     return json.loads(json.dumps(seen))
 
 
-def task_set(env_id: str, row: dict[str, Any]) -> TaskSet:
-    """A set of one task."""
+def task_set(env_id: str, row: dict[str, Any] | None) -> TaskSet | None:
+    """A set of one task; without one, that of the server."""
+    if row is None:
+        return None
     from llmgym.adapters.nemo_gym.env import NeMoGym
 
     if env_id == "llmgym/NeMoGym-v0":

@@ -52,6 +52,8 @@ class Scripted:
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/schema":
             return answer({"action": self.action})
+        if request.path == "/list_environments":
+            return answer({"detail": "Not Found"}, 404)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self.open, self.opened = self.open + 1, self.opened + 1
@@ -95,7 +97,7 @@ def test_a_dialogue_with_the_packages_own_server(name: str) -> None:
 
 
 async def late(asked: Any) -> Any:
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(4.0)
     return seen()
 
 
@@ -115,13 +117,13 @@ async def late(asked: Any) -> Any:
         (error("EXECUTION_ERROR", "division by zero"), "environment", "division by zero"),
         (error("SESSION_ERROR"), "infrastructure", "SESSION_ERROR"),
         (error("FACTORY_ERROR"), "infrastructure", "FACTORY_ERROR"),
-        (late, "timeout", "did not answer 'step' within 0.3 s"),
+        (late, "timeout", "did not answer 'step' within 2 s"),
     ],
 )
 def test_what_is_no_answer_leaves_the_episode_unscored(step: Any, kind: str, text: str) -> None:
     server = Scripted(to(step))
     with serving(server) as url:
-        env = env_of(url, tool_timeout=0.3)
+        env = env_of(url, tool_timeout=2.0)
         env.reset(seed=0)
         with pytest.raises(EnvironmentFailure, match=text) as failed:
             env.step(move())
@@ -153,7 +155,7 @@ def test_an_action_that_is_none(action: Any, text: str) -> None:
 
 def test_no_server_and_one_of_another_kind() -> None:
     env = env_of("http://127.0.0.1:9")
-    with pytest.raises(EnvironmentFailure, match="did not answer /schema"):
+    with pytest.raises(EnvironmentFailure, match="did not answer /list_environments"):
         env.reset(seed=0)
     env.close()
 
@@ -200,8 +202,8 @@ def test_what_is_sent_unasked_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(wire, "_IDLE_S", 0.05)
 
     async def unasked(request: web.Request) -> web.StreamResponse:
-        if request.path == "/schema":
-            return answer({"action": NUMBER})
+        if request.path != "/ws":
+            return answer({"action": NUMBER}, 200 if request.path == "/schema" else 404)
         socket = web.WebSocketResponse(heartbeat=0.1)  # closes where a ping has no answer
         await socket.prepare(request)
         async for message in socket:

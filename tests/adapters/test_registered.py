@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -13,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from llmgym.adapters import packages
 from llmgym.catalogue import EnvEntry
-from llmgym.errors import MissingExtraError
+from llmgym.errors import ConfigError, MissingExtraError
 from llmgym.registry import list_envs, make_core
 from llmgym.tasks import stable_hash
 from llmgym.testing import check_text_env
@@ -124,15 +126,31 @@ def test_a_process_is_as_it_was(entry: EnvEntry, tmp_path: Path) -> None:
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 
 
-@pytest.mark.parametrize("entry", _mixtures(), ids=lambda entry: entry.id)
-def test_without_its_package_it_names_what_to_install(entry: EnvEntry, monkeypatch: pytest.MonkeyPatch) -> None:
+def _extra(entry: EnvEntry) -> str:
     extra = next((need for need in entry.needs if need in _extras()), None)
-    if extra is None:
-        pytest.skip(f"{entry.ecosystem} comes with llmgym")
-    monkeypatch.setattr("llmgym.loading.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=rf"pip install 'llmgym\[{extra}\]'"):
-        make_core(entry.id, **_WHERE.get(entry.ecosystem or "", {}))
+    return extra or pytest.skip(f"the package of {entry.ecosystem} comes with llmgym, or lives in a worker")
 
 
 def _extras() -> set[str]:
     return {*tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]}
+
+
+@pytest.mark.parametrize("entry", _mixtures(), ids=lambda entry: entry.id)
+def test_without_its_package_it_names_what_to_install(entry: EnvEntry, monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = _extra(entry)
+    monkeypatch.setattr("llmgym.loading.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=rf"pip install 'llmgym\[{extra}\]'"):
+        make_core(entry.id, **_WHERE.get(entry.ecosystem, {}))
+
+
+@pytest.mark.parametrize("entry", _mixtures(), ids=lambda entry: entry.id)
+def test_with_another_version_of_its_package_it_names_both(entry: EnvEntry, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = packages._requirements("llmgym", _extra(entry))[0]
+    monkeypatch.setattr("llmgym.loading.find_spec", lambda name: name)
+    monkeypatch.setattr("llmgym.adapters.packages.metadata.version", lambda name: "0.0.1")
+    packages._clash.cache_clear()
+    try:
+        with pytest.raises(ConfigError, match=re.escape(f"needs {wanted.name}{wanted.specifier}, and 0.0.1 is installed")):
+            make_core(entry.id, **_WHERE.get(entry.ecosystem, {}))
+    finally:
+        packages._clash.cache_clear()

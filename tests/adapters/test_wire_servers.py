@@ -27,6 +27,7 @@ SERVERS = {
     "nemo_gym_steps": ("nemo-gym", "example_multi_turn_gymnasium"),
     "openenv_guess": ("openenv", "guess"),
     "openenv_repeat": ("openenv", "repeat"),
+    "openenv_shelf": ("openenv", "shelf"),
     "openenv_desk": ("openenv", "desk"),
 }
 
@@ -149,5 +150,5 @@ def test_a_reward_that_is_no_number_is_none() -> None:
         env.close()
 
 
-def task_set_of(seed: int) -> TaskSet:
+def task_set_of(seed: int) -> TaskSet | None:
     return task_set("llmgym/OpenEnv-v0", {"prompt": "", "metadata": {"reset": {"seed": seed}}})

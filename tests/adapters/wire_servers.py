@@ -74,7 +74,7 @@ class Replayed:
         recorded = json.loads((TRANSCRIPTS / f"{name}.json").read_text())
         self.actions: list[Any] = recorded["actions"]
         self.seen: list[Any] = recorded["seen"]
-        self.task: dict[str, Any] = recorded["task"]
+        self.task: dict[str, Any] | None = recorded["task"]
         self.left: list[dict[str, Any]] = recorded["exchanges"]
 
     def take(self, path: str, sent: Any) -> dict[str, Any]:

@@ -12,11 +12,11 @@ import orjson
 from llmgym.adapters.mcp import MCPSession
 from llmgym.adapters.nemo_gym.rows import read_row, schema
 from llmgym.adapters.nemo_gym.session import Routes, Session, info_of
+from llmgym.adapters.packages import expect_packages
 from llmgym.adapters.schemas import checker
 from llmgym.adapters.wire import Server, Watch
 from llmgym.env import Episode, ToolEnv
 from llmgym.env.dispatch import InvalidArguments
-from llmgym.loading import expect_modules
 from llmgym.messages import Message, ToolCall, ToolSchema, user
 from llmgym.responses import from_tools, to_items
 from llmgym.rewards import Reward
@@ -88,7 +88,7 @@ class NeMoGym(ToolEnv):
             ConfigError: The URL is none.
             MissingExtraError: The extra `nemo-gym` is not installed.
         """
-        expect_modules(type(self).__name__, "nemo-gym", "aiohttp", "jsonschema")
+        expect_packages(type(self).__name__, "nemo-gym", "aiohttp", "jsonschema")
         self.server = Server("NeMo Gym", TESTED, url, headers)
         self.watch = watch
         self.watched: Watch | None = None

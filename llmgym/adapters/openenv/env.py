@@ -8,16 +8,15 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from llmgym.adapters.openenv.actions import ActionForm, result_text, shown
 from llmgym.adapters.openenv.session import Session, Step
+from llmgym.adapters.openenv.tasks import SEEDS, ServerTasks
+from llmgym.adapters.packages import expect_packages
 from llmgym.adapters.schemas import checker, tool_name
 from llmgym.adapters.wire import Server
 from llmgym.env import Episode, ToolEnv
 from llmgym.env.dispatch import InvalidArguments
 from llmgym.errors import ConfigError, EnvironmentFailure, ToolError
-from llmgym.loading import expect_modules
 from llmgym.messages import Message, user
 from llmgym.rewards import Reward
 from llmgym.tasks import Task, TaskSet, stable_hash
@@ -26,11 +25,6 @@ from llmgym.verifiers.text import without_thoughts
 
 TESTED = "0.10"
 _BROKEN = frozenset({"transport_error", "timeout"})  # errors of a tool that say so
-
-
-def make_task(rng: np.random.Generator) -> Task:
-    """A task is a seed."""
-    return Task(prompt="", metadata={"reset": {"seed": int(rng.integers(2**31))}})
 
 
 class OpenEnv(ToolEnv):
@@ -65,15 +59,16 @@ class OpenEnv(ToolEnv):
     ## Arguments
 
     - `url`: that of the server, such as "http://127.0.0.1:8000".
-    - `tasks` (seeds): a file of rows, with `prompt` and, for what the server's `reset` takes, `metadata` with `reset`,
-      as in `{"prompt": "", "metadata": {"reset": {"seed": 3}}}`. A row without one has a seed of its own.
+    - `tasks` (those that the server lists by its Task API, else seeds): a file of rows, with `prompt` and, for what the
+      server's `reset` takes, `metadata` with `reset`, as in `{"prompt": "", "metadata": {"reset": {"seed": 3}}}`. A row
+      without one has a seed of its own.
     - `instructions` (none): said before the server's first observation.
     - `act_by` (by the schema): "text" or "tool".
     - `headers` (none): sent when connecting.
     """
 
     max_turns = 16
-    tasks = TaskSet.generated(make_task)
+    tasks = SEEDS
 
     def __init__(
         self,
@@ -89,7 +84,7 @@ class OpenEnv(ToolEnv):
 
         Args:
             url: Of the server.
-            tasks: Rows; by default a task is a seed.
+            tasks: Rows; by default those that the server lists, and where it lists none a task is a seed.
             instructions: Said first.
             act_by: How a policy acts, where that is not to be chosen by the schema of actions.
             headers: Sent when connecting.
@@ -99,7 +94,7 @@ class OpenEnv(ToolEnv):
             ConfigError: An argument makes no sense.
             MissingExtraError: The extra `openenv` is not installed.
         """
-        expect_modules(type(self).__name__, "openenv", "aiohttp", "jsonschema")
+        expect_packages(type(self).__name__, "openenv", "aiohttp", "jsonschema")
         if act_by not in (None, "text", "tool"):
             raise ConfigError(f'act_by is "text", "tool" or None, not {act_by!r:.100}')
         self.server = Server("OpenEnv", TESTED, url, headers)
@@ -108,6 +103,8 @@ class OpenEnv(ToolEnv):
         self.form: ActionForm | None = None
         self.act: list[Tool] = []  # where an action is one
         self.session: Session | None = None
+        if tasks is None and type(self).tasks is SEEDS:
+            tasks = ServerTasks.of(self.server)
         super().__init__(tasks=tasks, **options)
 
     async def setup(self, task: Task) -> None:
@@ -117,7 +114,8 @@ class OpenEnv(ToolEnv):
             self.form = await self._ask_form()
             self.act = self._act(self.form)
         reset = task.metadata.get("reset") or {"seed": stable_hash(task.id) % 2**31}
-        begun = await Session.begin(self.server, reset, lists=self.form.form == "tools", seconds=self.hook_timeout * 0.9)
+        lists = self.form.form == "tools"
+        begun = await Session.begin(self.server, reset, lists=lists, seconds=self.hook_timeout * 0.9)
         self.session, self.listed, self.first = begun.session, begun.tools, begun.step
         if self.first.done:
             raise self.server.fault("ended the episode with its reset", "invalid")

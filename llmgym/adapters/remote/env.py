@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from llmgym.adapters.packages import expect_packages
 from llmgym.adapters.remote.host import Host
 from llmgym.adapters.remote.lifecycle import RemoteLifecycle
 from llmgym.adapters.remote.session import RemoteSession
 from llmgym.adapters.remote.tasks import RemoteTasks
 from llmgym.env import Episode, ToolEnv
-from llmgym.loading import expect_modules
 from llmgym.messages import Message
 from llmgym.tasks import Task
 from llmgym.tools import Tool
@@ -71,7 +71,7 @@ class Remote(ToolEnv, lifecycle=RemoteLifecycle):
             EnvironmentFailure: The server cannot be reached.
             MissingExtraError: The extra `remote` is not installed.
         """
-        expect_modules(type(self).__name__, "remote", "aiohttp")
+        expect_packages(type(self).__name__, "remote", "aiohttp")
         host = Host.at(url, token or os.environ.get("LLMGYM_TOKEN"))
         info = host.environment(env_id)
         self.session = RemoteSession(host, info, timeout)

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from llmgym.adapters.packages import expect_packages
 from llmgym.adapters.textarena.candidates import chooses, moves
 from llmgym.adapters.textarena.games import Dice, made, private
 from llmgym.adapters.textarena.table import SEVERAL, SEVERAL_REFUSED
 from llmgym.errors import ConfigError
-from llmgym.loading import expect_modules
 from llmgym.multiagent import IllegalMove, SoloGame, TextGame
 from llmgym.multiagent.tags import line
 from llmgym.tasks import Task, TaskSet, stable_hash
@@ -242,7 +242,7 @@ class TextArenaMulti(SoloGame):
             MissingExtraError: textarena is not installed.
             ConfigError: An argument makes no sense.
         """
-        expect_modules("TextArena", "textarena", "textarena")
+        expect_packages("TextArena", "textarena", "textarena")
         if game not in SEVERAL:
             refused = SEVERAL_REFUSED.get(game)
             why = (

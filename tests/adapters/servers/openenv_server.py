@@ -1,4 +1,4 @@
-"""An OpenEnv server: `openenv_server.py (guess|repeat|desk) PORT [SESSIONS]`, in an environment that has openenv."""
+"""An OpenEnv server: `openenv_server.py KIND PORT [SESSIONS]`, in an environment that has openenv; see `KINDS`."""
 
 from __future__ import annotations
 
@@ -79,6 +79,27 @@ class Repeat(Environment):
         return State()
 
 
+class Shelf(Repeat):
+    """The same, with words of its own, listed by the Task API."""
+
+    WORDS = {"train": ["salt", "rice", "tea"], "test": ["oil"]}
+
+    def list_splits(self):
+        return list(self.WORDS)
+
+    def num_tasks(self, split):
+        return len(self.WORDS[split])
+
+    def get_task(self, split, index):
+        return {"letters": len(self.WORDS[split][index])}
+
+    def get_task_range(self, split, start=None, stop=None):
+        return [self.get_task(split, index) for index in range(len(self.WORDS[split]))[start:stop]]
+
+    def reset(self, seed=None, episode_id=None, split="train", index=0, **_):
+        return super().reset(word=self.WORDS[split][index])
+
+
 class Desk(MCPEnvironment):
     """Tools, of which one pays."""
 
@@ -124,6 +145,7 @@ class Desk(MCPEnvironment):
 KINDS = {
     "guess": (Guess, Number, Said),
     "repeat": (Repeat, Text, Said),
+    "shelf": (Shelf, Text, Said),
     "desk": (Desk, CallToolAction, CallToolObservation),
 }
 kind, port, *sessions = sys.argv[1:]
