@@ -183,3 +183,16 @@ def assert_ends(server: EnvServer) -> None:
             return
         ask(server, "GET", "/health")
     raise AssertionError(f"{len(server.sessions)} sessions are left")
+
+
+def test_tasks_of_a_server_are_those_of_llmgyms_own_client(serve: Serve) -> None:
+    env_id = "llmgym/Wordle-v0"
+    env = make_core("llmgym/OpenEnv-v0", url=serve(env_id, front="openenv").url)
+    there = make_core(env_id).tasks
+    assert {split: env.tasks.size(split) for split in env.tasks.splits} == {
+        split: there.size(split) for split in there.splits
+    }
+    spec = env.tasks.get("test-3").metadata["spec"]
+    assert spec["task_id"] == there.plan("test", 0, 3, scope=env_id).id
+    env.reset(options={"task_id": "test-3"})
+    env.close()

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 _BLOCK = 1000  # tasks that are asked for at once
 _ASKING_S = 60.0  # for one request
-_NOT_SERVED = frozenset({404, 405, 501})
+_NOT_SERVED = frozenset({400, 404, 405, 501})  # what an environment has not, in the words of several servers
 
 
 def make_task(rng: np.random.Generator) -> Task:
@@ -92,65 +92,71 @@ class ServerTasks(TaskSet):
 class _TaskAPI:
     """A `RowSource` of what a server lists."""
 
-    def __init__(self, server: Server, name: str, splits: list[str]) -> None:
-        self._server, self._name, self._splits = server, name, splits
+    def __init__(self, server: Server, name: str) -> None:
+        self._server, self._path = server, f"/{quote(name)}/"
+        self._sizes: dict[str, int] = {}
 
     @classmethod
     async def at(cls, server: Server) -> _TaskAPI | None:
-        """What a server lists; None where it does not speak the Task API, or its environment has no tasks."""
-        if (names := await cls._list(server, "/list_environments")) is None:
+        """What a server lists; None where it does not speak the Task API, or its environment has no tasks, or no end."""
+        path = "/list_environments"
+        found = await server.ask(path, seconds=_ASKING_S)
+        if found.status in _NOT_SERVED:
             return None
+        names = server.read_list(path, found)
         if len(names) != 1:
             raise server.fault(f"lists the environments {names!r:.200}, and one is expected", "invalid")
-        path = f"/{quote(str(names[0]))}/splits"
-        if (splits := await cls._list(server, path)) is None:
-            return None
-        if not all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in splits):
-            raise server.fault(f"answered {path} with {splits!r:.200}", "invalid")
-        return cls(server, str(names[0]), [each["name"] for each in splits])
-
-    @staticmethod
-    async def _list(server: Server, path: str) -> list[Any] | None:
-        found = await server.ask(path, seconds=_ASKING_S)
-        return None if found.status in _NOT_SERVED else server.read_list(path, found)
+        api = cls(server, str(names[0]))
+        return api if await api._measure() else None
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """A row for each task of each split."""
-        yield from _in_thread(self._rows())
+        for split in self._sizes:
+            for index, spec in enumerate(_in_thread(self._specs(split))):
+                name = f"{split}-{index}"
+                reset = {"split": split, "index": index, "seed": stable_hash(name) % 2**31}
+                row = {"id": name, "prompt": "", "metadata": {"reset": reset, "spec": spec}, "split": split}
+                yield f"{self}, {split}:{index}", row
 
     def __str__(self) -> str:
         return f"the Task API of {self._server}"
 
-    async def _rows(self) -> list[tuple[str, dict[str, Any]]]:
-        found: list[tuple[str, dict[str, Any]]] = []
-        for split in self._splits:
-            for index, spec in enumerate(await self._specs(split)):
-                name = f"{split}-{index}"
-                reset = {"split": split, "index": index, "seed": stable_hash(name) % 2**31}
-                row = {"id": name, "prompt": "", "metadata": {"reset": reset, "spec": spec}, "split": split}
-                found.append((f"{self}, {split}:{index}", row))
-        return found
+    async def _measure(self) -> bool:
+        """Ask for the sizes of all splits; false where one of them has none."""
+        path = self._path + "splits"
+        found = await self._server.ask(path, seconds=_ASKING_S)
+        if found.status in _NOT_SERVED:
+            return False
+        splits = self._server.read_list(path, found)
+        if not all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in splits):
+            raise self._server.fault(f"answered {path} with {splits!r:.200}", "invalid")
+        path = self._path + "num_tasks"
+        for split in (each["name"] for each in splits):
+            found = await self._ask(path, split=split)
+            if found.status in _NOT_SERVED:
+                return False
+            said = self._server.read(path, found)
+            if type(size := said.get("num_tasks")) is not int:
+                raise self._server.fault(f"answered {path} with {said!r:.200}", "invalid")
+            self._sizes[split] = size
+        return True
 
     async def _specs(self, split: str) -> list[Any]:
         """What the server says of each task of a split."""
-        path = f"/{quote(self._name)}/"
-        said = self._server.read(path + "num_tasks", await self._ask(path + "num_tasks", split=split))
-        count = said.get("num_tasks")
-        if type(count) is not int:
-            raise self._server.fault(f"answered {path}num_tasks with {said!r:.200}", "invalid")
+        path, size = self._path + "task", self._sizes[split]
         found: list[Any] = []
-        for start in range(0, count, _BLOCK):
-            stop = min(start + _BLOCK, count)
-            answer = await self._ask(path + "task_range", split=split, start=start, stop=stop)
+        for start in range(0, size, _BLOCK):
+            stop = min(start + _BLOCK, size)
+            answer = await self._ask(f"{path}_range", split=split, start=start, stop=stop)
             if answer.status in _NOT_SERVED:
                 break
-            listed = self._server.read(path + "task_range", answer).get("tasks")
+            listed = self._server.read(f"{path}_range", answer).get("tasks")
             if not isinstance(listed, list) or len(listed) != stop - start:
                 raise self._server.fault(f"does not list the {stop - start} tasks from {start} of {split!r}", "invalid")
             found += listed
-        for index in range(len(found), count):
-            answer = await self._ask(path + "task", split=split, index=index)
-            found.append(self._server.read(path + "task", answer).get("task"))
+        for index in range(len(found), size):
+            answer = await self._ask(path, split=split, index=index)
+            found.append(self._server.read(path, answer).get("task"))
         return found
 
     async def _ask(self, path: str, **body: Any) -> Answer:
