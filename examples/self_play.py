@@ -50,7 +50,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--warm-up", type=int, default=150, help="updates that teach what a move is, first")
     parser.add_argument("--lr", type=float, default=1e-3, help="at the start; a fifth of it at the end")
     parser.add_argument(
-        "--entropy", type=float, default=0.1, help="weight of being unpredictable; two fifths of it at the end"
+        "--divergence", type=float, default=0.1, help="weight of what was learned first; two fifths of it at the end"
     )
     parser.add_argument("--mean", type=float, default=0.95, help="share of the mean weights that stays in an update")
     parser.add_argument("--every", type=int, default=10, help="updates between two looks at the exploitability")
