@@ -149,8 +149,9 @@ def test_with_another_version_of_its_package_it_names_both(entry: EnvEntry, monk
     monkeypatch.setattr("llmgym.loading.find_spec", lambda name: name)
     monkeypatch.setattr("llmgym.adapters.packages.metadata.version", lambda name: "0.0.1")
     packages._clash.cache_clear()
+    said = f"needs {wanted.name}{wanted.specifier}, and 0.0.1 is installed"
     try:
-        with pytest.raises(ConfigError, match=re.escape(f"needs {wanted.name}{wanted.specifier}, and 0.0.1 is installed")):
+        with pytest.raises(ConfigError, match=re.escape(said)):
             make_core(entry.id, **_WHERE.get(entry.ecosystem, {}))
     finally:
         packages._clash.cache_clear()

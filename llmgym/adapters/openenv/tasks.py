@@ -98,7 +98,7 @@ class _TaskAPI:
 
     @classmethod
     async def at(cls, server: Server) -> _TaskAPI | None:
-        """What a server lists; None where it does not speak the Task API, or its environment has no tasks, or no end."""
+        """What a server lists; None where it has no Task API, or tasks that it cannot count."""
         path = "/list_environments"
         found = await server.ask(path, seconds=_ASKING_S)
         if found.status in _NOT_SERVED:
