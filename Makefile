@@ -34,6 +34,9 @@ S3_STAMP := $(S3_VENV)/.stamp
 # What makes the site needs nothing else, and nothing else needs it.
 DOCS_VENV := .venv-docs
 DOCS_STAMP := $(DOCS_VENV)/.stamp
+# Schemathesis asks for other versions of Hypothesis and jsonschema-rs than constraints.txt has.
+SCHEMATHESIS_VENV := .venv-schemathesis
+SCHEMATHESIS_STAMP := $(SCHEMATHESIS_VENV)/.stamp
 # Both generations of verifiers exclude constraints.txt, and each other.
 VERIFIERS_VENVS := .venv-verifiers .venv-verifiers-v1
 VERIFIERS_STAMPS := $(addsuffix /.stamp,$(VERIFIERS_VENVS))
@@ -113,8 +116,8 @@ test: lint ## Run the checks of `lint`, then every test that needs no model
 	    --ignore tests/integration --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
 
 # pytest exits with 5 where PYTEST_ARGS leave it no test.
-INTEGRATION_STAMPS := $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) $(VERIFIERS_STAMPS) $(CLIENT_STAMPS) \
-    $(NEMO_GYM_STAMP) $(DOCS_STAMP)
+INTEGRATION_STAMPS := $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) $(SCHEMATHESIS_STAMP) $(VERIFIERS_STAMPS) \
+    $(CLIENT_STAMPS) $(NEMO_GYM_STAMP) $(DOCS_STAMP)
 test-integration: $(INTEGRATION_STAMPS) ## Run the tests that need a model, an engine or a trainer, on the CPU
 	@status=0; \
 	$(BIN)/python -m pytest -m "integration and not verl and not trackers and not s3 and not sweep" \
@@ -163,6 +166,11 @@ $(TRACKERS_STAMP): tests/environments/trackers.txt
 	$(PYTHON) -m venv $(TRACKERS_VENV)
 	$(TRACKERS_VENV)/bin/python -m pip install -r $<
 	$(TRACKERS_VENV)/bin/python -m pip install --no-deps -e .
+	@touch $@
+
+$(SCHEMATHESIS_STAMP): tests/environments/schemathesis.txt
+	$(PYTHON) -m venv $(SCHEMATHESIS_VENV)
+	$(SCHEMATHESIS_VENV)/bin/python -m pip install -r $<
 	@touch $@
 
 $(S3_STAMP): tests/environments/s3.txt
@@ -222,4 +230,4 @@ bench-gpu: ## Measure on a CUDA GPU, with PYTHON's transformers, and its vLLM if
 	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py --write $(BENCH_ARGS)
 
 clean: ## Remove the virtual environment, caches and builds; keep runs/
-	rm -rf $(VENV) $(DOCS_VENV) $(VERL_VENV) $(TRACKERS_VENV) $(S3_VENV) $(NEMO_GYM_VENV) $(CLIENT_VENVS) $(VERIFIERS_VENVS) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DOCS_VENV) $(VERL_VENV) $(TRACKERS_VENV) $(S3_VENV) $(SCHEMATHESIS_VENV) $(NEMO_GYM_VENV) $(CLIENT_VENVS) $(VERIFIERS_VENVS) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

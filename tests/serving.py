@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +23,29 @@ from llmgym.serve import EnvServer, ServeConfig
 from tests.command import ROOT, environ
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[..., EnvServer]]:
-    """Starts a server of environments; all are ended after the test."""
-    running: list[tuple[EnvServer, threading.Thread]] = []
-
-    def start(*env_ids: Any, port: int = 0, **settings: Any) -> EnvServer:
-        server = EnvServer(
-            msgspec.convert(
-                {"env_ids": list(env_ids) or ["llmgym/Calculator-v0"], "port": port, **settings}, ServeConfig
-            )
-        )
-        listening = threading.Event()
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve(lambda _: listening.set())))
-        thread.start()
-        running.append((server, thread))
-        assert listening.wait(30)
-        return server
-
-    yield start
-    for server, _ in running:
+@contextlib.contextmanager
+def served(*env_ids: Any, port: int = 0, **settings: Any) -> Generator[EnvServer]:
+    """A server in a thread, once it listens."""
+    server = EnvServer(
+        msgspec.convert({"env_ids": list(env_ids) or ["llmgym/Calculator-v0"], "port": port, **settings}, ServeConfig)
+    )
+    listening = threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(lambda _: listening.set())))
+    thread.start()
+    assert listening.wait(30)
+    try:
+        yield server
+    finally:
         server.stop()
-    for _, thread in running:
         thread.join(30)
         assert not thread.is_alive()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., EnvServer]]:
+    """Starts servers of environments; all are ended after the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *env_ids, **settings: stack.enter_context(served(*env_ids, **settings))
 
 
 class Process:

@@ -10,6 +10,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 
 _HEADERS = 64 << 10  # most bytes of the headers of a request
+_AHEAD = 16  # most requests of a connection that wait for the answer to another
 _PIECES = 4096  # most frames of a message
 
 
@@ -58,14 +59,18 @@ class _Joined:
 
 
 class _Read(asyncio.Protocol):
-    """Ends a connection whose client does not read what it asked for."""
+    """Ends a connection whose client does not read what it asked for.
+
+    Attributes:
+        read_s: Seconds that an answer may be left unread; 0 for no bound.
+    """
 
     transport: asyncio.Transport
-    unread_s = 0.0
+    read_s = 0.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._unread = Patience(self.unread_s)
+        self._unread = Patience(self.read_s)
 
     def pause_writing(self) -> None:
         """Wait for the client to read."""
@@ -83,87 +88,79 @@ class _Read(asyncio.Protocol):
         super().connection_lost(exc)
 
 
-def http_protocol(header_s: float, read_s: float, most: int | None) -> type[HttpToolsProtocol]:
-    """Uvicorn's protocol of HTTP, with bounds.
+class HTTPProtocol(_Read, HttpToolsProtocol):
+    """Uvicorn's protocol of HTTP; subclasses set the bounds.
 
-    Args:
+    Attributes:
         header_s: Seconds from the connection, or from the first byte of a request, to the end of its headers.
-        read_s: Seconds that a client may leave an answer unread.
         most: Most connections at once; None for no bound.
     """
 
-    class Bounded(_Read, HttpToolsProtocol):
-        """See above."""
+    header_s = 10.0
+    most: int | None = None
+    _size = 0
 
-        unread_s = read_s
-        _size = 0
+    def connection_made(self, transport: Any) -> None:
+        """Wait for the first request."""
+        super().connection_made(_Joined(transport))  # pyright: ignore[reportArgumentType]
+        transport.set_write_buffer_limits(high=0)  # whatever is not sent yet counts as unread
+        self._headers = Patience(self.header_s)
+        if self.most is not None and len(self.connections) > self.most:
+            transport.abort()
+        else:
+            self._headers.begin(transport)
 
-        def connection_made(self, transport: Any) -> None:
-            """Wait for the first request."""
-            super().connection_made(_Joined(transport))  # pyright: ignore[reportArgumentType]
-            self._headers = Patience(header_s)
-            if most is not None and len(self.connections) > most:
-                transport.abort()
-            else:
-                self._headers.begin(transport)
+    def on_message_begin(self) -> None:
+        """Wait for the rest of the headers."""
+        super().on_message_begin()
+        self._size = 0
+        self._headers.begin(self.transport)
 
-        def on_message_begin(self) -> None:
-            """Wait for the rest of the headers."""
-            super().on_message_begin()
-            self._size = 0
-            self._headers.begin(self.transport)
+    def on_url(self, url: bytes) -> None:
+        """Count."""
+        super().on_url(url)
+        self._count(len(url))
 
-        def on_url(self, url: bytes) -> None:
-            """Count."""
-            super().on_url(url)
-            self._count(len(url))
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count; what stands after a body is counted too."""
+        super().on_header(name, value)
+        self._count(len(name) + len(value))
 
-        def on_header(self, name: bytes, value: bytes) -> None:
-            """Count; what stands after a body is counted too."""
-            super().on_header(name, value)
-            self._count(len(name) + len(value))
+    def on_headers_complete(self) -> None:
+        """Wait no more."""
+        self._headers.end()
+        if len(self.pipeline) >= _AHEAD:
+            raise ValueError("too many requests ahead of their answers")  # uvicorn answers 400
+        super().on_headers_complete()
 
-        def on_headers_complete(self) -> None:
-            """Wait no more."""
-            self._headers.end()
-            super().on_headers_complete()
+    def on_response_complete(self) -> None:
+        """End the connection where the rest of the request is still to come: nobody reads it."""
+        super().on_response_complete()
+        if self.cycle.response_complete and self.cycle.more_body:
+            self.transport.close()
 
-        def on_response_complete(self) -> None:
-            """End the connection where the rest of the request is still to come: nobody reads it."""
-            super().on_response_complete()
-            if self.cycle.response_complete and self.cycle.more_body:
-                self.transport.close()
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._headers.end()
+        super().connection_lost(exc)
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            """Wait no more."""
-            self._headers.end()
-            super().connection_lost(exc)
-
-        def _count(self, size: int) -> None:
-            self._size += size
-            if self._size > _HEADERS:
-                raise ValueError("the headers of the request are too large")  # uvicorn answers 400
-
-    return Bounded
+    def _count(self, size: int) -> None:
+        self._size += size
+        if self._size > _HEADERS:
+            raise ValueError("the headers of the request are too large")
 
 
-def socket_protocol(read_s: float) -> type[WebSocketsSansIOProtocol]:
-    """Uvicorn's protocol of WebSockets, with bounds.
+class SocketProtocol(_Read, WebSocketsSansIOProtocol):
+    """Uvicorn's protocol of WebSockets; subclasses set the bounds."""
 
-    Args:
-        read_s: Seconds that a client may leave answers unread; 0 for no bound.
-    """
+    def handle_cont(self, event: Frame) -> None:
+        """Take a piece of a message, as long as there are not very many: each may be empty."""
+        if len(self.frames) < _PIECES:
+            super().handle_cont(event)
+        else:
+            self.transport.abort()
 
-    class Bounded(_Read, WebSocketsSansIOProtocol):
-        """See above."""
 
-        unread_s = read_s
-
-        def handle_cont(self, event: Frame) -> None:
-            """Take a piece of a message, as long as there are not very many: each may be empty."""
-            if len(self.frames) < _PIECES:
-                super().handle_cont(event)
-            else:
-                self.transport.abort()
-
-    return Bounded
+def bounded(protocol: type[_Read], **bounds: Any) -> type[_Read]:
+    """A protocol with bounds, which are its attributes."""
+    return type("Bounded", (protocol,), bounds)

@@ -67,7 +67,7 @@ def server(
     """
     import uvicorn
 
-    from llmgym.serve.connections import http_protocol
+    from llmgym.serve.connections import HTTPProtocol, bounded
 
     class Server(uvicorn.Server):
         """Lets what is under way end first."""
@@ -78,8 +78,9 @@ def server(
                 await settle()
             await super().shutdown(sockets)
 
+    http = bounded(HTTPProtocol, header_s=header_s, read_s=read_s, most=connections)
     config = uvicorn.Config(
-        application, http=http_protocol(header_s, read_s, connections), log_level="warning", access_log=False,
+        application, http=http, log_level="warning", access_log=False,
         server_header=False, date_header=False, **settings,
     )  # fmt: skip
     return Server(config)

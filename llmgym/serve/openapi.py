@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from llmgym.adapters.remote.protocol import Failed
+from llmgym.adapters.remote.protocol import STATUS, Failed
 from llmgym.serve.rest import OPERATIONS, Operation
 
+_WRONG = {status: [wrong for wrong in STATUS if STATUS[wrong] == status] for status in sorted(set(STATUS.values()))}
 _REF = "#/components/schemas/{name}"
 
 
@@ -23,7 +24,7 @@ def document() -> bytes:
     found = iter(schemas)
     paths: dict[str, Any] = {}
     for each in OPERATIONS:
-        takes = None if each.takes is None else next(found)
+        takes = None if each.takes is None else _body(next(found), components)
         paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, takes, next(found))
     return msgspec.json.encode(
         {
@@ -39,6 +40,14 @@ def document() -> bytes:
     )
 
 
+def _body(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a body: of a single request, which its route tells apart, so that it needs no `op`."""
+    if "$ref" not in schema:
+        return schema
+    form = components[schema["$ref"].rpartition("/")[2]]
+    return {**form, "required": [name for name in form["required"] if name != "op"]}
+
+
 def _operation(each: Operation, takes: Any, gives: Any) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "query", "required": name in ("env", "id"), "schema": {"type": kind}}
@@ -52,9 +61,10 @@ def _operation(each: Operation, takes: Any, gives: Any) -> dict[str, Any]:
         "parameters": parameters,
         "responses": {
             "200": {"description": "It was done.", "content": {"application/json": {"schema": gives}}},
-            "default": {"description": "It was not.", **failed},
+            **{str(status): {"description": ", ".join(wrong), **failed} for status, wrong in _WRONG.items()},
         },
     }
     if takes is not None:
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": takes}}}
+        needed = bool(takes.get("required")) or takes.get("type") == "array"
+        described["requestBody"] = {"required": needed, "content": {"application/json": {"schema": takes}}}
     return described

@@ -22,7 +22,7 @@ from llmgym.rollout.identity import plain_arguments
 from llmgym.rollout.instances import Instances, TaskSource
 from llmgym.serve import fronts
 from llmgym.serve.bodies import JSON, respond
-from llmgym.serve.connections import socket_protocol
+from llmgym.serve.connections import SocketProtocol, bounded
 from llmgym.serve.door import Door, Positive
 from llmgym.serve.guard import Guard
 from llmgym.serve.listening import address, bound, server
@@ -194,7 +194,7 @@ class EnvServer:
             read_s=config.body_s,
             connections=config.connections,
             settle=functools.partial(self.sessions.settle, config.grace_s),
-            ws=socket_protocol(config.ping_s),
+            ws=bounded(SocketProtocol, read_s=config.ping_s),
             ws_max_size=config.body_limit,
             ws_ping_interval=config.ping_s or None,
             ws_ping_timeout=config.ping_s or None,
@@ -239,7 +239,8 @@ async def _no_route(request: Any, error: Any) -> Any:
     from starlette.responses import Response
 
     said = f"there is no {request.method} {request.url.path!r:.200} here: GET /openapi.json tells what there is"
-    return Response(refused(ServeError("bad_request", said))[1], error.status_code, media_type="application/json")
+    body = refused(ServeError("bad_request", said))[1]
+    return Response(body, error.status_code, error.headers, media_type="application/json")
 
 
 def _info(name: str, instances: Instances) -> EnvInfo:
