@@ -79,8 +79,10 @@ def _texts(rows: Sequence[Trajectory], vocabularies: Sequence[Vocabulary]) -> di
 
 def _segment(segment: Segment, offset: int) -> dict[str, Any]:
     said: dict[str, Any] = {"at": offset, "length": len(segment.ids), "spans": segment.spans}
-    if segment.role != "agent" or not segment.delivered:
-        said |= {"role": segment.role, "delivered": segment.delivered}
+    if segment.role != "agent":
+        said["role"] = segment.role
+    if not segment.delivered:
+        said["delivered"] = False
     if segment.messages is not None:
         said["messages"] = segment.messages
     return said
@@ -105,6 +107,10 @@ def _row(row: Trajectory, segments: list[dict[str, Any]], tools: int) -> dict[st
     }
     if task is not None:
         said |= {"answer": task.answer, "metadata": task.metadata}
+    if row.branches:
+        said["branches"] = [_turn(turn) for turn in row.branches]
+    if row.played is not None:
+        said["played"] = row.played.messages
     for name in ("compactions", "failure", "error", "usage", "model_calls", "tool_errors"):
         if value := getattr(row, name):
             said[name] = value

@@ -12,7 +12,7 @@ from llmgym.failures import Failure
 from llmgym.messages import assistant, tool_call, user
 from llmgym.policies.base import VersionSpan
 from llmgym.rollout import RunStore
-from llmgym.trajectory import Segment, Trajectory, Turn
+from llmgym.trajectory import Played, Segment, Trajectory, Turn, segment_of
 from tests.data.rows import episode
 
 CONFIG = {"num_repeats": 3, "success_threshold": 1.0}
@@ -89,4 +89,23 @@ def segments(lengths: list[int]) -> list[Segment]:
     for length in lengths:
         sampled = np.arange(length) % 2 == 1
         made.append(Segment(np.arange(length, dtype=np.int32), sampled, np.where(sampled, -1.5, 0).astype(np.float32)))
+    return made
+
+
+def branching() -> Trajectory:
+    """An episode of a program: a fork, a call beside it, a reply that was dropped, and one that reached nobody."""
+    task, made = user("say a"), episode("program", 0, 1.0, messages=[user("say a"), assistant("a")])
+    made.branches = [Turn(0.0, "stop", 0, 0, place, 2, 4) for place in range(1, 5)]
+    made.segments = [
+        segment_of(range(4), [(2, 4)], [-0.5, -0.25], role=role, delivered=delivered, messages=messages)
+        for role, delivered, messages in (
+            ("agent", True, None),
+            ("agent", True, [task, assistant("b")]),
+            ("auxiliary", True, [user("a title?"), assistant("Saying a")]),
+            ("abandoned", True, [task, assistant("", tool_call("look"))]),
+            ("agent", False, [task, assistant("c")]),
+        )
+    ]
+    made.turns = [Turn(1.0, "stop", 0, 0, 0, 2, 4)]
+    made.played = Played([task, assistant("a")], 1, [])
     return made

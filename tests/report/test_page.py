@@ -98,6 +98,34 @@ def test_agents_have_a_lane_each(tmp_path: Path) -> None:
     visit(look)
 
 
+@pytest.mark.parametrize("device", ["phone", "wide"])
+def test_what_a_program_had_beside_its_conversation(tmp_path: Path, device: str) -> None:
+    url = page_of(tmp_path, runs.store(tmp_path / "run", [runs.branching()]))
+
+    async def look(page: Page) -> None:
+        await page.size(device)
+        await page.open(f"{url}#/e/0")
+        await page.until(EPISODE)
+        said = "[...document.querySelectorAll('.context summary')].map(one => one.innerText.split('\\n').join('|'))"
+        assert await page.ask(said) == [
+            "Another context of the agent|trained|after 1 messages of the conversation|b",
+            "Beside the agent|not trained|begun by itself|Saying a",
+            "Reply that was dropped for another|not trained|after 1 messages of the conversation|look()",
+            "Reply that reached nobody|not trained|after 1 messages of the conversation|c",
+        ]
+        await page.ask("document.querySelectorAll('details').forEach(one => one.open = true); 1")
+        shown = "[...document.querySelectorAll('.context')].map(one => one.querySelectorAll('.message').length)"
+        assert await page.ask(shown) == [1, 2, 1, 1]
+        assert "What the environment saw" in await page.ask("document.body.innerText")
+        assert await page.ask("document.documentElement.scrollWidth <= innerWidth")
+        await page.press("2")
+        await page.until("document.querySelectorAll('.segment').length === 5")
+        assert await page.ask("document.querySelectorAll('.segment.untrained .token.sampled').length") == 6
+        assert await page.ask("document.querySelectorAll('.badge').length") == 5
+
+    visit(look)
+
+
 def test_numbers_of_calls_are_as_they_were_written(tmp_path: Path) -> None:
     call: Any = {
         "id": "1",

@@ -61,11 +61,11 @@ function plainMessage(role, message, note) {
     prose(contentOf(message)));
 }
 
-/** @param {any} turn @param {number} at */
-function turnHead(turn, at) {
+/** @param {any} turn @param {string} name */
+function turnHead(turn, name) {
   const versions = [...new Set((turn.versions ?? []).map((/** @type {number[]} */ span) => span[0]))];
   return h("header",
-    h("span.role", "assistant"), h("span.turn", `turn ${at + 1}`),
+    h("span.role", "assistant"), name ? h("span.turn", name) : null,
     turn.finish_reason ? h("span.chip.bad", flat(turn.finish_reason)) : null,
     turn.model ? h("span.chip", flat(turn.model)) : null,
     versions.length ? h("span.chip", `weights ${versions.join(" → ")}`) : null,
@@ -78,42 +78,98 @@ function turnHead(turn, at) {
 /** @param {any} row */
 function transcript(row) {
   const tools = row.pack.tools[row.tools] ?? [];
-  const names = new Set(tools.map((/** @type {any} */ one) => one.function?.name));
-  const results = new Map();
-  row.messages.forEach((/** @type {any} */ m) => { if (m.role === "tool" && !results.has(m.tool_call_id)) results.set(m.tool_call_id, m); });
-  const answered = new Set();
   const notes = new Map((row.compactions ?? []).map((/** @type {any} */ one) => [one.turn, one]));
   const out = [];
   if (tools.length) out.push(toolList(tools));
   let turn = 0;
-  row.messages.forEach((/** @type {any} */ message, /** @type {number} */ at) => {
-    if (message.role === "assistant" && at >= row.opening) {
-      const made = notes.get(turn);
-      if (made) out.push(h("div.compaction", h("b", "context compacted"), made.note ? prose(made.note) : " old results of tools were cleared"));
-      const calls = message.tool_calls ?? [];
-      const thought = message.reasoning_content ?? message.reasoning;
-      out.push(h("section.message.assistant", { id: `turn-${turn}`, "data-turn": turn },
-        turnHead(row.turns[turn] ?? {}, turn),
-        thought ? h("details.thought", h("summary", "reasoning"), prose(pretty(thought))) : null,
-        contentOf(message) ? prose(contentOf(message)) : calls.length ? null : h("div.text.muted", "(empty reply)"),
-        calls.map((/** @type {any} */ call) => {
-          const result = results.get(call.id);
-          if (result) answered.add(result);
-          return callCard(call, result, names.has(call.function?.name));
-        })));
-      turn++;
-    } else if (message.role === "tool") {
-      if (!answered.has(message)) out.push(plainMessage("tool", message, message.name ? flat(message.name) : ""));
-    } else {
-      out.push(plainMessage(message.role, message, at < row.opening ? "" : "from the environment"));
-    }
-  });
+  out.push(...talk(row, row.messages, (message, at) => {
+    if (message.role !== "assistant" || at < row.opening) return null;
+    const made = notes.get(turn);
+    const attributes = { id: `turn-${turn}`, "data-turn": turn };
+    return { before: made ? h("div.compaction", h("b", "context compacted"), made.note ? prose(made.note) : " old results of tools were cleared") : null,
+      attributes, head: turnHead(row.turns[turn] ?? {}, `turn ${++turn}`) };
+  }, (at) => (at < row.opening ? "" : row.played ? "from the program" : "from the environment")));
+  out.push(...contexts(row));
+  if (row.played) {
+    out.push(h("details.modelcall.played", h("summary", h("b", "What the environment saw"), h("span.note", "the calls of the program, and its answer")),
+      talk(row, row.played, (message) => (message.role === "assistant" ? { head: h("header", h("span.role", "program")) } : null), () => "")));
+  }
   if (row.error) out.push(h("section.message.error", h("header", h("span.role", "failure"), row.failure ? h("span.note", flat(`${row.failure.kind} in ${row.failure.stage}: ${row.failure.error}`)) : null), prose(row.error, "mono")));
   for (const call of row.model_calls ?? []) {
     out.push(h("details.modelcall", h("summary", `${flat(call.role)} · ${flat(call.model)} · ${duration(call.seconds)}`),
       call.messages.map((/** @type {any} */ m) => plainMessage(m.role, m)), plainMessage("reply", call.reply)));
   }
   return h("div.transcript", out);
+}
+
+/** Messages, with the results of calls at these.
+ * @param {any} row @param {any[]} messages
+ * @param {(message: any, at: number) => any} said of a message that somebody is known to have said: its header, its attributes, and what stands before it
+ * @param {(at: number) => string} note of other messages @param {number} [from] the first that is shown */
+function talk(row, messages, said, note, from = 0) {
+  const names = new Set((row.pack.tools[row.tools] ?? []).map((/** @type {any} */ one) => one.function?.name));
+  const results = new Map();
+  messages.forEach((m) => { if (m.role === "tool" && !results.has(m.tool_call_id)) results.set(m.tool_call_id, m); });
+  const answered = new Set();
+  /** @type {any[]} */
+  const out = [];
+  messages.forEach((message, at) => {
+    if (at < from) return;
+    const by = said(message, at);
+    if (by) {
+      const calls = message.tool_calls ?? [];
+      const thought = message.reasoning_content ?? message.reasoning;
+      if (by.before) out.push(by.before);
+      out.push(h("section.message.assistant", by.attributes ?? {}, by.head,
+        thought ? h("details.thought", h("summary", "reasoning"), prose(pretty(thought))) : null,
+        contentOf(message) ? prose(contentOf(message)) : calls.length ? null : h("div.text.muted", "(empty reply)"),
+        calls.map((/** @type {any} */ call) => {
+          const result = results.get(call.id);
+          if (result) answered.add(result);
+          return callCard(call, result, row.played || names.has(call.function?.name));
+        })));
+    } else if (message.role === "tool") {
+      if (!answered.has(message)) out.push(plainMessage("tool", message, message.name ? flat(message.name) : ""));
+    } else {
+      out.push(plainMessage(message.role, message, note(at)));
+    }
+  });
+  return out;
+}
+
+/** How a message begins, or which tools it calls. @param {any} message */
+const excerptOf = (message) => contentOf(message).slice(0, 120) || (message.tool_calls ?? []).map((/** @type {any} */ call) => `${call.function?.name}()`).join(", ");
+
+/** What a context is to the agent, and whether its replies are trained. @param {any} segment */
+function contextOf(segment) {
+  if (segment.delivered === false) return { name: "Reply that reached nobody", trained: false };
+  if (segment.role === "abandoned") return { name: "Reply that was dropped for another", trained: false };
+  if (segment.role) return { name: segment.role === "auxiliary" ? "Beside the agent" : `Beside the agent: ${segment.role}`, trained: false };
+  return { name: segment.messages ? "Another context of the agent" : "The conversation", trained: segment.spans.length > 0 };
+}
+
+/** @param {any} segment */
+const trainedMark = (segment) => (contextOf(segment).trained ? h("span.chip", "trained") : h("span.chip.quiet", "not trained"));
+
+/** The contexts that an agent program had beside its last conversation, each from where it parts from that.
+ * @param {any} row */
+function contexts(row) {
+  return row.segments.map((/** @type {any} */ segment, /** @type {number} */ place) => {
+    const messages = segment.messages;
+    if (!messages) return null;
+    const parts = messages.findIndex((/** @type {any} */ m, /** @type {number} */ at) => JSON.stringify(m) !== JSON.stringify(row.messages[at]));
+    const apart = parts < 0 ? messages.length - 1 : parts;
+    const own = (row.branches ?? []).filter((/** @type {any} */ turn) => (turn.segment ?? 0) === place);
+    let left = messages.filter((/** @type {any} */ m) => m.role === "assistant").length - own.length;
+    return h("details.modelcall.context", { "data-segment": place },
+      h("summary", h("b", contextOf(segment).name), trainedMark(segment),
+        h("span.note", apart ? `after ${apart} messages of the conversation` : "begun by itself"), h("span.excerpt", flat(excerptOf(messages[messages.length - 1])))),
+      talk(row, messages, (message) => {
+        if (message.role !== "assistant") return null;
+        const turn = left-- > 0 ? undefined : own.shift();
+        return turn ? { head: turnHead({ ...turn, reward: undefined }, "") } : { head: h("header", h("span.role", "assistant"), h("span.note", "in another context, or by the program")) };
+      }, () => "", apart));
+  }).filter(Boolean);
 }
 
 /** @param {any[]} tools */

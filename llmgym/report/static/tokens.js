@@ -10,6 +10,7 @@ const tokens = (() => {
   /** @param {any} row @param {any} segment @param {number} place of the segment */
   function turnsOf(row, segment, place) {
     const replies = row.turns.map((/** @type {any} */ turn, /** @type {number} */ at) => ({ turn, name: `turn ${at + 1}` }));
+    for (const turn of row.branches ?? []) replies.push({ turn, name: "reply" });
     for (const made of row.compactions ?? []) if (made.summary) replies.push({ turn: made.summary, name: "summary" });
     return replies.filter((/** @type {any} */ one) => one.turn.end && (one.turn.segment ?? 0) === place)
       .sort((/** @type {any} */ a, /** @type {any} */ b) => a.turn.start - b.turn.start);
@@ -130,9 +131,9 @@ const tokens = (() => {
     }
     body.append(more);
     fill();
-    return h("section.segment",
+    return h("section.segment", { class: contextOf(segment).trained ? "" : "untrained" },
       h("header", h("b", row.segments.length > 1 ? `Segment ${place + 1} of ${row.segments.length}` : "One segment"),
-        segment.role ? h("span.chip", flat(segment.role)) : null, segment.delivered === false ? h("span.chip.bad", "not delivered") : null,
+        row.played ? [h("span.note", contextOf(segment).name), trainedMark(segment)] : null,
         h("span.note", `${count(segment.length)} tokens, ${count(sampled)} sampled`),
         sampled ? h("span.note", `mean log-probability ${number(total / sampled)}`) : null),
       strip(row, segment), body);
@@ -204,6 +205,7 @@ const tokens = (() => {
       h("code.big", JSON.stringify(texts[id] ?? `#${id}`).slice(1, -1).replace(HIDDEN, markOf)),
       field("id", String(id)), field("place", count(at)),
       run?.sampled ? field("probability", logprob === null ? "unknown" : number(Math.exp(logprob), 4)) : field("loss", "masked"),
+      run?.sampled && !contextOf(segment).trained ? field("loss", "not trained") : null,
       run?.sampled && logprob !== null ? field("log", logprob.toFixed(3)) : null,
       turn ? field("in", turn.name) : null,
       run?.version !== null && run?.version !== undefined ? field("weights", String(run.version)) : null,
