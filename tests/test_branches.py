@@ -74,6 +74,22 @@ def test_rows_and_other_forms_keep_it(made: Trajectory) -> None:
     )
 
 
+@tried
+@given(episodes())
+def test_quality_is_measured_of_what_is_trained(made: Trajectory) -> None:
+    pytest.importorskip("duckdb")
+    from llmgym.data.quality.excerpts import excerpt
+    from llmgym.data.quality.measures import measures
+    from llmgym.data.shapes import rollouts
+
+    found = measures(excerpt(rollouts, dump_row(made), "here"), "")
+    assert found["capture_mismatch"] is None
+    trained = [value for one in made.segments if one.trained for value in one.logprobs[one.sampled]]
+    assert found.get("mean_logprob") == (pytest.approx(np.mean(trained)) if trained else None)
+    if trained:
+        assert found["turn_tokens"] == [turn.end - turn.start for turn in made.turns]
+
+
 def test_parquet_keeps_it(tmp_path: Path) -> None:
     pytest.importorskip("duckdb")
     from llmgym.data import Dataset

@@ -49,6 +49,11 @@ def run(
                 print(f"[context] {notes[turn]}")
             turn += 1
         print(format_message(message))
+    for segment in episode.segments:
+        if segment.messages is not None:
+            role, no = segment.role if segment.delivered else "undelivered", "" if segment.trained else "not "
+            print(f"[context of its own: {role}, {no}trained] after {len(segment.messages) - 1} messages")
+            print(format_message(segment.messages[-1]))
     parts = "  ".join(f"{key}={part.value}" for key, part in episode.reward_parts.items())
     print(f"reward {'unscored' if episode.reward is None else f'{episode.reward:g}'}  {parts}".rstrip())
     if episode.task is not None and episode.task.answer is not None:

@@ -65,7 +65,7 @@ class Columns:
         ):  # fmt: skip
             self.words[name].append(word)
         sampled = row.sampled_tokens
-        versions = [span.version for turn in row.turns for span in turn.versions]
+        versions = [span.version for reply in row.replies for span in reply.versions]
         values: dict[str, float | None] = {
             "run": run,
             "repeat": row.repeat,

@@ -58,7 +58,7 @@ class Tally:
             return
         key = row.env_id, row.task_id, row.agent
         self.groups.setdefault(key, []).append(row.reward)
-        newest = max((span.version for turn in row.turns for span in turn.versions), default=None)
+        newest = max((span.version for reply in row.replies for span in reply.versions), default=None)
         if newest is not None:
             self.versions.setdefault(newest, {}).setdefault(key, []).append(row.reward)
 

@@ -14,22 +14,24 @@ import pytest
 pytest.importorskip("uvicorn")
 pytest.importorskip("mcp")
 
-from llmgym.errors import ConfigError, PolicyUnavailable
+from llmgym.errors import ConfigError, PolicyUnavailable, StoreError
 from llmgym.rollout import Collector, Endless, read_rollouts
 from llmgym.trajectory import Trajectory
-from tests.rollouts import LETTERS, WordPolicy, Words, shout_first, trajectories
+from tests.rollouts import LETTERS, PLAIN, WordPolicy, Words, shout_first, trajectories
 from tests.snippets import ROOT
 
 PYTHON = shlex.quote(sys.executable)
 PROGRAM = f"{PYTHON} {shlex.quote(str(ROOT / 'examples/agent.py'))}"
 
 
-def played(command: str, reply: Any = shout_first, **settings: Any) -> tuple[list[Trajectory], WordPolicy]:
+def played(
+    command: str, reply: Any = shout_first, env: Any = LETTERS, **settings: Any
+) -> tuple[list[Trajectory], WordPolicy]:
     """Episodes of a program whose policy calls the tool, then says what it said."""
     codec: Any = Words()
     policy = WordPolicy(codec, reply)
     collector = Collector(
-        [LETTERS],
+        [env],
         policy,
         codec=codec,
         agent_command=command,
@@ -89,6 +91,32 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_run_goes_on_and_repeats_are_a_group(tmp_path: Path) -> None:
+    first, policy = played(PROGRAM, num_tasks=2, num_repeats=2, output=tmp_path)
+    assert {t.group_id for t in first} == {f"{LETTERS}/{t.task_id}" for t in first}
+    assert len(policy.requests) == 8
+    _, policy = played(PROGRAM, num_tasks=2, num_repeats=3, output=tmp_path)
+    assert len(policy.requests) == 4  # of the repeats that were not there
+    assert len({t.id for t in read_rollouts(tmp_path)}) == 6
+    _, policy = played(PROGRAM, num_tasks=2, num_repeats=3, output=tmp_path)
+    assert not policy.requests
+    with pytest.raises(StoreError, match="agent_command was"):
+        played(f"{PROGRAM} --other", num_tasks=2, num_repeats=3, output=tmp_path)
+
+
+def test_an_environment_at_a_server_is_played_as_here(serve: Any) -> None:
+    remote = {"id": "llmgym/Remote-v0", "kwargs": {"url": serve(PLAIN).url}, "label": "letters"}
+    command = f"{PYTHON} {shlex.quote(str(ROOT / 'tests/serve/branching.py'))}"
+
+    def seen(env: Any) -> list[Any]:
+        found, _ = played(command, env=env, seed=3)
+        return [(t.id, t.seed, t.status, t.reward, t.environment, t.messages, t.metrics) for t in found]
+
+    there = seen(remote)
+    assert [row[3] for row in there] == [1.25] * 3
+    assert there == seen({"id": PLAIN, "label": "letters"})
 
 
 def test_a_stream_may_be_closed_before_its_end() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import shlex
 import string
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -18,9 +20,10 @@ from llmgym.policies import Generation, Sampling
 from llmgym.rollout.config import EnvConfig, ResponsesCreateParams, WrapperConfig
 from llmgym.trainers.common import Episodes, TaskRef, TrainerPolicy, metrics, task_rows
 from llmgym.trainers.siblings import Siblings
+from llmgym.trainers.text import TextEpisodes
 from llmgym.trajectory import Status, Trajectory, Turn, segment_of
 from tests.exactness import FuzzPolicy, Recording
-from tests.rollouts import PLAIN
+from tests.rollouts import PLAIN, ROOT
 from tests.trainers.contract import BAD, GOOD, TROUBLE, check, hindered, row_of
 
 pytest.importorskip("transformers")
@@ -123,6 +126,26 @@ async def test_rows_are_what_the_engine_took_and_gave(episodes: Episodes, tokeni
         if sample.reward is not None:
             trained = {place for start, end in sample.spans for place in range(start, end)}
             assert sample.loss_mask == [int(place in trained) for place in range(len(sample.loss_mask))]
+
+
+async def test_an_agent_program_plays_for_a_trainer(tokenizer: Any) -> None:
+    pytest.importorskip("uvicorn")
+    pytest.importorskip("mcp")
+    agent = shlex.join([sys.executable, str(ROOT / "tests/serve/branching.py")])
+    episodes = Episodes(tokenizer, env_ids=[TROUBLE], max_attempts=1, agent_command=agent)
+    engine = fuzz(episodes, tokenizer, only_turns=True, turns=[tokenizer.encode("So be it.<|im_end|>")])
+    found = await asyncio.gather(*(episodes.run(ref(GOOD[0]), engine, repeat=repeat) for repeat in range(3)))
+    for trajectory in found:
+        assert [segment.role for segment in trajectory.segments] == ["agent", "auxiliary", "abandoned"]
+        (sample,) = episodes.samples(trajectory)
+        check([row_of(sample)], engine)
+        assert sample.segment == 0
+    episodes.close()
+
+
+def test_text_and_tools_of_a_trainer_know_no_program(tokenizer: Any) -> None:
+    with pytest.raises(ConfigError, match="agent_command: here the trainer asks the policy"):
+        TextEpisodes(tokenizer, env_ids=[TROUBLE], agent_command="agent")
 
 
 def test_the_row_of_an_episode_is_the_segment_in_which_most_was_sampled(episodes: Episodes) -> None:

@@ -24,10 +24,12 @@ class Tokens(NamedTuple):
     Attributes:
         spans: Where they stand, as [start, end).
         logprobs: float32[n]; their log-probabilities, in order.
+        trained: Whether they are trained; what an agent program had said beside its work is not.
     """
 
     spans: Sequence[Sequence[int]]
     logprobs: NDArray[np.float32]
+    trained: bool = True
 
 
 class Excerpt(NamedTuple):
@@ -66,6 +68,14 @@ class Excerpt(NamedTuple):
 class _Segment(msgspec.Struct, gc=False):
     sampled: list[tuple[int, int]]
     logprobs: bytes
+    role: str = "agent"
+    delivered: bool = True
+
+    @property
+    def tokens(self) -> Tokens:
+        """The same, with its numbers."""
+        trained = self.role == "agent" and self.delivered
+        return Tokens(self.sampled, np.frombuffer(self.logprobs, "<f4"), trained)
 
 
 class _Row(msgspec.Struct):
@@ -100,7 +110,7 @@ def excerpt(shape: Shape, data: bytes, place: str) -> Excerpt:
         params = row.responses_create_params
         return Excerpt(
             from_items(params["input"]), from_items(row.output), row.turns,
-            [Tokens(one.sampled, np.frombuffer(one.logprobs, "<f4")) for one in row.segments],
+            [one.tokens for one in row.segments],
             params, row.usage, row.tool_errors,
         )  # fmt: skip
     except LLMGymError as error:
@@ -111,6 +121,6 @@ def excerpt(shape: Shape, data: bytes, place: str) -> Excerpt:
 
 
 def _of_trajectory(found: Trajectory) -> Excerpt:
-    segments = [Tokens(segment.spans, segment.logprobs[segment.sampled]) for segment in found.segments]
+    segments = [Tokens(one.spans, one.logprobs[one.sampled], one.trained) for one in found.segments]
     opening, rest = found.messages[: found.opening], found.messages[found.opening :]
     return Excerpt(opening, rest, found.turns, segments, found.sampling, found.usage, found.tool_errors)

@@ -24,7 +24,7 @@ from llmgym.data.scalars import MEASURED
 from llmgym.errors import LLMGymError
 from llmgym.messages import Message
 
-_FORM = 1  # of the files
+_FORM = 2  # of the files
 _BATCH = 2048  # rows
 
 _arguments = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -170,9 +170,9 @@ def _hash(text: str) -> int:
 
 
 def _tokens(found: Excerpt, answered: bool) -> dict[str, Any]:
-    """What is known of the tokens that were sampled."""
+    """What is known of the tokens that were sampled, and are trained."""
     usage = found.usage.get("agent")
-    logprobs = [tokens.logprobs for tokens in found.segments if len(tokens.logprobs)]
+    logprobs = [tokens.logprobs for tokens in found.segments if tokens.trained and len(tokens.logprobs)]
     if not logprobs:
         return {"no_counts": answered and not (usage and usage.output_tokens)}
     count, least = sum(map(len, logprobs)), min(float(one.min()) for one in logprobs)
@@ -201,7 +201,7 @@ def _of_turn(found: Excerpt, turn: Any) -> Any:
     """The log-probabilities of what was sampled in a turn."""
     if turn.segment >= len(found.segments):
         return np.zeros(0)
-    spans, logprobs = found.segments[turn.segment]
+    spans, logprobs, _ = found.segments[turn.segment]
     before = 0
     for start, end in spans:
         if start <= turn.start and turn.end <= end:
@@ -215,7 +215,7 @@ def _mismatch(found: Excerpt, replies: int) -> str | None:
     """In what tokens and messages of a row disagree."""
     if found.turns and len(found.turns) != replies:
         return f"{len(found.turns)} turns, {replies} assistant messages"
-    for number, (spans, logprobs) in enumerate(found.segments):
+    for number, (spans, logprobs, _) in enumerate(found.segments):
         sampled = sum(end - start for start, end in spans)
         if sampled != len(logprobs):
             return f"segment {number}: {sampled} sampled tokens, {len(logprobs)} log-probabilities"
