@@ -17,7 +17,7 @@ pytest.importorskip("mcp")
 from llmgym.errors import ConfigError, PolicyUnavailable, StoreError
 from llmgym.rollout import Collector, Endless, read_rollouts
 from llmgym.trajectory import Trajectory
-from tests.rollouts import LETTERS, PLAIN, WordPolicy, Words, shout_first, trajectories
+from tests.rollouts import LETTERS, WordPolicy, Words, shout_first, trajectories
 from tests.snippets import ROOT
 
 PYTHON = shlex.quote(sys.executable)
@@ -107,16 +107,24 @@ def test_a_run_goes_on_and_repeats_are_a_group(tmp_path: Path) -> None:
 
 
 def test_an_environment_at_a_server_is_played_as_here(serve: Any) -> None:
-    remote = {"id": "llmgym/Remote-v0", "kwargs": {"url": serve(PLAIN).url}, "label": "letters"}
+    here = {"id": "llmgym/Calculator-easy-v0", "label": "calculator"}
+    remote = {**here, "id": "llmgym/Remote-v0", "kwargs": {"url": serve(here["id"]).url}}
     command = f"{PYTHON} {shlex.quote(str(ROOT / 'tests/serve/branching.py'))}"
 
+    def add(prompt: str) -> str:
+        _, called, result = prompt.rpartition("<tool> ")
+        call = '<tool_call>{"name": "add", "arguments": {"a": 1, "b": 2}}</tool_call>'
+        return result.split(" ")[0] if called else call
+
     def seen(env: Any) -> list[Any]:
-        found, _ = played(command, env=env, seed=3)
+        found, _ = played(command, add, env, seed=3)
+        found.sort(key=lambda one: one.id)
         return [(t.id, t.seed, t.status, t.reward, t.environment, t.messages, t.metrics) for t in found]
 
     there = seen(remote)
-    assert [row[3] for row in there] == [1.25] * 3
-    assert there == seen({"id": PLAIN, "label": "letters"})
+    assert [row[2] for row in there] == ["completed"] * 3
+    assert [row[4].messages[-1]["content"] for row in there] == ["3"] * 3
+    assert there == seen(here)
 
 
 def test_a_stream_may_be_closed_before_its_end() -> None:
