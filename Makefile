@@ -132,7 +132,7 @@ test-integration: $(INTEGRATION_STAMPS) ## Run the tests that need a model, an e
 	$(DOCS_VENV)/bin/python docs/website.py --check || status=1; \
 	exit $$status
 
-test-soak: $(DEV_STAMP) ## Run 2,000 episodes in which everything goes wrong, killed 100 times; a quarter of an hour
+test-soak: $(DEV_STAMP) ## Run 2,000 episodes in which everything goes wrong, killed 100 times, and a run over servers that are; half an hour
 	$(BIN)/python -m pytest -m soak -s $(PYTEST_ARGS)
 
 test-matrix: $(DEV_STAMP) ## Try the tests that depend on versions with each Python and with the newest libraries, into docs/support.md

@@ -7,15 +7,16 @@ import contextlib
 import functools
 import importlib.util
 import socket
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 
 from llmgym.adapters.remote.protocol import EnvInfo, ServerInfo
 from llmgym.errors import ConfigError
 from llmgym.loading import expect_modules
-from llmgym.redaction import redact
+from llmgym.redaction import redact, redact_text
 from llmgym.registry import known
 from llmgym.rollout.config import EnvConfig, TaskSettings
 from llmgym.rollout.identity import plain_arguments
@@ -108,7 +109,7 @@ class EnvServer:
         """What this server is, to a client whose connection has this scope of ASGI."""
         from llmgym import __version__
 
-        found = [_info(name, instances) for name, instances in self.sessions.environments.items()]
+        found = [_info(name, env, self.config.models) for name, env in self.sessions.environments.items()]
         return ServerInfo(server=f"llmgym {__version__}", environments=found, workers=sorted(self.addresses(scope)))
 
     def addresses(self, scope: Any) -> list[str]:
@@ -243,7 +244,7 @@ async def _no_route(request: Any, error: Any) -> Any:
     return Response(body, error.status_code, error.headers, media_type="application/json")
 
 
-def _info(name: str, instances: Instances) -> EnvInfo:
+def _info(name: str, instances: Instances, models: Mapping[str, str]) -> EnvInfo:
     source, sample = instances.source, instances.sample
     entry = known(instances.config.id)
     core: Any = sample.unwrapped
@@ -252,6 +253,8 @@ def _info(name: str, instances: Instances) -> EnvInfo:
         id=instances.config.env_id,
         summary=entry.summary if entry else "",
         arguments=redact(plain_arguments(instances)),
+        wrappers=redact(msgspec.to_builtins(instances.config.wrappers)),
+        models={role: redact_text(model) for role, model in models.items() if role in core.roles},
         scope=source.scope,
         splits={split: source.size(split) for split in source.tasks.splits},
         outcomes=source.tasks.outcomes,

@@ -76,7 +76,8 @@ class Remote(ToolEnv, lifecycle=RemoteLifecycle):
         info = host.environment(env_id)
         self.session = RemoteSession(host, info, timeout)
         self.tools = {schema["function"]["name"]: Tool.of_schema(schema, _elsewhere) for schema in info.tools}
-        self.oracle_kind, self.identity = info.oracle, {"served": {"id": info.id, **info.arguments}}
+        beside = {name: given for name, given in (("wrappers", info.wrappers), ("models", info.models)) if given}
+        self.oracle_kind, self.identity = info.oracle, {"served": {"id": info.id, **info.arguments, **beside}}
         turns = info.max_turns if max_turns is None else max_turns
         super().__init__(tasks=RemoteTasks(host, info), max_turns=min(turns, info.max_turns), **options)
 

@@ -258,6 +258,8 @@ class EnvInfo(_Form, frozen=True, kw_only=True):
         id: Its id in the server's registry.
         summary: One line on it.
         arguments: What its class is made with, which decides results.
+        wrappers: What is wrapped around it, each with its name and arguments.
+        models: Who plays the roles that it has.
         scope: Name that its tasks are drawn with.
         splits: Splits of its tasks, with their sizes; None for no end.
         outcomes: How many different tasks there are at most; None where nobody knows.
@@ -271,6 +273,8 @@ class EnvInfo(_Form, frozen=True, kw_only=True):
     id: str
     summary: str = ""
     arguments: dict[str, Any] = {}
+    wrappers: list[dict[str, Any]] = []
+    models: dict[str, str] = {}
     scope: str
     splits: dict[str, int | None]
     outcomes: int | None = None

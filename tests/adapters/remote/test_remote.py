@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ from llmgym.errors import ConfigError, EnvironmentFailure, StoreError, TaskError
 from llmgym.rollout import Collector, read_rollouts
 from llmgym.serve import EnvServer
 from llmgym.testing import check_text_env
+from tests.serving import Process
 
 Serve = Callable[..., EnvServer]
 IDS = ["llmgym/Calculator-v0", "llmgym/Wordle-v0", "llmgym/FunctionCalling-v0", "llmgym/ErrorRecovery-v0"]
@@ -72,6 +75,8 @@ def test_a_run_over_it_is_the_run_here_and_goes_on_elsewhere(serve: Serve, tmp_p
     assert rows(remote(serve()), "there", 6) == rows(here, "here", 6)
     with pytest.raises(StoreError, match=r"served\.max_turns was 12, is 3"):
         rows(remote(serve({"id": "llmgym/Calculator-v0", "kwargs": {"max_turns": 3}})), "there", 6)
+    with pytest.raises(StoreError, match=r"served\.wrappers"):
+        rows(remote(serve({"id": "llmgym/Calculator-v0", "wrappers": [{"name": "ToolPenalty"}]})), "there", 6)
 
 
 def test_a_lost_connection_costs_nothing(serve: Serve) -> None:
@@ -202,3 +207,32 @@ def test_rewards_that_repeats_give_each_other_are_those_of_the_environment(serve
     assert sorted(reward for _, reward, _, _ in here) == [1.0, 1.0, 2.0, 2.0]
     remote = {"id": "llmgym/Remote-v0", "kwargs": {"url": serve(env_id).url}, "label": "grouped"}
     assert rows(remote, "there") == here
+
+
+def test_slots_of_a_vector_are_those_of_the_environment_there(serve: Serve) -> None:
+    server = serve()
+    there: Any = gymnasium.make_vec("llmgym/Remote-v0", num_envs=3, url=server.url)
+    here: Any = gymnasium.make_vec("llmgym/Calculator-v0", num_envs=3)
+    assert repr(there.reset(seed=5)) == repr(here.reset(seed=5))
+    assert repr(there.step(["1", "2", "3"])) == repr(here.step(["1", "2", "3"]))
+    there.close()
+    here.close()
+    assert len(server.sessions) == 0
+
+
+def test_a_server_that_froze_is_given_up_and_the_next_episode_begins(
+    process: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("_ASKING_S", 1.0), ("_OPENING_S", 0.5), ("_HEARTBEAT_S", 1.0)):
+        monkeypatch.setattr(f"llmgym.adapters.remote.host.{name}", seconds)
+    server = process()
+    env: Any = gymnasium.make("llmgym/Remote-v0", url=server.url).unwrapped
+    env.reset(seed=1)
+    os.kill(server.pid, signal.SIGSTOP)
+    with pytest.raises(EnvironmentFailure, match="cannot be reached") as failed:
+        env.step("x")
+    assert failed.value.kind == "infrastructure"
+    os.kill(server.pid, signal.SIGCONT)
+    env.reset(seed=1)
+    assert env.step("x")[2]
+    env.close()
