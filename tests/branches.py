@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from llmgym.chat import Sampling
 from llmgym.messages import Message, assistant, system, user
 from llmgym.policies.base import Generation, VersionSpan
+from llmgym.serve.gateway.conversation import Conversation
 from llmgym.serve.gateway.recording import Asked, Recording
 from llmgym.trajectory import Played, Trajectory
 from tests.rollouts import WordPolicy, Words
@@ -57,7 +59,8 @@ def episodes(
         history = histories[at % len(histories)]
         if changes:
             history = [cast("Message", {**message, "content": message["content"] + " x"}) for message in history]
-        node = asyncio.run(recording.reply(Asked(history, TOOLS if tools else ())))
+        asked: Any = functools.reduce(Conversation.after, history, None)
+        node = asyncio.run(recording.reply(Asked(asked, TOOLS if tools else ())))
         node.delivered = not lost
         between = [user("so"), assistant(own)] if own else []
         histories.append([*history, node.message, *between, user("next")])

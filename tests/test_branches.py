@@ -92,6 +92,8 @@ def test_quality_is_measured_of_what_is_trained(made: Trajectory) -> None:
 
 def test_parquet_keeps_it(tmp_path: Path) -> None:
     pytest.importorskip("duckdb")
+    import pyarrow.parquet as pq
+
     from llmgym.data import Dataset
     from llmgym.data.converting import convert, restore
 
@@ -101,6 +103,7 @@ def test_parquet_keeps_it(tmp_path: Path) -> None:
         lines = [dump_row(one) for one in made]
         (tmp_path / "rows.jsonl").write_bytes(b"".join(lines))
         convert(Dataset.open([tmp_path / "rows.jsonl"]), tmp_path / "rows.parquet", force=True)
+        assert "segments" not in str(pq.read_table(tmp_path / "rows.parquet")["rest"].to_pylist())
         restore([tmp_path / "rows.parquet"], tmp_path / "back.jsonl", force=True)
         assert (tmp_path / "back.jsonl").read_bytes() == b"".join(lines)
 

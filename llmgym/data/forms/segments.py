@@ -6,7 +6,7 @@ import warnings
 from array import array
 from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,6 +23,9 @@ class Segment(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     ids: msgspec.Raw
     sampled: list[tuple[int, int]]
     logprobs: msgspec.Raw
+    role: str | msgspec.UnsetType = msgspec.UNSET
+    delivered: bool | msgspec.UnsetType = msgspec.UNSET
+    messages: msgspec.Raw = msgspec.Raw()  # empty where there is none
 
 
 class Ids(NamedTuple):
@@ -44,11 +47,17 @@ class Tokens(NamedTuple):
         ids: Numbers with commas between.
         places: Start and end of each span.
         logprobs: float32, little-endian.
+        role: None where it is the agent's.
+        delivered: None where it was.
+        messages: Its own, as JSON; None where it has none.
     """
 
     ids: bytes
     places: array[int]
     logprobs: bytes
+    role: str | None
+    delivered: bool | None
+    messages: str | None
 
 
 _decoder = msgspec.json.Decoder(list[Segment])
@@ -64,6 +73,9 @@ def type_() -> Any:
             ("ids", pa.list_(pa.int32())),
             ("sampled", pa.list_(pa.list_(pa.int32()))),
             ("logprobs", pa.list_(pa.float32())),
+            ("role", pa.string()),
+            ("delivered", pa.bool_()),
+            ("messages", pa.string()),
         ]
     )
     return pa.list_(segment)
@@ -86,7 +98,9 @@ def tokens_of(segments: Iterable[Segment]) -> list[Tokens] | None:
         end = b2a_base64(data[-(len(data) % 3 or 3) :], newline=False)  # where it can be written in two ways
         if len(data) % 4 or not bytes(segment.logprobs).endswith(end + b'"') or not given.startswith(b"["):
             return None
-        found.append(Tokens(text, places, data))
+        role = None if segment.role is msgspec.UNSET else segment.role
+        delivered = None if segment.delivered is msgspec.UNSET else segment.delivered
+        found.append(Tokens(text, places, data, role, delivered, bytes(segment.messages).decode() or None))
     return found
 
 
@@ -136,6 +150,9 @@ def column(rows: Sequence[Sequence[Tokens] | None], ids: Ids) -> Any:
         _lists(ids.lengths, pa.array(ids.values)),
         _lists([len(segment.places) // 2 for segment in flat], spans),
         _lists([len(segment.logprobs) // 4 for segment in flat], pa.array(np.frombuffer(logprobs, "<f4"))),
+        pa.array([segment.role for segment in flat], pa.string()),
+        pa.array([segment.delivered for segment in flat], pa.bool_()),
+        pa.array([segment.messages for segment in flat], pa.string()),
     ]
     counts = [None if row is None else len(row) for row in rows]
     return _lists(counts, pa.StructArray.from_arrays(lists, fields=list(type_().value_type)))
@@ -154,12 +171,18 @@ def _lists(lengths: Sequence[int | None] | NDArray[np.int64], values: Any) -> An
 def texts(column: Any) -> list[bytes]:
     """Lists of segments as JSON; log-probabilities by their bits."""
     flat = column.flatten()
-    ids, sampled, logprobs = flat.flatten()
+    ids, sampled, logprobs, *others = flat.flatten()  # of files of earlier versions there are no others
+    names = ("role", "delivered", "messages")[: len(others)]
+    beside = zip(*(other.to_pylist() for other in others), strict=True) if others else repeat(())
     numbers = logprobs.flatten().to_numpy(zero_copy_only=False).astype("<f4", copy=False)
     ends = np.cumsum([0, *logprobs.value_lengths().to_pylist()])
     made: list[bytes] = []
-    for at, (own, spans) in enumerate(zip(ids.to_pylist(), sampled.to_pylist(), strict=True)):
+    for at, (own, spans, values) in enumerate(zip(ids.to_pylist(), sampled.to_pylist(), beside, strict=False)):
         data = b2a_base64(numbers[ends[at] : ends[at + 1]].tobytes(), newline=False).decode()
-        made.append(msgspec.json.encode({"ids": own, "sampled": spans, "logprobs": data}))
+        row: dict[str, Any] = {"ids": own, "sampled": spans, "logprobs": data}
+        row |= {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        if "messages" in row:
+            row["messages"] = msgspec.Raw(row["messages"].encode())
+        made.append(msgspec.json.encode(row))
     source = iter(made)
     return [b"[" + b",".join(islice(source, length or 0)) + b"]" for length in column.value_lengths().to_pylist()]
