@@ -103,3 +103,18 @@ def test_self_play(tmp_path: Path) -> None:
 def test_the_environment_over_an_mcp_server() -> None:
     pytest.importorskip("mcp")
     assert run("examples/mcp/shop.py").count("reward 1\n") == 3
+
+
+@pytest.mark.parametrize("name", ["till.py", "till_server.py"])
+def test_the_tills_of_the_docs_are_those_of_the_examples(name: str) -> None:
+    example = (ROOT / "examples/nemo_gym" / name).read_text("utf-8")
+    written = [block.source.strip() for block in blocks_of(ROOT / "docs/migration.md") if "class Till" in block.source]
+    assert sum(source in example for source in written) == 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_till_of_the_examples_is_sound() -> None:
+    folder = ROOT / "examples/nemo_gym"
+    assert "all checks passed" in run(
+        "-m", "llmgym", "--registry", "registry.yaml", "check", "shop/Till-v0", folder=folder
+    )

@@ -14,6 +14,7 @@ pytest.importorskip("uvicorn")
 from llmgym.errors import ConfigError
 from llmgym.serve import EnvServer, ServeConfig
 from llmgym.serve.fronts import FRONTS
+from tests.serve.test_nemo_gym import row_of
 from tests.serve.test_rest import ENV, ask, begin
 
 Serve = Callable[..., EnvServer]
@@ -63,7 +64,7 @@ def test_bodies_are_bounded(serve: Serve, front: str) -> None:
 @pytest.mark.parametrize("front", ["nemo_gym", "openenv"])
 def test_sessions_are_bounded_and_end_when_idle(serve: Serve, front: str) -> None:
     server = serve(front=front, sessions=1, idle_s=0.5)
-    row = {"llmgym": {"task_id": "train-00c0ffee00c0ffee"}, **OPENS}
+    row = {**row_of(ENV), **OPENS}
     assert ask(server, "POST", BEGINS[front], row)[0] == 200
     status, told = ask(server, "POST", BEGINS[front], row)
     assert (status, "already" in str(told)) == (200 if front == "openenv" else 503, True)

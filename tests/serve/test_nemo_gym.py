@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import urllib.request
 from collections.abc import Callable
 from typing import Any
 
@@ -11,13 +12,23 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
+from llmgym.rollout.config import EnvConfig
+from llmgym.rollout.reference import TaskRef
 from llmgym.serve import EnvServer
 
 Serve = Callable[..., EnvServer]
-ROW = {"llmgym": {"task_id": "train-00c0ffee00c0ffee", "seed": 1}, "responses_create_params": {"input": []}}
 SAID = {"output": [{"type": "message", "role": "assistant", "content": "7"}]}
 BROKEN = "tests.serve.environments:Broken-v0"
 UNSCORED = "tests.serve.environments:Unscored-v0"
+
+
+def row_of(env_id: str) -> dict[str, Any]:
+    """A row of ours."""
+    ref = TaskRef(EnvConfig(env_id), "train-00c0ffee00c0ffee", 1)
+    return {"verifier_metadata": {"llmgym": ref.dumps()}, "responses_create_params": {"input": []}}
+
+
+ROW = row_of("llmgym/Calculator-v0")
 
 
 class Client:
@@ -124,7 +135,7 @@ def test_each_answer_has_the_cookie(serve: Serve) -> None:
 def test_a_failure_is_masked_and_no_reward_to_clients_that_do_not_know_masks(
     serve: Serve, env_id: str, kind: str
 ) -> None:
-    row = {"llmgym": {"task_id": "train-00c0ffee00c0ffee"}}
+    row = row_of(env_id)
     status, found = seeded(serve, env_id, row=row).post("/verify", {**row, "response": SAID})
     assert (status, found["mask_sample"], found["failure_kind"]) == (200, True, kind)
     assert found["failure_reason"]
@@ -136,7 +147,7 @@ def test_a_failure_is_masked_and_no_reward_to_clients_that_do_not_know_masks(
 
 
 def test_a_failure_of_a_tool_is_told_at_once_and_in_the_verdict(serve: Serve) -> None:
-    row = {"llmgym": {"task_id": "train-00c0ffee00c0ffee"}}
+    row = row_of(BROKEN)
     client = seeded(serve, BROKEN, row=row)
     status, told = client.post("/lose", {})
     assert (status, "disk" in told["detail"]) == (500, True)
@@ -147,7 +158,11 @@ def test_a_failure_of_a_tool_is_told_at_once_and_in_the_verdict(serve: Serve) ->
 def test_sessions_by_a_name_of_the_clients(serve: Serve) -> None:
     client = Client(serve(front="nemo_gym"))
     named = {"resources_session_id": "r-1", "episode_id": {"rollout_id": "x", "attempt": 0}}
-    seed = {**named, "task_id": {"taskset": "t", "task_id": "1"}, "task_data": {"llmgym": ROW["llmgym"]}}
+    seed = {
+        **named,
+        "task_id": {"taskset": "t", "task_id": "1"},
+        "task_data": {"verifier_metadata": ROW["verifier_metadata"]},
+    }
     assert client.post("/seed_session", seed) == (200, {"resources_session_id": "r-1"})
     first, client.cookie = client.cookie, ""
     assert client.post("/seed_session", seed)[0] == 200  # its answer was lost
@@ -172,6 +187,24 @@ def test_steps_are_taken_once(serve: Serve) -> None:
     assert (last["terminated"], last["info"]["metrics"]["tool_calls"]) == (True, 1.0)
     assert client.post("/add", {"a": 1, "b": 2})[0] == 400
     assert client.post("/close", {}) == (200, {})
+
+
+def test_rows_are_those_of_the_trainers_and_of_this_environment(serve: Serve) -> None:
+    from llmgym.trainers.nemo_gym import rows
+
+    server = serve(front="nemo_gym")
+    with urllib.request.urlopen(f"{server.url}/rows?split=test&seed=3&count=2") as answer:
+        served = [json.loads(line) for line in answer.read().splitlines()]
+    made = rows(env_ids=["llmgym/Calculator-v0"], split="test", seed=3, num_tasks=2)
+    refs = [TaskRef.loads(row["verifier_metadata"]["llmgym"]) for row in served]
+    assert [ref.task_id for ref in refs] == [TaskRef.loads(row["verifier_metadata"]["llmgym"]).task_id for row in made]
+    for row, other in zip(served, made, strict=True):
+        assert row["responses_create_params"]["input"] == other["responses_create_params"]["input"]
+        for each in (row, other):
+            client = Client(server)
+            assert client.post("/seed_session", each) == (200, {})
+    status, told = Client(server).post("/seed_session", row_of("llmgym/Wordle-v0"))
+    assert (status, "Wordle" in told["detail"]) == (400, True)
 
 
 def test_rows_of_nemo_gym_are_read_as_the_environment_reads_them(serve: Serve) -> None:

@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from llmgym.adapters.remote.protocol import Opened, Reset
 from llmgym.responses import from_items
+from llmgym.rollout.reference import TaskRef
 from llmgym.serve.fronts import web
 from llmgym.serve.fronts.nemo_gym_episode import Episode, last_words, row_of
 from llmgym.serve.fronts.nemo_gym_paths import Endpoint, Named, with_cookie
@@ -101,12 +102,17 @@ class NeMoGym:
         return with_cookie({"observation": "\n".join(said) or None, "info": info}, episode.session)
 
     async def _begin(self, row: dict[str, Any], **known: Any) -> tuple[Episode, Opened]:
-        """Begin with a row of `/rows`, or with one that the environment reads."""
-        ours = row.get("llmgym")
-        if isinstance(ours, dict):
-            reset = msgspec.convert({**ours, "env": self._name}, Reset)
+        """Begin with a row of ours, which names a task, or with one that the environment reads."""
+        instances = self._sessions.instances(self._name)
+        metadata = row.get("verifier_metadata")
+        ours = metadata.get("llmgym") if isinstance(metadata, dict) else None
+        if isinstance(ours, str):
+            ref, served = TaskRef.loads(ours), instances.config
+            if (ref.env.env_id, ref.env.kwargs, ref.env.wrappers) != (served.env_id, served.kwargs, served.wrappers):
+                raise ServeError("bad_request", f"the row is of {ref.env!r:.500}; this server has {served!r:.500}")
+            reset = msgspec.convert({"env": self._name, "task_id": ref.task_id, "seed": ref.seed}, Reset)
         else:
-            core: Any = self._sessions.instances(self._name).sample.unwrapped
+            core: Any = instances.sample.unwrapped
             try:
                 reset = Reset(env=self._name, task=core.read_row(row))
             except (KeyError, TypeError, ValueError) as error:
@@ -148,15 +154,17 @@ class NeMoGym:
             seed, start, count = (int(asked[name]) for name in ("seed", "start", "count"))
         except ValueError:
             raise ServeError("bad_request", "seed, start and count are whole numbers") from None
-        source = self._sessions.instances(self._name).source
+        instances = self._sessions.instances(self._name)
         places = range(start, start + min(count, _ROWS))
-        tasks = await asyncio.to_thread(lambda: [source.plan(asked["split"], seed, place) for place in places])
+        tasks = await asyncio.to_thread(
+            lambda: [instances.source.plan(asked["split"], seed, place) for place in places]
+        )
 
         rows: list[bytes] = []
         for task in tasks:
             session, opened = await self._sessions.begin(Reset(env=self._name, task_id=task.id, seed=seed))
             await self._sessions.close(session.id)
-            rows.append(encode(row_of(opened, seed)))
+            rows.append(encode(row_of(opened, TaskRef(instances.config, task.id, seed))))
             await asyncio.sleep(0)  # others come in between
         return Response(b"\n".join([*rows, b""]), media_type="application/jsonl")
 

@@ -12,6 +12,7 @@ from llmgym.errors import EnvironmentFailure
 from llmgym.failures import NEMO_GYM
 from llmgym.messages import Message, assistant, tool_call
 from llmgym.responses import from_items, to_input, to_tools
+from llmgym.rollout.reference import TaskRef
 from llmgym.serve.fronts import web
 from llmgym.serve.sessions import Session, Sessions, encode
 from llmgym.serve.trouble import ServeError
@@ -135,12 +136,12 @@ class Episode:
         return found
 
 
-def row_of(opened: Opened, seed: int) -> dict[str, Any]:
-    """The row that begins an episode as this one was."""
+def row_of(opened: Opened, ref: TaskRef) -> dict[str, Any]:
+    """The row of an episode, as those that `llmgym.trainers.nemo_gym` makes."""
     tools = [{"description": "", "strict": False, **tool} for tool in to_tools(opened.tools)]
     return {
         "responses_create_params": {"input": to_input(opened.messages), "tools": tools},
-        "llmgym": {"task_id": opened.task_id, "seed": seed},
+        "verifier_metadata": {"llmgym": ref.dumps()},
     }
 
 

@@ -12,6 +12,8 @@ from llmgym.adapters.nemo_gym.env import response_of
 from llmgym.env.reading import name_calls
 from llmgym.messages import Message, as_assistant
 from llmgym.registry import make_core
+from llmgym.rollout.config import EnvConfig
+from llmgym.rollout.reference import TaskRef
 from llmgym.serve.fronts.nemo_gym_episode import row_of
 from tests.adapters.wire_servers import python_of
 
@@ -60,7 +62,7 @@ def nemo_gym_rows() -> list[Any]:
     found: list[Any] = []
     for index in range(2):
         (messages, tools), said = solution(planned(index))
-        row: Any = json.loads(json.dumps(row_of(_Opening(planned(index), messages, tools), 0)))
+        row: Any = json.loads(json.dumps(row_of(_Opening(messages, tools), TaskRef(EnvConfig(ENV), planned(index), 0))))
         found.append([row, [response_of([each], row)["output"] for each in said]])
     names = ("verify", "seed_session", "close_session", "../v1/sessions", "none")
     calls = [
@@ -71,7 +73,6 @@ def nemo_gym_rows() -> list[Any]:
 
 
 class _Opening(NamedTuple):
-    task_id: str
     messages: Any
     tools: Any
 
@@ -122,11 +123,16 @@ def talk(name: str, url: str, key: str = "") -> list[Any]:
     A client that shows no key shows it in the URL.
     """
     dialogue = DIALOGUES[name]
-    script = CLIENTS / f"{dialogue.client.replace('-', '_')}_client.py"
     given = [each.replace("URL", url).replace("KEY", key) for each in dialogue.given]
+    return run(dialogue.client, given, dialogue.asked())
+
+
+def run(client: str, given: Sequence[str], asked: Any) -> list[Any]:
+    """Run the script of a client in the virtual environment that is named alike; what it says."""
+    script = CLIENTS / f"{client.replace('-', '_')}_client.py"
     done = subprocess.run(
-        [python_of(dialogue.client), script, *given],
-        input=json.dumps(dialogue.asked()), capture_output=True, text=True, timeout=120, check=False,
+        [python_of(client), script, *given],
+        input=json.dumps(asked), capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
