@@ -50,13 +50,15 @@ NEMO_GYM_VENV := .venv-nemo-gym
 NEMO_GYM_PYTHON ?= python3.13
 HAS_NEMO_GYM_PYTHON := $(shell $(NEMO_GYM_PYTHON) -c 'import sys; print(sys.version_info[:2] == (3, 13))' 2>/dev/null)
 NEMO_GYM_STAMP := $(if $(filter True,$(HAS_NEMO_GYM_PYTHON)),$(NEMO_GYM_VENV)/.stamp)
-CLIENT_VENVS := .venv-openenv .venv-ors
+CLIENT_VENVS := .venv-openenv .venv-ors .venv-agents
+# Agent programs, which need no step of their installation scripts.
+AGENTS_STAMP := .venv-agents-npm/.stamp
 CLIENT_STAMPS := $(addsuffix /.stamp,$(CLIENT_VENVS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install install-servers demo test test-integration test-soak test-sweep test-matrix test-extras lint format docs docs-serve bench bench-saturation \
+.PHONY: help install install-servers demo test test-integration test-soak test-sweep test-agents test-matrix test-extras lint format docs docs-serve bench bench-saturation \
     bench-saturation-short bench-prefix-cache bench-gpu clean
 
 help: ## List the targets
@@ -87,7 +89,7 @@ $(SWEEP_STAMP): adapters.txt | $(DEV_STAMP)
 
 install: $(DEV_STAMP) ## Make .venv with the package, its extras and the development tools
 
-install-servers: $(CLIENT_STAMPS) $(NEMO_GYM_STAMP) ## Make environments for OpenEnv, openreward and, where there is Python 3.13, NeMo Gym, which `test-integration` tests with
+install-servers: $(CLIENT_STAMPS) $(NEMO_GYM_STAMP) ## Make environments for OpenEnv, openreward, agent frameworks and, where there is Python 3.13, NeMo Gym, which `test-integration` tests with
 	@test -n "$(NEMO_GYM_STAMP)" || \
 	    { echo "NeMo Gym needs Python 3.13; try: make install-servers NEMO_GYM_PYTHON=/path/to/python3.13" >&2; exit 1; }
 
@@ -141,6 +143,14 @@ test-matrix: $(DEV_STAMP) ## Try the tests that depend on versions with each Pyt
 test-extras: $(DEV_STAMP) ## See that each extra resolves from nothing with each Python, into docs/installation.md; an hour, of pip
 	$(BIN)/python tests/extras.py --write $(EXTRAS); status=$$?; $(BIN)/python docs/tables.py; exit $$status
 
+test-agents: $(DEV_STAMP) $(AGENTS_STAMP) ## Have Claude Code, Codex and opencode play episodes; npm installs them, 1.2 GB, into a folder here
+	$(BIN)/python -m pytest -m agents tests/integration/test_agents.py $(PYTEST_ARGS)
+
+$(AGENTS_STAMP): tests/environments/agents.json
+	mkdir -p $(@D) && cp $< $(@D)/package.json
+	cd $(@D) && npm install --no-audit --no-fund
+	@touch $@
+
 test-sweep: $(SWEEP_STAMP) ## Check every environment from elsewhere that is made of an installed package; an hour on two cores
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not integration" tests/adapters $(PYTEST_ARGS)
 
@@ -186,6 +196,7 @@ $(NEMO_GYM_VENV)/.stamp: tests/environments/nemo_gym.txt
 
 .venv-openenv/.stamp: tests/environments/openenv.txt
 .venv-ors/.stamp: tests/environments/ors.txt
+.venv-agents/.stamp: tests/environments/agents.txt
 .venv-verifiers/.stamp: tests/environments/verifiers.txt
 .venv-verifiers-v1/.stamp: tests/environments/verifiers_v1.txt
 $(CLIENT_STAMPS) $(VERIFIERS_STAMPS):
@@ -230,4 +241,4 @@ bench-gpu: ## Measure on a CUDA GPU, with PYTHON's transformers, and its vLLM if
 	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py --write $(BENCH_ARGS)
 
 clean: ## Remove the virtual environment, caches and builds; keep runs/
-	rm -rf $(VENV) $(DOCS_VENV) $(VERL_VENV) $(TRACKERS_VENV) $(S3_VENV) $(SCHEMATHESIS_VENV) $(NEMO_GYM_VENV) $(CLIENT_VENVS) $(VERIFIERS_VENVS) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DOCS_VENV) $(VERL_VENV) $(TRACKERS_VENV) $(S3_VENV) $(SCHEMATHESIS_VENV) $(NEMO_GYM_VENV) $(CLIENT_VENVS) .venv-agents-npm $(VERIFIERS_VENVS) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import orjson
@@ -21,6 +21,8 @@ from llmgym.messages import Message, Role, ToolSchema
 
 _SIZE = 16  # bytes of an identity
 NONE = msgspec.Raw(b"null")
+Most = Annotated[int, msgspec.Meta(ge=1)]  # tokens that a program wants
+End = Annotated[str, msgspec.Meta(min_length=1)]  # a string that ends a reply
 Read = Callable[[list[Any]], list[Message]]
 
 

@@ -212,11 +212,11 @@ class Gateway:
         events = request.stream or False
         there = await attempt.wait(gone, _QUIET_S if events else None)
         begun = False
-        while not there and not gone.done():  # a stream: a comment now and then keeps it open
+        while not there and not gone.done():  # a stream, which is kept open
             if not begun:
                 await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", _EVENTS)]})
                 begun = True
-            await send({"type": "http.response.body", "body": b": waiting\n\n", "more_body": True})
+            await send({"type": "http.response.body", "body": dialect.WAITING, "more_body": True})
             there = await attempt.wait(gone, _QUIET_S)
         if gone.done():
             return

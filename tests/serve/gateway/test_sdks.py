@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
 
 from llmgym.chat import Sampling
+from llmgym.serve.gateway import server
 from llmgym.serve.gateway.recording import Recording
 from llmgym.serve.gateway.server import Gateway
 from tests.rollouts import WordPolicy, Words, shout_first
@@ -23,8 +25,8 @@ PARAMETERS = {"type": "object", "properties": {"letter": {"type": "string"}}, "r
 class Session:
     """A session of a gateway, whose policy calls the tool, then says what it said."""
 
-    def __init__(self) -> None:
-        policy: Any = WordPolicy(codec := Words(), shout_first)
+    def __init__(self, reply: Any = shout_first) -> None:
+        policy: Any = WordPolicy(codec := Words(), reply)
         self.policy, self.gateway = policy, Gateway(policy, codec)  # type: ignore[arg-type]
         self.session = self.gateway.open("e", Sampling(max_tokens=64, stop_token_ids=(0,)))
 
@@ -147,3 +149,55 @@ def test_what_a_gateway_does_not_do_is_refused_by_name() -> None:
     session = Session()
     asyncio.run(run(session))
     assert asyncio.run(session.gateway.close(session.session)).nodes == []
+
+
+@pytest.mark.parametrize("protocol", ["chat", "responses", "anthropic"])
+def test_a_stream_whose_reply_takes_long_is_kept_open(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_QUIET_S", 0.01)
+
+    async def late(prompt: str) -> str:
+        await asyncio.sleep(0.1)
+        return "late"
+
+    async def run(session: Session) -> str:
+        history: Any = [{"role": "user", "content": "spell a"}]
+        if protocol == "chat":
+            async with session.openai().chat.completions.stream(model="m", messages=history) as events:
+                return (await events.get_final_completion()).choices[0].message.content
+        if protocol == "responses":
+            async with session.openai().responses.stream(model="m", input=history) as events:
+                return (await events.get_final_response()).output_text
+        async with session.anthropic().messages.stream(model="m", max_tokens=9, messages=history) as events:
+            return (await events.get_final_message()).content[0].text
+
+    assert asyncio.run(run(Session(late))) == "late"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_tools_in_namespaces_are_called_in_them(stream: bool) -> None:
+    async def run(session: Session) -> None:
+        async with session.http(httpx) as client:
+            url = f"http://x{session.session.path}/v1/responses"
+            inside = {"type": "function", "name": "shout", "description": "", "parameters": PARAMETERS}
+            tools = [{"type": "namespace", "name": "mcp__x", "tools": [inside]}, {"type": "web_search"}]
+            items: list[Any] = [{"role": "user", "content": "spell a"}]
+            asked = {"model": "m", "input": items, "tools": tools, "stream": stream}
+            said = await client.post(url, json=asked)
+            call = {"namespace": "mcp__x", "name": "shout", "arguments": '{"letter": "a"}'}
+            for key, value in call.items():
+                assert f'"{key}":{orjson.dumps(value).decode()}' in said.text
+            items += [
+                {"type": "function_call", "call_id": "call_1_0", **call},
+                {"type": "function_call_output", "call_id": "call_1_0", "output": "A"},
+            ]
+            await client.post(url, json=asked)
+            refused = await client.post(url, json={**asked, "tools": [{"type": "code_interpreter"}]})
+            assert refused.status_code == 400
+            assert "code_interpreter" in refused.text
+
+    def reply(prompt: str) -> str:
+        return shout_first(prompt).replace('"shout"', '"mcp__x__shout"')
+
+    session = Session(reply)
+    asyncio.run(run(session))
+    session.recorded()

@@ -25,7 +25,15 @@ class Request(Protocol):
 
 
 class Dialect(Protocol):
-    """A module of this package."""
+    """A module of this package.
+
+    Attributes:
+        PATH: Where it is spoken.
+        WAITING: What keeps a stream open in which nothing has come yet.
+    """
+
+    PATH: str
+    WAITING: bytes
 
     def decode(self, body: bytes, /) -> Any:
         """Read a request; raises `msgspec.DecodeError`."""

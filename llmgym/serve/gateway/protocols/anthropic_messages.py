@@ -11,11 +11,12 @@ import orjson
 
 from llmgym.errors import MessageError
 from llmgym.messages import Message, ToolCall, ToolSchema, assistant, tool_call
-from llmgym.serve.gateway.conversation import NONE, Reader
+from llmgym.serve.gateway.conversation import NONE, End, Most, Reader
 from llmgym.serve.gateway.recording import Asked, Node
 from llmgym.serve.trouble import ServeError
 
 PATH: Final = "/v1/messages"
+WAITING: Final = b'event: ping\ndata: {"type":"ping"}\n\n'
 _BESIDE_TEXT = ("tool_use", "thinking", "redacted_thinking")  # in a message of the assistant
 _MALFORMED = "_malformed"  # the argument that stands for arguments which are no object
 
@@ -46,8 +47,8 @@ class Body(msgspec.Struct, frozen=True):
     messages: list[msgspec.Raw]
     system: str | list[Block] | None = None
     tools: msgspec.Raw = NONE
-    max_tokens: int | None = None
-    stop_sequences: list[str] | None = None
+    max_tokens: Most | None = None
+    stop_sequences: list[End] | None = None
     stream: bool | None = None
     tool_choice: dict[str, Any] | None = None
 

@@ -11,11 +11,13 @@ import orjson
 
 from llmgym.messages import read_messages
 from llmgym.responses import from_tools
-from llmgym.serve.gateway.conversation import NONE, Reader
+from llmgym.serve.gateway.conversation import NONE, End, Most, Reader
 from llmgym.serve.gateway.recording import Asked, Node
 from llmgym.serve.trouble import ServeError
 
 PATH: Final = "/v1/chat/completions"
+#: LangChain gives up after two minutes without a chunk, and a comment is none.
+WAITING: Final = b'data: {"id":"","object":"chat.completion.chunk","created":0,"model":"","choices":[]}\n\n'
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -23,9 +25,9 @@ class Body(msgspec.Struct, frozen=True):
 
     messages: list[msgspec.Raw]
     tools: msgspec.Raw = NONE
-    stop: str | list[str] | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
+    stop: End | list[End] | None = None
+    max_tokens: Most | None = None
+    max_completion_tokens: Most | None = None
     stream: bool | None = None
     stream_options: dict[str, Any] | None = None
     n: int | None = None

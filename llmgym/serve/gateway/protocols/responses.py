@@ -10,13 +10,16 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from llmgym.messages import ToolSchema
+from llmgym.messages import Message, ToolSchema
 from llmgym.responses import from_items, from_tools, to_items
-from llmgym.serve.gateway.conversation import NONE, Reader
+from llmgym.serve.gateway.conversation import NONE, Most, Reader
 from llmgym.serve.gateway.recording import Asked, Node
 from llmgym.serve.trouble import ServeError
 
 PATH: Final = "/v1/responses"
+WAITING: Final = b": waiting\n\n"  # there is no event for it that may come first
+_IN: Final = "__"  # between a namespace and a name in it
+_LEFT_OUT: Final = ("web_search", "web_search_preview")
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -25,7 +28,7 @@ class Body(msgspec.Struct, frozen=True):
     input: str | list[msgspec.Raw]
     instructions: str | None = None
     tools: msgspec.Raw = NONE
-    max_output_tokens: int | None = None
+    max_output_tokens: Most | None = None
     stream: bool | None = None
     previous_response_id: str | None = None
     tool_choice: Any = None
@@ -48,7 +51,7 @@ class Body(msgspec.Struct, frozen=True):
         said = [_text_part("user", self.input)] if isinstance(self.input, str) else self.input
         if self.instructions:
             said = [_text_part("system", self.instructions), *said]
-        return Asked(reader.conversation(said, from_items), tools, (), self.max_output_tokens)
+        return Asked(reader.conversation(said, _read), tools, (), self.max_output_tokens)
 
 
 decode = msgspec.json.Decoder(Body).decode
@@ -56,7 +59,7 @@ decode = msgspec.json.Decoder(Body).decode
 
 def body(node: Node, model: str, asked: Body) -> bytes:
     """A reply as a whole."""
-    return orjson.dumps(_response(node, model, _items(node), "completed"))
+    return orjson.dumps(_response(node, model, _items(node, asked), "completed"))
 
 
 def events(node: Node, model: str, asked: Body) -> Iterator[bytes]:
@@ -70,7 +73,7 @@ def events(node: Node, model: str, asked: Body) -> Iterator[bytes]:
     begun = _response(node, model, [], "in_progress")
     yield event("response.created", response=begun)
     yield event("response.in_progress", response=begun)
-    items = _items(node)
+    items = _items(node, asked)
     for place, item in enumerate(items):
         at = {"output_index": place, "item_id": item["id"]}
         yield event("response.output_item.added", output_index=place, item=_empty(item))
@@ -94,14 +97,43 @@ def _text_part(role: str, text: str) -> bytes:
 
 
 def _tools(given: list[Any]) -> list[ToolSchema]:
-    """Functions; others run at the server, and this gateway has none."""
-    return from_tools([tool for tool in given if tool.get("type", "function") == "function"])
+    """Functions, those of namespaces under names that have both; Codex's search in the web is left out."""
+    functions: list[Any] = []
+    for tool in given:
+        kind = tool.get("type", "function")
+        if kind == "function":
+            functions.append(tool)
+        elif kind == "namespace":
+            inside = msgspec.convert(tool.get("tools"), list[dict[str, Any]])
+            functions += [{**one, "name": f"{tool.get('name')}{_IN}{one.get('name')}"} for one in inside]
+        elif kind not in _LEFT_OUT:
+            raise ServeError("bad_request", f"a tool of the type {kind!r:.100}: this gateway has functions alone")
+    return from_tools(functions)
 
 
-def _items(node: Node) -> list[dict[str, Any]]:
-    items = to_items([node.message])
+def _read(items: list[Any]) -> list[Message]:
+    return from_items(
+        {**item, "name": f"{item['namespace']}{_IN}{item.get('name')}"}
+        if isinstance(item, dict) and item.get("namespace")
+        else item
+        for item in items
+    )
+
+
+def _namespaces(asked: Body) -> list[str]:
+    if b'"namespace"' not in bytes(asked.tools):
+        return []
+    return [tool["name"] for tool in msgspec.json.decode(asked.tools) if tool.get("type") == "namespace"]
+
+
+def _items(node: Node, asked: Body) -> list[dict[str, Any]]:
+    items, namespaces = to_items([node.message]), _namespaces(asked)
     for place, item in enumerate(items):
         item |= {"id": f"item_{node.number}_{place}", "status": "completed"}
+        if item["type"] == "function_call":
+            space = max((one for one in namespaces if item["name"].startswith(one + _IN)), key=len, default=None)
+            if space is not None:
+                item |= {"namespace": space, "name": item["name"].removeprefix(space + _IN)}
         for part in item.get("content", ()) if item["type"] == "message" else ():
             part |= {"annotations": [], "logprobs": []}
     return items

@@ -1,0 +1,119 @@
+"""What programs do wrong: bodies that are none, too large or too deep, sessions that have ended or were guessed."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import weakref
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmgym.chat import Sampling
+from llmgym.serve.gateway.server import Gateway
+from tests.rollouts import WordPolicy, Words
+
+PATHS = ["v1/chat/completions", "v1/responses", "v1/messages", "v1/messages/count_tokens", "tools", "v1/models", "x"]
+
+
+def opened(**bounds: Any) -> tuple[Gateway, Any]:
+    policy: Any = WordPolicy(codec := Words(), lambda prompt: "fine")
+    gateway = Gateway(policy, codec, **bounds)  # type: ignore[arg-type]
+    return gateway, gateway.open("e", Sampling(max_tokens=64, stop_token_ids=(0,)))
+
+
+async def post(gateway: Gateway, path: str, *pieces: bytes) -> tuple[int, dict[bytes, bytes], bytes]:
+    """Send a body in pieces; its status, headers and answer."""
+    left, sent, gone = list(pieces), list[dict[str, Any]](), asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        if not left:
+            await gone.wait()
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await gateway({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"]), b"".join(message["body"] for message in sent[1:])
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just("user") | st.just("tool_use")
+KEYS = st.sampled_from([
+    "role", "content", "type", "text", "tool_calls", "function", "name", "arguments", "id", "input", "tool_use_id",
+    "call_id", "output", "parameters", "input_schema", "messages", "summary", "tools", "namespace",
+])  # fmt: skip
+JSON: Any = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
+)
+BODIES = st.fixed_dictionaries({}, optional={
+    "messages": st.lists(JSON, max_size=3) | JSON, "input": st.lists(JSON, max_size=3) | JSON,
+    "tools": st.lists(JSON, max_size=2) | JSON, "system": JSON, "instructions": JSON, "stream": st.booleans() | JSON,
+    "max_tokens": st.integers() | JSON, "stop": JSON, "tool_choice": JSON, "text": JSON, "response_format": JSON,
+    "n": JSON, "function": JSON,
+})  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(PATHS), BODIES)
+def test_no_body_is_the_gateways_failure(path: str, body: Any) -> None:
+    gateway, session = opened()
+    status, headers, said = asyncio.run(post(gateway, f"{session.path}/{path}", json.dumps(body).encode()))
+    assert status in (200, 400), said
+    assert session.trouble is None
+    for _, sampling, *_ in gateway._policy.requests:  # type: ignore[attr-defined]
+        assert sampling.max_tokens > 0
+        assert all(sampling.stop)
+    if status == 400:
+        assert orjson.loads(said)["error"]["message"]
+        assert headers[b"x-should-retry"] == b"false"
+
+
+@pytest.mark.parametrize("path", PATHS[:5])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"messages": "\\ud800"}', b"[" * 100_000,
+     b'{"messages":' + b'[{"a":' * 100_000, b'{"messages":[' + b"[" * 5000 + b"]" * 5000 + b"]}"],
+)  # fmt: skip
+def test_what_is_no_request_is_refused(path: str, body: bytes) -> None:
+    gateway, session = opened()
+    assert asyncio.run(post(gateway, f"{session.path}/{path}", body))[0] == 400
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_there() -> None:
+    gateway, session = opened(body_limit=1000)
+    status, _, said = asyncio.run(post(gateway, f"{session.path}/v1/messages", *[b"x" * 600] * 50))
+    assert (status, b"larger than 1000 bytes" in said) == (413, True)
+
+
+def test_sessions_that_ended_or_were_guessed_are_not_there() -> None:
+    async def run() -> None:
+        gateway, session = opened()
+        await gateway.close(session)
+        body = orjson.dumps({"messages": [{"role": "user", "content": "x"}]})
+        for path in (session.path, "/s/guess", "/s/", "/s", ""):
+            status, headers, _ = await post(gateway, f"{path}/v1/chat/completions", body)
+            assert (status, headers[b"x-should-retry"]) == (404, b"false")
+
+    asyncio.run(run())
+
+
+def test_a_session_that_has_ended_leaves_nothing() -> None:
+    async def run() -> None:
+        gateway, session = opened()
+        body = orjson.dumps({"messages": [{"role": "user", "content": "x"}]})
+        assert (await post(gateway, f"{session.path}/v1/chat/completions", body))[0] == 200
+        left = [weakref.ref(session), weakref.ref(session.attempts), weakref.ref(session.reader)]
+        await gateway.close(session)
+        del session
+        await asyncio.sleep(0)
+        gc.collect()
+        assert [one() for one in left] == [None, None, None]
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(run())
