@@ -118,16 +118,3 @@ def test_an_agent_program_plays_an_episode(name: str, roles: list[str], programs
     assert [segment.role for segment in trajectory.segments] == roles
     assert len(trajectory.turns) == 3
     expect_record(trajectory, requests)
-
-
-@pytest.mark.agents
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", ["claude_code", "codex"])  # opencode's first prompt is longer than the model's context
-def test_what_a_real_model_says_to_an_agent_program_is_recorded(
-    name: str, programs: None, model: Any, speller: Speller
-) -> None:
-    settings = {"responses_create_params": {"max_output_tokens": 32}, "episode_timeout": 800.0}
-    trajectory, requests = played(shell(name), model, speller.codec, **settings)
-    assert trajectory.finished, trajectory.error
-    assert requests
-    expect_record(trajectory, requests)
