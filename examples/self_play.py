@@ -44,11 +44,11 @@ Place = tuple[str, str, str]  # the card held, the card turned up, and the histo
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--steps", type=int, default=160, help="updates of the weights")
+    parser.add_argument("--steps", type=int, default=120, help="updates of the weights")
     parser.add_argument("--tasks", type=int, default=8, help="deals in a batch")
     parser.add_argument("--repeats", type=int, default=8, help="games of a deal")
-    parser.add_argument("--warm-up", type=int, default=150, help="updates that teach what a move is, first")
-    parser.add_argument("--lr", type=float, default=1e-3, help="at the start; a fifth of it at the end")
+    parser.add_argument("--warm-up", type=int, default=100, help="updates that teach what a move is, first")
+    parser.add_argument("--lr", type=float, default=4e-3, help="at the start; a fifth of it at the end")
     parser.add_argument(
         "--divergence", type=float, default=0.1, help="weight of what was learned first; two fifths of it at the end"
     )
