@@ -58,7 +58,8 @@ def test_bodies_are_bounded(serve: Serve, front: str) -> None:
     server = serve(front=front, body_limit=1000)
     status, told = ask(server, "POST", BEGINS[front], b" " * 1001)
     assert (status, "1000 bytes" in told["detail"]) == (413, True)
-    assert ask(server, "POST", BEGINS[front], b"[")[0] == 400
+    for wrong in (b"[", b"[]", b"\xff", b'{"a": NaN}', b'{"params": %b}' % (b"[" * 400 + b"]" * 400)):
+        assert ask(server, "POST", BEGINS[front], wrong)[0] == 400
 
 
 @pytest.mark.parametrize("front", ["nemo_gym", "openenv"])

@@ -10,13 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from llmgym.adapters.remote.protocol import STATUS, Wrong
-from llmgym.serve.bodies import read_body
+from llmgym.serve.bodies import decoded, read_body
 from llmgym.serve.sessions import encode
 from llmgym.serve.trouble import ServeError, error_of
 
 if TYPE_CHECKING:
     from llmgym.serve.server import EnvServer
 
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
 Handler = Callable[[Request, dict[str, Any]], Awaitable[Any]]
 
 
@@ -64,7 +65,7 @@ def read_object(data: bytes | str) -> dict[str, Any]:
         ServeError: It is none.
     """
     try:
-        return msgspec.json.decode(data, type=dict[str, Any])
+        return decoded(_OBJECT, data)
     except msgspec.DecodeError as error:
         raise ServeError("bad_request", f"the request is no JSON object: {error}") from None
 
