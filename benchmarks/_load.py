@@ -58,6 +58,9 @@ class Connection(asyncio.Protocol):
         got = self._got
         got += data
         start, end = self._bounds(got)
+        while self.framed and end and len(got) >= end and got[0] & 0x08:  # a ping; runs are too short to answer it
+            del got[:end]
+            start, end = self._bounds(got)
         if end and len(got) >= end and self._answer is not None:
             answer, self._answer = self._answer, None
             found = bytes(got[start:end])

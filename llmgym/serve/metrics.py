@@ -16,6 +16,7 @@ class Metrics:
         """All are 0."""
         self._registry = registry = prometheus.CollectorRegistry()
         self._sessions = prometheus.Gauge("llmgym_sessions", "Sessions that live.", registry=registry)
+        prometheus.ProcessCollector(registry=registry)  # memory, CPU and open files
         names = ["env"]
         self._episodes = prometheus.Counter("llmgym_episodes", "Episodes that began.", names, registry=registry)
         self._ended = prometheus.Counter("llmgym_episodes_ended", "Episodes that ended.", names, registry=registry)

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ pytest.importorskip("aiohttp")
 from llmgym.rollout import Collector, read_rollouts
 from tests.exactness import Recording, prove
 from tests.rollouts import WordPolicy, Words
-from tests.serving import Process
+from tests.serving import Process, process
 from tests.soak.served import reply
 
+__all__ = ["process"]
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
+ENV = "tests.soak.served:test/Summing-v0"
 TASKS, REPEATS = 40, 2  # tasks that a session of the run has more than the one before
 MAY_FAIL = {"infrastructure", "timeout"}
 
@@ -67,7 +70,7 @@ class Trouble(threading.Thread):
     ],
 )
 def test_every_episode_is_there_once_with_what_it_earned_and_its_tokens(seconds: float, tmp_path: Path) -> None:
-    server = Process(tmp_path, "tests.soak.served:test/Summing-v0", workers=2, idle_s=20)
+    server = Process(tmp_path, ENV, workers=2, idle_s=20)
     codec: Any = Words()
     policy = Recording(WordPolicy(codec, reply))
     trouble = Trouble(server, int(os.environ.get("SOAK_SEED", "0")))
@@ -87,6 +90,29 @@ def test_every_episode_is_there_once_with_what_it_earned_and_its_tokens(seconds:
     finally:
         trouble.end()
         server.kill()
+
+
+@pytest.mark.integration
+def test_a_run_outlives_its_server(process: Callable[..., Process], tmp_path: Path) -> None:
+    codec: Any = Words()
+    policy = Recording(WordPolicy(codec, reply))
+    first = server = process(ENV)
+
+    def start_again() -> None:
+        nonlocal server
+        while not (tmp_path / "run" / "rollouts.jsonl").exists():
+            time.sleep(0.05)
+        for _ in range(2):
+            time.sleep(1.0)
+            server.kill()
+            server = process(ENV, port=int(first.url.rpartition(":")[2]))
+
+    trouble = threading.Thread(target=start_again)
+    trouble.start()
+    collect(first, policy, codec, tmp_path / "run", 150)
+    trouble.join()
+    figures = audit(tmp_path / "run", policy, codec, 150)
+    assert figures["tried again"], "the run was over too soon"
 
 
 def collect(server: Process, policy: Any, codec: Any, output: Path, num_tasks: int) -> None:

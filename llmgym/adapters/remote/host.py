@@ -228,23 +228,35 @@ class Host:
         return EnvironmentFailure(f"the server at {self.where} {what}", kind=kind)
 
     def _ask(self, method: str, path: str, body: bytes | None, form: type[T]) -> T:
-        """Ask for something from synchronous code."""
+        """Ask for something from synchronous code; again, where a server that was there does not answer."""
+        ends, pauses = time.monotonic() + _ASKING_S, iter(_PAUSES)
+        while True:
+            try:
+                status, said = self._request(method, path, body)
+                break
+            except EnvironmentFailure:
+                pause = next(pauses, _PAUSES[-1])
+                if self._info is None or time.monotonic() + pause > ends:
+                    raise
+                time.sleep(pause)
+        if status != 200:
+            self._refuse(status, said)
+        try:
+            return msgspec.json.decode(said, type=form)
+        except msgspec.DecodeError as error:
+            raise self.failure(f"answered what is no {form.__name__}: {error}", "invalid") from error
+
+    def _request(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
         kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(self._parts.netloc.rpartition("@")[2], timeout=_ASKING_S)
         try:
             connection.request(method, self._path + path, body, self.headers)
             answer = connection.getresponse()
-            said = answer.read()
+            return answer.status, answer.read()
         except (OSError, http.client.HTTPException) as error:
             raise self.failure(f"cannot be reached: {type(error).__name__}: {error}") from error
         finally:
             connection.close()
-        if answer.status != 200:
-            self._refuse(answer.status, said)
-        try:
-            return msgspec.json.decode(said, type=form)
-        except msgspec.DecodeError as error:
-            raise self.failure(f"answered what is no {form.__name__}: {error}", "invalid") from error
 
     def _refuse(self, status: int, body: bytes) -> None:
         try:
