@@ -4,7 +4,7 @@
 
 All servers have a calculator, and run in processes of their own, whose CPU counts. 64 connections ask at once, each
 in a session of its own, for episodes of eight calls of a tool and an answer, with JSON both ways. What it takes to
-begin an episode counts, and is no step.
+begin an episode, of a task that the client sends, counts, and is no step.
 
 - `http_steps_per_core_s`, `ws_steps_per_core_s`: steps for a second of CPU; of rounds, the median.
 - `nemo_gym_steps_per_core_s`, `vs_nemo_gym`: `math_advanced_calculations` over HTTP, in the same rounds, `/verify` for
@@ -48,7 +48,8 @@ CALLS = 8
 CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 12, "b": 30}'}}
 ACTION = {"role": "assistant", "content": "", "tool_calls": [CALL]}
 EPISODE: list[tuple[str, dict[str, Any]]] = [
-    *[("step", {"action": ACTION})] * CALLS, ("step", {"action": "The answer is 42."}), ("reset", {"seed": 5}),
+    *[("step", {"action": ACTION})] * CALLS, ("step", {"action": "The answer is 42."}),
+    ("reset", {"task": {"id": "t", "prompt": "12 + 30?", "answer": "42"}}),
 ]  # fmt: skip
 NEMO_GYM = """
 import sys, uvicorn
@@ -208,10 +209,13 @@ async def rate(
         seconds: How long.
     """
     connections = [await connect("127.0.0.1", server.port, path) for _ in range(CONNECTIONS)]
-    for place, connection in enumerate(connections):
+
+    async def check(place: int) -> None:
         for expected in expects:
-            answer = await connection.ask(next(requests(place)))
+            answer = await connections[place].ask(next(requests(place)))
             assert expected in answer, (expected, answer)
+
+    await asyncio.gather(*map(check, range(CONNECTIONS)))
     before = server.cpu
     done = await flood(connections, requests, seconds)
     spent = server.cpu - before

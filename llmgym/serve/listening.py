@@ -81,7 +81,7 @@ def server(
     http = bounded(HTTPProtocol, header_s=header_s, read_s=read_s, most=connections)
     config = uvicorn.Config(
         application, http=http, log_level="warning", access_log=False,
-        server_header=False, date_header=False, **settings,
+        server_header=False, date_header=False, proxy_headers=False, **settings,
     )  # fmt: skip
     return Server(config)
 

@@ -64,8 +64,8 @@ class Operation:
 
 #: What a session is asked for, by the last part of the path.
 _OF_SESSION: Final[dict[str, tuple[Any, Any, str]]] = {
+    "step": (Step, Stepped, "Take an assistant message."),  # the first to be looked for, since it comes most often
     "reset": (Reset, Opened, "Begin another episode in a session."),
-    "step": (Step, Stepped, "Take an assistant message."),
     "call": (Call, Stepped, "Run one call of a message whose calls come one by one."),
     "end": (End, Stepped, "End the episode at a limit of the client's."),
     "oracle": (Oracle, Said, "Give the next message of a correct solution."),
@@ -141,14 +141,14 @@ def routes(server: EnvServer) -> list[Route]:
         return 200, encode(Tasks(tasks=[found]))
 
     return [
-        Route("/v1", _Endpoint(info), methods=["GET"]),
-        Route("/v1/tasks", _Endpoint(tasks), methods=["GET"]),
-        Route("/v1/task", _Endpoint(task), methods=["GET"]),
-        Route("/v1/sessions", _Endpoint(posted(Reset)), methods=["POST"]),
         *(
             Route(f"/v1/sessions/{{session}}/{name}", _Endpoint(posted(form)), methods=["POST"])
             for name, (form, _, _) in _OF_SESSION.items()
         ),
+        Route("/v1", _Endpoint(info), methods=["GET"]),
+        Route("/v1/tasks", _Endpoint(tasks), methods=["GET"]),
+        Route("/v1/task", _Endpoint(task), methods=["GET"]),
+        Route("/v1/sessions", _Endpoint(posted(Reset)), methods=["POST"]),
         Route("/v1/sessions/{session}", _Endpoint(close), methods=["DELETE"]),
         Route("/v1/group", _Endpoint(posted(Group)), methods=["POST"]),
         Route("/v1/batch", _Endpoint(batch), methods=["POST"]),

@@ -136,6 +136,7 @@ class EnvServer:
         tools = self._tools = self._tool_server()
         app = Starlette(
             routes=[
+                *routes(self),
                 *fronts.routes(self, self.config.front),
                 Route("/health", fixed(lambda: (200, b'{"status":"ok"}'))),
                 Route("/ready", fixed(self._readiness.answer)),
@@ -144,7 +145,6 @@ class EnvServer:
                     fixed(lambda: (200, self.metrics.page()), b"text/plain; version=0.0.4; charset=utf-8"),
                 ),
                 Route("/openapi.json", fixed(lambda: (200, document()))),
-                *routes(self),
                 WebSocketRoute("/v1/ws", Socket(self)),
                 *([] if tools is None else tools.application.routes),
             ],
