@@ -153,6 +153,7 @@ class AgentSettings(_Part, frozen=True):
             game's own player; or a list of these, of which one is drawn for each task.
         agent_command: A program with its arguments that plays each episode, and asks the policy through a gateway; None
             for the policy alone.
+        agent_sandbox: What keeps it from the network, but for the gateway, and from changing files; None for nothing.
         codec: "renderer" (hand-written for the model), "template" (any chat template), "template:FORM" (one whose model
             writes calls in another form than it shows), or "auto".
         responses_create_params: How replies are sampled.
@@ -163,6 +164,7 @@ class AgentSettings(_Part, frozen=True):
     models: dict[str, str] = {}
     policies: dict[str, str | list[str]] = {}
     agent_command: Annotated[str, Meta(min_length=1)] | None = None
+    agent_sandbox: Literal["bubblewrap"] | None = None
     codec: str = "auto"
     responses_create_params: ResponsesCreateParams = ResponsesCreateParams()
 

@@ -67,7 +67,13 @@ async def running(
         return
     programs = importlib.import_module("llmgym.serve.programs")  # above this room, where servers are
     async with programs.ProgramRunner.running(
-        agent.agent_command, policy, codec, limits, params, on_turn or (lambda turn: None)
+        agent.agent_command,
+        policy,
+        codec,
+        limits,
+        params,
+        on_turn or (lambda turn: None),
+        agent.agent_sandbox is not None,
     ) as runner:
         yield runner
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+import tempfile
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -28,6 +29,15 @@ def bound(host: str, port: int) -> socket.socket:
         listener.close()
         raise ConfigError(f"cannot listen at {host}:{port}: {error.strerror}; --port names another") from error
     return listener
+
+
+@contextlib.contextmanager
+def door() -> Generator[socket.socket]:
+    """A socket in a folder of this user's, for those who share the file system and no network."""
+    with tempfile.TemporaryDirectory(prefix="llmgym-door-") as folder, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/socket")
+        listener.listen(4096)
+        yield listener
 
 
 def run(serving: Coroutine[Any, Any, None]) -> None:
@@ -87,12 +97,14 @@ def server(
 
 
 @asynccontextmanager
-async def listening(application: Any, host: str, port: int) -> AsyncGenerator[str]:
-    """Serve an application in this event loop, which keeps its own signals; gives the address."""
+async def listening(
+    application: Any, host: str, port: int, others: Sequence[socket.socket] = ()
+) -> AsyncGenerator[str]:
+    """Serve an application in this event loop, which keeps its own signals, at other sockets too; gives the address."""
     serving = server(application, ws="none", lifespan="off", timeout_graceful_shutdown=5)
     serving.capture_signals = _nothing
     with bound(host, port) as listener:
-        task = asyncio.create_task(serving.serve(sockets=[listener]))
+        task = asyncio.create_task(serving.serve(sockets=[listener, *others]))
         try:
             yield address(listener)
         finally:

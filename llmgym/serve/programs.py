@@ -29,7 +29,9 @@ from llmgym.policies.base import TokenPolicy, gives_tokens
 from llmgym.rollout import Driver, Instances, Limits, ResponsesCreateParams, Stop
 from llmgym.rollout.driver import mark_failed
 from llmgym.rollout.runner import request_name, retried
+from llmgym.serve import walls
 from llmgym.serve.gateway.server import Gateway, Session
+from llmgym.serve.listening import door
 from llmgym.serve.trouble import ServeError
 from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory, Turn
@@ -78,6 +80,7 @@ class ProgramRunner:
         limits: Limits,
         params: ResponsesCreateParams,
         on_turn: Callable[[Turn], None],
+        door: str | None = None,
     ) -> None:
         """Take what all episodes have in common; `running` makes it.
 
@@ -88,6 +91,7 @@ class ProgramRunner:
             limits: What ends an episode.
             params: How replies are sampled.
             on_turn: Called for each reply of an episode, when that has ended.
+            door: The gateway's socket, for programs behind a wall; None for programs without.
         """
         # Each episode has a folder of its own, and files are named from where the run was started.
         self._command = [os.path.abspath(word) if os.path.isfile(word) else word for word in shlex.split(command)]
@@ -96,7 +100,7 @@ class ProgramRunner:
         self._sampling = params.sampling(codec.stop_token_ids)
         self._model = policy.model
         self._gateway = Gateway(policy, codec, reply_s=limits.generation_timeout)
-        self._url = ""
+        self._url, self._door = "", door
 
     @classmethod
     @asynccontextmanager
@@ -108,11 +112,12 @@ class ProgramRunner:
         limits: Limits,
         params: ResponsesCreateParams,
         on_turn: Callable[[Turn], None],
+        sandbox: bool = False,
     ) -> AsyncGenerator[ProgramRunner]:
-        """The runner, as long as its gateway serves.
+        """The runner, as long as its gateway serves; with a sandbox, programs are behind a wall.
 
         Raises:
-            ConfigError: The command is none, or the policy gives no tokens.
+            ConfigError: The command is none, there is no wall, or the policy gives no tokens.
             MissingExtraError: The extra `serve` is not installed.
         """
         expect_modules("an agent program", "serve", "starlette", "uvicorn", "httptools")
@@ -123,9 +128,13 @@ class ProgramRunner:
             )
         if not command.split():
             raise ConfigError("agent_command is empty: name a program, such as 'python agent.py'")
-        runner = cls(command, policy, codec, limits, params, on_turn)
+        if sandbox:
+            await asyncio.to_thread(walls.check)
         async with AsyncExitStack() as stack:
-            runner._url = await stack.enter_async_context(runner._gateway.serving())
+            doors = [stack.enter_context(door())] if sandbox else []
+            path = doors[0].getsockname() if sandbox else None
+            runner = cls(command, policy, codec, limits, params, on_turn, path)
+            runner._url = await stack.enter_async_context(runner._gateway.serving(others=doors))
             yield runner
 
     async def run(
@@ -190,7 +199,7 @@ class ProgramRunner:
             asked.seek(0)
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *self._command, stdin=asked, stdout=asyncio.subprocess.DEVNULL, stderr=wrote, cwd=folder,
+                    *self._walled(folder), stdin=asked, stdout=asyncio.subprocess.DEVNULL, stderr=wrote, cwd=folder,
                     env=self._environ(session, driver.trajectory.messages, folder), start_new_session=True,
                 )  # fmt: skip
             except OSError as error:
@@ -209,11 +218,17 @@ class ProgramRunner:
             f"the program ended with status {status}{said and f': {said}'}", kind="infrastructure", stage="episode"
         )
 
+    def _walled(self, folder: str) -> list[str]:
+        """The command, behind a wall where there is one."""
+        if self._door is None:
+            return self._command
+        return walls.walled(self._command, folder, self._door, int(self._url.rpartition(":")[2]))
+
     def _environ(self, session: Session, opening: Sequence[Message], folder: str) -> dict[str, str]:
         """The variables of a program: those of this process, and what it needs to know."""
         base = f"{self._url}{session.path}"
         return {
-            **os.environ,
+            **(os.environ if self._door is None else walls.variables()),
             "HOME": folder,
             "LLMGYM_TASK": _prompt(opening),
             "LLMGYM_MESSAGES": msgspec.json.encode(opening).decode(),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
+import shutil
+import socket
 import sys
 from contextlib import aclosing
 from pathlib import Path
@@ -145,3 +148,54 @@ def test_a_policy_without_tokens_is_refused() -> None:
         asyncio.run(Collector([LETTERS], "script:tests.rollouts.answer", num_tasks=1, agent_command=PROGRAM).collect())
     with pytest.raises(ConfigError, match="leave policies out"):
         Collector([LETTERS], agent_command=PROGRAM, policies={"agent": "train"})
+
+
+ESCAPES = """
+import os, socket, sys
+assert sys.stdin.read() == os.environ["LLMGYM_TASK"]
+assert "SECRET" not in os.environ
+for address in (("127.0.0.1", {port}), ("1.1.1.1", 80)):
+    try:
+        socket.create_connection(address, timeout=2)
+        sys.exit(f"reached {{address}}")
+    except OSError:
+        pass
+open("mine", "w").close()
+open("/tmp/mine", "w").close()
+for path in ({outside!r}, "/etc/mine", os.path.expanduser("~/../mine")):
+    try:
+        open(path, "w")
+        assert path.startswith(os.path.dirname(os.getcwd())), "wrote " + path
+    except OSError:
+        pass
+if os.fork() == 0:
+    os.setsid()
+    while True:
+        pass
+"""
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
+def test_a_program_behind_a_wall_reaches_the_gateway_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "x")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        outside = tmp_path / "mine"
+        escapes, script = tmp_path / "escapes.py", tmp_path / "agent.sh"
+        escapes.write_text(ESCAPES.format(port=other.getsockname()[1], outside=str(outside)))
+        script.write_text(f'{PYTHON} "$1" && exec {PYTHON} "$2"')
+        command = f"sh {script} {escapes} {ROOT / 'examples/agent.py'}"
+        found, _ = played(command, num_tasks=1, agent_sandbox="bubblewrap")
+    assert [(t.status, t.reward, t.error) for t in found] == [("completed", 1.25, None)]
+    assert not outside.exists()
+    running = [Path(f"/proc/{pid}/cmdline") for pid in os.listdir("/proc") if pid.isdigit()]
+    assert not any(str(escapes).encode() in line.read_bytes() for line in running if line.exists())
+    found, _ = played("no-such-program", num_tasks=1, agent_sandbox="bubblewrap")
+    assert "cannot run 'no-such-program'" in (found[0].error or "")
+
+
+def test_a_wall_that_is_not_there_is_said_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigError, match="bwrap is not installed: apt-get install bubblewrap"):
+        played(PROGRAM, num_tasks=1, agent_sandbox="bubblewrap")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import secrets
+import socket
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -127,12 +128,14 @@ class Gateway:
         return session.recording
 
     @asynccontextmanager
-    async def serving(self, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[str]:
-        """Serve in this event loop, with tools over MCP; gives the address."""
+    async def serving(
+        self, host: str = "127.0.0.1", port: int = 0, others: Sequence[socket.socket] = ()
+    ) -> AsyncGenerator[str]:
+        """Serve in this event loop, with tools over MCP, at other sockets too; gives the address."""
         from llmgym.serve.mcp import ToolServer
 
         self._tools = ToolServer(self._toolbox, path="/s/{session}/mcp", body_limit=self._limit)
-        async with self._tools.running(), listening(self, host, port) as url:
+        async with self._tools.running(), listening(self, host, port, others) as url:
             yield url
 
     def _toolbox(self, token: str) -> Toolbox:
