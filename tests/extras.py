@@ -76,8 +76,8 @@ def main() -> None:
                 fails |= said.startswith("fails")
                 found.setdefault(extra, {})[version] = said
                 print(f"{version}  {extra:15s} {said}", flush=True)
-    if args.write:
-        KEPT.write_text(json.dumps(dict(sorted(found.items())), indent=1) + "\n", "utf-8")
+                if args.write:
+                    KEPT.write_text(json.dumps(dict(sorted(found.items())), indent=1) + "\n", "utf-8")
     sys.exit(fails)
 
 
