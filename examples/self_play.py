@@ -1,10 +1,10 @@
 """Train a tiny model to play Leduc poker against itself: `python examples/self_play.py --output runs/self_play`.
 
-It first learns what a move is: any legal one is as good as another. Then it plays both seats, each with its own tokens,
-and learns from each seat's episodes by plain PyTorch. How good it is is known exactly: its chances of
-each move are read off at every decision of the game, and what best play would win against them is computed. In
-self-play the weights of one step circle around good play; the mean of the newest weights is near it, and so is a pool
-of earlier ones, of which one is drawn for each hand. It takes some minutes on one core.
+It first learns what a move is: half any legal one, half that of the game's script. Then it plays both seats, each with
+its own tokens, and learns from each seat's episodes by plain PyTorch. How good it is is known exactly: its chances of
+each move are read off at every decision of the game, and what best play would win against them is computed. So it is
+for the mean of the newest weights, and for a pool of earlier ones, of which one is drawn for each hand: in self-play
+those of one step run after the last mistakes. It takes some minutes on one core.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from llmgym import Collector, TokenBatch
 from llmgym.codec import TemplateCodec
 from llmgym.messages import Message, assistant
 from llmgym.multiagent.games.leduc import LeducGame
-from llmgym.multiagent.games.poker import RANKS, Strategy, actions, exploitability, mixture, uniform
+from llmgym.multiagent.games.poker import RANKS, Strategy, actions, cautious, exploitability, mixture, uniform
 from llmgym.policies.transformers import TransformersPolicy
 from llmgym.tasks import Task
 
@@ -44,15 +44,13 @@ Place = tuple[str, str, str]  # the card held, the card turned up, and the histo
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--steps", type=int, default=120, help="updates of the weights")
-    parser.add_argument("--tasks", type=int, default=8, help="deals in a batch")
-    parser.add_argument("--repeats", type=int, default=8, help="games of a deal")
-    parser.add_argument("--warm-up", type=int, default=100, help="updates that teach what a move is, first")
-    parser.add_argument("--lr", type=float, default=4e-3, help="at the start; a fifth of it at the end")
-    parser.add_argument(
-        "--divergence", type=float, default=0.1, help="weight of what was learned first; two fifths of it at the end"
-    )
-    parser.add_argument("--mean", type=float, default=0.95, help="share of the mean weights that stays in an update")
+    parser.add_argument("--steps", type=int, default=200, help="updates of the weights")
+    parser.add_argument("--tasks", type=int, default=12, help="deals in a batch")
+    parser.add_argument("--repeats", type=int, default=16, help="games of a deal")
+    parser.add_argument("--warm-up", type=int, default=200, help="updates that teach what a move is, first")
+    parser.add_argument("--lr", type=float, default=2e-4, help="at the start; a fifth of it at the end")
+    parser.add_argument("--entropy", type=float, default=0.06, help="weight of being unpredictable; a fifth at the end")
+    parser.add_argument("--mean", type=float, default=0.97, help="share of the mean weights that stays in an update")
     parser.add_argument("--every", type=int, default=10, help="updates between two looks at the exploitability")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("runs/self_play"), help="folder for the curve")
@@ -131,7 +129,8 @@ class Reader:
         self._last = torch.tensor([len(ids) - 1 for ids in prompts])
         self.moves = torch.tensor([tokenizer.convert_tokens_to_ids(move) for move in MOVES.values()])
         self.legal = torch.tensor([[letter in actions(history) for letter in MOVES] for _, _, history in self.places])
-        self._wanted = self.legal / self.legal.sum(-1, keepdim=True)
+        script = torch.tensor([[cautious(*place).get(letter, 0.0) for letter in MOVES] for place in self.places])
+        self._wanted = (self.legal / self.legal.sum(-1, keepdim=True) + script) / 2
         self._end = tokenizer.eos_token_id
 
     def logprobs(self, model: Any, rows: Any = slice(None)) -> Any:
@@ -140,8 +139,8 @@ class Reader:
         hidden = model.model(ids).last_hidden_state[torch.arange(len(ids)), last]
         return model.lm_head(hidden).log_softmax(-1)
 
-    def warm_up(self, model: Any, optimizer: Any) -> None:
-        """A step towards any legal move, each of which ends the reply."""
+    def warm_up(self, model: Any, optimizer: Any) -> float:
+        """A step towards half any legal move, half the script's, each of which ends the reply; gives the loss."""
         rows = torch.randperm(len(self.places))[:96]
         wanted = self._wanted[rows]
         loss = -(wanted * self.logprobs(model, rows)[:, self.moves]).sum(-1).mean()
@@ -151,6 +150,7 @@ class Reader:
         hidden = model.model(ids).last_hidden_state[torch.arange(len(rows)), self._last[rows] + 1]
         loss = loss - model.lm_head(hidden).log_softmax(-1)[:, self._end].mean()
         step(model, optimizer, loss)
+        return float(loss.detach())
 
     @torch.no_grad()
     def play(self, model: Any) -> Strategy:
@@ -184,20 +184,19 @@ def sampled(model: Any, batch: TokenBatch) -> Any:
     return model.lm_head(hidden[:, batch.prompt_ids.shape[1] - 1 : -1][batch.loss_mask]).log_softmax(-1)
 
 
-def learn(model: Any, first: Any, optimizer: Any, batch: TokenBatch, weight: float) -> None:
-    """A step of REINFORCE: what a seat earned over the mean of its seat in the games of the same deal.
-
-    The divergence from the model that knew moves alone keeps it from running after the last mistakes of its opponent,
-    who is itself, and forgets them.
-    """
+def gains(logprobs: Any, batch: TokenBatch) -> Any:
+    """float[T]; log-probabilities of what was sampled, times what the seat earned over its mean in that deal."""
     mask = batch.loss_mask
-    logprobs = sampled(model, batch)
-    with torch.no_grad():
-        before = sampled(first, batch)
     taken = logprobs.gather(-1, batch.completion_ids[mask][:, None])[:, 0]
-    advantage = batch.advantages("dr_grpo")[:, None].expand(mask.shape)[mask]
-    divergence = (logprobs.exp() * (logprobs - before)).sum(-1)
-    step(model, optimizer, (weight * divergence - taken * advantage).mean())
+    return taken * batch.advantages("dr_grpo")[:, None].expand(mask.shape)[mask]
+
+
+def learn(model: Any, optimizer: Any, batch: TokenBatch, entropy: float, moves: Any) -> None:
+    """A step of REINFORCE, paid for being unpredictable too."""
+    logprobs = sampled(model, batch)
+    among = logprobs[:, moves].log_softmax(-1)  # over all tokens, it would pay for what is no move
+    spread = -(among.exp() * among).sum(-1)
+    step(model, optimizer, -(gains(logprobs, batch) + entropy * spread).mean())
 
 
 async def play(model: Any, tokenizer: Any, codec: TemplateCodec, args: argparse.Namespace, seed: int) -> TokenBatch:
@@ -262,14 +261,13 @@ async def main(args: argparse.Namespace) -> list[dict[str, float]]:
     warm_up = torch.optim.Adam(model.parameters(), 2e-3)
     for _ in range(args.warm_up):
         reader.warm_up(model, warm_up)
-    first = copy.deepcopy(model)
     mean = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(args.mean))
     optimizer = torch.optim.Adam(model.parameters(), args.lr)
     slower = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.2 ** (1 / args.steps))
     curve.look(0, model, mean.module)
     for number in range(1, args.steps + 1):
-        batch = await play(model, tokenizer, codec, args, number)
-        learn(model, first, optimizer, batch, args.divergence * 0.4 ** (number / args.steps))
+        entropy = args.entropy * slower.get_last_lr()[0] / args.lr
+        learn(model, optimizer, await play(model, tokenizer, codec, args, number), entropy, reader.moves)
         slower.step()
         mean.update_parameters(model)
         if number % args.every == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from llmgym.codec import TemplateCodec
 from llmgym.registry import known, make_core
 from llmgym.rollout.config import load_config, parse_config
 from tests.pages import blocks_of
@@ -97,6 +99,36 @@ def test_self_play(tmp_path: Path) -> None:
     rows = json.loads((tmp_path / "curve.json").read_text())
     assert [row["step"] for row in rows] == [0, 1]
     assert all(0 < row[player] < 5 for row in rows for player in ("newest", "mean", "pool"))
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+def test_self_play_learns_what_earns_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    import self_play
+
+    torch.manual_seed(0)
+    args = self_play.parse(["--tasks", "6", "--repeats", "12"])
+    texts = [message["content"] for messages in self_play.all_decisions().values() for message in messages]
+    tokenizer = self_play.tiny_tokenizer(texts)
+    model, codec = self_play.tiny_model(tokenizer), TemplateCodec(tokenizer)
+    reader = self_play.Reader(tokenizer, codec)
+    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    for _ in range(30):
+        reader.warm_up(model, optimizer)
+    batch = asyncio.run(self_play.play(model, tokenizer, codec, args, seed=0))
+    assert len({*batch.group_ids.tolist()}) == 12  # a group for each deal and seat
+
+    def gain() -> float:
+        with torch.no_grad():
+            return float(self_play.gains(self_play.sampled(model, batch), batch).mean())
+
+    before = gain()
+    optimizer = torch.optim.Adam(model.parameters(), args.lr)
+    for _ in range(5):
+        self_play.learn(model, optimizer, batch, 0.0, reader.moves)
+    assert gain() > before + 0.01
 
 
 @pytest.mark.integration
