@@ -136,8 +136,8 @@ class EnvServer:
         tools = self._tools = self._tool_server()
         app = Starlette(
             routes=[
+                *fronts.routes(self, self.config.front),  # first: a model's name for a tool may be a path of ours
                 *routes(self),
-                *fronts.routes(self, self.config.front),
                 Route("/health", fixed(lambda: (200, b'{"status":"ok"}'))),
                 Route("/ready", fixed(self._readiness.answer)),
                 Route(
