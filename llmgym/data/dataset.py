@@ -11,6 +11,7 @@ from typing import IO, Any, Literal, NamedTuple
 from llmgym.data.engine import ROLLOUTS, answering, connect, count_of, define, listed, require_engine
 from llmgym.data.index import Index, Progress
 from llmgym.data.lines import Span
+from llmgym.data.memory import steady
 from llmgym.data.problems import BadRowsError, Problem, UnreadableError
 from llmgym.data.scalars import PLACES
 from llmgym.errors import ConfigError
@@ -322,11 +323,9 @@ class Dataset:
             return self._selection(*self._connection.execute(text).fetchnumpy().values())
 
     def _selection(self, sources: Any, positions: Any, lengths: Any) -> Selection:
-        spans: list[tuple[Span, ...]] = []
-        for source in range(len(self.indexes)):
-            own = sources == source
-            spans.append(tuple(map(Span, positions[own].tolist(), lengths[own].tolist())))
-        return Selection(tuple(spans))
+        with steady():
+            owned = [sources == source for source in range(len(self.indexes))]
+            return Selection(tuple(tuple(map(Span, positions[own].tolist(), lengths[own].tolist())) for own in owned))
 
     def tables(self, rows: int) -> Iterator[Any]:
         """What the indexes know of the rows, as Arrow tables of at most so many, in the order of the files."""

@@ -151,7 +151,7 @@ class Index:
             UnreadableError: The file is another one by now.
         """
         self._check()
-        yield from lines.fetch(self.lines_path, spans)
+        return lines.fetch(self.lines_path, spans)
 
     def copy(self, spans: Iterable[Span], target: IO[bytes]) -> None:
         """Write lines as they are, each with one end.

@@ -88,11 +88,11 @@ def read_blocks(path: Path, position: int = 0) -> Iterator[tuple[int, bytearray]
 
 def starts_of(block: bytearray) -> list[int]:
     """Where the lines of a block start, and where the last one ends."""
-    starts = [0]
-    at = block.find(b"\n") + 1
+    starts, find = [0], block.find
+    at = find(_END) + 1
     while at:
         starts.append(at)
-        at = block.find(b"\n", at) + 1
+        at = find(_END, at) + 1
     if starts[-1] < len(block):
         starts.append(len(block))
     return starts
@@ -113,7 +113,7 @@ def fetch(path: Path, spans: Iterable[Span]) -> Iterator[bytes]:
     """
     with _opened(path) as file:
         for run, members in _gathered(spans):
-            data = _read(file, run, path)
+            data = _read(file, *run, path)
             for position, length in members:
                 start = position - run.position
                 yield data[start : start + length]
@@ -128,9 +128,9 @@ def copy(path: Path, spans: Iterable[Span], target: IO[bytes]) -> None:
     pieces: list[bytes] = []
     size = 0
     with _opened(path) as file:
-        for run in _runs(spans):
-            pieces.append(_read(file, run, path))
-            size += run.length
+        for position, length in _runs(spans):
+            pieces.append(_read(file, position, length, path))
+            size += length
             if size >= _BUFFER:
                 target.write(b"\n".join([*pieces, b""]))
                 pieces, size = [], 0
@@ -138,18 +138,18 @@ def copy(path: Path, spans: Iterable[Span], target: IO[bytes]) -> None:
         target.write(b"\n".join([*pieces, b""]))
 
 
-def _runs(spans: Iterable[Span]) -> Iterator[Span]:
-    """Spans with those joined that stand behind each other."""
+def _runs(spans: Iterable[Span]) -> Iterator[tuple[int, int]]:
+    """Positions and lengths of spans, with those joined that stand behind each other."""
     start = end = -1
     for position, length in spans:
         if position == end + 1 and start >= 0 and position + length - start < _BUFFER:
             end = position + length
             continue
         if start >= 0:
-            yield Span(start, end - start)
+            yield start, end - start
         start, end = position, position + length
     if start >= 0:
-        yield Span(start, end - start)
+        yield start, end - start
 
 
 def _gathered(spans: Iterable[Span]) -> Iterator[tuple[Span, list[Span]]]:
@@ -180,8 +180,8 @@ def _opened(path: Path) -> Generator[int]:
         os.close(file)
 
 
-def _read(file: int, span: Span, path: Path) -> bytes:
-    data = os.pread(file, span.length, span.position)
-    if len(data) != span.length:
+def _read(file: int, position: int, length: int, path: Path) -> bytes:
+    data = os.pread(file, length, position)
+    if len(data) != length:
         raise UnreadableError(path, _CHANGED)
     return data

@@ -8,6 +8,7 @@ not known; `fields` says which the row had, in their order.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -46,6 +47,7 @@ ROW = "row"  # of rows of others, whole
 _META = {b"llmgym": json.dumps({"format": FORMAT}).encode()}
 
 _Scalar = int | float | str | bool | None
+_ABSENT = math.nan  # of a metric: JSON has no number that is none
 Raws = dict[str, msgspec.Raw]
 
 
@@ -136,7 +138,7 @@ def _decoder_of(fields: Iterable[tuple[Any, ...]]) -> msgspec.json.Decoder[Any]:
 
 
 def _optional(metrics: Iterable[str]) -> list[tuple[Any, ...]]:
-    return [(name, _Scalar | msgspec.UnsetType, msgspec.UNSET) for name in metrics]
+    return [(name, _Scalar, _ABSENT) for name in metrics]
 
 
 class _Rows:
@@ -230,7 +232,7 @@ def _reals(values: Sequence[Any]) -> Any:
     import pyarrow as pa
 
     if {*map(type, values)} == {float}:
-        return pa.array(np.fromiter(values, np.float64, len(values)))
+        return pa.array(np.fromiter(values, np.float64, len(values)), from_pandas=True)  # where NaN is none
     numbers = [
         value if type(value) is float else float(value) if isinstance(value, int) and abs(value) <= _MOST else None
         for value in values

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MOST = (1 << 31) - 1
-_AT_ONCE = 128  # segments, of which the ids stay in the cache
+_NONE = np.zeros(0, np.int64)
 
 
 class Segment(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -115,23 +115,18 @@ def read(raw: msgspec.Raw) -> list[Tokens] | None:
 
 def ids_of(rows: Iterable[Sequence[Tokens] | None]) -> Ids | None:
     """The ids of the segments of rows; None where one of them is none, or has 32 bits."""
-    flat = [segment.ids for row in rows for segment in row or ()]
-    values, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
+    parts = [_NONE]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", DeprecationWarning)  # of what is no integer
-            for at in range(0, len(flat), _AT_ONCE):  # not all of them: the array grows as it is filled
-                members = flat[at : at + _AT_ONCE]
-                text = b",".join([part for ids in members for part in (ids, b"-1") if part])
-                found = np.fromstring(text, np.int64, sep=",")
-                (ends,) = np.nonzero(found < 0)
-                if len(ends) != len(members) or found.max() > _MOST:
-                    return None
-                values.append(found[found >= 0].astype(np.int32))
-                lengths.append(np.diff(ends, prepend=-1) - 1)
+            for row in rows:
+                parts += [np.fromstring(ids, np.int64, sep=",") if ids else _NONE for ids, _, _ in row or ()]
     except (ValueError, DeprecationWarning):
         return None
-    return Ids(np.concatenate(values), np.concatenate(lengths))
+    values = np.concatenate(parts)
+    if values.min(initial=0) < 0 or values.max(initial=0) > _MOST:
+        return None
+    return Ids(values.astype(np.int32), np.fromiter(map(len, parts[1:]), np.int64, len(parts) - 1))
 
 
 def column(rows: Sequence[Sequence[Tokens] | None], ids: Ids) -> Any:

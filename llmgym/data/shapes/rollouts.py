@@ -116,8 +116,7 @@ def _typed(metrics: Sequence[str]) -> msgspec.json.Decoder[_Row[Any]]:
 def columns(rows: Sequence[_Row[Any]]) -> dict[str, Sequence[Any]]:
     """The columns of rows."""
     found = dict(zip(_Row.__struct_fields__, zip(*map(msgspec.structs.astuple, rows), strict=True), strict=True))
-    counts = chain.from_iterable(map(msgspec.structs.astuple, found["counts"]))
-    turns, sampled, context = np.fromiter(counts, np.int64, 3 * len(rows)).reshape(-1, 3).T.tolist()
+    turns, sampled, context = zip(*map(msgspec.structs.astuple, found["counts"]), strict=True)
     alone = found["agents"].count(1) == len(rows)
     made: dict[str, Sequence[Any]] = {name: found[name] for name in FIXED if name in found}
     return made | {
@@ -151,8 +150,8 @@ def _by_name(kind: type, members: Sequence[Any]) -> Mapping[str, NDArray[np.floa
     if kind is dict:
         return by_name(members)
     names = kind.__struct_encode_fields__  # pyright: ignore[reportAttributeAccessIssue] -- it is a struct
-    values = floats([*chain.from_iterable(map(msgspec.structs.astuple, members))])
-    return dict(zip(names, values.reshape(len(members), len(names)).T, strict=True))
+    columns = zip(*map(msgspec.structs.astuple, members), strict=True)
+    return dict(zip(names, map(floats, columns), strict=True))
 
 
 def trajectory(data: bytes, place: str) -> Trajectory:
