@@ -13,8 +13,8 @@ from llmgym.data.memory import steady
 from llmgym.data.output import lines_into, replacing
 from llmgym.data.scalars import COUNTED
 from llmgym.data.shapes import atif, rollouts
-from llmgym.errors import ConfigError
-from llmgym.records import dump_row
+from llmgym.errors import ConfigError, LLMGymError
+from llmgym.records import UnstorableError, dump_row
 
 Form = Literal["jsonl", "parquet", "atif"]
 
@@ -115,7 +115,10 @@ def _rows(data: Dataset) -> Iterator[tuple[bytes, str]]:
                 while made.id in seen:  # its shape does not say which of the repeats it is
                     made.repeat += 1
                 seen.add(made.id)
-                yield dump_row(made).rstrip(b"\n"), place
+                try:
+                    yield dump_row(made).rstrip(b"\n"), place
+                except UnstorableError as error:
+                    raise LLMGymError(f"{place}: {error}") from None
 
 
 def _to_parquet(data: Dataset, path: Path, told: Told | None) -> int:

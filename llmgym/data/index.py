@@ -26,7 +26,7 @@ from llmgym.data import lines
 from llmgym.data.lines import Span, lines_of, read_blocks, starts_of
 from llmgym.data.memory import steady
 from llmgym.data.output import replacing
-from llmgym.data.problems import Problem, ProblemKind, UnreadableError
+from llmgym.data.problems import BAD, Problem, ProblemKind, UnreadableError
 from llmgym.data.scalars import COLUMNS, COUNTED, PLACES
 from llmgym.data.shapes import BY_NAME, Shape, rollouts, shape_of
 from llmgym.data.shards import Rows, Shard, merged, read_shard
@@ -42,15 +42,7 @@ _SMALL = 8  # shards that are not full, before they are made one
 _OPEN, _CLOSE = b"{}"
 _HEAD = 4096  # bytes by which a file is known again
 _STRAY = "it ends without a line end: it is torn, or still being written"
-_BAD = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
-    LLMGymError,
-)  # what is raised for what is no row
+_BAD = (*BAD, LLMGymError)
 _CHANGED = "it is not the file that was indexed, it has been replaced or written over: run the command again"
 _LINES = "lines.jsonl"  # of a file that is packed
 

@@ -15,6 +15,9 @@ from llmgym.errors import LLMGymError
 #: row that another line has already, by its id.
 ProblemKind = Literal["torn", "invalid", "duplicate"]
 
+#: What is raised for data that are no row, among others by rows of others that are made into ours.
+BAD = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
 _NAMED = 5  # problems that an error names
 
 

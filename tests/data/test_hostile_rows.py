@@ -80,6 +80,8 @@ USES: dict[str, Use] = {
 @example(("nemo_gym", ("reward",)), "1" + "0" * 400, "filter")
 @example(("nemo_gym", ("_ng_rollout_index",)), str(2**64), "filter")
 @example(("verifiers_v0", ("tool_defs",)), "true", "quality")
+@example(("verifiers_v0", ("tool_defs", 0, "description")), f"[[0, {2**64}]]", "jsonl")
+@example(("nemo_gym", ("response", "output", 1, "prompt_token_ids", 0)), str(2**31), "quality")
 def test_a_row_is_read_or_named_by_file_and_line(case: tuple[str, Place], value: str, use: str) -> None:
     name, place = case
     with TemporaryDirectory() as folder:

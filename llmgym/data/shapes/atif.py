@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 
 from llmgym import __version__
+from llmgym.data.problems import BAD
 from llmgym.data.scalars import Scalars, columns, metrics
 from llmgym.data.shapes import rollouts
 from llmgym.data.shapes.common import Call, conversation, episode, hash_of, numbers, opening_of, read_row, reward_of
@@ -271,7 +272,7 @@ def trajectory(data: bytes, place: str) -> Trajectory:
             tools=from_tools((row.get("agent") or {}).get("tool_definitions") or []), metrics=found.metrics,
             calls=calls,
         )  # fmt: skip
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except BAD as error:
         raise LLMGymError(f"{place}: {error}") from None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from llmgym.data.problems import BAD
 from llmgym.data.scalars import Scalars, columns, metrics
 from llmgym.data.shapes.common import conversation, episode, hash_of, numbers, opening_of, read_row, reward_of
 from llmgym.errors import LLMGymError
@@ -51,5 +52,5 @@ def trajectory(data: bytes, place: str) -> Trajectory:
             messages, opening_of(messages), env_id=found.env_id, task_id=found.task_id, reward=found.reward,
             tools=from_tools(row.get("tools") or []), metrics=found.metrics,
         )  # fmt: skip
-    except (ValueError, KeyError, TypeError) as error:
+    except BAD as error:
         raise LLMGymError(f"{place}: {error}") from None

@@ -16,6 +16,7 @@ from typing import IO, Any, Final
 import msgspec
 
 from llmgym.chat import Usage
+from llmgym.data.problems import BAD
 from llmgym.data.scalars import Number, Scalars, columns, metrics
 from llmgym.data.shapes.common import conversation, episode, hash_of, opening_of, read_row
 from llmgym.errors import LLMGymError
@@ -189,5 +190,5 @@ def trajectory(data: bytes, place: str) -> Trajectory:
             error=None if error is None else str(error["message"]),
             usage={"agent": usage} if usage.input_tokens or usage.output_tokens else {},
         )  # fmt: skip
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except BAD as error:
         raise LLMGymError(f"{place}: {error}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from llmgym.data.problems import BAD
 from llmgym.data.scalars import Scalars, columns, metrics
 from llmgym.data.shapes.common import Call, episode, hash_of, numbers, read_row, reward_of, usage_of
 from llmgym.errors import LLMGymError
@@ -93,7 +94,7 @@ def trajectory(data: bytes, place: str) -> Trajectory:
             metrics=found.metrics, calls=_calls(_items(row)), sampling=params,
             usage=usage_of((row.get("response") or {}).get("usage")),
         )  # fmt: skip
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except BAD as error:
         raise LLMGymError(f"{place}: {error}") from None
 
 

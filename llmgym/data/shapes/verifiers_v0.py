@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from llmgym.data.problems import BAD
 from llmgym.data.scalars import Scalars, columns, metrics
 from llmgym.data.shapes.common import conversation, episode, hash_of, numbers, read_row, reward_of, usage_of
 from llmgym.errors import LLMGymError
@@ -74,5 +75,5 @@ def trajectory(data: bytes, place: str) -> Trajectory:
             reward=found.reward, tools=from_tools(row.get("tool_defs") or []), metrics=found.metrics,
             error=None if error is None else str(error), usage=usage_of(row.get("token_usage")),
         )  # fmt: skip
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except BAD as error:
         raise LLMGymError(f"{place}: {error}") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llmgym.data.problems import BAD
 from llmgym.data.scalars import Number, Scalars, columns, metrics
 from llmgym.data.shapes.common import Call, conversation, episode, hash_of, numbers, opening_of, read_row
 from llmgym.errors import LLMGymError
@@ -105,7 +106,7 @@ def trajectory(data: bytes, place: str) -> Trajectory:
             reward=found.reward, tools=from_tools(row["traces"][0].get("tools") or [] if row["traces"] else []),
             metrics=found.metrics, calls=_calls(path), error=str(errors) if errors else None,
         )  # fmt: skip
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except BAD as error:
         raise LLMGymError(f"{place}: {error}") from None
 
 
