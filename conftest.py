@@ -18,6 +18,7 @@ class Page(pytest.File):
         """The blocks of the page."""
         from tests.pages import collect
 
+        assert self.parent is not None
         document = collect(self.path, self.parent)
         return document.collect() if document else ()
 

@@ -1,4 +1,4 @@
-"""A log of Inspect with the episodes of a file of rows, bundled with Inspect's viewer; for a Python that has `inspect-ai`.
+"""A log of Inspect with the episodes of a file, bundled with Inspect's viewer; for a Python that has `inspect-ai`.
 
 Each line of the file is `{"id": ..., "epoch": ..., "messages": [...], "reward": ...}`. Run as:
 python _inspect.py LINES FOLDER
@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from inspect_ai.log import bundle_log_dir
-from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalResults, EvalSample, EvalSpec, write_eval_log
+from inspect_ai.log import (
+    EvalConfig,
+    EvalDataset,
+    EvalLog,
+    EvalResults,
+    EvalSample,
+    EvalSpec,
+    bundle_log_dir,
+    write_eval_log,
+)
 from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageTool, ChatMessageUser
 from inspect_ai.scorer import Score
 from inspect_ai.tool import ToolCall
@@ -50,7 +58,7 @@ def main() -> None:
     """Write the log, and bundle it."""
     lines, folder = map(Path, sys.argv[1:])
     samples = [sample(line) for line in lines.open()]
-    now = datetime.now(timezone.utc).isoformat()
+    now = datetime.now(UTC).isoformat()
     spec = EvalSpec(
         created=now, task="rollouts", model="none/none", config=EvalConfig(),
         dataset=EvalDataset(name="rollouts", samples=len(samples)),

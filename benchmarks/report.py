@@ -1,9 +1,9 @@
 """What `llmgym report` costs, and how fast its page is in Chromium, from disk.
 
 The rows are those of `data.py`: 100,000 of them, or 20,000 with --short. Times in the page are medians of a few visits.
-With --inspect PYTHON, which has `inspect-ai`, the same Chromium visits a bundle of Inspect's viewer with the messages and
-rewards of the same episodes, or of the first --inspect-rows of them, over HTTP, since from disk it shows nothing. The last
-line printed is one JSON object.
+With --inspect PYTHON, which has `inspect-ai`, the same Chromium visits a bundle of Inspect's viewer with the messages
+and rewards of the same episodes, or of the first --inspect-rows of them, over HTTP, since from disk it shows nothing.
+The last line printed is one JSON object.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
@@ -135,7 +135,7 @@ def bundle(python: str, rows: Path, count: int, folder: Path) -> tuple[Path, dic
 
 
 @asynccontextmanager
-async def served(folder: Path) -> AsyncIterator[str]:
+async def served(folder: Path) -> AsyncGenerator[str]:
     """The address of a folder over HTTP, parts of files too."""
     application = http.Application()
     application.router.add_static("/", folder)

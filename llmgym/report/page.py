@@ -151,8 +151,10 @@ def default_path(path: Path) -> Path:
     """Where the report of a run is, unless it is said: in its folder.
 
     Raises:
-        ConfigError: It is no folder.
+        ConfigError: It is no folder, or there is none.
     """
+    if not path.exists():
+        raise ConfigError(f"{path}: there is no such file or folder")
     if not path.is_dir():
         raise ConfigError(f"{path} is no run folder: say where the report goes, with --output FILE.html")
     return path / "report.html"

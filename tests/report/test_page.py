@@ -93,7 +93,13 @@ def test_agents_have_a_lane_each(tmp_path: Path) -> None:
             "black",
             "white",
         ]
-        assert await page.ask("document.querySelectorAll('.column').length") == 2
+        assert await page.ask("[...document.querySelectorAll('.column .env')].map(one => one.textContent)") == [
+            "black",
+            "white",
+        ]
+        width = "one.offsetWidth - one.firstChild.offsetWidth - one.lastChild.offsetWidth"
+        empty = await page.ask(f"[...document.querySelectorAll('.cell')].map(one => {width})")
+        assert max(empty) <= 1
 
     visit(look)
 
@@ -158,6 +164,10 @@ def test_two_runs(tmp_path: Path) -> None:
         await page.ask("document.querySelector('.tr').click()")
         await page.until("document.querySelectorAll('.column').length === 4")
         assert await page.ask("document.querySelectorAll('.column .chip.other').length") == 2
+        await page.go("#/", "document.querySelector('.kinds')")
+        for name, kind in (("h4", ["before", "after"]), (".kinds b", ["mixed", "solved"])):
+            shown = f"[...document.querySelectorAll('.ofrun')].map(one => one.querySelector('{name}').textContent)"
+            assert await page.ask(shown) == kind
 
     visit(look)
 

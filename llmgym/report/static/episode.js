@@ -62,10 +62,11 @@ const episodes = (() => {
       row.turns.forEach((/** @type {any} */ turn, /** @type {number} */ index) => {
         const cell = h("a.cell", { title: `turn ${index + 1}: engine ${duration(turn.engine_s)}, environment ${duration(turn.env_s)}`,
           onclick: () => document.getElementById(`turn-${index}`)?.scrollIntoView({ behavior: "smooth", block: "center" }) });
-        cell.style.flexGrow = String(((turn.engine_s || 0) + (turn.env_s || 0)) / most);
-        const engine = h("span.engine"), env = h("span.env");
-        engine.style.flexGrow = String(turn.engine_s || 0);
-        env.style.flexGrow = String(turn.env_s || 0);
+        const spent = (turn.engine_s || 0) + (turn.env_s || 0);
+        cell.style.flexGrow = String(spent / most);
+        const engine = h("span.engine"), env = h("span.env"); // shares: what grows by less than 1 does not fill its place
+        engine.style.flexGrow = String((turn.engine_s || 0) / spent || 0);
+        env.style.flexGrow = String((turn.env_s || 0) / spent || 0);
         cell.append(engine, env);
         lane.append(cell);
       });
@@ -99,11 +100,11 @@ const episodes = (() => {
       onclick: () => { tab = name; redraw(); } }, name[0].toUpperCase() + name.slice(1), h("kbd", String(at + 1)))));
   }
 
-  /** @param {any} row @param {boolean} [small] */
-  function title(row, small) {
+  /** @param {any} row @param {boolean} [small] @param {boolean} [agents] whether those of its episode stand beside it */
+  function title(row, small, agents) {
     return h("div.hero", { class: small ? "small" : "" }, rewardMark(row.reward, "big"),
-      h("div", h("div.herotitle", h("span.env", flat(row.env)), statusMark(row.status)),
-        h("div.muted", flat(`${row.task} · repeat ${row.repeat}${row.agents > 1 ? ` · ${row.agent}` : ""}`),
+      h("div", h("div.herotitle", h("span.env", flat(agents ? row.agent : row.env)), statusMark(row.status)),
+        h("div.muted", agents ? null : flat(`${row.task} · repeat ${row.repeat}${row.agents > 1 ? ` · ${row.agent}` : ""}`),
           R.summary.runs.length > 1 ? h("span.chip", { class: row.run ? "other" : "own" }, flat(R.summary.runs[row.run].name)) : null),
         parts(row)));
   }
@@ -132,10 +133,10 @@ const episodes = (() => {
     const draw = () => {
       const repeats = repeatsOf(numbers[0]);
       place.replaceChildren(h("article.episode.wide",
-        h("div.sidehead", h("h2", flat(`${rows[0].env} · ${rows[0].task}`)), h("span.muted", agents ? `${rows.length} agents` : `${rows.length} episodes side by side`),
+        h("div.sidehead", h("h2", flat(`${rows[0].env} · ${rows[0].task}${agents ? ` · repeat ${rows[0].repeat}` : ""}`)), h("span.muted", agents ? `${rows.length} agents` : `${rows.length} episodes side by side`),
           repeats.length > 1 ? squares(repeats, numbers) : null),
         lanes(rows), tabs(rows[0], draw),
-        h("div.columns", rows.map((row) => h("div.column", h(agents ? "div" : "a", agents ? {} : { href: `#/e/${row.number}` }, title(row, true)), body(row))))));
+        h("div.columns", rows.map((row) => h("div.column", h(agents ? "div" : "a", agents ? {} : { href: `#/e/${row.number}` }, title(row, true, agents)), body(row))))));
     };
     place.dataset.episode = rows[0].id;
     draw();

@@ -71,11 +71,12 @@ const overview = (() => {
   function kinds(scope) {
     const total = KINDS.reduce((sum, [name]) => sum + (scope.kinds[name] || 0), 0);
     if (!total) return h("p.empty", "nothing to show");
-    return h("div", h("div.stack", KINDS.map(([name, what]) => {
+    const found = KINDS.filter(([name]) => scope.kinds[name]);
+    return h("div", h("div.stack", found.map(([name, what]) => {
       const part = h("span", { class: name, title: `${name}: ${what}` });
-      part.style.flexGrow = String(scope.kinds[name] || 0);
+      part.style.flexGrow = String(scope.kinds[name]);
       return part;
-    })), h("ul.kinds", KINDS.filter(([name]) => scope.kinds[name]).map(([name, what]) => h("li", h("span.dot", { class: name }), h("b", name), h("span.muted", what), h("span.grow"), count(scope.kinds[name]),
+    })), h("ul.kinds", found.map(([name, what]) => h("li", h("span.dot", { class: name }), h("b", name), h("span.muted", what), h("span.grow"), count(scope.kinds[name]),
       h("span.muted.share", `${Math.round((100 * scope.kinds[name]) / total)}%`)))));
   }
 
@@ -122,16 +123,22 @@ const overview = (() => {
       add("Length", "sampled tokens of an episode", (box) => charts.histogram(box, values("sampled", env)));
       add("Log-probability", "mean over an episode's sampled tokens", (box) => charts.histogram(box, values("logprob", env)));
     }
-    const own = scopes[0];
-    if (own) grid.append(h("section.card", h("header", h("h3", "Groups"), h("span.note", "tasks by what their repeats earn")), kinds(own)));
-    if (own && Object.keys(own.tool_errors).length) {
-      const most = Math.max(...Object.values(own.tool_errors));
-      grid.append(h("section.card", h("header", h("h3", "Tool errors"), h("span.note", "answered to the policy, by type")), h("div.barlist", Object.entries(own.tool_errors).slice(0, 8).map(([name, many]) => {
-        const fill = h("i");
-        fill.style.width = `${(100 * many) / most}%`;
-        return h("div", h("span", flat(name)), h("span.track", fill), h("b", count(many)));
-      }))));
-    }
+    const each = (/** @type {string} */ title, /** @type {string} */ note, /** @type {(scope: any) => any} */ draw) => grid.append(
+      h("section.card", h("header", h("h3", title), h("span.note", note)), scopes.map((/** @type {any} */ scope, /** @type {number} */ run) => scope && h("div.ofrun",
+        scopes.length > 1 ? h("h4", h("span.dot", { class: run ? "other" : "own" }), flat(summary.runs[run].name)) : null, draw(scope)))));
+    each("Groups", "tasks by what their repeats earn", kinds);
+    const most = Math.max(...scopes.flatMap((/** @type {any} */ scope) => Object.values(scope?.tool_errors ?? {})));
+    if (most > 0) each("Tool errors", "answered to the policy, by type", (scope) => toolErrors(scope, most));
+  }
+
+  /** @param {any} scope @param {number} most of one type */
+  function toolErrors(scope, most) {
+    const found = Object.entries(scope.tool_errors).slice(0, 8);
+    return found.length ? h("div.barlist", found.map(([name, many]) => {
+      const fill = h("i");
+      fill.style.width = `${(100 * many) / most}%`;
+      return h("div", h("span", flat(name)), h("span.track", fill), h("b", count(many)));
+    })) : h("p.muted", "none");
   }
 
   /** @param {(env: string) => void} choose */
