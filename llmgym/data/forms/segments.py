@@ -120,7 +120,7 @@ def ids_of(rows: Iterable[Sequence[Tokens] | None]) -> Ids | None:
         with warnings.catch_warnings():
             warnings.simplefilter("error", DeprecationWarning)  # of what is no integer
             for row in rows:
-                parts += [np.fromstring(ids, np.int64, sep=",") if ids else _NONE for ids, _, _ in row or ()]
+                parts += [np.fromstring(one.ids, np.int64, sep=",") if one.ids else _NONE for one in row or ()]
     except (ValueError, DeprecationWarning):
         return None
     values = np.concatenate(parts)
