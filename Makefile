@@ -58,7 +58,7 @@ CLIENT_STAMPS := $(addsuffix /.stamp,$(CLIENT_VENVS))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install install-servers demo test test-integration test-soak test-sweep test-agents test-matrix test-extras lint format docs docs-serve bench bench-saturation \
+.PHONY: help install install-environments install-servers demo test test-integration test-soak test-sweep test-agents test-matrix test-extras lint format docs docs-serve bench bench-saturation \
     bench-saturation-short bench-prefix-cache bench-gpu clean
 
 help: ## List the targets
@@ -118,9 +118,11 @@ test: lint ## Run the checks of `lint`, then every test that needs no model
 	    --ignore tests/integration --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
 
 # pytest exits with 5 where PYTEST_ARGS leave it no test.
-INTEGRATION_STAMPS := $(VLLM_STAMP) $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) $(SCHEMATHESIS_STAMP) $(VERIFIERS_STAMPS) \
+ENVIRONMENT_STAMPS := $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) $(SCHEMATHESIS_STAMP) $(VERIFIERS_STAMPS) \
     $(CLIENT_STAMPS) $(NEMO_GYM_STAMP) $(DOCS_STAMP)
-test-integration: $(INTEGRATION_STAMPS) ## Run the tests that need a model, an engine or a trainer, on the CPU
+install-environments: $(ENVIRONMENT_STAMPS) ## Make all environments beside .venv that `test-integration` needs
+
+test-integration: $(VLLM_STAMP) $(ENVIRONMENT_STAMPS) ## Run the tests that need a model, an engine or a trainer, on the CPU
 	@status=0; \
 	$(BIN)/python -m pytest -m "integration and not verl and not trackers and not s3 and not sweep" \
 	    --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || \
