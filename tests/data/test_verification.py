@@ -75,14 +75,14 @@ class Race(Weather):
         return [Reward(won=WORLD["worth"] * one) for one in won]
 
 
-class Chat(Weather):
+class Forecast(Weather):
     """Asks on and on."""
 
     def respond(self, message: Message) -> str:
         return "And tomorrow?"
 
 
-for cls in (Weather, Declared, Race, Chat):
+for cls in (Weather, Declared, Race, Forecast):
     gymnasium.register(f"test/{cls.__name__}-v0", entry_point=cls)
 
 
@@ -296,7 +296,7 @@ async def played(folder: Path, env: str, **settings: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("env", ["Weather", "Declared", "Race", "Chat"])
+@pytest.mark.parametrize("env", ["Weather", "Declared", "Race", "Forecast"])
 async def test_what_a_program_did_in_an_environment_is_scored_again(tmp_path: Path, env: str) -> None:
     WORLD["bonus"] = 0.0 if env == "Declared" else 0.25
     run = await played(tmp_path / "run", f"test/{env}-v0")

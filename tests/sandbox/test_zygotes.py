@@ -82,6 +82,7 @@ async def main():
         busy = asyncio.create_task(box.run("while True: pass", limits=Limits(wall=60, cpu=60)))
         await asyncio.sleep(0.5)
         print("up", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
         {then}
 
 asyncio.run(main())
@@ -94,15 +95,19 @@ def start_host(then: str, folder: Path) -> tuple[subprocess.Popen[str], set[int]
     levels = [level for level in LEVELS if probe(level).available]
     host = subprocess.Popen(
         [sys.executable, "-c", HOST.replace("{then}", then), *levels],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         env={**os.environ, "TMPDIR": str(folder)},
     )
+    assert host.stdin is not None
     assert host.stdout is not None
     assert host.stdout.readline() == "up\n"
     started = descendants(host.pid)
     assert len(started) >= 4 * len(levels)
+    host.stdin.write("go on\n")
+    host.stdin.flush()
     return host, started
 
 
