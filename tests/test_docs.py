@@ -23,7 +23,7 @@ from tests.pages import PAGES, SYBIL, blocks_of
 from tests.snippets import EXTRAS, ROOT, Block, check, check_command, inline_commands, run
 
 #: Blocks that no suite runs, each with its reason, are no more than this.
-NOT_RUN = 61
+NOT_RUN = 60
 
 EXAMPLE = r"^  (llmgym (?:[^\n]*\\\n)*[^\n]*)$"
 MODULES = [

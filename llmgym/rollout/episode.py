@@ -60,15 +60,20 @@ def take_tokens(trajectory: Trajectory, speaker: Speaker, limits: Limits) -> Non
     trajectory.segments, trajectory.compactions = speaker.finish(), speaker.context.compactions
     if speaker.usage.calls:
         trajectory.usage["agent"] = speaker.usage
+    trajectory.metrics |= lengths(trajectory)
+    if limits.context_management is not None:
+        trajectory.metrics["num_compactions"] = len(trajectory.compactions)
+        trajectory.timings["engine_s"] = sum(reply.engine_s for reply in trajectory.replies)
+
+
+def lengths(trajectory: Trajectory) -> dict[str, float]:
+    """How long an episode was, as metrics."""
     sampled = trajectory.sampled_tokens
-    trajectory.metrics |= {
+    return {
         "num_turns": len(trajectory.turns),
         "num_sampled_tokens": sampled,
         "num_context_tokens": sum(len(segment.ids) for segment in trajectory.segments) - sampled,
     }
-    if limits.context_management is not None:
-        trajectory.metrics["num_compactions"] = len(trajectory.compactions)
-        trajectory.timings["engine_s"] = sum(reply.engine_s for reply in trajectory.replies)
 
 
 async def _converse(

@@ -24,7 +24,7 @@ EVALUATION_NAME, EVALUATION_SCORE = "gen_ai.evaluation.name", "gen_ai.evaluation
 ERROR = "error.type"
 
 TASK, REPEAT, ATTEMPTS = "llmgym.task.id", "llmgym.repeat", "llmgym.attempts"
-STATUS, REWARD, ROLE = "llmgym.status", "llmgym.reward", "llmgym.role"
+STATUS, REWARD = "llmgym.status", "llmgym.reward"
 
 #: The variable by which all instrumentations of the conventions are told to put what is said into spans.
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"

@@ -36,7 +36,7 @@ async def verify_group(
     if not due or sum(episode is not None for episode in episodes) < 2:
         return due
     try:
-        rewards, calls = await _ask(instances, episodes, attempts)
+        rewards, calls = await rewards_of(instances, episodes, attempts)
     except EnvironmentFailure as error:
         return [_failed(trajectory, error) for trajectory in due]
     for trajectory, reward in zip(group, rewards, strict=True):
@@ -46,9 +46,14 @@ async def verify_group(
     return due
 
 
-async def _ask(
-    instances: Instances, episodes: Sequence[Episode | None], attempts: int
+async def rewards_of(
+    instances: Instances, episodes: Sequence[Episode | None], attempts: int = 1
 ) -> tuple[list[Reward | None], list[ModelCall]]:
+    """What the repeats of a task earn beside each other, and the calls of models that it took.
+
+    Raises:
+        EnvironmentFailure: The environment failed in each of the attempts.
+    """
     env = await instances.acquire()
     try:
         found = await env.averify_group(episodes)
@@ -57,7 +62,7 @@ async def _ask(
         if is_outside(error):
             raise
         if attempts > 1:
-            return await _ask(instances, episodes, attempts - 1)
+            return await rewards_of(instances, episodes, attempts - 1)
         raise failure(error, instances.id, "verify") from error
     await instances.release(env)
     return found

@@ -8,7 +8,7 @@ import secrets
 from typing import Any
 
 from llmgym.serve.bodies import respond
-from llmgym.serve.sessions import refused
+from llmgym.serve.session import refused
 from llmgym.serve.trouble import ServeError
 
 _OPEN = frozenset({"/health", "/ready"})

@@ -28,8 +28,10 @@ from llmgym.messages import Message, ToolSchema, assistant
 from llmgym.policies.base import TokenPolicy, gives_tokens
 from llmgym.rollout import Driver, Instances, Limits, ResponsesCreateParams, Stop
 from llmgym.rollout.driver import mark_failed
+from llmgym.rollout.episode import lengths
 from llmgym.rollout.runner import request_name, retried
 from llmgym.serve import walls
+from llmgym.serve.gateway.recording import pay
 from llmgym.serve.gateway.server import Gateway, Session
 from llmgym.serve.listening import door
 from llmgym.serve.trouble import ServeError
@@ -271,7 +273,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def _merge(trajectory: Trajectory, said: Trajectory) -> None:
-    """Put what the policy said in place of what the environment saw of it; all that was earned is the last turn's."""
+    """Put what the policy said in place of what the environment saw of it."""
     if trajectory.failure is not None:
         return
     trajectory.played = trajectory.environment
@@ -280,15 +282,8 @@ def _merge(trajectory: Trajectory, said: Trajectory) -> None:
     trajectory.usage |= said.usage
     env_s = sum(turn.env_s for turn in trajectory.turns)
     trajectory.turns = said.turns
-    for turn in trajectory.turns:
-        turn.reward = 0.0
+    pay(trajectory.turns, trajectory.reward)
     if trajectory.turns:
-        trajectory.turns[-1].reward = trajectory.reward
         trajectory.turns[-1].env_s = env_s
-    sampled = trajectory.sampled_tokens
     trajectory.timings["engine_s"] = sum(reply.engine_s for reply in trajectory.replies)
-    trajectory.metrics |= {
-        "num_turns": len(trajectory.turns),
-        "num_sampled_tokens": sampled,
-        "num_context_tokens": sum(len(segment.ids) for segment in trajectory.segments) - sampled,
-    }
+    trajectory.metrics |= lengths(trajectory)

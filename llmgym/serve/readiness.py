@@ -11,7 +11,8 @@ import msgspec
 from llmgym.concurrency import is_outside
 from llmgym.redaction import redact_text
 from llmgym.rollout.instances import Instances
-from llmgym.serve.sessions import Answer, Sessions
+from llmgym.serve.session import Answer
+from llmgym.serve.sessions import Sessions
 
 _AGAIN_S = 10.0
 

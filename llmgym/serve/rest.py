@@ -30,7 +30,7 @@ from llmgym.adapters.remote.protocol import (
     Tasks,
 )
 from llmgym.serve.bodies import decoded, read_body, respond
-from llmgym.serve.sessions import Answer, encode, refused
+from llmgym.serve.session import Answer, encode, refused
 from llmgym.serve.trouble import ServeError
 
 if TYPE_CHECKING:
@@ -92,10 +92,8 @@ OPERATIONS: Final = (
 
 def routes(server: EnvServer) -> list[Route]:
     """The routes of the protocol."""
-    sessions, read = (
-        server.sessions,
-        functools.partial(read_body, limit=server.config.body_limit, seconds=server.config.body_s),
-    )
+    sessions = server.sessions
+    read = functools.partial(read_body, limit=server.config.body_limit, seconds=server.config.body_s)
 
     def posted(form: Any) -> Callable[..., Awaitable[Answer]]:
         decoder = msgspec.json.Decoder(form)

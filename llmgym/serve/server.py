@@ -31,7 +31,8 @@ from llmgym.serve.metrics import Metrics
 from llmgym.serve.openapi import document
 from llmgym.serve.readiness import Readiness
 from llmgym.serve.rest import routes
-from llmgym.serve.sessions import Answer, Session, Sessions, refused
+from llmgym.serve.session import Answer, Session, refused
+from llmgym.serve.sessions import Sessions
 from llmgym.serve.socket import Socket
 from llmgym.serve.trouble import ServeError
 

@@ -13,7 +13,7 @@ import msgspec
 
 from llmgym.adapters.remote.protocol import Request
 from llmgym.serve.bodies import decoded
-from llmgym.serve.sessions import Answer, refused
+from llmgym.serve.session import Answer, refused
 from llmgym.serve.trouble import ServeError
 
 if TYPE_CHECKING:

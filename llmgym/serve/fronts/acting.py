@@ -8,7 +8,7 @@ from typing import Any, Final
 from llmgym.adapters.remote.protocol import Stepped
 from llmgym.env import ToolEnv
 from llmgym.messages import ToolSchema
-from llmgym.serve.sessions import Session
+from llmgym.serve.session import Session
 
 #: The tool that says a message.
 SAY: Final = "assistant_message"

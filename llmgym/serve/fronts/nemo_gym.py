@@ -25,7 +25,7 @@ from llmgym.rollout.reference import TaskRef
 from llmgym.serve.fronts import web
 from llmgym.serve.fronts.nemo_gym_episode import Episode, last_words, row_of
 from llmgym.serve.fronts.nemo_gym_paths import Endpoint, Named, with_cookie
-from llmgym.serve.sessions import encode
+from llmgym.serve.session import encode
 from llmgym.serve.trouble import ServeError
 
 if TYPE_CHECKING:

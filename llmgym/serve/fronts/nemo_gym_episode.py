@@ -14,7 +14,8 @@ from llmgym.messages import Message, assistant, tool_call
 from llmgym.responses import from_items, to_input, to_tools
 from llmgym.rollout.reference import TaskRef
 from llmgym.serve.fronts import web
-from llmgym.serve.sessions import Session, Sessions, encode
+from llmgym.serve.session import Session, encode
+from llmgym.serve.sessions import Sessions
 from llmgym.serve.trouble import ServeError
 
 _UNSCORED = "the environment leaves this episode unscored"

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from llmgym.serve.fronts import web
-from llmgym.serve.sessions import Session
+from llmgym.serve.session import Session
 
 _COOKIE = "llmgym_session"
 _CAPTURED = re.compile(r"/ng-rollout/[^/]+(?=/)")  # a prefix of 0.7 that tells which rollout asks

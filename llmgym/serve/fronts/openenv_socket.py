@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 
 from llmgym.adapters.remote.protocol import Wrong
 from llmgym.serve.fronts import web
-from llmgym.serve.sessions import Session, encode
+from llmgym.serve.session import Session, encode
 from llmgym.serve.trouble import ServeError, error_of
 
 if TYPE_CHECKING:

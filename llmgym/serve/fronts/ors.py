@@ -21,7 +21,7 @@ from llmgym.serve.fronts import web
 from llmgym.serve.fronts.acting import SAY, SAY_SCHEMA, replies, says, text_of, tool_of
 from llmgym.serve.fronts.sse import Results, event, stream
 from llmgym.serve.fronts.tasks import TaskAPI
-from llmgym.serve.sessions import Session, encode
+from llmgym.serve.session import Session, encode
 from llmgym.serve.trouble import ServeError, error_of
 
 if TYPE_CHECKING:

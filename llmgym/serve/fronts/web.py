@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from llmgym.adapters.remote.protocol import STATUS, Wrong
 from llmgym.serve.bodies import decoded, read_body
-from llmgym.serve.sessions import encode
+from llmgym.serve.session import encode
 from llmgym.serve.trouble import ServeError, error_of
 
 if TYPE_CHECKING:

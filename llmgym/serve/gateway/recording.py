@@ -265,6 +265,14 @@ class Recording:
         return {node: AGENT if node in equipped or not equipped else AUXILIARY for node in self.nodes}
 
 
+def pay(turns: Sequence[Turn], reward: float | None) -> None:
+    """Give all that was earned to the last turn: nobody knows which of a program's replies earned what."""
+    for turn in turns:
+        turn.reward = 0.0
+    if turns:
+        turns[-1].reward = reward
+
+
 def _transcript(turns: Sequence[Node]) -> list[Message]:
     """A conversation as the program sent it last, with the replies as the policy said them: programs drop reasoning."""
     messages = [*turns[-1].asked.messages, turns[-1].message]

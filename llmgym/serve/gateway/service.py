@@ -25,10 +25,11 @@ from llmgym.rollout.driver import mark_failed
 from llmgym.rollout.store import RunStore
 from llmgym.serve.bodies import read_body, respond
 from llmgym.serve.door import Door, Port, Seconds
+from llmgym.serve.gateway.recording import pay
 from llmgym.serve.gateway.server import Gateway, Session
 from llmgym.serve.guard import Guard
 from llmgym.serve.listening import address, bound, server
-from llmgym.serve.sessions import refused
+from llmgym.serve.session import refused
 from llmgym.serve.trouble import ServeError
 from llmgym.trajectory import Trajectory
 
@@ -270,7 +271,7 @@ class GatewayServer:
 
 
 def _conclude(trajectory: Trajectory, trouble: PolicyError | None, end: End, seconds: float) -> None:
-    """Write what came of a session into its trajectory; all that it earned is the last turn's."""
+    """Write what came of a session into its trajectory."""
     trajectory.timings = {"wall_s": seconds, "engine_s": sum(reply.engine_s for reply in trajectory.replies)}
     trajectory.metrics = {**end.metrics, "num_turns": len(trajectory.turns)}
     failed = trouble or (None if end.error is None else EnvironmentFailure(end.error))
@@ -280,6 +281,4 @@ def _conclude(trajectory: Trajectory, trouble: PolicyError | None, end: End, sec
         mark_failed(trajectory, failed, None, "done")
         return
     trajectory.reward = end.reward
-    for turn in trajectory.turns:
-        turn.reward = 0.0
-    trajectory.turns[-1].reward = end.reward
+    pay(trajectory.turns, end.reward)
