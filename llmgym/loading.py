@@ -121,7 +121,11 @@ def expect_modules(feature: str, extra: str, *modules: str) -> None:
     Raises:
         MissingExtraError: A module is not.
     """
-    if any(find_spec(module) is None for module in modules):
+    try:
+        missing = any(find_spec(module) is None for module in modules)
+    except ModuleNotFoundError:  # of what a module lies in
+        missing = True
+    if missing:
         raise MissingExtraError(feature, extra)
 
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from llmgym import __version__
-from llmgym.errors import ConfigError
+from llmgym.loading import expect_modules
 from llmgym.messages import Message
 from llmgym.rollout import genai
 from llmgym.tasks import stable_hash
@@ -48,13 +48,12 @@ class EpisodeSpans:
             policy: Name of the policy.
 
         Raises:
-            ConfigError: The packages are not installed.
+            MissingExtraError: The extra `telemetry` is not installed.
         """
-        try:
-            from opentelemetry import trace
-            from opentelemetry.sdk.trace import TracerProvider
-        except ImportError as error:
-            raise ConfigError(f"trace: {error.name} is not installed: pip install 'llmgym[telemetry]'") from error
+        expect_modules("trace", "telemetry", "opentelemetry.sdk")
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+
         self._most = int(share * 2**64)
         self._policy = policy
         self._contents = os.environ.get(genai.CAPTURE, "").lower() == "true"
@@ -127,10 +126,8 @@ class EpisodeSpans:
 
 def _provider() -> TracerProvider:
     """What sends spans by OTLP, from a thread of its own."""
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    except ImportError as error:
-        raise ConfigError(f"trace: {error.name} is not installed: pip install 'llmgym[telemetry]'") from error
+    expect_modules("trace", "telemetry", "opentelemetry.exporter.otlp.proto.http")
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor

@@ -54,7 +54,7 @@ def make_tracker(config: TrackConfig, run: TrackedRun) -> Callable[[], Tracker]:
     """
     cls, package = _TRACKERS[config.name]
     if importlib.util.find_spec(package) is None:
-        raise ConfigError(f"track: {config.name} is not installed: pip install {config.name}")
+        raise ConfigError(f"track: {config.name} is not installed: pip install {package}")
     options = dict(config.options)
     return lambda: cls(run, options)
 
