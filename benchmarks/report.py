@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
@@ -79,18 +79,22 @@ INSPECT_OPEN = """(async () => {
 def build(rows: Path, page: Path) -> dict[str, Any]:
     """Build the page in a process of its own."""
     command = [sys.executable, "-m", "llmgym", "report", rows, "--tokenizer", "smollm2", "-o", page, "--force"]
+    used = ran(command)
+    size = page.stat().st_size + sum(one.stat().st_size for one in page.parent.rglob("*.js"))
+    return {**used, "html_mb": round(page.stat().st_size / 1e6, 2), "all_mb": round(size / 1e6)}
+
+
+def ran(command: Sequence[Any]) -> dict[str, Any]:
+    """What a command takes, as a process of its own."""
     before = time.perf_counter()
     process = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
-    size = page.stat().st_size + sum(one.stat().st_size for one in page.parent.rglob("*.js"))
     return {
         "build_s": round(time.perf_counter() - before, 1),
         "build_cpu_s": round(used.ru_utime + used.ru_stime, 1),
         "build_memory_mb": round(used.ru_maxrss / 1024),
-        "html_mb": round(page.stat().st_size / 1e6, 2),
-        "all_mb": round(size / 1e6),
     }
 
 
@@ -119,19 +123,9 @@ def bundle(python: str, rows: Path, count: int, folder: Path) -> tuple[Path, dic
             found = load_row(line)
             row = {"id": found.group_id, "epoch": found.repeat + 1, "messages": found.messages, "reward": found.reward}
             target.write(json.dumps(row) + "\n")
-    process = subprocess.Popen(
-        [python, Path(__file__).with_name("_inspect.py"), lines, folder], stdout=subprocess.DEVNULL
-    )
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
+    used = ran([python, Path(__file__).with_name("_inspect.py"), lines, folder])
     size = sum(one.stat().st_size for one in (folder / "bundle").rglob("*") if one.is_file())
-    return folder / "bundle", {
-        "rows": count,
-        "build_cpu_s": round(used.ru_utime + used.ru_stime, 1),
-        "build_memory_mb": round(used.ru_maxrss / 1024),
-        "all_mb": round(size / 1e6),
-    }
+    return folder / "bundle", {"rows": count, **used, "all_mb": round(size / 1e6)}
 
 
 @asynccontextmanager

@@ -28,17 +28,14 @@ import itertools
 import json
 import os
 import re
-import socket
 import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from _load import Connection, Requests, connect, flood, frame, pace, post
+from _served import Server, resources_server, started
 
 HERE = Path(__file__).resolve().parent
 ENV = "llmgym/Calculator-v0"
@@ -51,19 +48,7 @@ EPISODE: list[tuple[str, dict[str, Any]]] = [
     *[("step", {"action": ACTION})] * CALLS, ("step", {"action": "The answer is 42."}),
     ("reset", {"task": {"id": "t", "prompt": "12 + 30?", "answer": "42"}}),
 ]  # fmt: skip
-NEMO_GYM = """
-import sys, uvicorn
-from omegaconf import OmegaConf
-from nemo_gym.server_utils import BaseServerConfig, ServerClient
-from resources_servers.math_advanced_calculations.app import MultiVerseMathHardResourcesServer as Server
-port = int(sys.argv[1])
-config = Server.model_fields["config"].annotation(
-    name="math", host="127.0.0.1", port=port, entrypoint="app.py", domain="math")
-client = ServerClient(
-    head_server_config=BaseServerConfig(host="127.0.0.1", port=1), global_config_dict=OmegaConf.create({}))
-app = Server(config=config, server_client=client).setup_webserver()
-uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", access_log=False)
-"""
+NEMO_GYM = resources_server("math_advanced_calculations", "MultiVerseMathHardResourcesServer", "math", access_log=False)
 OPENENV = """
 import sys, uvicorn
 from fastmcp import FastMCP
@@ -108,50 +93,6 @@ uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", access_log=Fals
 
 
 # --- servers --------------------------------------------------------------------------------------
-
-
-class Server:
-    """A process that serves."""
-
-    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
-        self.pid, self.port = process.pid, port
-        with contextlib.suppress(OSError):  # only root may
-            os.setpriority(os.PRIO_PROCESS, self.pid, -10)
-
-    @property
-    def cpu(self) -> float:
-        """Seconds of CPU that it has taken."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
-
-    @property
-    def memory_mb(self) -> float:
-        """Memory that it holds."""
-        found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
-        return int(found[1]) / 1024 if found else 0.0
-
-
-@contextmanager
-def started(command: list[Any], path: str = "") -> Generator[Server]:
-    """A server, once it takes connections; its port is put in the place of `{port}`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = [str(word).replace("{port}", str(port)) for word in command]
-    process = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.DEVNULL, text=True)
-    try:
-        began = time.monotonic()
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            if process.poll() is not None or time.monotonic() - began > 120:
-                sys.exit(f"{words[0]}: the server did not start")
-            time.sleep(0.1)
-        yield Server(process, port)
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def ours() -> Any:

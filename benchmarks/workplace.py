@@ -18,34 +18,20 @@ import argparse
 import http.client
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+from _served import resources_server, started
 
 from llmgym.envs.office.world import make_office
 
-TICK = os.sysconf("SC_CLK_TCK")
-SERVER = """
-import sys, uvicorn
-from omegaconf import OmegaConf
-from nemo_gym.server_utils import BaseServerConfig, ServerClient
-from resources_servers.workplace_assistant.app import WorkbenchResourcesServer as Server
-port = int(sys.argv[1])
-config = Server.model_fields["config"].annotation(
-    name="workplace_assistant", host="127.0.0.1", port=port, entrypoint="app.py", domain="agent")
-client = ServerClient(
-    head_server_config=BaseServerConfig(host="127.0.0.1", port=1), global_config_dict=OmegaConf.create({}))
-app = Server(config=config, server_client=client).setup_webserver()
-uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", timeout_keep_alive=600)
-"""
+SERVER = resources_server("workplace_assistant", "WorkbenchResourcesServer", "agent", timeout_keep_alive=600)
 FIND = "print(__import__('resources_servers.workplace_assistant').workplace_assistant.__path__[0])"
 
 
@@ -126,56 +112,29 @@ class Client:
         return json.loads(text)
 
 
-@contextmanager
-def serving(python: Path) -> Iterator[tuple[int, int]]:
-    """NeMo Gym's server; gives its process and port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen([python, "-c", SERVER, str(port)], env={**os.environ, "PYTHONPATH": ""})
-    try:
-        began = time.monotonic()
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            if server.poll() is not None or time.monotonic() - began > 120:
-                sys.exit("NeMo Gym's server did not start")
-            time.sleep(0.1)
-        yield server.pid, port
-    finally:
-        server.terminate()
-        server.wait()
-
-
 def measure_nemo_gym(python: Path, times: int) -> dict[str, float]:
     """The same figures of NeMo Gym's server, with its own example rows and their right calls."""
     found = subprocess.run(
         [python, "-c", FIND], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": ""}
     )
     rows = [json.loads(line) for line in (Path(found.stdout.strip()) / "data/example.jsonl").read_text().splitlines()]
-    with serving(python) as (pid, port):
-
-        def cpu() -> float:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / TICK
-
-        clients = [Client(port) for _ in range(times)]
-        Client(port).post("seed_session", rows[0])  # the first one costs more
+    with started([python, "-c", SERVER, "{port}"]) as server:
+        clients = [Client(server.port) for _ in range(times)]
+        Client(server.port).post("seed_session", rows[0])  # the first one costs more
         figures, made = {}, 0
-        before = cpu()
+        before = server.cpu
         for i, client in enumerate(clients):
             client.post("seed_session", rows[i % len(rows)])
-        figures["setup_ms"], before = 1e3 * (cpu() - before) / times, cpu()
+        figures["setup_ms"], before = 1e3 * (server.cpu - before) / times, server.cpu
         for i, client in enumerate(clients):
             for call in rows[i % len(rows)]["ground_truth"]:
                 client.post(call["name"], json.loads(call["arguments"]))
                 made += 1
-        figures["tool_ms"], before = 1e3 * (cpu() - before) / made, cpu()
+        figures["tool_ms"], before = 1e3 * (server.cpu - before) / made, server.cpu
         for i, client in enumerate(clients):
             row = rows[i % len(rows)]
             assert client.post("verify", {**row, "response": response(row["ground_truth"])})["reward"] == 1
-        figures["verify_ms"] = 1e3 * (cpu() - before) / times
+        figures["verify_ms"] = 1e3 * (server.cpu - before) / times
     return {name: round(value, 3) for name, value in figures.items()}
 
 

@@ -124,9 +124,14 @@ def started(venv: str, *args: Any) -> Iterator[str]:
     port = free_port()
     script = FOLDER / "servers" / f"{venv.replace('-', '_')}_server.py"
     command = [python_of(venv), script, args[0], str(port), *args[1:]]
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": ""}
-    )
+    with answering(port, *command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": ""}) as url:
+        yield url
+
+
+@contextmanager
+def answering(port: int, *command: Any, **options: Any) -> Iterator[str]:
+    """A server in a process, from when it answers; the options are those of `Popen`."""
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, **options)
     try:
         url = f"http://127.0.0.1:{port}"
         for _ in range(900):

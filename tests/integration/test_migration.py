@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +19,7 @@ from llmgym.adapters.nemo_gym.env import response_of
 from llmgym.messages import as_assistant
 from llmgym.rollout import read_rollouts
 from tests.adapters.mcp_servers import free_port
-from tests.adapters.wire_servers import python_of
+from tests.adapters.wire_servers import answering, python_of
 from tests.command import ROOT, environ, llmgym
 from tests.serve.fronts.dialogues import run
 
@@ -35,20 +32,8 @@ CASHIER = ("--policy", "script:cashier.reply")
 @contextmanager
 def started(port: int, *command: Any, cwd: Path = FOLDER, **variables: str) -> Iterator[str]:
     """A server in a process, from when it answers."""
-    process = subprocess.Popen(command, cwd=cwd, env={**environ(), **variables}, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            assert process.poll() is None, f"{command} has ended"
-            try:
-                urllib.request.urlopen(f"{url}/openapi.json", timeout=5).read()
-                break
-            except OSError:
-                time.sleep(0.1)
+    with answering(port, *command, cwd=cwd, env={**environ(), **variables}) as url:
         yield url
-    finally:
-        process.kill()
-        process.wait()
 
 
 def episodes(*flags: str) -> dict[str, Any]:
