@@ -46,6 +46,8 @@ class ServeConfig(Door, frozen=True, kw_only=True, forbid_unknown_fields=True):
         front: Whose protocol is spoken at the root, beside ours under /v1.
         ping_s: Seconds between pings of a WebSocket, and until one without an answer is ended; 0 for none.
         workers: Processes that share the work; each has sessions, connections and an address of its own.
+        frozen_s: Seconds that one of several processes may stand still before it is killed and started again; 0 for
+            any. A step that holds the event loop, or Python's lock, stands still.
     """
 
     env_ids: list[str | EnvConfig]
@@ -53,6 +55,7 @@ class ServeConfig(Door, frozen=True, kw_only=True, forbid_unknown_fields=True):
     front: fronts.Front | None = None
     ping_s: Annotated[float, Meta(ge=0)] = 60.0
     workers: Positive = 1
+    frozen_s: Annotated[float, Meta(ge=0)] = 120.0
 
     @property
     def environments(self) -> list[EnvConfig]:

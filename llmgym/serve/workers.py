@@ -1,11 +1,13 @@
 """A server of several processes: each has sessions and an address of its own, and all answer at one that they share.
 
-A session that begins is told where it is, so no request has to be handed on. A process that dies is started again at
-its address, without its sessions; connections wait meanwhile, since its socket is held here.
+A session that begins is told where it is, so no request has to be handed on. A process that dies, or that is killed
+because its event loop stands still, is started again at its address, without its sessions; connections wait meanwhile,
+since its socket is held here.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import multiprocessing
@@ -26,6 +28,7 @@ from llmgym.serve.server import EnvServer, ServeConfig
 _log = logging.getLogger("llmgym.serve")
 _ENDS = (signal.SIGTERM, signal.SIGINT)
 _AGAIN_S = 1.0  # before a process that did not come to listen is started again
+_BEAT_S = 1.0  # between signs of life
 _CLOSING_S = 60.0  # for the ends of environments, after the grace of requests
 _fork = multiprocessing.get_context("fork")  # with all that is registered here, and the sockets
 
@@ -37,8 +40,9 @@ class _Worker:
     Attributes:
         listener: Its own socket.
         process: The process.
-        word: Gives None once it listens, or what is wrong.
+        word: Gives None once it listens, and as a sign of life ever after; or what is wrong.
         listens: Whether it listens.
+        silent_s: How long it has given no sign of life, of the time that this process has watched.
         due: When it is to be started.
     """
 
@@ -46,6 +50,7 @@ class _Worker:
     process: Any = None
     word: Any = None
     listens: bool = False
+    silent_s: float = 0.0
     due: float = 0.0
 
 
@@ -62,6 +67,7 @@ class Workers:
         self._shared = bound(config.host, config.port)
         self._workers = [_Worker(bound(config.host, 0)) for _ in range(config.workers)]
         self._life, self._held = os.pipe()  # ends in all processes when this one does
+        self._watched = time.monotonic()
 
     def serve(self, listening: Callable[[str], None]) -> None:
         """Serve until SIGTERM or Ctrl-C; then have all processes end as one does.
@@ -114,39 +120,56 @@ class Workers:
             return
         server.workers = ports
         threading.Thread(target=self._end_with_parent, daemon=True).start()
-        run(server.serve(lambda _: word.send(None), [own, self._shared]))
+        run(self._serve(server, [own, self._shared], word))
+
+    async def _serve(self, server: EnvServer, listeners: Sequence[socket.socket], word: Connection) -> None:
+        beats: list[asyncio.Task[None]] = []
+        await server.serve(lambda _: beats.append(asyncio.create_task(_beat(word))), listeners)
 
     def _end_with_parent(self) -> None:
         os.read(self._life, 1)
         os.kill(os.getpid(), signal.SIGTERM)
 
     def _watch(self, *, first: bool) -> None:
-        """Wait until a process says something or ends, or one is to be started."""
+        """Wait until a process says something, ends, or is silent, or one is to be started."""
         running = [worker.process.sentinel for worker in self._workers if worker.process is not None]
         saying = [worker.word for worker in self._workers if worker.word is not None]
         due = [worker.due for worker in self._workers if worker.process is None and not self._ending]
-        ready = wait([*running, *saying], max(0.0, min(due) - time.monotonic()) if due else None)
+        ready = wait([*running, *saying], max(0.0, min([_BEAT_S, *(at - time.monotonic() for at in due)])))
+        before, self._watched = self._watched, time.monotonic()
+        passed = min(self._watched - before, _BEAT_S)  # when this process stood still, others may have too
         for worker in self._workers:
+            worker.silent_s += passed
             ended = worker.process is not None and worker.process.sentinel in ready
             if worker.word is not None and (ended or worker.word in ready):
                 self._hear(worker, first=first)
             if ended:
                 self._bury(worker, first=first)
+            elif worker.process is not None and worker.listens and 0 < self._config.frozen_s < worker.silent_s:
+                _log.error("worker %s has given no sign of life for %g s: it is killed",
+                           address(worker.listener), self._config.frozen_s)  # fmt: skip
+                worker.silent_s = 0.0
+                worker.process.kill()
 
     def _hear(self, worker: _Worker, *, first: bool) -> None:
-        with contextlib.suppress(EOFError):
+        try:
             wrong = worker.word.recv()
-            worker.listens = wrong is None
-            if wrong is not None and first:
-                raise ConfigError(wrong)
-            if wrong is not None:
-                _log.error("a worker cannot serve: %s", wrong)
-        worker.word.close()
-        worker.word = None
+        except EOFError:  # its end is yet to be seen
+            worker.word.close()
+            worker.word = None
+            return
+        worker.listens, worker.silent_s = wrong is None, 0.0
+        if wrong is not None and first:
+            raise ConfigError(wrong)
+        if wrong is not None:
+            _log.error("a worker cannot serve: %s", wrong)
 
     def _bury(self, worker: _Worker, *, first: bool) -> None:
         process, worker.process = worker.process, None
         process.join()
+        if worker.word is not None:
+            worker.word.close()
+            worker.word = None
         if self._ending:
             return
         if first and not worker.listens:
@@ -180,3 +203,12 @@ class Workers:
             if worker.process is not None:
                 (worker.process.kill if again else worker.process.terminate)()
         signal.alarm(int(self._config.grace_s + _CLOSING_S))
+
+
+async def _beat(word: Connection) -> None:
+    """Say that this event loop runs, for as long as it does."""
+    os.set_blocking(word.fileno(), False)
+    while True:
+        with contextlib.suppress(OSError):  # nobody listens: full, or closed
+            word.send(None)
+        await asyncio.sleep(_BEAT_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Sequence
 
 import gymnasium
@@ -99,5 +100,15 @@ class Talk(Slow):
         return None if message["content"] == "bye" else f"You said {message['content']}."
 
 
-for made in (Slow, Broken, Unscored, Wordy, Talk, Grouped, Shut):
+class Holding(Slow):
+    """Holds the event loop for ever once it is told to."""
+
+    def respond(self, message: Message) -> str:
+        """Go on, or never."""
+        while message["content"] == "hold":
+            time.sleep(1)
+        return "Go on."
+
+
+for made in (Slow, Broken, Unscored, Wordy, Talk, Grouped, Shut, Holding):
     gymnasium.register(f"{made.__name__}-v0", entry_point=f"{__name__}:{made.__name__}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import re
 import signal
@@ -22,11 +23,12 @@ from tests.command import ROOT, environ
 from tests.serving import Process
 
 ENV = "llmgym/Calculator-v0"
+HOLDING = "tests.serve.environments:Holding-v0"
 
 
-def begin(server: Process) -> tuple[str, str]:
+def begin(server: Process, env: str = ENV) -> tuple[str, str]:
     """A session: the address of its process, and its path there."""
-    status, opened = server.ask("POST", "/v1/sessions", {"env": ENV, "seed": 3})
+    status, opened = server.ask("POST", "/v1/sessions", {"env": env, "seed": 3})
     assert status == 200, opened
     url, _, path = opened["url"].partition("/v1/")
     assert path == f"sessions/{opened['session']}"
@@ -65,6 +67,37 @@ def test_a_killed_process_is_started_again_and_its_sessions_are_lost(process: Ca
     assert {said["error"]["wrong"] for url, (_, said) in told if url in lost} <= {"unknown_session"}
     begin(server)
     assert "has ended with status -9" in server.said.read_text()
+
+
+@pytest.mark.parametrize("freeze", ["stopped", "held"])
+def test_a_frozen_process_is_killed_and_started_again(freeze: str, process: Callable[..., Process]) -> None:
+    server = process(HOLDING, workers=2, frozen_s=4)
+    sessions = [begin(server, "Holding-v0") for _ in range(8)]
+    before = server.workers
+    url, path = sessions[0]
+    if freeze == "stopped":
+        os.kill(before[0], signal.SIGSTOP)
+    else:  # a step that never gives the event loop back
+        with pytest.raises(http.client.RemoteDisconnected):
+            server.ask("POST", f"{path}/step", {"action": "hold"}, url)
+    until(lambda: len(server.workers) == 2 and server.workers != before)
+    told = [server.ask("POST", f"{path}/step", {"action": "x"}, url) for url, path in sessions]
+    assert {said["error"]["wrong"] for status, said in told if status != 200} <= {"unknown_session"}
+    assert len(set(server.workers) & set(before)) == 1, "the other lives"
+    begin(server, "Holding-v0")
+    assert "has given no sign of life for 4 s" in server.said.read_text()
+
+
+def test_processes_outlive_a_halt_of_all(process: Callable[..., Process]) -> None:
+    server = process(workers=2, frozen_s=2)
+    url, path = begin(server)
+    before = server.workers
+    for number in (signal.SIGSTOP, signal.SIGCONT):
+        for pid in (*before, server.pid):
+            os.kill(pid, number)
+        threading.Event().wait(4)  # longer than each may stand still
+    assert server.workers == before
+    assert server.ask("POST", f"{path}/step", {"action": "x"}, url)[0] == 200
 
 
 def test_the_processes_end_with_the_first(process: Callable[..., Process]) -> None:
