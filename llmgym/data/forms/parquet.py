@@ -1,8 +1,9 @@
 """Rows of ours as Parquet, and back, equal by value, keys and float bits.
 
 Scalars and metrics are typed, tokens are lists, and what is nested otherwise is JSON as it stands in the line, of
-Parquet's JSON type. `rest` has what would be lost: fields that the types cannot hold as they are, and those that are
-not known; `fields` says which the row had, in their order.
+Parquet's JSON type; nothing stands for a field that a row lacks, such as one that is newer. `rest` has what would be
+lost: fields that the types cannot hold as they are, and those that are not known; `fields` then says which the row had,
+in their order.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +34,6 @@ JSONS = (
     "metrics", "turns", "compactions", "branches", "played", "model_calls", "failure",
 )  # fmt: skip
 _METRICS = JSONS.index("metrics")
-_RAW = [(name, msgspec.Raw) for name in JSONS]
 _OWN = {"fields", "rest"}
 _SEGMENTS = -3  # of the values of a row
 _ORDER = (
@@ -43,6 +43,8 @@ _ORDER = (
     "attempts", "policy", "trainable",
 )  # fmt: skip
 _STANDARD = frozenset(_ORDER)
+_NULLABLE = {"reward", "error"}
+NEEDED = {*_NULLABLE, "metrics", "segments"}  # in every row of ours
 ROW = "row"  # of rows of others, whole
 _META = {b"llmgym": json.dumps({"format": FORMAT}).encode()}
 
@@ -137,6 +139,11 @@ def _decoder_of(fields: Iterable[tuple[Any, ...]]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 
+def _fields(types: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Fields of ours; None stands for one that a row has not, as it is no value of its type."""
+    return [(name, kind) if name in NEEDED else (name, kind, None) for name, kind in types.items()]
+
+
 def _optional(metrics: Iterable[str]) -> list[tuple[Any, ...]]:
     return [(name, _Scalar, _ABSENT) for name in metrics]
 
@@ -148,8 +155,9 @@ class _Rows:
         small = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
         types: dict[str, Any] = dict.fromkeys(TEXTS, str) | {"error": str | None} | dict.fromkeys(INTEGERS, small)
         types |= dict.fromkeys(FLAGS, bool) | dict.fromkeys(REALS, int | float | None)
+        nested: dict[str, Any] = dict.fromkeys(JSONS, msgspec.Raw) | {"segments": list[segments.Segment]}
         self._typed = len(types)
-        self._usual = _decoder_of([*types.items(), *_optional(metrics), *_RAW, ("segments", list[segments.Segment])])
+        self._usual = _decoder_of([*_fields(types), *_optional(metrics), *_fields(nested)])
         self._inner = _decoder_of(_optional([*metrics, *clashing]))
         self._metrics = metrics
 
@@ -331,29 +339,36 @@ def read(path: Path) -> Iterator[bytes]:
             if b"llmgym" not in (file.schema_arrow.metadata or {}):
                 raise UnreadableError(path, "it was not written by `llmgym data convert`, so its rows are not known")
             for batch in file.iter_batches(_BATCH):
-                yield from map(str.encode, _plain(batch.column(ROW)).to_pylist()) if ROW in names else _lines(batch)
+                yield from map(str.encode, _column(batch, ROW)) if ROW in names else _lines(batch)
     except (pa.ArrowException, OSError) as error:
         raise UnreadableError(path, str(error)) from error
 
 
 def _lines(batch: Any) -> Iterator[bytes]:
-    columns: dict[str, list[bytes]] = {}
-    for names, convert in ((TEXTS, _encode), (INTEGERS, _encode), (FLAGS, _encode), (REALS, _encode), (JSONS, _kept)):
+    columns: dict[str, Sequence[bytes | None]] = {}
+    for names, convert in (
+        (TEXTS, _encode),
+        (INTEGERS, _encode),
+        (FLAGS, _encode),
+        (REALS, _encode),
+        (JSONS, str.encode),
+    ):
         for name in names:
-            columns[name] = [convert(value) for value in _plain(batch.column(name)).to_pylist()]
+            null = b"null" if name in _NULLABLE else None
+            columns[name] = [null if value is None else convert(value) for value in _column(batch, name)]
     columns["segments"] = segments.texts(batch.column("segments"))
     columns = {name: columns[name] for name in _ORDER}
-    rests = _plain(batch.column("rest")).to_pylist()
-    for at, fields in enumerate(batch.column("fields").to_pylist()):
+    rests = _column(batch, "rest")
+    for at, fields in enumerate(_column(batch, "fields")):
         rest = _rows.decode(rests[at]) if rests[at] is not None else {}
-        texts = {name: values[at] for name, values in columns.items()}
+        texts = {name: text for name, values in columns.items() if (text := values[at]) is not None}
         if fields is None:
             texts |= _beside(texts["metrics"])
             names = list(texts)
         else:
             texts |= {name: bytes(raw) for name, raw in rest.items()}
             names = json.loads(fields)
-        yield b"{" + b",".join(_encode(name) + b":" + texts[name] for name in names) + b"}"
+        yield b"{" + b",".join(_encode(name) + b":" + texts.get(name, b"null") for name in names) + b"}"
 
 
 def _beside(metrics: bytes) -> dict[str, bytes]:
@@ -362,10 +377,9 @@ def _beside(metrics: bytes) -> dict[str, bytes]:
     return {name: b"null" if raw.startswith(b'"') else raw for name, raw in found.items()}
 
 
-def _plain(array: Any) -> Any:
-    """The texts of a column of JSON."""
-    return getattr(array, "storage", array)
-
-
-def _kept(text: str | None) -> bytes:
-    return b"null" if text is None else text.encode()
+def _column(batch: Any, name: str) -> list[Any]:
+    """The values of a column; JSON as its texts. Files of earlier versions may not have it."""
+    if name not in batch.schema.names:
+        return [None] * len(batch)
+    array = batch.column(name)
+    return getattr(array, "storage", array).to_pylist()

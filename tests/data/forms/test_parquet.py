@@ -15,6 +15,7 @@ pytest.importorskip("pyarrow")
 from llmgym.data.forms import parquet
 from llmgym.data.problems import UnreadableError
 from llmgym.records import dump_row, load_row
+from llmgym.records.row import ROW_FIELDS
 from llmgym.trajectory import Trajectory
 from tests import records
 from tests.data import rows
@@ -113,6 +114,35 @@ def test_rows_as_our_writer_has_them_need_no_rest(tmp_path: Path) -> None:
     assert table["fields"].null_count == table["rest"].null_count == 2
     assert table["policy"].to_pylist() == ["", "other"]
     assert table["trainable"].to_pylist() == [True, False]
+
+
+OPTIONAL = sorted(ROW_FIELDS - parquet.NEEDED)
+
+
+def test_rows_that_lack_a_field_need_no_rest_either(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    lines = [rows.changed(rows.line("a", turns=2), **{name: ...}) for name in OPTIONAL]
+    lines += [rows.changed(rows.line("b"), **dict.fromkeys(OPTIONAL, ...)), rows.line("c")]
+    found = back(tmp_path / "x.parquet", *lines)
+    assert [*map(json.loads, found)] == [*map(json.loads, lines)]
+    table = pq.read_table(tmp_path / "x.parquet")
+    assert table["fields"].null_count == table["rest"].null_count == len(lines)
+
+
+def test_fields_that_are_null_come_back_as_null(tmp_path: Path) -> None:
+    lines = [rows.changed(rows.line("a", turns=2), **{name: None}) for name in sorted(ROW_FIELDS)]
+    assert [*map(json.loads, back(tmp_path / "x.parquet", *lines))] == [*map(json.loads, lines)]
+
+
+def test_files_of_earlier_versions_lack_columns(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    row = rows.changed(rows.line("a"), played=..., branches=...)
+    back(tmp_path / "x.parquet", row)
+    pq.write_table(pq.read_table(tmp_path / "x.parquet").drop_columns(["played", "branches"]), tmp_path / "x.parquet")
+    (found,) = parquet.read(tmp_path / "x.parquet")
+    assert json.loads(found) == json.loads(row)
 
 
 def test_whole_numbers_of_any_size_come_back(tmp_path: Path) -> None:
