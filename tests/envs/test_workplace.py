@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmgym.envs.office import Desk
 from llmgym.envs.office.dates import next_weekday
-from llmgym.envs.office.tables import MAX_TEXT, MAX_WRITES, Tables
+from llmgym.envs.office.tables import MAX_TEXT, MAX_WRITES, PREFIXES, Tables
 from llmgym.envs.office.world import SIZES, make_office
 from llmgym.envs.workplace import Workplace
 from llmgym.envs.workplace.requests import AREAS, KINDS, Requests
@@ -167,6 +169,20 @@ def test_offices_are_sound(size: str) -> None:
         assert all(row["sent"] < office.now for row in office.rows["mails"].values())
         assert all(row["assignee"] in office.people for row in office.rows["tasks"].values())
     assert make_office(1, size).before == make_office.__wrapped__(1, size).before
+
+
+@pytest.mark.parametrize(
+    ("variant", "digest"),
+    [("easy", "199ae289249b14a9"), ("hard", "8f031e3b0eb84b76")],
+)
+def test_a_seed_makes_the_same_office_and_task_in_every_release(variant: str, digest: str) -> None:
+    env, made = Workplace(**VARIANTS[variant]), hashlib.sha256()
+    for index in range(10):
+        task = env.tasks.draw("train", 0, index)
+        office = make_office(task.metadata["office"], task.metadata["size"])
+        tables = [office.before[name] for name in PREFIXES]
+        made.update(orjson.dumps([task.prompt, task.answer, tables, office.visits, office.people, office.now]))
+    assert made.hexdigest()[:16] == digest
 
 
 def test_every_kind_comes_up() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from llmgym.errors import ToolError
@@ -11,6 +12,7 @@ from llmgym.verifiers.base import Verdict
 from llmgym.verifiers.strings import normalised
 
 Row = dict[str, Any]
+Table = dict[str, Row]  # rows by id
 #: A date, where visits came from, how many, in how many of them somebody clicked, and seconds of all.
 Visits = tuple[str, str, int, int, int]
 
@@ -27,6 +29,33 @@ MAX_TEXT = 4_000  # characters of a text that a tool writes
 MAX_WRITES = 200
 
 
+class Made(Mapping[str, Table]):
+    """Tables by name, each made when it is first looked at: an episode looks at two or three of them."""
+
+    def __init__(self, make: Callable[[str], Table]) -> None:
+        """Have tables.
+
+        Args:
+            make: Makes the table of a name, the same one each time, since two threads may ask at once.
+        """
+        self._make, self._made = make, dict[str, Table]()
+
+    def __getitem__(self, name: str) -> Table:
+        if name not in self._made:
+            self._made.setdefault(name, self._make(name))
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(PREFIXES)
+
+    def __len__(self) -> int:
+        return len(PREFIXES)
+
+
+def _copy(tables: Mapping[str, Table], name: str) -> Table:
+    return dict(tables[name])
+
+
 class Tables:
     """The tables of one episode.
 
@@ -40,11 +69,9 @@ class Tables:
         now: Date and time, "2026-03-02 09:30".
     """
 
-    def __init__(
-        self, rows: Mapping[str, Mapping[str, Row]], visits: list[Visits], people: list[Row], now: str
-    ) -> None:
-        self.before = {name: rows.get(name, {}) for name in PREFIXES}
-        self.rows = {name: dict(table) for name, table in self.before.items()}
+    def __init__(self, rows: Mapping[str, Table], visits: list[Visits], people: list[Row], now: str) -> None:
+        self.before = rows
+        self.rows = Made(partial(_copy, rows))
         self.journal: list[tuple[str, str, Row | None]] = []
         self.visits, self.people = visits, {row["email"]: row for row in people}
         self.me, self.now = people[0], now

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from llmgym.envs.office.counting import Source
-from llmgym.envs.office.tables import PREFIXES, Row, Tables, Visits
+from llmgym.envs.office.tables import PREFIXES, Made, Row, Table, Tables, Visits
 from llmgym.envs.vocabulary import FAMILY_NAMES, FIRM_KINDS, FIRM_NAMES, GIVEN_NAMES
 
 TEAMS = ("Sales", "Finance", "Design", "Support", "Engineering", "Marketing")
@@ -58,19 +60,22 @@ def make_office(seed: int, size: str) -> Tables:
     maker = _Maker(np.random.Generator(np.random.PCG64(seed)))
     people, mails, events, customers, tasks = SIZES[size]
     maker.hire(people)
-    rows = {
+    columns = {
         "mails": maker.mails(mails),
         "events": maker.events(events),
         "customers": maker.customers(customers),
         "tasks": maker.tasks(tasks),
     }
-    keyed = {name: {row["id"]: row for row in table} for name, table in rows.items()}
-    return Tables(keyed, maker.visits(), maker.people, f"{maker.today} {maker.clock}")
+    rows = Made(_Columns(maker.people, columns))
+    return Tables(rows, maker.visits(), maker.people, f"{maker.today} {maker.clock}")
+
+
+_IDS = {table: [f"{prefix}-{number}" for number in range(101, 1000)] for table, prefix in PREFIXES.items()}
 
 
 @lru_cache
 def _clocks(step: int) -> list[str]:
-    return [f"{minutes // 60:02d}:{minutes % 60:02d}" for minutes in range(8 * 60, 17 * 60, step)]
+    return [f" {minutes // 60:02d}:{minutes % 60:02d}" for minutes in range(8 * 60, 17 * 60, step)]
 
 
 class _Maker:
@@ -94,7 +99,8 @@ class _Maker:
 
     def ids(self, table: str, count: int) -> list[str]:
         """Ids in an order that tells nothing."""
-        return [f"{PREFIXES[table]}-{number}" for number in (self.rng.permutation(899)[:count] + 101).tolist()]
+        ids = _IDS[table]
+        return [ids[i] for i in self.rng.permutation(len(ids))[:count].tolist()]
 
     def days(self, low: int, high: int, count: int) -> list[str]:
         """Dates, as days from today."""
@@ -105,7 +111,7 @@ class _Maker:
         days = [_DATES[self.at + i] for i in range(low, high) if (self.weekday + i) % 7 < 5]
         clocks = _clocks(step)
         chosen = self.rng.permutation(len(days) * len(clocks))[:count].tolist()
-        return [f"{days[number // len(clocks)]} {clocks[number % len(clocks)]}" for number in chosen]
+        return [days[number // len(clocks)] + clocks[number % len(clocks)] for number in chosen]
 
     def hire(self, count: int) -> None:
         """The people; the first is whom the assistant works for."""
@@ -121,10 +127,8 @@ class _Maker:
         self.others = self.emails[1:]
         self.projects = self.distinct(FIRM_NAMES, 6)
 
-    def mails(self, count: int) -> list[Row]:
-        me = self.people[0]
-        firsts = {row["email"]: row["name"].split()[0] for row in self.people}
-        columns = zip(
+    def mails(self, count: int) -> tuple[list[Any], ...]:
+        return (
             self.ids("mails", count),
             self.pick(("inbox", "inbox", "inbox", "inbox", "archive", "sent"), count),
             self.pick(self.others, count),
@@ -132,20 +136,10 @@ class _Maker:
             self.pick(self.projects, count),
             self.pick(_REMARKS, count),
             self.times(-40, 0, count, step=10),
-            strict=True,
         )
-        rows: list[Row] = []
-        for key, folder, other, topic, project, remark, sent in columns:
-            sender, to = (me["email"], other) if folder == "sent" else (other, me["email"])
-            body = f"Hello {firsts[to]},\n\nabout {topic.lower()} for {project}: {remark}\n\n{firsts[sender]}"
-            rows.append(
-                {"id": key, "folder": folder, "sender": sender, "to": to, "subject": f"{topic} for {project}",
-                 "sent": sent, "body": body, "refers_to": None}
-            )  # fmt: skip
-        return rows
 
-    def events(self, count: int) -> list[Row]:
-        columns = zip(
+    def events(self, count: int) -> tuple[list[Any], ...]:
+        return (
             self.ids("events", count),
             self.pick(self.projects, count),
             self.pick(MEETINGS, count),
@@ -155,16 +149,10 @@ class _Maker:
             self.pick(self.others, count),
             self.pick(self.others, count),
             self.numbers(3, count),
-            strict=True,
         )
-        return [
-            {"id": key, "title": f"{project} {meeting}", "start": start, "minutes": minutes, "place": place,
-             "participants": [one, other] if pair == 0 and one != other else [one], "notes": ""}
-            for key, project, meeting, start, minutes, place, one, other, pair in columns
-        ]  # fmt: skip
 
-    def customers(self, count: int) -> list[Row]:
-        columns = zip(
+    def customers(self, count: int) -> tuple[list[Any], ...]:
+        return (
             self.ids("customers", count),
             self.distinct(GIVEN_NAMES, count),
             self.distinct(FAMILY_NAMES, count),
@@ -175,17 +163,10 @@ class _Maker:
             self.pick(PRODUCTS, count),
             self.days(-90, 0, count),
             self.pick(_NOTES, count),
-            strict=True,
         )
-        return [
-            {"id": key, "name": f"{first} {last}", "company": f"{firm} {kind}",
-             "email": f"{first}@{firm}{kind}.example".lower(), "owner": owner, "status": status, "product": product,
-             "last_contact": contact, "note": note}
-            for key, first, last, firm, kind, owner, status, product, contact, note in columns
-        ]  # fmt: skip
 
-    def tasks(self, count: int) -> list[Row]:
-        columns = zip(
+    def tasks(self, count: int) -> tuple[list[Any], ...]:
+        return (
             self.ids("tasks", count),
             self.pick(DEEDS, count),
             self.pick(PAPERS, count),
@@ -194,13 +175,7 @@ class _Maker:
             self.pick(BOARDS, count),
             self.pick(STAGES, count),
             self.days(-20, 30, count),
-            strict=True,
         )
-        return [
-            {"id": key, "title": f"{deed} the {paper} for {project}", "assignee": who, "board": board, "stage": stage,
-             "due": due, "note": ""}
-            for key, deed, paper, project, who, board, stage, due in columns
-        ]  # fmt: skip
 
     def visits(self) -> list[Visits]:
         days = [_DATES[self.at + i] for i in range(-VISITED, 0) for _ in SOURCES]
@@ -209,3 +184,47 @@ class _Maker:
         engaged = [each * share // 20 for each, share in zip(visits, self.numbers(12, count), strict=True)]
         seconds = [each * (20 + mean) for each, mean in zip(visits, self.numbers(300, count), strict=True)]
         return list(zip(days, SOURCES * VISITED, visits, engaged, seconds, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Makes the rows of a table out of its columns, which takes as long as drawing these.
+
+    Attributes:
+        people: The people of the firm.
+        columns: Columns by table.
+    """
+
+    people: list[Row]
+    columns: dict[str, tuple[list[Any], ...]]
+
+    def __call__(self, table: str) -> Table:
+        if table not in self.columns:
+            return {}
+        rows: Iterator[Row] = getattr(self, table)(zip(*self.columns[table], strict=True))
+        return {row["id"]: row for row in rows}
+
+    def mails(self, columns: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
+        me, firsts = self.people[0]["email"], {row["email"]: row["name"].split()[0] for row in self.people}
+        for key, folder, other, topic, project, remark, sent in columns:
+            sender, to = (me, other) if folder == "sent" else (other, me)
+            body = f"Hello {firsts[to]},\n\nabout {topic.lower()} for {project}: {remark}\n\n{firsts[sender]}"
+            yield {"id": key, "folder": folder, "sender": sender, "to": to, "subject": f"{topic} for {project}",
+                   "sent": sent, "body": body, "refers_to": None}  # fmt: skip
+
+    def events(self, columns: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
+        for key, project, meeting, start, minutes, place, one, other, pair in columns:
+            participants = [one, other] if pair == 0 and one != other else [one]
+            yield {"id": key, "title": f"{project} {meeting}", "start": start, "minutes": minutes, "place": place,
+                   "participants": participants, "notes": ""}  # fmt: skip
+
+    def customers(self, columns: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
+        for key, first, last, firm, kind, owner, status, product, contact, note in columns:
+            yield {"id": key, "name": f"{first} {last}", "company": f"{firm} {kind}",
+                   "email": f"{first}@{firm}{kind}.example".lower(), "owner": owner, "status": status,
+                   "product": product, "last_contact": contact, "note": note}  # fmt: skip
+
+    def tasks(self, columns: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
+        for key, deed, paper, project, who, board, stage, due in columns:
+            yield {"id": key, "title": f"{deed} the {paper} for {project}", "assignee": who, "board": board,
+                   "stage": stage, "due": due, "note": ""}  # fmt: skip
