@@ -91,9 +91,12 @@ def check_free(path: Path | str, *, force: bool) -> None:
     """See that a file may be written.
 
     Raises:
-        ConfigError: It is there already.
+        ConfigError: It is there already, or is no file.
     """
-    if Path(path).is_dir():
+    path = Path(path)
+    if path.is_dir():
         raise ConfigError(f"{path} is a folder; name a file")
-    if not force and Path(path).exists():
+    if path.exists() and not path.is_file():  # a file put in the place of /dev/null breaks much
+        raise ConfigError(f"{path} is a device or a pipe; name a file")
+    if not force and path.exists():
         raise ConfigError(f"{path} is there already; --force replaces it")

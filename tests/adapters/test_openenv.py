@@ -233,7 +233,7 @@ def test_a_full_server_is_waited_for() -> None:
     with serving(server) as url:
 
         async def run() -> None:
-            first, second, third = env_of(url), env_of(url), env_of(url, hook_timeout=1.0)
+            first, second, third = env_of(url), env_of(url), env_of(url, hook_timeout=3.0)
             await first.areset(seed=0)
             with pytest.raises(EnvironmentFailure, match="no place for another session: max 1"):
                 await third.areset(seed=0)
