@@ -204,7 +204,7 @@ def test_what_is_sent_unasked_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> N
     async def unasked(request: web.Request) -> web.StreamResponse:
         if request.path != "/ws":
             return answer({"action": NUMBER}, 200 if request.path == "/schema" else 404)
-        socket = web.WebSocketResponse(heartbeat=0.1)  # closes where a ping has no answer
+        socket = web.WebSocketResponse(heartbeat=0.6)  # closes 0.3 s after a ping without an answer
         await socket.prepare(request)
         async for message in socket:
             await socket.send_str(json.dumps(seen()))
