@@ -30,7 +30,7 @@ class _Call:
         from agentdojo.agent_pipeline.tool_execution import tool_result_to_str  # pyright: ignore[reportMissingImports]
         from agentdojo.functions_runtime import FunctionCall  # pyright: ignore[reportMissingImports]
 
-        env.made.append(FunctionCall(function=self.name, args=arguments))
+        env.made.append(FunctionCall.model_construct(function=self.name, args=arguments))  # the runtime validates
         result, error = runtime(env.suite).run_function(env.world, self.name, arguments)
         if error is not None:
             raise ToolError(error)
