@@ -9,7 +9,7 @@ from typing import Literal
 
 from llmgym.data.dataset import Dataset
 from llmgym.data.forms import parquet
-from llmgym.data.memory import steady
+from llmgym.data.memory import steady_columns
 from llmgym.data.output import lines_into, replacing
 from llmgym.data.scalars import COUNTED
 from llmgym.data.shapes import atif, rollouts
@@ -61,7 +61,7 @@ def convert(data: Dataset, target: Path, *, force: bool = False, told: Told | No
         ConfigError: The file cannot be written, or its name says no form.
     """
     form = form_of(target)
-    with replacing(target, force=force) as temporary, steady():
+    with replacing(target, force=force) as temporary, steady_columns():
         if form == "parquet":
             return _to_parquet(data, temporary, told)
         rows = (line if form == "jsonl" else atif.dump(line, place) for line, place in _rows(data))

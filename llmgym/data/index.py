@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from llmgym import __version__
 from llmgym.data import lines
 from llmgym.data.lines import Span, lines_of, read_blocks, starts_of
-from llmgym.data.memory import steady
+from llmgym.data.memory import steady_columns
 from llmgym.data.output import replacing
 from llmgym.data.problems import BAD, Problem, ProblemKind, UnreadableError
 from llmgym.data.scalars import COLUMNS, COUNTED, PLACES
@@ -119,7 +119,7 @@ class Index:
                     return cls(path, folder, meta)
             with _locked(beside, elsewhere) as folder:
                 builder = _Builder(path, folder, _stored(path, folder))
-                with steady():
+                with steady_columns():
                     torn = builder.build(progress)
         except OSError as error:
             raise UnreadableError(path, error.strerror or str(error)) from error

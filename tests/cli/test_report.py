@@ -8,7 +8,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from tests.command import llmgym
+from tests.command import environ, llmgym
 from tests.data.rows import line, run_of
 from tests.report import runs
 
@@ -28,6 +28,16 @@ def test_a_page_elsewhere(tmp_path: Path) -> None:
     again = llmgym("report", run, "-o", path)
     assert (again.returncode, again.stderr) == (2, f"error: {path} is there already; --force replaces it\n")
     assert llmgym("report", run, "-o", path, "--force").returncode == 0
+
+
+def test_a_page_needs_no_extra(tmp_path: Path) -> None:
+    run = runs.store(tmp_path / "run", runs.plain())
+    extras = "pyarrow", "duckdb", "datasets", "rensa", "torch", "transformers", "tokenizers", "aiohttp", "starlette"
+    code = f"import sys; sys.modules |= dict.fromkeys({extras}); from llmgym.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "report", run], capture_output=True, text=True, env=environ(), check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{run}/report.html\n", "")
 
 
 def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:

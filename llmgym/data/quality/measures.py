@@ -15,7 +15,7 @@ import numpy as np
 
 from llmgym.data.index import Index, Progress
 from llmgym.data.lines import Span
-from llmgym.data.memory import steady
+from llmgym.data.memory import steady_columns
 from llmgym.data.output import replacing
 from llmgym.data.quality.degenerate import LOOP, is_refusal, tail_repeat
 from llmgym.data.quality.excerpts import Excerpt, excerpt
@@ -53,7 +53,7 @@ def measured_files(index: Index, progress: Progress | None = None) -> list[str]:
         stale.unlink(missing_ok=True)  # of rows that are in another shard now
     for name, shard in names.items():
         if not (index.folder / name).exists():
-            with steady():
+            with steady_columns():
                 _measure(index, index.folder / shard if shard else None, index.folder / name, progress)
     return [str(index.folder / name) for name in names]
 
