@@ -125,17 +125,21 @@ def copy(path: Path, spans: Iterable[Span], target: IO[bytes]) -> None:
     Raises:
         UnreadableError: The file does not have them any more.
     """
-    pieces: list[bytes] = []
+    held = memoryview(bytearray(_BUFFER))  # is read into, so that no piece has memory of its own
     size = 0
     with _opened(path) as file:
         for position, length in _runs(spans):
-            pieces.append(_read(file, position, length, path))
-            size += length
-            if size >= _BUFFER:
-                target.write(b"\n".join([*pieces, b""]))
-                pieces, size = [], 0
-    if pieces:
-        target.write(b"\n".join([*pieces, b""]))
+            if size + length >= len(held):
+                target.write(held[:size])
+                size = 0
+            if length >= len(held):
+                held = memoryview(bytearray(length + 1))
+            end = size + length
+            if os.preadv(file, [held[size:end]], position) != length:
+                raise UnreadableError(path, _CHANGED)
+            held[end] = _END
+            size = end + 1
+    target.write(held[:size])
 
 
 def _runs(spans: Iterable[Span]) -> Iterator[tuple[int, int]]:

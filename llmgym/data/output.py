@@ -59,8 +59,8 @@ def lines_into(path: Path, name: Path | str) -> Generator[IO[bytes]]:
                 yield frames  # pyright: ignore[reportReturnType]
                 frames.end()
         case _:
-            with path.open("wb", buffering=0) as file:
-                yield file  # pyright: ignore[reportReturnType]
+            with path.open("wb") as file:  # without a buffer a disk that is full would take a part and not say so
+                yield file
 
 
 class _Frames:
@@ -73,8 +73,8 @@ class _Frames:
         self._pieces: list[bytes] = []
         self._size = 0
 
-    def write(self, data: bytes) -> int:
-        self._pieces.append(data)
+    def write(self, data: bytes | memoryview) -> int:
+        self._pieces.append(bytes(data))  # what is behind a view is used again
         self._size += len(data)
         if self._size >= _FRAME:
             self.end()

@@ -57,7 +57,8 @@ class RecordTranscript(ToolWrapper):
         """Write in one call at the end of the file, so that lines of several writers do not mix."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab", buffering=0) as file:
-            file.write(data)
+            if (written := file.write(data)) < len(data):  # the disk took some of it, and says why to the rest
+                file.write(data[written:])
 
 
 class EpisodeStatistics(ToolWrapper):

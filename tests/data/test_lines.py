@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmgym.data import lines as lines_module
 from llmgym.data.lines import Span, copy, fetch, read_lines
 from llmgym.data.problems import UnreadableError
 
@@ -30,7 +32,8 @@ def test_lines_are_found_where_they_stand_and_copied_as_they_are(
     spans = [Span(line.position, len(line.data)) for line in chosen]
     assert list(fetch(path, spans)) == [line.data for line in chosen]
     target = io.BytesIO()
-    copy(path, spans, target)
+    with patch.object(lines_module, "_BUFFER", data.draw(st.sampled_from([1, 4, 16, 1 << 20]))):
+        copy(path, spans, target)
     assert target.getvalue() == b"".join(line.data + b"\n" for line in chosen)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,24 @@ def test_rows_go_to_parquet_and_back(run: Path, tmp_path: Path) -> None:
     data("convert", tmp_path / "x.parquet", "-o", tmp_path / "x.jsonl.zst")
     data("convert", tmp_path / "x.jsonl.zst", "-o", tmp_path / "x.jsonl")
     assert (tmp_path / "x.jsonl").read_bytes() == (run / "rollouts.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("verb", "name"),
+    [("filter", "x.jsonl"), ("filter", "x.jsonl.zst"), ("convert", "x.jsonl"), ("convert", "x.parquet")],
+)
+def test_a_disk_that_is_full_at_the_last_byte_leaves_no_file(run: Path, tmp_path: Path, verb: str, name: str) -> None:
+    out = tmp_path / name
+    data(verb, run, "-o", out)
+    size = out.stat().st_size
+    out.unlink()
+    done = llmgym(
+        "data", verb, run, "-o", out, limit=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, size - 1))
+    )
+    assert (done.returncode != 0, done.stderr.count("\n")) == (True, 1)
+    assert done.stderr.startswith(f"error: cannot write {out}: ")
+    assert "File too large" in done.stderr
+    assert not [path for path in tmp_path.iterdir() if name in path.name and "manifest" not in path.name]
 
 
 def test_split_and_curate_write_original_lines(run: Path, tmp_path: Path) -> None:
