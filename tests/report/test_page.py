@@ -114,10 +114,10 @@ def test_what_a_program_had_beside_its_conversation(tmp_path: Path, device: str)
         await page.until(EPISODE)
         said = "[...document.querySelectorAll('.context summary')].map(one => one.innerText.split('\\n').join('|'))"
         assert await page.ask(said) == [
-            "Another context of the agent|trained|after 1 messages of the conversation|b",
+            "Another context of the agent|trained|after 1 message of the conversation|b",
             "Beside the agent|not trained|begun by itself|Saying a",
-            "Reply that was dropped for another|not trained|after 1 messages of the conversation|look()",
-            "Reply that reached nobody|not trained|after 1 messages of the conversation|c",
+            "Reply that was dropped for another|not trained|after 1 message of the conversation|look()",
+            "Reply that reached nobody|not trained|after 1 message of the conversation|c",
         ]
         await page.ask("document.querySelectorAll('details').forEach(one => one.open = true); 1")
         shown = "[...document.querySelectorAll('.context')].map(one => one.querySelectorAll('.message').length)"

@@ -66,7 +66,7 @@
 
   function warnings() {
     const found = [];
-    if (summary().num_problems) found.push(h("details.warning", h("summary", `${count(summary().num_problems)} rows cannot be used and are left out`), h("ul", summary().problems.map((/** @type {string} */ one) => h("li", flat(one))))));
+    if (summary().num_problems) found.push(h("details.warning", h("summary", `${many(summary().num_problems, "row")} left out, which cannot be used`), h("ul", summary().problems.map((/** @type {string} */ one) => h("li", flat(one))))));
     for (const run of summary().runs) if (run.torn && !summary().live) found.push(h("p.warning", `The last line of ${flat(run.name)} has no end: it was being written, or was cut off.`));
     return found;
   }
@@ -136,7 +136,7 @@
   function pairs(tasks) {
     const both = tasks.filter((task) => task.delta !== null);
     const better = both.filter((task) => task.delta > 1e-6).length, worse = both.filter((task) => task.delta < -1e-6).length;
-    return h("span.pairs", `${count(both.length)} tasks in both: `, h("b.up", `${count(better)} better`), ", ", h("b.down", `${count(worse)} worse`), `, ${count(both.length - better - worse)} equal`);
+    return h("span.pairs", `${many(both.length, "task")} in both: `, h("b.up", `${count(better)} better`), ", ", h("b.down", `${count(worse)} worse`), `, ${count(both.length - better - worse)} equal`);
   }
 
   /** @param {string} kind @param {string} rest */

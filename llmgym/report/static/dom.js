@@ -95,6 +95,9 @@ function number(value, digits = 3) {
   return size >= 100 ? count(Math.round(value)) : String(Number(value.toFixed(digits)));
 }
 
+/** How many there are of something. @param {number} value @param {string} word */
+const many = (value, word) => `${count(value)} ${word}${value === 1 ? "" : "s"}`;
+
 /** Large counts in few letters. @param {number} value */
 function brief(value) {
   for (const [size, unit] of /** @type {[number, string][]} */ ([[1e9, "G"], [1e6, "M"], [1e4, "k"]])) {

@@ -70,7 +70,7 @@ function turnHead(turn, name) {
     turn.model ? h("span.chip", flat(turn.model)) : null,
     versions.length ? h("span.chip", `weights ${versions.join(" → ")}`) : null,
     h("span.grow"),
-    turn.end ? h("span.note", `${count(turn.end - turn.start)} tokens`) : null,
+    turn.end ? h("span.note", many(turn.end - turn.start, "token")) : null,
     turn.engine_s ? h("span.note", duration(turn.engine_s)) : null,
     turn.reward === undefined ? null : h("span.earned", { class: turn.reward < 0 ? "minus" : "" }, turn.reward === null ? "unscored" : `${turn.reward > 0 ? "+" : ""}${number(turn.reward)}`));
 }
@@ -163,7 +163,7 @@ function contexts(row) {
     let left = messages.filter((/** @type {any} */ m) => m.role === "assistant").length - own.length;
     return h("details.modelcall.context", { "data-segment": place },
       h("summary", h("b", contextOf(segment).name), trainedMark(segment),
-        h("span.note", apart ? `after ${apart} messages of the conversation` : "begun by itself"), h("span.excerpt", flat(excerptOf(messages[messages.length - 1])))),
+        h("span.note", apart ? `after ${many(apart, "message")} of the conversation` : "begun by itself"), h("span.excerpt", flat(excerptOf(messages[messages.length - 1])))),
       talk(row, messages, (message) => {
         if (message.role !== "assistant") return null;
         const turn = left-- > 0 ? undefined : own.shift();
@@ -174,7 +174,7 @@ function contexts(row) {
 
 /** @param {any[]} tools */
 function toolList(tools) {
-  return h("details.tools", h("summary", h("b", `${tools.length} tools`), " ", tools.map((one) => h("code", flat(one.function?.name ?? "?")))),
+  return h("details.tools", h("summary", h("b", many(tools.length, "tool")), " ", tools.map((one) => h("code", flat(one.function?.name ?? "?")))),
     tools.map((one) => h("div.tool", h("div.callname", flat(one.function?.name ?? "?")), prose(one.function?.description ?? ""),
       prose(pretty(one.function?.parameters ?? {}), "mono"))));
 }

@@ -134,7 +134,7 @@ const tokens = (() => {
     return h("section.segment", { class: contextOf(segment).trained ? "" : "untrained" },
       h("header", h("b", row.segments.length > 1 ? `Segment ${place + 1} of ${row.segments.length}` : "One segment"),
         row.played ? [h("span.note", contextOf(segment).name), trainedMark(segment)] : null,
-        h("span.note", `${count(segment.length)} tokens, ${count(sampled)} sampled`),
+        h("span.note", `${many(segment.length, "token")}, ${count(sampled)} sampled`),
         sampled ? h("span.note", `mean log-probability ${number(total / sampled)}`) : null),
       strip(row, segment), body);
   }
@@ -173,7 +173,7 @@ const tokens = (() => {
       const version = run.version === null ? "" : `weights ${run.version}`;
       out.append(h("span.badge", [run.label, version].filter(Boolean).join(" · ")));
     }
-    if (!run.sampled) out.append(h("span.fold", `${count(to - from)} tokens of context`));
+    if (!run.sampled) out.append(h("span.fold", `${many(to - from, "token")} of context`));
     const one = (/** @type {number} */ i) => {
       const id = row.pack.ids[segment.at + i];
       const token = h("span.token", { class: run.sampled ? "sampled" : "context", "data-segment": place, "data-at": i },
