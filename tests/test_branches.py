@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from llmgym.advantages import estimate
 from llmgym.batch import TokenBatch
 from llmgym.data.shapes import atif
+from llmgym.errors import PolicyError
+from llmgym.messages import user
 from llmgym.records import dump_row, load_row
 from llmgym.rollout import Group, GroupFilter, batches
 from llmgym.trajectory import Trajectory
@@ -278,6 +281,45 @@ def test_trl_trains_it_once_with_the_advantage_of_the_episode(runner: Any, made:
         assert row.advantage == pytest.approx(expected)
 
 
+@tried
+@given(made=groups())
+def test_trls_rollouts_train_one_segment_once(runner: Any, made: list[Trajectory]) -> None:
+    pytest.importorskip("trl")
+    from llmgym.rollout.config import EnvConfig
+    from llmgym.trainers.common import TaskRef
+    from llmgym.trainers.trl import sampling, spec
+    from llmgym.trainers.trl.prompts import prompt_of
+
+    trainer: Any = SimpleNamespace(
+        args=SimpleNamespace(seed=0), accelerator=SimpleNamespace(process_index=0),
+        state=SimpleNamespace(global_step=0), mask_truncated_completions=False,
+    )  # fmt: skip
+    described: Any = spec(["llmgym/Calculator-v0"])
+    described._trained = trainer, runner
+    prompts = [prompt_of([user("go")], TaskRef(EnvConfig("env"), one.task_id, 0)) for one in made]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling, "sample", lambda *_: [[one] for one in made])
+        if all(one.status == "policy_error" for one in made):
+            with pytest.raises(PolicyError, match="no episode of the batch"):
+                described.rollout_func(prompts, trainer)
+            return
+        found = described.rollout_func(prompts, trainer)
+    assert found["episodes"] == made
+    for number, one in enumerate(made):
+        prompt, ids, mask, logprobs = (
+            found[name][number] for name in ("prompt_ids", "completion_ids", "env_mask", "logprobs")
+        )
+        assert len(ids) == len(mask) == len(logprobs)
+        trained = masked(ids, mask)
+        assert not Counter(trained) - due(one)
+        assert bool(trained) == one.trained
+        whole = [segment.ids[: len(prompt) + len(ids)].tolist() for segment in one.segments if segment.trained]
+        assert not trained or [*prompt, *ids] in whole
+    assert described.episode_reward(prompts, [], log_metric=lambda *_: None, episodes=made) == [
+        one.reward for one in made
+    ]
+
+
 # --- exports --------------------------------------------------------------------------------------
 
 
@@ -317,6 +359,40 @@ def test_exports_of_messages_have_the_agents_conversation_once(made: list[Trajec
         assert [message["content"] for message in row["prompt"]] == ["Be brief.", f"spell {row['task_id']}"]
         scored = [one.reward for one in made if one.task_id == row["task_id"] and one.reward is not None]
         assert row["episodes"] == len(scored)
+
+
+@pytest.mark.parametrize("kind", ["dpo", "reward-model"])
+def test_exports_of_pairs_compare_the_agents_conversations(kind: Any) -> None:
+    pytest.importorskip("duckdb")
+    from llmgym.data.export import transform_rollouts
+
+    compared = 0
+
+    @settings(max_examples=100, deadline=None)
+    @given(groups())
+    def check(made: list[Trajectory]) -> None:
+        nonlocal compared
+        episode_of = {one.id: one for one in made}
+        for row in transform_rollouts([json.loads(dump_row(one)) for one in made], "trl", kind):
+            compared += 1
+            sides = {name: episode_of[row[f"{name}_id"]] for name in ("chosen", "rejected")}
+            assert (sides["chosen"].reward or 0) > (sides["rejected"].reward or 0)
+            for name, one in sides.items():
+                conversation = [message["content"] for message in (*row["prompt"], *row[name])]
+                end = len(conversation)
+                assert conversation == [message["content"] for message in one.messages[:end]]
+                said = [m["content"] for m in one.messages[one.opening : end] if m["role"] == "assistant"]
+                if kind == "dpo":
+                    (completion,) = row[name]
+                    assert (completion["role"], completion["content"]) == ("assistant", said[-1])
+                else:
+                    assert (len(row["prompt"]), said) == (one.opening, said_in(one))
+                assert all(
+                    one.segments[turn.segment].trained for turn in one.turns[: len(said)] if turn.end > turn.start
+                )
+
+    check()
+    assert compared, "no two episodes were compared"
 
 
 def said_in(made: Trajectory) -> Sequence[str]:

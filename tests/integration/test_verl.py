@@ -29,10 +29,11 @@ from verl.utils.dataset.rl_dataset import RLHFDataset, collate_fn
 from verl.utils.import_utils import load_extern_object
 
 from llmgym.errors import ConfigError
-from llmgym.policies import Generation, Sampling
+from llmgym.policies import Generation, Sampling, VersionSpan
 from llmgym.rollout.config import EnvConfig
 from llmgym.trainers import verl as adapter
 from llmgym.trainers.common import TaskRef
+from llmgym.trajectory import Segment, Trajectory, Turn, segment_of
 from tests.codec.families import template
 from tests.trainers.contract import BAD, GOOD, TROUBLE, check
 from tests.trainers.tiny import save, tiny_tokenizer
@@ -322,6 +323,45 @@ async def test_history_that_a_template_rewrites_makes_several_rows(folder: Path)
         folder, scripted(*replies, tokenizer=tokenizer), tokenizer=tokenizer, settings=settings, max_output_tokens=200
     ).run(SAMPLING, **row("good-0"))
     assert one.response_ids == max((a.answer.token_ids for a in server.asked), key=len)
+
+
+async def test_branches_are_rows_and_what_is_beside_the_agent_is_none(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def segment(start: int, *spans: tuple[int, int], **more: Any) -> Segment:
+        """Ids from `start` on, of which those in spans were sampled."""
+        logprobs = [-float(at) for first, last in spans for at in range(first, last)]
+        return segment_of(range(start, start + spans[-1][1]), spans, logprobs, **more)
+
+    def turn(number: int, start: int, end: int, version: int, reward: float) -> Turn:
+        return Turn(reward, "stop", 0.0, 0.0, number, start, end, versions=(VersionSpan(version, 0, end - start),))
+
+    made = Trajectory(
+        "env", "t", 0, 7, reward=1.0, timings={"engine_s": 1.0, "env_s": 1.0, "wall_s": 2.0},
+        turns=[turn(0, 2, 5, 4, 0.0), turn(0, 7, 9, 5, 1.0)],
+        branches=[turn(number, 3, end, number, 0.0) for number, end in ((1, 5), (2, 8), (3, 9), (4, 9))],
+        segments=[
+            segment(100, (2, 5), (7, 9)), segment(200, (3, 5)), segment(300, (3, 8), role="auxiliary"),
+            segment(400, (3, 9), role="abandoned"), segment(500, (3, 9), delivered=False),
+        ],
+    )  # fmt: skip
+    loop = make_loop(folder, scripted())
+
+    async def run(*_: Any, **__: Any) -> Trajectory:
+        return made
+
+    monkeypatch.setattr(loop._episodes, "run", run)
+    one = await loop.run(SAMPLING, **row("good-0"))
+    several = await loop.run(SAMPLING, **row("good-0"), session_id=0, global_steps=9)
+    for outputs, expected, versions in (([one], [100], (4, 5)), (several, [100, 200], (1, 5))):
+        assert [output.prompt_ids[0] for output in outputs] == expected
+        for output in outputs:
+            (was,) = (segment for segment in made.segments if segment.ids[0] == output.prompt_ids[0])
+            assert output.prompt_ids + output.response_ids == was.ids.tolist()
+            assert [0] * len(output.prompt_ids) + output.response_mask == was.sampled.tolist()
+            assert [0.0] * len(output.prompt_ids) + output.response_logprobs == was.logprobs.tolist()
+            assert output.reward_score == 1.0
+            assert (output.extra_fields["min_global_steps"], output.extra_fields["max_global_steps"]) == versions
 
 
 async def test_interrupted_replies_count_as_stale(folder: Path) -> None:

@@ -107,14 +107,15 @@ class LLMGymAgentLoop(AgentLoopBase):  # pyright: ignore[reportUntypedBaseClass]
         if self._drop_failed and trajectory.reward is None:
             return []
         samples = [self._episodes.sample(trajectory)] if session is None else self._episodes.samples(trajectory)
-        first, last = self._weights(trajectory, server, kwargs.get("global_steps"))
+        first, last = self._weights(samples, server, kwargs.get("global_steps"))
         fields = {"min_global_steps": first, "max_global_steps": last, "turn_scores": _turn_scores(trajectory)}
         outputs = [self._output(sample, server, fields) for sample in samples]
         return outputs[0] if session is None else outputs
 
-    def _weights(self, trajectory: Trajectory, server: _Server, step: Any) -> tuple[int | None, int | None]:
+    def _weights(self, samples: Sequence[Sample], server: _Server, step: Any) -> tuple[int | None, int | None]:
         """Oldest and newest weights that sampled what is trained; where nothing is, those that would have."""
-        used = [span.version for reply in trajectory.trained_replies for span in reply.versions]
+        segments, replies = {sample.segment for sample in samples}, samples[0].trajectory.trained_replies
+        used = [span.version for reply in replies if reply.segment in segments for span in reply.versions]
         used = used or server.weights  # the trajectory has no turn for a step that failed
         if used:
             LLMGymAgentLoop.newest = max(used)
