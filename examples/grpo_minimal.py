@@ -36,6 +36,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--layers", type=int, default=10, help="how many to train, from the top; the rest is frozen")
     parser.add_argument("--max-output-tokens", type=int, default=12, help="of a reply")
+    parser.add_argument("--max-model-len", type=int, default=1024, help="tokens of a whole conversation")
     parser.add_argument("--eval-tasks", type=int, default=200, help="held-out tasks, before and after")
     parser.add_argument("--device", default="cpu", help="of the trainer: cpu or cuda; vLLM finds its own")
     parser.add_argument("--seed", type=int, default=0, help="picks the tasks")
@@ -166,7 +167,9 @@ async def main(args: argparse.Namespace) -> Any:
     args.output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     # Little memory for keys and values leaves a GPU's rest to the trainer; small blocks let short prompts be cached.
-    policy = VLLMPolicy(args.model, max_model_len=1024, kv_cache_memory_bytes=512 << 20, block_size=32, seed=args.seed)
+    policy = VLLMPolicy(
+        args.model, max_model_len=args.max_model_len, kv_cache_memory_bytes=512 << 20, block_size=32, seed=args.seed
+    )
     await policy.start()
     model = AutoModelForCausalLM.from_pretrained(resolve(args.model), dtype=torch.float32).to(args.device)
     if args.layers < len(model.model.layers):

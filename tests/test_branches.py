@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from llmgym.advantages import estimate
 from llmgym.batch import TokenBatch
@@ -109,6 +110,31 @@ def test_parquet_keeps_it(tmp_path: Path) -> None:
         assert "segments" not in str(pq.read_table(tmp_path / "rows.parquet")["rest"].to_pylist())
         restore([tmp_path / "rows.parquet"], tmp_path / "back.jsonl", force=True)
         assert (tmp_path / "back.jsonl").read_bytes() == b"".join(lines)
+
+    check()
+
+
+def test_runs_are_compared_by_the_agents_turns_and_all_that_was_sampled(tmp_path: Path) -> None:
+    pytest.importorskip("duckdb")
+    from llmgym.data import Dataset
+    from llmgym.data.comparison import compare
+    from tests.data.rows import run_of
+
+    @settings(max_examples=15, deadline=None)
+    @given(st.tuples(groups(), groups()))
+    def check(runs: Sequence[list[Trajectory]]) -> None:
+        folders = [run_of(tmp_path / str(n), map(dump_row, made)) for n, made in enumerate(runs)]
+        (contrast,) = compare(Dataset.open(folders)).contrasts
+        found = {measure.name: (measure.first, measure.second) for measure in contrast.measures}
+        scored = [[[t for t in made if t.task_id == task and t.reward is not None] for task in "ab"] for made in runs]
+        both = [at for at in range(2) if scored[0][at] and scored[1][at]]
+        assert contrast.tasks == len(both)
+        for name, value in {"turns": lambda t: len(t.turns), "tokens": lambda t: t.sampled_tokens}.items():
+            means = [[np.mean([value(t) for t in made[at]]) for at in both] for made in scored]
+            if name in found:
+                assert found[name] == pytest.approx([np.mean(each) for each in means])
+            else:
+                assert not both or not np.all(means)
 
     check()
 

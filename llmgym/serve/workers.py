@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import multiprocessing
 import os
@@ -30,6 +31,7 @@ _ENDS = (signal.SIGTERM, signal.SIGINT)
 _AGAIN_S = 1.0  # before a process that did not come to listen is started again
 _BEAT_S = 1.0  # between signs of life
 _CLOSING_S = 60.0  # for the ends of environments, after the grace of requests
+_IMPORTED = ("starlette.applications", "uvloop", "llmgym.serve.mcp")  # else by each process, for a second; if installed
 _fork = multiprocessing.get_context("fork")  # with all that is registered here, and the sockets
 
 
@@ -78,6 +80,9 @@ class Workers:
         Raises:
             ConfigError: A process cannot serve what is asked for.
         """
+        for name in _IMPORTED:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
         with self._ended_by_signals():
             told = False
             while not self._ending or any(worker.process for worker in self._workers):

@@ -39,7 +39,7 @@ def program(name: str) -> str:
 
 def shell(name: str) -> str:
     """The command of a script."""
-    return f"sh {shlex.quote(str(_ROOT / 'tests' / 'agents' / name))}.sh"
+    return f"sh {shlex.quote(str(_ROOT / name))}.sh"
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_a_shell_script(speller: Speller, monkeypatch: pytest.MonkeyPatch) -> No
     if not (shutil.which("curl") and shutil.which("jq")):
         pytest.skip("needs curl and jq")
     monkeypatch.setenv("LLMGYM", f"{sys.executable} -m llmgym")
-    trajectory, requests = played(shell("with_curl"), speller, speller.codec)
+    trajectory, requests = played(shell("tests/agents/with_curl"), speller, speller.codec)
     assert trajectory.status == "completed", trajectory.error
     assert (trajectory.metrics["tool_calls"], len(trajectory.segments), len(requests)) == (1, 1, 2)
     expect_record(trajectory, requests)
@@ -109,7 +109,8 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.agents
 @pytest.mark.parametrize(("name", "roles"), [
-    ("claude_code", ["agent"]), ("codex", ["agent"]), ("opencode", ["agent", "auxiliary"]),
+    ("examples/claude_code", ["agent"]), ("tests/agents/codex", ["agent"]),
+    ("tests/agents/opencode", ["agent", "auxiliary"]),
 ])  # fmt: skip
 def test_an_agent_program_plays_an_episode(name: str, roles: list[str], programs: None, speller: Speller) -> None:
     trajectory, requests = played(shell(name), speller, speller.codec)

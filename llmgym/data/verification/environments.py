@@ -38,6 +38,7 @@ class Environments:
             raise StoreError(f"{folder}/{FILE}: its configuration was damaged: {error}") from None
         self._models = {role: RecordedModel(role) for role in roles} | dict(models)
         self._known = {env.name: env for env in self._tasks.environments}
+        self._foreign = description is not None and not self._known
         self._made: dict[str, Instances | str] = {}
 
     def get(self, env_id: str) -> Instances | str:
@@ -47,6 +48,8 @@ class Environments:
         return self._made[env_id]
 
     def _make(self, env_id: str) -> Instances | str:
+        if self._foreign:
+            return "a gateway recorded it, which has no environments: whoever had the loop scored it"
         config = self._known.get(env_id) or EnvConfig(env_id)
         try:
             return Instances(config, max_turns=self._limits.max_turns, split=self._tasks.split, models=self._models)

@@ -236,3 +236,17 @@ def test_a_server_that_froze_is_given_up_and_the_next_episode_begins(
     env.reset(seed=1)
     assert env.step("x")[2]
     env.close()
+
+
+def test_a_server_that_is_silent_is_asked_again(
+    process: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmgym.adapters.remote.host._ASKING_S", 3.0)
+    server = process()
+    env: Any = gymnasium.make("llmgym/Remote-v0", url=server.url).unwrapped
+    os.kill(server.pid, signal.SIGSTOP)
+    going_on = threading.Timer(4.0, os.kill, (server.pid, signal.SIGCONT))  # later than one request waits
+    going_on.start()
+    assert env.tasks.plan("train", 5, 0).prompt
+    going_on.join()
+    env.close()

@@ -15,7 +15,10 @@ import orjson
 import pytest
 
 pytest.importorskip("uvicorn")
+pytest.importorskip("duckdb")
 
+from llmgym.data import Dataset
+from llmgym.data.verification import verify
 from llmgym.errors import ConfigError
 from llmgym.records import load_row
 from llmgym.rollout import read_rollouts
@@ -102,6 +105,17 @@ def test_a_session_is_recorded_and_kept_with_its_reward(serve: Any, tmp_path: Pa
     (kept,) = read_rollouts(tmp_path / "run")
     assert kept.messages == trajectory.messages
     assert client.ask(session, "hello")[0] == 404
+
+
+def test_what_others_have_scored_is_not_scored_again(serve: Any, tmp_path: Path) -> None:
+    client = serve(output=str(tmp_path / "run"))
+    for env_id in ("gateway", "llmgym/Calculator-v0"):  # a name, and no environment of ours
+        session = client.begin("one", env_id=env_id)
+        client.ask(session, "hello")
+        client.end(session, reward=1.0)
+    report = asyncio.run(verify(Dataset.open([tmp_path / "run"])))
+    assert (report.total.verified, report.total.skipped) == (0, 2)
+    assert [why.partition(",")[0] for why in report.skipped] == ["a gateway recorded it"]
 
 
 def test_a_run_goes_on_and_takes_no_episode_twice(serve: Any, tmp_path: Path) -> None:
