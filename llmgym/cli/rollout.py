@@ -52,6 +52,7 @@ Examples:
       --num-tasks 100 --num-repeats 4 --output runs/first
   llmgym rollout --env llmgym/Leduc-v0 --num-tasks 16 --policy random \\
       --seat player_0=train --seat player_1=script
+  llmgym rollout --config run.yaml --output runs/first --ray auto
   llmgym rollout --config run.yaml --output runs/first \\
       --set responses_create_params.temperature=0.5
 """
@@ -134,6 +135,17 @@ Assignments = Annotated[
         help="Any other setting, dotted where it is inside of another; the value is YAML. May be given again.",
     ),
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Run the episodes on a Ray cluster: local (on this machine), auto (the one it is part of), or HOST:PORT.",
+    ),
+]
+RayWorkers = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Processes that run episodes there (one on each processor)."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 
 
@@ -156,6 +168,8 @@ def run(
     top_p: TopP = None,
     max_output_tokens: MaxOutputTokens = None,
     track: Track = None,
+    ray: Ray = None,
+    ray_workers: RayWorkers = None,
     set_: Assignments = None,
     json: AsJson = False,
 ) -> None:
@@ -166,7 +180,6 @@ def run(
     Defaults are in parentheses; flags go over `--set`, and both over `--config`.
     """
     from llmgym.cli.settings import read_settings
-    from llmgym.rollout import Collector
 
     if output is not None and not output.strip():
         raise ConfigError("--output is empty; give a folder, and see that the variable in it is set")
@@ -181,9 +194,22 @@ def run(
         "policies": _players(agent or ()),
     }  # fmt: skip
     config_ = _with_num_tasks(read_settings(config, set_ or (), flags, inner))
-    collector = Collector.from_config(config_, output)
+    collector = _collector(config_, output, ray, ray_workers)
     stopped_by = _collect(collector, output)
     _end(collector, stopped_by, output, json=json)
+
+
+def _collector(config: RolloutConfig, output: str | None, ray: str | None, ray_workers: int | None) -> Collector:
+    """What runs the episodes, here or on a cluster."""
+    from llmgym.rollout import Collector
+
+    if ray is not None:
+        from llmgym.distributed import RayCollector
+
+        return RayCollector.from_config(config, output, address=ray, num_workers=ray_workers)
+    if ray_workers is not None:
+        raise ConfigError("--ray-workers is for runs on a cluster; give --ray ADDRESS, or --ray local")
+    return Collector.from_config(config, output)
 
 
 def _end(collector: Collector, stopped_by: int | None, output: str | None, *, json: bool) -> None:

@@ -5,16 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    aclosing,
-    asynccontextmanager,
-    contextmanager,
-    suppress,
-)
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -23,6 +17,7 @@ from llmgym.codec.base import ChatCodec
 from llmgym.errors import ConfigError, StoreError
 from llmgym.policies import as_policy
 from llmgym.policies.base import gives_tokens
+from llmgym.records import EpisodeRecord, FailureRecord
 from llmgym.rollout.config import EnvConfig, RolloutConfig, parse_config
 from llmgym.rollout.groups import Group
 from llmgym.rollout.identity import known_after, known_before
@@ -30,7 +25,7 @@ from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import Plan, TaskOrder
 from llmgym.rollout.progress import Progress
 from llmgym.rollout.roles import OWN, cast_roles
-from llmgym.rollout.runner import Runner, running
+from llmgym.rollout.runner import running
 from llmgym.rollout.seats import Players, Seats, name_of
 from llmgym.rollout.session import Session
 from llmgym.rollout.spans import EpisodeSpans
@@ -40,7 +35,48 @@ from llmgym.rollout.summary import count_episodes, summarize
 from llmgym.rollout.table import GameRunner
 from llmgym.rollout.trackers import TrackedRun, Tracker, make_tracker
 from llmgym.rollout.tracking import Scoreboard, tracked
-from llmgym.trajectory import Trajectory, Turn
+from llmgym.trajectory import Turn
+
+
+@dataclass(slots=True)
+class Cast:
+    """All that takes part in a run.
+
+    Attributes:
+        policy: The policy.
+        models: The models of roles.
+        players: Who plays the agents of games.
+        environments: The environments.
+        games: What runs them, where all agents of their games are played.
+        spans: What makes spans of episodes, where that is wanted.
+        codec: Codec of the policy, once it has started, where it gives tokens.
+        started: Whether it has.
+    """
+
+    policy: Policy
+    models: Mapping[str, ChatPolicy]
+    players: Players
+    environments: list[Instances]
+    games: dict[str, GameRunner]
+    spans: EpisodeSpans | None = None
+    codec: ChatCodec | None = None
+    started: bool = False
+
+
+class Running(Protocol):
+    """Runs the episodes of a run; a `Session` does it here.
+
+    Attributes:
+        records: Finished episodes, where no store has them and the order ends.
+        failed: Episodes without a result, where no store has them and the order ends.
+    """
+
+    records: list[EpisodeRecord]
+    failed: list[FailureRecord]
+
+    def groups(self, order: TaskOrder, environments: list[Instances]) -> AsyncGenerator[Group]:
+        """Run the tasks of an order and give each group once it is whole."""
+        ...
 
 
 class Collector:
@@ -144,41 +180,33 @@ class Collector:
         async with AsyncExitStack() as stack:
             stack.enter_context(_calm_collection())
             trackers = self._trackers()
-            policy = as_policy(self._policy, **config.agent.policy_options)
-            spans = self._spans(policy)
-            if isinstance(self._policy, str):
-                stack.push_async_callback(policy.close)
-            models = cast_roles(self._models, policy, self._codec or config.agent.codec)
-            for role, model in models.items():
-                if isinstance(self._models[role], str) and self._models[role] != OWN:
-                    stack.push_async_callback(model.close)
-            players = Players(self._policies, policy)
-            stack.push_async_callback(players.close)
-            environments: list[Instances] = []
-            for env in config.tasks.environments:
-                environments.append(self._instances(env, models))
-                stack.push_async_callback(environments[-1].aclose)
-            games = self._games(environments, players)
-            sources = [instances.source for instances in environments]
+            cast = self._cast(stack)
+            sources = [instances.source for instances in cast.environments]
             tasks = order.size(sources, config)
             planned = None if tasks is None else tasks * config.groups.num_repeats
-            store = self._open(known_before(config, order, environments, policy, models, players.others))
+            store = self._open(
+                known_before(config, order, cast.environments, cast.policy, cast.models, cast.players.others)
+            )
             owed = planned
             if store is not None:
                 stack.callback(store.close)
                 if planned is not None and store.has_history:
                     owed = take_stock(store, order, sources, config)
-            codec = None
+            known = None
             if owed != 0:  # a run that is complete needs no model to be summarised again
-                codec = await self._start(policy, players, store)
+                try:
+                    known = await self._start(stack, cast)
+                except BaseException:
+                    if store is not None:
+                        store.forget()  # what cannot start leaves a new folder free
+                    raise
             if store is not None:
-                store.confirm(known_after(policy, codec) if owed != 0 else None, planned)
+                store.confirm(known, planned)
             self.progress = Progress(planned=planned)
-            notes = await stack.enter_async_context(self._watching(trackers, spans, store))
-            runner = await stack.enter_async_context(self._runner(policy, codec, idle=owed == 0))
-            session = Session(config, policy, runner, games, store, self.progress, keep=keep, notes=notes)
+            board = await stack.enter_async_context(self._scoreboard(trackers, store))
+            session = await self._session(stack, cast, store, board, keep=keep)
             try:
-                async with aclosing(session.groups(order, environments)) as groups:
+                async with aclosing(session.groups(order, cast.environments)) as groups:
                     async for group in groups:
                         yield group
             except BaseException:
@@ -187,13 +215,39 @@ class Collector:
                 raise
             self._conclude(session, store)
 
-    def _runner(self, policy: Policy, codec: ChatCodec | None, *, idle: bool) -> AbstractAsyncContextManager[Runner]:
-        """What runs the episodes of one agent."""
-        agent = self.config.agent
-        params, count = agent.responses_create_params, self.progress.count_turn
-        if idle:  # nothing is served for programs that nobody begins
+    def _cast(self, stack: AsyncExitStack) -> Cast:
+        """Make all that takes part; nothing is loaded yet."""
+        config = self.config
+        policy = as_policy(self._policy, **config.agent.policy_options)
+        if isinstance(self._policy, str):
+            stack.push_async_callback(policy.close)
+        models = cast_roles(self._models, policy, self._codec or config.agent.codec)
+        for role, model in models.items():
+            if isinstance(self._models[role], str) and self._models[role] != OWN:
+                stack.push_async_callback(model.close)
+        players = Players(self._policies, policy)
+        stack.push_async_callback(players.close)
+        environments: list[Instances] = []
+        for env in config.tasks.environments:
+            environments.append(self._instances(env, models))
+            stack.push_async_callback(environments[-1].aclose)
+        games = self._games(environments, players)
+        return Cast(policy, models, players, environments, games, self._spans(policy))
+
+    async def _session(
+        self, stack: AsyncExitStack, cast: Cast, store: RunStore | None, board: Scoreboard | None, *, keep: bool
+    ) -> Running:
+        """What runs the episodes."""
+        config, agent = self.config, self.config.agent
+        notes = [] if board is None else [board.take]
+        if cast.spans is not None:
+            stack.push_async_callback(asyncio.to_thread, cast.spans.close)
+            notes.append(cast.spans.take)
+        if not cast.started:  # nothing is served for programs that nobody begins
             agent = msgspec.structs.replace(agent, agent_command=None)
-        return running(agent, policy, codec, self.config.limits, params, count)
+        params, count = agent.responses_create_params, self.progress.count_turn
+        runner = await stack.enter_async_context(running(agent, cast.policy, cast.codec, config.limits, params, count))
+        return Session(config, cast.policy, runner, cast.games, store, self.progress, keep=keep, notes=notes)
 
     def _instances(self, env: EnvConfig, models: Mapping[str, ChatPolicy]) -> Instances:
         tasks, most = self.config.tasks, self.config.limits.max_turns
@@ -226,20 +280,18 @@ class Collector:
         return EpisodeSpans(share, policy.name) if share else None
 
     @asynccontextmanager
-    async def _watching(
-        self, trackers: list[tuple[str, Callable[[], Tracker]]], spans: EpisodeSpans | None, store: RunStore | None
-    ) -> AsyncGenerator[list[Callable[[list[Trajectory]], None]]]:
-        """Those who are told each episode that ends."""
+    async def _scoreboard(
+        self, trackers: list[tuple[str, Callable[[], Tracker]]], store: RunStore | None
+    ) -> AsyncGenerator[Scoreboard | None]:
+        """What the trackers are told of; None where there are none."""
+        if not trackers:
+            yield None
+            return
         board = Scoreboard(self.config.groups, self.progress)
-        if trackers and store is not None:
+        if store is not None:
             board.take_records(store.records.values())
-        notes: list[Callable[[list[Trajectory]], None]] = [board.take] if trackers else []
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(tracked(trackers, board))
-            if spans is not None:
-                stack.push_async_callback(asyncio.to_thread, spans.close)
-                notes.append(spans.take)
-            yield notes
+        async with tracked(trackers, board):
+            yield board
 
     def _open(self, identity: dict[str, Any]) -> RunStore | None:
         """Lock the run folder and see that it is this run's, before anything is loaded."""
@@ -247,7 +299,7 @@ class Collector:
             return None
         return RunStore(self._output, identity, self.config.settings, self.config.session.fsync_seconds)
 
-    def _conclude(self, session: Session, store: RunStore | None) -> None:
+    def _conclude(self, session: Running, store: RunStore | None) -> None:
         """Summarise what is there, finished or not; what has no end and is stored nowhere is not remembered."""
         if store is None and self.progress.planned is None:
             return
@@ -261,18 +313,15 @@ class Collector:
         if store is not None:
             store.write_summary(self.summary)
 
-    async def _start(self, policy: Policy, players: Players, store: RunStore | None) -> ChatCodec | None:
-        """Start the policies, and give the codec of the run's; one that cannot start leaves a new folder free."""
-        try:
-            await policy.start()
-            codec = self._codec_of(policy, self._codec)
-            self._codec = codec or self._codec
-            await players.start(codec, self._codec_of)
-            return codec
-        except BaseException:
-            if store is not None:
-                store.forget()
-            raise
+    async def _start(self, stack: AsyncExitStack, cast: Cast) -> dict[str, Any]:
+        """Start the policies, and say what of the run is known only then."""
+        policy = cast.policy
+        await policy.start()
+        cast.codec = self._codec_of(policy, self._codec)
+        self._codec = cast.codec or self._codec
+        await cast.players.start(cast.codec, self._codec_of)
+        cast.started = True
+        return known_after(policy, cast.codec)
 
     def _codec_of(self, policy: Policy, given: ChatCodec | None = None) -> ChatCodec | None:
         if not gives_tokens(policy):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import count
 from typing import Any, Protocol
 
@@ -13,10 +13,9 @@ from llmgym.rollout.config import RolloutConfig, TaskSettings
 from llmgym.rollout.groups import Group
 from llmgym.rollout.instances import TaskSource
 from llmgym.rollout.thresholds import reaches
-from llmgym.tasks import Task
 
-#: An environment, a task, and how often the task has come before.
-Visit = tuple[TaskSource, Task, int]
+#: An environment, the place of a task in its plan (`TaskSource.plan`), and how often the task has come before.
+Visit = tuple[TaskSource, int, int]
 
 
 class TaskOrder(Protocol):
@@ -30,8 +29,8 @@ class TaskOrder(Protocol):
         """What of the order, and of the size of groups, makes two runs the same, as JSON data."""
         ...
 
-    def visits(self, sources: Sequence[TaskSource], config: RolloutConfig) -> Iterator[Visit]:
-        """The tasks, one by one; each is drawn when it is needed."""
+    def visits(self, sources: Sequence[TaskSource], config: RolloutConfig) -> Iterator[Visit] | AsyncIterator[Visit]:
+        """The tasks, one by one; each is drawn when there is room for it, and made by whoever runs it."""
         ...
 
     def observe(self, group: Group, config: RolloutConfig) -> None:
@@ -56,7 +55,7 @@ class Plan:
         for index in range(max(sizes)):
             for source, size in zip(sources, sizes, strict=True):
                 if index < size:
-                    yield source, source.plan(config.tasks.split, config.tasks.seed, index), 0
+                    yield source, index, 0
 
     def observe(self, group: Group, config: RolloutConfig) -> None:
         """Makes no difference."""
@@ -77,8 +76,7 @@ class Endless:
         sizes = [source.size(config.tasks.split) for source in sources]
         for index in count():
             for source, size in zip(sources, sizes, strict=True):
-                task = source.plan(config.tasks.split, config.tasks.seed, index)
-                yield source, task, index // size if size else 0
+                yield source, index, index // size if size else 0
 
     def observe(self, group: Group, config: RolloutConfig) -> None:
         """Makes no difference."""
@@ -133,10 +131,10 @@ class Curriculum:
             source, size, before = sources[which], sizes[which], int(drawn[arm])
             drawn[arm] += 1
             index = before if size is None else arm - int(starts[which])
-            task = source.plan(config.tasks.split, config.tasks.seed, index)
             if size is not None:
+                task = source.plan(config.tasks.split, config.tasks.seed, index)
                 self._arms[f"{source.id}/{task.id}"] = arm
-            yield source, task, 0 if size is None else before
+            yield source, index, 0 if size is None else before
 
     def observe(self, group: Group, config: RolloutConfig) -> None:
         """See what came of a task."""

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from llmgym.trajectory import Trajectory, Turn
+from llmgym.trajectory import FINISHED, Status, Turn
 
 _TERMINAL_S = 0.2
 _LOG_S = 10.0
@@ -87,19 +87,19 @@ class Progress:
         self.turns += 1
         self.tokens += turn.end - turn.start
 
-    def count_episode(self, trajectory: Trajectory) -> None:
+    def count_episode(self, status: Status, reward: float | None, error: str | None) -> None:
         """Count an episode that ended for good."""
-        if not trajectory.finished:
-            self.failures[trajectory.status] += 1
-            self.last_error = trajectory.error
+        if status not in FINISHED:
+            self.failures[status] += 1
+            self.last_error = error
             return
-        if trajectory.status == "straggler":  # kept, and none of those that were planned
+        if status == "straggler":  # kept, and none of those that were planned
             self.stragglers += 1
             return
         self.finished += 1
-        if trajectory.reward is not None:
+        if reward is not None:
             self.scored += 1
-            self.reward_sum += trajectory.reward
+            self.reward_sum += reward
 
 
 @asynccontextmanager

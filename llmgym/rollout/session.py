@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -99,6 +99,7 @@ class Session:
         self._open: dict[tuple[str, int], OpenGroup] = {}
         self._workers = 0
         self._over = asyncio.Event()
+        self._drawing = asyncio.Lock()
         # A semaphore bounds the groups that wait for the reader, and not the queue, so that there is always room for
         # the None that ends it.
         self._ready: asyncio.Queue[Group | None] = asyncio.Queue()
@@ -125,22 +126,25 @@ class Session:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
 
-    def _jobs(self, environments: list[Instances]) -> Iterator[_Job]:
+    async def _jobs(self, environments: list[Instances]) -> AsyncIterator[_Job]:
         """All episodes in order; those of a task come together, so that an open group goes on before another starts."""
         instances = {env.id: env for env in environments}
-        visits: Iterable[Visit] = self._order.visits([env.source for env in environments], self._config)
+        visits = self._order.visits([env.source for env in environments], self._config)
         if (
             self._config.session.time_budget is not None
             and self._progress.planned is not None
             and self._store is not None
+            and isinstance(visits, Iterator)
         ):
-            visits = longest_first(list(visits), self._store.records)
-        for source, task, before in visits:
+            visits = iter(longest_first(list(visits), self._config, self._store.records))
+        tasks = self._config.tasks
+        async for source, index, before in _one_by_one(visits):
+            task = source.plan(tasks.split, tasks.seed, index)
             first = before * self._per_group
             for repeat in range(first, first + self._per_group):
                 yield _Job(instances[source.id], task, first, repeat)
 
-    async def _work(self, jobs: Iterator[_Job]) -> None:
+    async def _work(self, jobs: AsyncIterator[_Job]) -> None:
         """Keep as many episodes running as may run, until the jobs are done."""
         try:
             async with asyncio.TaskGroup() as workers:
@@ -152,7 +156,7 @@ class Session:
         finally:
             self._ready.put_nowait(None)
 
-    def _hire(self, workers: asyncio.TaskGroup, jobs: Iterator[_Job]) -> None:
+    def _hire(self, workers: asyncio.TaskGroup, jobs: AsyncIterator[_Job]) -> None:
         wanted = self._progress.limit
         if self._progress.planned is not None:
             wanted = min(wanted, self._progress.planned // self._config.groups.num_repeats * self._per_group)
@@ -162,7 +166,7 @@ class Session:
         if not self._workers:
             self._over.set()
 
-    async def _adapt(self, limit: AdaptiveLimit, workers: asyncio.TaskGroup, jobs: Iterator[_Job]) -> None:
+    async def _adapt(self, limit: AdaptiveLimit, workers: asyncio.TaskGroup, jobs: AsyncIterator[_Job]) -> None:
         """Look at the engine from time to time, and let more or fewer episodes run."""
         policy = self._policy
         if not gives_load(policy):
@@ -178,12 +182,13 @@ class Session:
                 async with asyncio.timeout(_LOOK_S):
                     await self._over.wait()
 
-    async def _worker(self, jobs: Iterator[_Job]) -> None:
+    async def _worker(self, jobs: AsyncIterator[_Job]) -> None:
         """Run jobs until there are none, or too many workers."""
         try:
             while self._workers <= self._progress.limit:
                 await asyncio.sleep(0)  # what never waits must not keep signals and the progress out of the loop
-                job = next(jobs, None)
+                async with self._drawing:  # nobody may be asked for two at once
+                    job = await anext(jobs, None)
                 if job is None or not await self._take(job):
                     break
         finally:
@@ -271,7 +276,7 @@ class Session:
         elif self._progress.planned is not None:
             self.failed += map(failure_of, trajectories)
         trajectory = counted(trajectories)
-        self._progress.count_episode(trajectory)
+        self._progress.count_episode(trajectory.status, trajectory.reward, trajectory.error)
         for note in self._notes:
             note(trajectories)
         self._budget.note(trajectory.timings.get("wall_s", 0.0))
@@ -313,6 +318,15 @@ class Session:
         assert self._store is not None
         agents = job.env.source.agents
         return [self._store.load(row_id(f"{job.group_id}/{repeat}", agents, agent)) for agent in agents]
+
+
+async def _one_by_one(visits: Iterator[Visit] | AsyncIterator[Visit]) -> AsyncIterator[Visit]:
+    if isinstance(visits, AsyncIterator):
+        async for visit in visits:
+            yield visit
+    else:
+        for visit in visits:
+            yield visit
 
 
 def _append(store: RunStore, trajectories: list[Trajectory]) -> list[Trajectory]:

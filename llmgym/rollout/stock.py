@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from llmgym.errors import TaskError
 from llmgym.records import EpisodeRecord
@@ -29,7 +29,10 @@ def take_stock(store: RunStore, order: TaskOrder, sources: Sequence[TaskSource],
     """
     planned: set[str] = set()
     owed = 0
-    for source, task, before in order.visits(sources, config):
+    visits = order.visits(sources, config)
+    assert isinstance(visits, Iterator), "an order that ends knows all of its tasks"
+    for source, index, before in visits:
+        task = source.plan(config.tasks.split, config.tasks.seed, index)
         group = f"{source.id}/{task.id}"
         planned.add(group)
         first = before * config.groups.num_started
@@ -66,7 +69,7 @@ def row_id(episode: str, agents: Sequence[str], agent: str) -> str:
     return episode if len(agents) == 1 else f"{episode}/{agent}"
 
 
-def longest_first(visits: Sequence[Visit], records: Mapping[str, EpisodeRecord]) -> list[Visit]:
+def longest_first(visits: Sequence[Visit], config: RolloutConfig, records: Mapping[str, EpisodeRecord]) -> list[Visit]:
     """Tasks by how long their episodes have taken so far, those of which nothing is known as their environment's."""
     seconds: dict[str, list[float]] = defaultdict(list)
     for record in records.values():
@@ -75,7 +78,8 @@ def longest_first(visits: Sequence[Visit], records: Mapping[str, EpisodeRecord])
     expected = {name: sum(values) / len(values) for name, values in seconds.items()}
 
     def of(visit: Visit) -> float:
-        source, task, _ = visit
+        source, index, _ = visit
+        task = source.plan(config.tasks.split, config.tasks.seed, index)
         return expected.get(f"{source.id}/{task.id}", expected.get(source.id, 0.0))
 
     return sorted(visits, key=of, reverse=True)

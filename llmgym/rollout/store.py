@@ -7,13 +7,14 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, KeysView, Sequence
 from contextlib import ExitStack, closing
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from llmgym.errors import StoreError
-from llmgym.records import FORMAT, EpisodeRecord, FailureRecord, dump_with_record, failure_of, load_row
+from llmgym.records import FORMAT, EpisodeRecord, FailureRecord, dump_with_record, failure_of, load_row, read_failure
 from llmgym.redaction import redact
 from llmgym.rollout import retired
 from llmgym.rollout.description import FILE, Description, as_json, check_same, read_description
@@ -153,9 +154,9 @@ class RunStore:
         if all(trajectory.finished for trajectory in trajectories):
             if len(rows) == 1 and rows[0][1].agents == 1:
                 self._index.check_new(rows[0][1], str(self._rollouts.path))
-                self._write(lines, [(rows[0][1], 0)])
+                self._write(lines[0], [(rows[0][1], 0)])
             else:
-                self._write(lines, self._checked(lines))
+                self._write(b"".join(lines), self._checked(lines))
             return
         self._failures.append(b"".join(lines))
         for trajectory in trajectories:
@@ -169,11 +170,39 @@ class RunStore:
                 they cannot be written.
         """
         self._raise_lost()
-        self._write(lines, self._checked(lines))
+        self._write(b"".join(lines), self._checked(lines))
 
-    def _write(self, lines: Sequence[bytes], entries: list[Entry]) -> None:
+    def append_rows(self, records: Sequence[EpisodeRecord], sizes: Sequence[int], lines: bytes) -> None:
+        """Store finished episodes that another process has made lines of, in one write that looks at none of them.
+
+        Args:
+            records: The record of each line, as `dump_with_record` gave it; the agents of an episode come together.
+            sizes: Bytes of each line.
+            lines: All lines, one after the other.
+
+        Raises:
+            StoreError: An episode is there already, or they cannot be written; then none is.
+        """
+        self._raise_lost()
+        for record in records:
+            self._index.check_new(record, str(self._rollouts.path))
+        self._write(lines, list(zip(records, accumulate(sizes, initial=0), strict=False)))
+
+    def append_failures(self, lines: Sequence[bytes]) -> None:
+        """Note failures that another process has made lines of.
+
+        Raises:
+            StoreError: A line is no such row, or they cannot be written.
+        """
+        self._raise_lost()
+        failures = [read_failure(line, f"a line for {self._failures.path}") for line in lines]
+        self._failures.append(b"".join(lines))
+        for failure in failures:
+            add_failure(self._failed, failure)
+
+    def _write(self, lines: bytes, entries: list[Entry]) -> None:
         """Write lines whose records may be there; the records' offsets are counted from the first."""
-        offset = self._rollouts.append(b"".join(lines))
+        offset = self._rollouts.append(lines)
         self._index.add([(record, offset + start) for record, start in entries])
         if self._fsync_seconds:
             self._dirty = True
@@ -237,10 +266,17 @@ class RunStore:
         Raises:
             StoreError: There is none of that id, or its line was damaged.
         """
+        return load_row(self.line(row_id), f"{row_id} of {self._rollouts.path}")
+
+    def line(self, row_id: str) -> bytes:
+        """The line of a finished episode.
+
+        Raises:
+            StoreError: There is none of that id, or it cannot be read.
+        """
         if row_id not in self._index.offsets:
             raise StoreError(f"{self._rollouts.path} has no {row_id}")
-        offset = self._index.offsets[row_id]
-        return load_row(self._rollouts.read(offset), f"{self._rollouts.path}, byte {offset}")
+        return self._rollouts.read(self._index.offsets[row_id])
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write `summary.json`."""

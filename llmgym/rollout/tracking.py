@@ -12,14 +12,14 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from llmgym.records import EpisodeRecord
+from llmgym.records import EpisodeRecord, record_of
 from llmgym.rollout.config import GroupSettings
 from llmgym.rollout.groups import counted
 from llmgym.rollout.progress import Progress
 from llmgym.rollout.summary import pass_at_k, powers
 from llmgym.rollout.thresholds import reaches
 from llmgym.rollout.trackers import Tracker
-from llmgym.trajectory import Trajectory
+from llmgym.trajectory import FINISHED, Trajectory
 
 _log = logging.getLogger("llmgym.rollout")
 _EVERY_S = 10.0
@@ -65,13 +65,21 @@ class Scoreboard:
     def take(self, trajectories: Sequence[Trajectory]) -> None:
         """Count an episode that has ended for good, as its agents have it."""
         trajectory = counted(trajectories)
-        for kind in self._seconds:
-            self._seconds[kind] += trajectory.timings.get(f"{kind}_s", 0.0)
-        if trajectory.finished:
-            task = trajectory.task.content_hash if trajectory.task else trajectory.group_id
-            self._count(trajectory.env_id, task, trajectory.reward)
+        self.take_record(record_of(trajectory), trajectory.failure.kind if trajectory.failure else "")
+
+    def take_record(self, record: EpisodeRecord, kind: str) -> None:
+        """The same of an episode of which there is a record.
+
+        Args:
+            record: The episode.
+            kind: Kind of its failure; "" where it has none.
+        """
+        self._seconds["engine"] += record.timings.engine_s
+        self._seconds["env"] += record.timings.env_s
+        if record.status in FINISHED:
+            self._count(record.env_id, record.task_hash or record.group_id, record.reward)
         else:
-            self._failures[trajectory.failure.kind if trajectory.failure else trajectory.status] += 1
+            self._failures[kind or record.status] += 1
 
     def _count(self, env_id: str, task: str, reward: float | None) -> None:
         places = (self._scores[_ALL], self._scores[env_id])

@@ -36,7 +36,14 @@ class Waiting:
             UnstorableError: A row cannot hold it.
             StoreError: It cannot be written.
         """
-        line = dump_row(trajectory)
+        self.add_line(group, dump_row(trajectory))
+
+    def add_line(self, group: str, line: bytes) -> None:
+        """The same for an episode that another process has made a line of.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
         try:
             self._path.mkdir(exist_ok=True)
         except OSError as error:
@@ -51,11 +58,15 @@ class Waiting:
             StoreError: A line was damaged.
         """
         file = self._file(group)
+        return [load_row(line, f"{file}:{number}") for number, line in enumerate(self.lines(group), 1)]
+
+    def lines(self, group: str) -> list[bytes]:
+        """The same as lines."""
+        file = self._file(group)
         if not file.exists():
             return []
         with closing(Journal(file)):  # which cuts off what a crash left half written
-            lines = file.read_bytes().splitlines(keepends=True)
-        return [load_row(line, f"{file}:{number}") for number, line in enumerate(lines, 1)]
+            return file.read_bytes().splitlines(keepends=True)
 
     def drop(self, group: str) -> None:
         """Forget a group whose episodes are stored."""

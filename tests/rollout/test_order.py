@@ -31,7 +31,7 @@ def config(**settings: Any) -> RolloutConfig:
 
 def names(order: Any, made: list[TaskSource], number: int, **settings: Any) -> list[tuple[str, int]]:
     visits = islice(order.visits(made, config(**settings)), number)
-    return [(f"{pool.id}/{task.id}", before) for pool, task, before in visits]
+    return [(f"{pool.id}/{pool.plan('train', 0, index).id}", before) for pool, index, before in visits]
 
 
 def test_the_plan_takes_each_task_once_and_the_environments_by_turns() -> None:
@@ -68,7 +68,8 @@ def test_a_curriculum_prefers_tasks_that_are_solved_half_of_the_time() -> None:
     rng = np.random.default_rng(0)
     drawn: Counter[str] = Counter()
     seen: set[tuple[str, int]] = set()
-    for number, (_, task, before) in enumerate(islice(order.visits(sources(LETTERS), settings), 3000)):
+    for number, (pool, index, before) in enumerate(islice(order.visits(sources(LETTERS), settings), 3000)):
+        task = pool.plan("train", 1, index)
         assert (task.id, before) not in seen
         seen.add((task.id, before))
         rewards = (rng.random(8) < chance.get(task.id, 0.0)).astype(float).tolist()
@@ -84,7 +85,8 @@ def test_a_curriculum_over_generated_tasks_weighs_environments() -> None:
     order = Curriculum()
     visits = order.visits(sources(LETTERS, ADDER), config())
     tasks = []
-    for pool, task, before in islice(visits, 400):
+    for pool, index, before in islice(visits, 400):
+        task = pool.plan("train", 0, index)
         if pool.id == ADDER:
             tasks.append(task.id)
             assert before == 0

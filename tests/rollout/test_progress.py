@@ -18,9 +18,9 @@ from llmgym.trajectory import Trajectory, Turn
 def test_a_line_says_how_far_a_run_is() -> None:
     run = Progress(planned=10, resumed=2, live=3)
     run.count_turn(Turn(None, "stop", 0.1, 0.1, start=5, end=1005))
-    run.count_episode(Trajectory("e", "t", 0, 0, reward=1.0))
-    run.count_episode(Trajectory("e", "t", 1, 0, reward=None))
-    run.count_episode(Trajectory("e", "t", 2, 0, status="env_error", error="lost"))
+    run.count_episode("completed", 1.0, None)
+    run.count_episode("completed", None, None)
+    run.count_episode("env_error", None, "lost")
     assert (run.finished, run.failed, run.scored, run.mean_reward, run.last_error) == (2, 1, 1, 1.0, "lost")
     run.started -= 10
     line = describe(run)
@@ -37,7 +37,7 @@ def test_a_line_before_the_start() -> None:
 
 def test_a_folder_that_holds_more_than_is_planned_has_nothing_left() -> None:
     run = Progress(planned=5, resumed=20)
-    run.count_episode(Trajectory("e", "t", 0, 0, reward=1.0))
+    run.count_episode("completed", 1.0, None)
     assert (run.left, run.eta_s) == (0, 0.0)
     assert "eta" not in describe(run)
 
