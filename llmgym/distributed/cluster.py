@@ -74,8 +74,8 @@ async def _knock(address: str) -> None:
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdigit():
         raise ConfigError(
-            f"{address!r} is no address of a Ray cluster: give {LOCAL}, {AUTO}, or the HOST:PORT that `ray start --head` "
-            "printed (6379 by default), from one of the cluster's machines"
+            f"{address!r} is no address of a Ray cluster: give {LOCAL}, {AUTO}, or the HOST:PORT that "
+            "`ray start --head` printed (its port is 6379), on one of the cluster's machines"
         )
     try:
         async with asyncio.timeout(_CONNECT_S):

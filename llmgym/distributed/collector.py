@@ -12,7 +12,7 @@ import gymnasium
 from llmgym.chat import Policy
 from llmgym.distributed.cluster import AUTO, connect
 from llmgym.distributed.crew import Crew
-from llmgym.distributed.hands import Hand, Lost
+from llmgym.distributed.hands import Hand
 from llmgym.distributed.wire import Hello
 from llmgym.distributed.worker import Setup
 from llmgym.errors import ConfigError
@@ -31,8 +31,8 @@ class RayCollector(Collector):
     summary = await collector.collect()
     ```
 
-    All else is as in `Collector`: settings, run folder, resume, groups. Policies, models and environments are made on the
-    workers, which need the same packages; what is given as an object has to be picklable.
+    All else is as in `Collector`: settings, run folder, resume, groups. Policies, models and environments are made on
+    the workers, which need the same packages; what is given as an object has to be picklable.
     """
 
     def __init__(
@@ -83,20 +83,9 @@ class RayCollector(Collector):
         self._hands = [Hand(ray, place, setup, self._patience) for place in range(number)]
         stack.callback(self._dismiss)
         self._coming = [asyncio.create_task(hand.up()) for hand in self._hands]
-        self._identity = await self._first()
+        first, _ = await asyncio.wait(self._coming, return_when=asyncio.FIRST_COMPLETED)
+        self._identity = first.pop().result().identity
         return self._identity
-
-    async def _first(self) -> dict[str, Any]:
-        """What the first worker says that it runs; one that is lost is replaced later, by who tends it."""
-        waiting = set(self._coming)
-        while waiting:
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                if not isinstance(task.exception(), Lost):
-                    return task.result().identity
-        for place, hand in enumerate(self._hands):
-            self._coming[place] = asyncio.create_task(hand.up())
-        return await self._first()
 
     def _dismiss(self) -> None:
         for task in self._coming:

@@ -14,7 +14,8 @@ from llmgym.distributed.leases import Lease, LeaseBook
 from llmgym.distributed.wire import Delivery, Ended, Grant, Hello
 from llmgym.distributed.worker import error_of
 from llmgym.errors import ConfigError, StoreError
-from llmgym.records import EpisodeRecord, FailureRecord, load_row, read_failure
+from llmgym.failures import Failure
+from llmgym.records import EpisodeRecord, FailureRecord, dump_with_record, load_row, read_failure
 from llmgym.rollout.budget import Budget
 from llmgym.rollout.config import RolloutConfig
 from llmgym.rollout.description import differences
@@ -23,6 +24,7 @@ from llmgym.rollout.groups import Group
 from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import TaskOrder
 from llmgym.rollout.progress import Progress
+from llmgym.rollout.runner import episode_seed
 from llmgym.rollout.stock import longest_first, row_id, settle
 from llmgym.rollout.store import RunStore
 from llmgym.rollout.tracking import Scoreboard
@@ -115,14 +117,17 @@ class Crew:
                     for hand, coming in zip(self._hands, self._coming, strict=True)
                 ]
                 if not tasks:  # all is there
-                    await self._next()
+                    await self._next(None)
                     return
                 await self._over.wait()
                 for task in tasks:
                     task.cancel()
-        except BaseException as error:
+        except BaseExceptionGroup as errors:
             await self._last_words()
-            raise error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error from None
+            raise errors.exceptions[0] from None
+        except asyncio.CancelledError:
+            await self._last_words()
+            raise
         finally:
             self._ready.put_nowait(None)
 
@@ -141,9 +146,7 @@ class Crew:
                         raise error_of(delivery.refusal, hand.node)
             except Lost as error:
                 self.lost += 1
-                given = self._lose(hand)
-                said = "worker %d on %s was lost: %s; its %d tasks are given out again"
-                _log.warning(said, hand.place, hand.node or "no machine", error, given)
+                await self._lose(hand, error)
                 coming = asyncio.create_task(hand.up())
 
     def _check(self, hand: Hand, hello: Hello) -> None:
@@ -164,7 +167,7 @@ class Crew:
         grants: list[Grant] = []
         async with self._drawing:
             for _ in range(self._book.room(hand.place, len(self._hands))):
-                lease = await self._next()
+                lease = await self._next(hand)
                 if lease is None:
                     break
                 self._book.grant(hand.place, lease)
@@ -173,9 +176,9 @@ class Crew:
                 grants.append(Grant(lease.number, self._places[source.id], index, before, lines, lease.waiting))
         return grants
 
-    async def _next(self) -> Lease | None:
+    async def _next(self, hand: Hand | None) -> Lease | None:
         """The next task of which not all is there, if there is time for it."""
-        while (lease := self._book.draw()) is not None:
+        while (lease := self._book.draw(hand and hand.place)) is not None:
             if self._has_history and lease.number < 0 and self._take_stock(lease):
                 await self._give(lease)
             elif not self._budget.is_spent():
@@ -207,20 +210,46 @@ class Crew:
         assert self._store is not None
         return self._store.line(row)
 
-    def _lose(self, hand: Hand) -> int:
+    async def _lose(self, hand: Hand, why: Lost) -> None:
         """Take back all that a worker was to do; what it had done stays."""
         leases = self._book.lose(hand.place)
+        said = "worker %d on %s was lost: %s; its %d tasks are given out again"
+        _log.warning(said, hand.place, hand.node or "no machine", why, len(leases))
+        hand.live = 0
         for lease in leases:
             self._progress.failures.subtract(status for status, _ in lease.failed)
             lease.failed.clear()
-        hand.live = 0
-        return len(leases)
+            if lease.is_hopeless:
+                self._give_up(lease, why)
+                await self._give(lease)
+
+    def _give_up(self, lease: Lease, why: Lost) -> None:
+        """Note what is missing of a task as failed: it has ended every worker that had it."""
+        source, index, before = lease.visit
+        tasks, agents = self._config.tasks, source.agents
+        task = source.plan(tasks.split, tasks.seed, index)
+        seed, first = episode_seed(tasks.seed, source.scope, task.id), before * self._per_group
+        error = f"each of {lease.losses} workers that ran it was lost; the last: {why}"
+        for repeat in range(first, first + self._config.groups.num_repeats):
+            if row_id(f"{source.id}/{task.id}/{repeat}", agents, agents[0]) in lease.rows:
+                continue
+            rows = [
+                dump_with_record(
+                    Trajectory(
+                        source.id, task.id, repeat, seed, "env_error", error=error, task=task, agent=agent,
+                        agents=len(agents), failure=Failure("infrastructure", "episode", "possible", "Lost"),
+                    )
+                )
+                for agent in agents
+            ]  # fmt: skip
+            ended = Ended(-1, "failed", [record for _, record in rows], [len(line) for line, _ in rows])
+            self._count(_Arrived(lease, ended, memoryview(b"".join(line for line, _ in rows))))
 
     # --- taking -----------------------------------------------------------------------------------------
 
     async def _take(self, hand: Hand, delivery: Delivery, lines: bytes) -> None:
         """Store what a worker gives."""
-        leases = self._book.held[hand.place]
+        leases = self._book.held.get(hand.place, {})
         arrived: list[_Arrived] = []
         offset, view = 0, memoryview(lines)
         for ended in delivery.episodes:
@@ -280,7 +309,7 @@ class Crew:
     def _note_failure(self, one: _Arrived) -> tuple[str | None, str]:
         """Note an episode that failed; gives what went wrong, and of what kind that is."""
         lines = one.split()
-        one.lease.failed += [(record.status, line) for record, line in zip(one.ended.records, lines, strict=True)]
+        one.lease.failed.extend((record.status, line) for record, line in zip(one.ended.records, lines, strict=True))
         failures = [read_failure(line, "a worker's line") for line in lines]
         if self._store is not None:
             self._store.append_failures(lines)

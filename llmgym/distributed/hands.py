@@ -17,6 +17,7 @@ _log = logging.getLogger("llmgym.distributed")
 _START_S = 1800.0  # for a worker to load its policy, and for the cluster to find a place for it
 _SAY_S = 60.0  # between two lines about a worker that is not ready
 _STOP_S = 5.0
+_PAUSES_S = (0.0, 1.0, 5.0, 15.0, 30.0)  # before each try to start a worker
 
 
 class Lost(Exception):
@@ -52,9 +53,23 @@ class Hand:
         """Start a worker in the place of the one that was there, and wait until it can take tasks.
 
         Raises:
-            Lost: It died, or did not come up.
+            ClusterError: It was lost again and again.
             LLMGymError: It refuses to run, which another one would, too.
         """
+        why = ""
+        for pause in _PAUSES_S:
+            await asyncio.sleep(pause)
+            try:
+                return await self._start()
+            except Lost as error:
+                why = str(error)
+                _log.warning("worker %d was lost before it was ready: %s", self.place, why)
+        raise ClusterError(
+            f"worker {self.place} was lost {len(_PAUSES_S)} times before it was ready: {why}; Ray keeps its log on its "
+            "machine, in /tmp/ray/session_latest/logs"
+        )
+
+    async def _start(self) -> Hello:
         self.kill()
         self._actor = self._class.remote(self._setup)
         told = asyncio.create_task(self._tell())
@@ -67,7 +82,7 @@ class Hand:
             raise error_of(hello.refusal, hello.node)
         if hello.version != llmgym.__version__:
             raise ConfigError(
-                f"{hello.node} has llmgym {hello.version}, and here is {llmgym.__version__}: install the same everywhere"
+                f"{hello.node} has llmgym {hello.version}, this machine {llmgym.__version__}: install the same on all"
             )
         return hello
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from llmgym.rollout.order import Visit
 from llmgym.trajectory import Status
 
+_SUSPECT, _ALONE = 3, 2
+
 
 @dataclass(slots=True)
 class Lease:
@@ -33,6 +35,16 @@ class Lease:
     name: str = ""
     losses: int = 0
 
+    @property
+    def is_suspect(self) -> bool:
+        """Whether its task may be what ends the workers that have it: it is run alone from now on."""
+        return self.losses >= _SUSPECT
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it has ended workers that had nothing else."""
+        return self.losses >= _SUSPECT + _ALONE
+
 
 class LeaseBook:
     """The leases of a run.
@@ -52,18 +64,21 @@ class LeaseBook:
         self.held: dict[Hashable, dict[int, Lease]] = {}
         self._visits, self._left, self._most = visits, size, most
         self._lost: deque[Lease] = deque()
+        self._suspects: deque[Lease] = deque()
         self._granted = 0
-        self._exhausted = self._closed = False
+        self._closed = False
+        self._exhausted = size == 0
 
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to do."""
-        return self._exhausted and not self._lost and not any(self.held.values())
+        return self._exhausted and not (self._lost or self._suspects or any(self.held.values()))
 
     def close(self) -> None:
         """Grant no more tasks."""
         self._exhausted = self._closed = True
         self._lost.clear()
+        self._suspects.clear()
 
     def room(self, worker: Hashable, workers: int) -> int:
         """How many more leases a worker should have.
@@ -72,22 +87,25 @@ class LeaseBook:
             worker: Which.
             workers: How many there are; towards the end, each gets its share of what is left.
         """
-        has, most = len(self.held.get(worker, ())), self._most
+        has, most = self.held.get(worker, {}), self._most
+        if any(lease.is_suspect for lease in has.values()):
+            return 0
         if self._left is not None:
-            open_ = self._left + len(self._lost) + sum(map(len, self.held.values()))
-            most = min(most, math.ceil(open_ / workers))
-        return max(0, most - has)
+            unfinished = self._left + len(self._lost) + len(self._suspects) + sum(map(len, self.held.values()))
+            most = min(most, math.ceil(unfinished / workers))
+        return max(0, most - len(has))
 
-    def draw(self) -> Lease | None:
-        """The next task; None where there is none."""
+    def draw(self, worker: Hashable) -> Lease | None:
+        """The next task for a worker; None where there is none."""
         if self._lost:
             return self._lost.popleft()
         visit = None if self._exhausted else next(self._visits, None)
         if visit is None:
             self._exhausted = True
-            return None
+            return self._suspects.popleft() if self._suspects and not self.held.get(worker) else None
         if self._left is not None:
             self._left -= 1
+            self._exhausted = self._left == 0
         return Lease(visit)
 
     def grant(self, worker: Hashable, lease: Lease) -> Lease:
@@ -97,10 +115,11 @@ class LeaseBook:
         return lease
 
     def lose(self, worker: Hashable) -> list[Lease]:
-        """Take all leases from a worker, to be granted again first; gives them."""
+        """Take all leases from a worker and give them; all but the hopeless are to be granted again."""
         lost = list(self.held.pop(worker, {}).values())
         for lease in lost:
             lease.losses += 1
         if not self._closed:
-            self._lost.extendleft(reversed(lost))
+            self._suspects.extend(lease for lease in lost if lease.is_suspect and not lease.is_hopeless)
+            self._lost.extendleft(lease for lease in reversed(lost) if not lease.is_suspect)
         return lost

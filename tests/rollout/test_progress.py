@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from llmgym.rollout import Progress, progress
 from llmgym.rollout.progress import describe, show_progress
-from llmgym.trajectory import Trajectory, Turn
+from llmgym.trajectory import Turn
 
 
 def test_a_line_says_how_far_a_run_is() -> None:

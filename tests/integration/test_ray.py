@@ -1,0 +1,149 @@
+"""Runs on a Ray cluster of this machine: as in one process, whatever becomes of workers and of the driver."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from llmgym import batches
+from llmgym.distributed import RayCollector
+from llmgym.errors import PolicyError
+from llmgym.rollout import Collector, Endless, open_records
+from tests.command import ROOT, environ
+from tests.distributed.recorded import Recorded, check_exact, entries
+from tests.rollouts import LETTERS, shout_first
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+SHOUT = "script:tests.rollouts.call_tools"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray() -> Generator[Any]:
+    """A cluster for all tests of this file, since it takes ten seconds to start."""
+    ray = pytest.importorskip("ray")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(num_cpus=8, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield ray
+    ray.shutdown()
+
+
+def settled(run: Path) -> dict[str, Any]:
+    """The rows of a run without what no two runs share."""
+    rows = [orjson.loads(line) for line in (run / "rollouts.jsonl").read_bytes().splitlines()]
+    for row in rows:
+        del row["timings"]
+        for turn in row["turns"]:
+            del turn["engine_s"], turn["env_s"]
+    assert len({row["id"] for row in rows}) == len(rows)
+    return {row["id"]: row for row in rows}
+
+
+async def both(tmp_path: Path, env_ids: list[Any], policy: Any = SHOUT, **settings: Any) -> dict[str, Any]:
+    """Run in one process and on two workers; see that they have the same rows, which are given."""
+    one = Collector(env_ids, policy, output=tmp_path / "one", **settings)
+    two = RayCollector(env_ids, policy, output=tmp_path / "two", num_workers=2, **settings)
+    here, there = await one.collect(), await two.collect()
+    assert {**here, "timings": 0} == {**there, "timings": 0}
+    assert settled(tmp_path / "one") == settled(tmp_path / "two")
+    progress = [(p.planned, p.finished, p.turns, p.tokens, p.scored, p.reward_sum) for p in (one.progress, two.progress)]
+    assert progress[0] == progress[1]
+    return settled(tmp_path / "two")
+
+
+async def test_a_run_is_the_same_as_in_one_process(tmp_path: Path) -> None:
+    rows = await both(tmp_path, [LETTERS, "llmgym/Calculator-v0"], num_tasks=20, num_repeats=3)
+    assert len(rows) == 2 * 20 * 3
+
+
+async def test_games_of_several_agents_are_the_same(tmp_path: Path) -> None:
+    seats = {"player_0": "train", "player_1": ["script", "frozen"]}
+    rows = await both(tmp_path, ["llmgym/Leduc-v0"], SHOUT, num_tasks=12, num_repeats=2, policies=seats)
+    assert len(rows) == 12 * 2 * 2
+
+
+def kill_when(record: Path, enough: Callable[[list[list[Any]]], bool], number: int) -> asyncio.Task[int]:
+    """Send a signal to the process that spoke last, once it has written enough; gives the process."""
+
+    async def wait() -> int:
+        while not enough(said := entries(record)):
+            await asyncio.sleep(0.05)
+        os.kill(said[-1][0], number)
+        return said[-1][0]
+
+    return asyncio.create_task(wait())
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+async def test_what_a_lost_worker_had_is_run_again(tmp_path: Path, number: int) -> None:
+    record, run = tmp_path / "record", tmp_path / "run"
+    policy = Recorded(shout_first, record, 0.2)
+    collector = RayCollector(
+        [LETTERS], policy, codec=policy.codec, output=run, num_workers=2, patience=5.0, num_repeats=4,
+        num_samples_in_parallel=16, num_spare_repeats=1,
+    )  # fmt: skip
+    killing = kill_when(record, lambda said: len(said) > 40, number)
+    summary = await collector.collect()
+    lost = await killing
+    assert (summary["finished"], summary["failed"], summary["reward"]["mean"]) == (104, {}, 1.25)
+    assert len({pid for pid, *_ in entries(record)}) >= 3
+    assert not Path(f"/proc/{lost}").exists()
+    tasks = Counter(name.rpartition("/")[0] for name in settled(run))
+    assert set(tasks.values()) == {4}
+    assert check_exact(run, record) > 0
+
+
+async def test_groups_and_batches_are_given(tmp_path: Path) -> None:
+    policy = Recorded(shout_first, tmp_path / "record")
+    collector = RayCollector(
+        [LETTERS], policy, codec=policy.codec, num_workers=2, num_repeats=4, num_samples_in_parallel=8
+    )
+    seen = []
+    async with aclosing(collector.stream(Endless())) as groups, aclosing(batches(groups, 8)) as stream:
+        async for batch in stream:
+            seen.append(batch)
+            if len(seen) == 5:
+                break
+    assert all(len(batch.group_ids) == 32 for batch in seen)
+    assert collector.progress.finished >= 5 * 32
+
+
+async def test_a_policy_that_fails_ends_the_run_as_here(tmp_path: Path) -> None:
+    collector = RayCollector(
+        [LETTERS], "script:tests.rollouts.broken", output=tmp_path, num_workers=1, max_attempts=1,
+        num_samples_in_parallel=4,
+    )  # fmt: skip
+    with pytest.raises(PolicyError, match="episodes in a row failed; the last: .*no idea.*the same command"):
+        await collector.collect()
+    assert open_records(tmp_path).failed
+    assert not open_records(tmp_path).records
+
+
+def test_a_killed_driver_goes_on_where_it_was(tmp_path: Path, ray: Any) -> None:
+    record, run = tmp_path / "record", tmp_path / "run"
+    address = ray.get_runtime_context().gcs_address
+    command = [sys.executable, "-m", "tests.distributed.driver", address, str(run), str(record)]
+    first = subprocess.Popen(command, cwd=ROOT, env=environ())
+    while len(entries(record)) < 60:
+        assert first.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.5)
+    first.kill()
+    first.wait()
+    had = len(settled(run))
+    assert 0 < had < 104
+    subprocess.run(command, cwd=ROOT, env=environ(), check=True, timeout=120)
+    assert len(settled(run)) == 104
+    assert {row["reward"] for row in settled(run).values()} == {1.25}
+    assert check_exact(run, record) > 0
