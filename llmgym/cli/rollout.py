@@ -52,7 +52,6 @@ Examples:
       --num-tasks 100 --num-repeats 4 --output runs/first
   llmgym rollout --env llmgym/Leduc-v0 --num-tasks 16 --policy random \\
       --seat player_0=train --seat player_1=script
-  llmgym rollout --config run.yaml --output runs/first --ray auto
   llmgym rollout --config run.yaml --output runs/first \\
       --set responses_create_params.temperature=0.5
 """

@@ -194,9 +194,10 @@ class Episodes:
         """
         envs = {env.name: env for env in self.config.tasks.environments}
         sources = [self.instances(env).source for env in envs.values()]
-        for source, task, _ in Plan().visits(sources, self.config):
-            env = envs[source.id]
-            yield TaskRef(env, task.id, episode_seed(self.config.tasks.seed, source.scope, task.id))
+        tasks = self.config.tasks
+        for source, index, _ in Plan().visits(sources, self.config):
+            env, task = envs[source.id], source.plan(tasks.split, tasks.seed, index)
+            yield TaskRef(env, task.id, episode_seed(tasks.seed, source.scope, task.id))
 
     async def rows(self) -> list[TaskRow]:
         """The same with their opening messages and tools, each from a reset of its environment."""

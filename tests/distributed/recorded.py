@@ -1,4 +1,4 @@
-"""A token policy that writes down all that it says, for runs whose workers are killed; codec and record need no state."""
+"""A token policy that writes down all that it says, for runs whose workers are killed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def entries(record: Path) -> list[list[Any]]:
 
 
 def check_exact(run: Path, record: Path) -> int:
-    """See that each sampled token of a run is one that the policy gave, behind the prompt that it had; gives how many."""
+    """See that each sampled token of a run was given by the policy, behind the same prompt; gives how many."""
     said = {(session, tuple(prompt), tuple(reply)): logprobs for _, session, prompt, reply, logprobs in entries(record)}
     tokens = 0
     for trajectory in read_rollouts(run):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,8 @@ async def both(tmp_path: Path, env_ids: list[Any], policy: Any = SHOUT, **settin
     here, there = await one.collect(), await two.collect()
     assert {**here, "timings": 0} == {**there, "timings": 0}
     assert settled(tmp_path / "one") == settled(tmp_path / "two")
-    progress = [(p.planned, p.finished, p.turns, p.tokens, p.scored, p.reward_sum) for p in (one.progress, two.progress)]
-    assert progress[0] == progress[1]
+    for name in ("planned", "finished", "turns", "tokens", "scored", "reward_sum"):
+        assert getattr(one.progress, name) == getattr(two.progress, name)
     return settled(tmp_path / "two")
 
 
@@ -73,16 +73,22 @@ async def test_games_of_several_agents_are_the_same(tmp_path: Path) -> None:
     assert len(rows) == 12 * 2 * 2
 
 
-def kill_when(record: Path, enough: Callable[[list[list[Any]]], bool], number: int) -> asyncio.Task[int]:
-    """Send a signal to the process that spoke last, once it has written enough; gives the process."""
+def kill_when(record: Path, number: int, after: int) -> asyncio.Future[int]:
+    """Send a signal to the process that spoke last, once there are so many replies; gives the process."""
 
-    async def wait() -> int:
-        while not enough(said := entries(record)):
-            await asyncio.sleep(0.05)
+    def wait() -> int:
+        while len(said := entries(record)) < after:
+            time.sleep(0.05)
         os.kill(said[-1][0], number)
         return said[-1][0]
 
-    return asyncio.create_task(wait())
+    return asyncio.get_running_loop().run_in_executor(None, wait)
+
+
+def wait_for_end(pid: int) -> None:
+    """Wait for a process to be gone; one that was stopped is killed some seconds later."""
+    while Path(f"/proc/{pid}").exists():
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
@@ -93,12 +99,12 @@ async def test_what_a_lost_worker_had_is_run_again(tmp_path: Path, number: int) 
         [LETTERS], policy, codec=policy.codec, output=run, num_workers=2, patience=5.0, num_repeats=4,
         num_samples_in_parallel=16, num_spare_repeats=1,
     )  # fmt: skip
-    killing = kill_when(record, lambda said: len(said) > 40, number)
+    killing = kill_when(record, number, 40)
     summary = await collector.collect()
     lost = await killing
     assert (summary["finished"], summary["failed"], summary["reward"]["mean"]) == (104, {}, 1.25)
     assert len({pid for pid, *_ in entries(record)}) >= 3
-    assert not Path(f"/proc/{lost}").exists()
+    await asyncio.to_thread(wait_for_end, lost)
     tasks = Counter(name.rpartition("/")[0] for name in settled(run))
     assert set(tasks.values()) == {4}
     assert check_exact(run, record) > 0
@@ -124,7 +130,7 @@ async def test_a_policy_that_fails_ends_the_run_as_here(tmp_path: Path) -> None:
         [LETTERS], "script:tests.rollouts.broken", output=tmp_path, num_workers=1, max_attempts=1,
         num_samples_in_parallel=4,
     )  # fmt: skip
-    with pytest.raises(PolicyError, match="episodes in a row failed; the last: .*no idea.*the same command"):
+    with pytest.raises(PolicyError, match=r"episodes in a row failed; the last: .*no idea.*the same command"):
         await collector.collect()
     assert open_records(tmp_path).failed
     assert not open_records(tmp_path).records
