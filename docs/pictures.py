@@ -26,6 +26,7 @@ POINT = """(() => {
   const dark = (one) => +(one.style.backgroundColor.match(/[\\d.]+/g) ?? [0])[0];
   const tokens = [...document.querySelectorAll(".token.sampled[data-at]")];
   tokens.sort((one, other) => dark(other) - dark(one))[0].click();
+  document.querySelector(".looked").scrollIntoView({ block: "center" });
 })()"""
 
 

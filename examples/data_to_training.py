@@ -67,7 +67,8 @@ def prepare(run: Path, output: Path) -> dict[str, Any]:
     print(*verdicts, sep="\n")
     if not all(verdict.passed for verdict in verdicts):
         raise SystemExit("the run is not worth training on")
-    return export(data, Recipe("sft", "trl"), output, conditions(min_reward=1.0, where="not refusal"))
+    wanted = conditions(min_reward=1.0, where="not refusal")
+    return export(data, Recipe("sft", "trl"), output, wanted, force=True)  # a second call goes on where the first ended
 
 
 def train(rows: Path, output: Path, longest: int, args: argparse.Namespace) -> None:
