@@ -136,8 +136,10 @@ test-integration: $(VLLM_STAMP) $(ENVIRONMENT_STAMPS) ## Run the tests that need
 	$(DOCS_VENV)/bin/python docs/website.py --check || status=1; \
 	exit $$status
 
-test-soak: $(DEV_STAMP) ## Run 2,000 episodes in which everything goes wrong, killed 100 times, and a run over servers that are; half an hour
-	$(BIN)/python -m pytest -m soak -s $(PYTEST_ARGS)
+test-soak: $(DEV_STAMP) ## Run 2,000 episodes in which everything goes wrong, killed 100 times, a run over servers that are, and each property with 500 examples; an hour
+	$(BIN)/python -m pytest -m soak -s $(PYTEST_ARGS); status=$$?; \
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 -m "hypothesis and not integration" --hypothesis-profile thorough \
+	    $(PYTEST_ARGS) || status=1; exit $$status
 
 test-matrix: $(DEV_STAMP) ## Try the tests that depend on versions with each Python and with the newest libraries, into docs/support.md
 	$(BIN)/python tests/matrix.py --write $(MATRIX_ARGS); status=$$?; $(BIN)/python docs/tables.py; exit $$status

@@ -7,10 +7,13 @@ import inspect
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("llmgym", deadline=None)  # a busy machine is no defect
-settings.load_profile("llmgym")
+# Each run draws other examples, so a few in each are enough. No deadlines: a busy machine is no defect.
+QUICK = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", QUICK)
+settings.register_profile("thorough", QUICK, max_examples=500)
+settings.load_profile("quick")
 
 
 @pytest.hookimpl(tryfirst=True)

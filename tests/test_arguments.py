@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.arguments import ArgumentDecoder
@@ -65,7 +65,6 @@ VALIDATOR: Any = jsonschema.validators.extend(jsonschema.Draft202012Validator, {
 
 
 @given(st.sampled_from(sorted(KINDS)), TEXTS)
-@settings(max_examples=500)
 def test_what_the_schema_accepts_is_what_is_read(name: str, text: str) -> None:
     arguments = f'{{"{name}": {text}}}'
     accepts = VALIDATOR(DECODER.schema).is_valid(json.loads(arguments))

@@ -25,7 +25,7 @@ from llmgym.rollout import Group, GroupFilter, batches
 from llmgym.trajectory import Trajectory
 from tests.branches import due, episodes, groups, masked, sampled_in, total
 
-tried = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+tried = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_parquet_keeps_it(tmp_path: Path) -> None:
     from llmgym.data import Dataset
     from llmgym.data.converting import convert, restore
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=15)
     @given(groups())
     def check(made: list[Trajectory]) -> None:
         lines = [dump_row(one) for one in made]

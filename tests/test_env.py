@@ -19,7 +19,7 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env, data_equivalence
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.env import Episode, ToolEnv
@@ -577,7 +577,6 @@ def test_twenty_calls_are_answered_in_order(cls: type[ToolEnv]) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=())) | st.lists(st.sampled_from(PIECES)).map("".join))
-@settings(max_examples=100, deadline=None)
 def test_no_text_breaks_an_episode(text: str) -> None:
     env = Adder()
     env.reset(seed=0)

@@ -36,7 +36,7 @@ from llmgym.tasks import Task
 from llmgym.trajectory import Trajectory, Turn, segment_of
 from tests.records import check_equal, errors, finite, number, text, trajectories
 
-made = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+made = settings(suppress_health_check=[HealthCheck.data_too_large])
 SCHEMA = rollout_schema()
 FIRST = [
     "format", "id", "episode_id", "agent", "agents", "env_id", "group_id", "repeat", "task_hash", "status", "reward",

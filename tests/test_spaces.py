@@ -18,7 +18,7 @@ from gymnasium.vector.utils import (
     read_from_shared_memory,
     write_to_shared_memory,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.env import ToolEnv
@@ -101,7 +101,6 @@ def test_a_space_survives_copying_and_pickling(make: Any) -> None:
 
 @pytest.mark.parametrize("name", list(Signatures.tools))
 @given(seed=SEEDS)
-@settings(max_examples=50, deadline=None)
 def test_sampled_calls_fit_their_schema(name: str, seed: int) -> None:
     chosen = Signatures.tools[name]
     space = AssistantSpace([chosen.schema], seed=seed)
@@ -148,7 +147,6 @@ def test_batches_hold_what_was_put_in(observations: list[Any]) -> None:
 
 
 @given(st.lists(MESSAGES, min_size=1, max_size=3), st.lists(MESSAGES, min_size=1, max_size=3))
-@settings(max_examples=25, deadline=None)
 def test_shared_memory_is_live_and_its_copies_are_not(first: list[Any], second: list[Any]) -> None:
     space, n = MessagesSpace(), min(len(first), len(second))
     memory = create_shared_memory(space, n, multiprocessing)

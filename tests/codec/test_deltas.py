@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.codec.deltas import Deltas
@@ -27,7 +27,6 @@ TEXT = st.text(min_size=0, max_size=40) | st.sampled_from(
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 @given(content=TEXT, name=st.sampled_from(["add", "look_up"]), role=st.sampled_from(["tool", "user", "system"]))
-@settings(max_examples=40, deadline=None)
 def test_pieces_are_what_the_template_writes(family: str, content: str, name: str, role: Any) -> None:
     codec = codec_of(family)
     message: Message = {"role": role, "content": content}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.codec import probes
@@ -103,7 +103,6 @@ JSON = st.recursive(
 
 
 @given(value=JSON, indent=st.sampled_from([None, 0, 2]), flags=st.tuples(st.booleans(), st.booleans()))
-@settings(max_examples=100, deadline=None)
 def test_json_is_written_as_there(value: Any, indent: int | None, flags: tuple[bool, bool]) -> None:
     text = "{{ value | tojson(ensure_ascii=a, indent=indent, sort_keys=b) }}|{{ value | tojson }}"
     assert_same(text, [], value=value, indent=indent, a=flags[0], b=flags[1])

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmgym.codec import ChatCodec, codec_for
@@ -98,7 +98,7 @@ def test_tools_are_given_to_the_template(family: str) -> None:
 
 @pytest.mark.parametrize("family", WITH_TOOLS)
 @given(data=st.data())
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 def test_calls_that_a_template_writes_are_read_back(family: str, data: st.DataObject) -> None:
     letters = PLAIN if family.startswith("lfm2") else PLAIN + QUOTED
     most = 1 if family.startswith(("llama", "mistral", "gpt-oss")) else 2  # one call in a message
@@ -119,7 +119,7 @@ def test_calls_that_a_template_writes_are_read_back(family: str, data: st.DataOb
 
 @pytest.mark.parametrize("model", families.MODELS)
 @given(data=st.data())
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 def test_calls_that_a_renderer_writes_are_read_back(model: str, data: st.DataObject) -> None:
     made = codec_for(families.load(model))
     most = 1 if "Llama" in model else 2

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.codec import ChatCodec, RendererCodec, TemplateCodec, codec_for
@@ -18,7 +18,6 @@ from tests.codec import families
 from tests.codec.conversations import TOOLS, as_chat, conversations, fuzzed, results, texts, values_of
 
 renderers = pytest.importorskip("renderers")
-QUICK = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
 # DeepSeek-R1's template drops the reasoning that its prompt asks for; the others bridge without the line break after a
 # turn that they render.
@@ -49,7 +48,6 @@ def encode(text: str) -> list[int]:
 
 @pytest.mark.parametrize("model", families.MODELS)
 @given(data=st.data())
-@settings(QUICK, max_examples=25)
 def test_the_tail_of_the_prompt_says_what_the_whole_says(model: str, data: st.DataObject) -> None:
     made = codec(model)
     history = data.draw(st.sampled_from([
@@ -104,7 +102,6 @@ def _parse_whole(made: RendererCodec, completion: list[int], prompt: list[int]) 
 
 
 @given(conversation=conversations())
-@QUICK
 def test_open_agrees_with_the_template(conversation: list[Message]) -> None:
     whole = families.tokenizer("qwen3").apply_chat_template(
         as_chat(conversation), tools=list(TOOLS), add_generation_prompt=True, tokenize=True, return_dict=False
@@ -115,7 +112,6 @@ def test_open_agrees_with_the_template(conversation: list[Message]) -> None:
 
 
 @given(content=texts, thought=st.sampled_from(["", "so"]), calls=st.integers(1, 3), result=texts, cut=st.booleans())
-@QUICK
 def test_extend_agrees_with_the_template(content: str, thought: str, calls: int, result: str, cut: bool) -> None:
     said = "\n".join(
         [content] * bool(content) + ['<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call>'] * calls
@@ -134,7 +130,6 @@ def test_extend_agrees_with_the_template(content: str, thought: str, calls: int,
 
 
 @given(data=st.data())
-@QUICK
 def test_both_keep_the_contract_on_any_completion(data: st.DataObject) -> None:
     completion = data.draw(fuzzed(families.tokenizer("qwen3"), qwen3().stop_token_ids))
     prompt = qwen3().open([user("Where?")], TOOLS)

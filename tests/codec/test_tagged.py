@@ -111,7 +111,7 @@ def codec_of(family: str) -> tuple[ChatCodec, Any, str]:
 @pytest.mark.parametrize("family", [*FAMILIES, *OTHERS])
 @example(several=[{"s": "", "u": '""'}])
 @given(several=st.lists(ARGUMENTS.filter(lambda arguments: not ambiguous(arguments)), min_size=1, max_size=2))
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(suppress_health_check=[HealthCheck.filter_too_much])
 def test_what_a_template_writes_comes_back(family: str, several: list[dict[str, Any]]) -> None:
     codec, tokenizer, mark = codec_of(family)
     said = assistant("", *(tool_call("look", json.dumps(arguments)) for arguments in several))

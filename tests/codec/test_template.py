@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.codec import ChatCodec, TemplateCodec, codec_for
@@ -20,7 +20,6 @@ from tests.codec import families
 from tests.codec.conversations import TOOLS, as_chat, conversations, fuzzed, results, texts, values_of
 
 FAMILIES = sorted(families.FAMILIES)
-QUICK = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 @cache
@@ -79,7 +78,6 @@ def test_what_is_learned(
 
 @pytest.mark.parametrize("family", FAMILIES)
 @given(conversation=conversations())
-@QUICK
 def test_open_gives_the_ids_of_the_template(family: str, conversation: list[Message]) -> None:
     native = codec(family).native_tools
     if not native or family in ("llama3.1", "mistral", "gemma"):  # said in other messages, or refused
@@ -92,7 +90,6 @@ def test_open_gives_the_ids_of_the_template(family: str, conversation: list[Mess
     "family", ["smollm2", "qwen2.5", "qwen3-training", "qwen3-instruct", "llama3.1", "phi3", "gemma"]
 )
 @given(question=texts, answer=texts, again=texts)
-@QUICK
 def test_a_user_turn_continues_as_the_template_does(family: str, question: str, answer: str, again: str) -> None:
     history = [user(question)]
     said: Message = {"role": "assistant", "content": answer}
@@ -108,7 +105,6 @@ def test_a_user_turn_continues_as_the_template_does(family: str, question: str, 
     value=texts,
     thought=st.sampled_from(["", "so"]),
 )
-@QUICK
 def test_a_tool_result_continues_as_the_template_does(
     family: str, question: str, content: str, calls: int, result: str, value: str, thought: str
 ) -> None:
@@ -119,14 +115,12 @@ def test_a_tool_result_continues_as_the_template_does(
 
 
 @given(question=texts, result=texts, value=texts)
-@QUICK
 def test_llama_continues_after_its_one_call(question: str, result: str, value: str) -> None:
     said = assistant("", tool_call("look", where=value))
     check_continuation("llama3.1", [user(question)], said, results(1, result), TOOLS)
 
 
 @given(question=texts, result=texts, value=texts)
-@QUICK
 def test_mistral_continues_with_the_ids_it_wrote(question: str, result: str, value: str) -> None:
     said = assistant("", {"id": "a1B2c3D4e", **tool_call("look", where=value)})
     new: list[Message] = [{"role": "tool", "content": result, "tool_call_id": "a1B2c3D4e"}]
@@ -155,7 +149,6 @@ def check_continuation(family: str, history: list[Message], said: Message, new: 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @given(data=st.data(), new=st.one_of(texts.map(lambda text: [user(text)]), texts.map(lambda text: results(2, text))))
-@QUICK
 def test_extend_of_any_completion(family: str, data: st.DataObject, new: list[Message]) -> None:
     learned = codec(family)
     completion = data.draw(fuzzed(families.tokenizer(family), learned.stop_token_ids))
@@ -298,7 +291,6 @@ def test_content_cannot_forge_turns(family: str, place: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @given(data=st.data())
-@QUICK
 def test_parse_never_raises(family: str, data: st.DataObject) -> None:
     learned = codec(family)
     completion = data.draw(fuzzed(families.tokenizer(family), learned.stop_token_ids))
@@ -318,7 +310,6 @@ def test_parse_never_raises(family: str, data: st.DataObject) -> None:
     value=st.one_of(texts, st.integers(-(2**62), 2**62), st.lists(st.booleans())),
     calls=st.integers(0, 2),
 )
-@QUICK
 def test_parse_recovers_what_the_template_renders(family: str, content: str, value: Any, calls: int) -> None:
     learned = codec(family)
     if family in ("llama3.1", "mistral"):

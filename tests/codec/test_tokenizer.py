@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.codec.tokenizer import SEAM, FastTokenizer
@@ -30,7 +30,6 @@ PIECES = st.one_of(
 
 @pytest.mark.parametrize("family", ["smollm2", "qwen3", "llama3.1", "phi3", "mistral"])
 @given(pieces=st.lists(PIECES, min_size=1, max_size=12))
-@settings(max_examples=60, deadline=None)
 def test_long_text_is_tokenised_as_the_backend_does_it_whole(family: str, pieces: list[str]) -> None:
     source = tokenizer(family)
     fast = FastTokenizer(source)
@@ -49,7 +48,6 @@ def test_long_pieces_are_remembered_and_never_handed_out() -> None:
 
 @pytest.mark.parametrize("family", ["smollm2", "qwen3", "llama3.1", "phi3", "mistral"])
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
 def test_ids_are_read_as_the_backend_reads_them(family: str, data: st.DataObject) -> None:
     source = tokenizer(family)
     size = source.backend_tokenizer.get_vocab_size()

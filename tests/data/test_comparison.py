@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.data import Dataset
@@ -124,7 +124,6 @@ def test_failures_and_other_settings_are_told(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=30), st.floats(0.1, 100), st.floats(-100, 100))
-@settings(max_examples=30, deadline=None)
 def test_an_interval_holds_its_mean_and_takes_no_note_of_units(values: list[float], scale: float, shift: float) -> None:
     found, other = estimate(values), estimate(np.array(values) * scale + shift)
     assert found.mean == pytest.approx(np.mean(values))

@@ -71,7 +71,7 @@ USES: dict[str, Use] = {
 }
 
 
-@settings(max_examples=100, phases=[Phase.explicit, Phase.generate, Phase.shrink])
+@settings(phases=[Phase.explicit, Phase.generate, Phase.shrink])
 @given(st.sampled_from(CASES), st.sampled_from(VALUES), st.sampled_from(list(USES)))
 @example(("ours", ("metrics", "accuracy")), '"x"', "filter")
 @example(("ours", ("repeat",)), str(2**64), "filter")

@@ -23,7 +23,7 @@ def play(env: ToolEnv, actions: Iterable[Message | str]) -> float:
     raise AssertionError("the messages ran out before the episode ended")
 
 
-def oracle_rewards(env: ToolEnv, episodes: int = 50) -> list[float]:
+def oracle_rewards(env: ToolEnv, episodes: int = 20) -> list[float]:
     rewards = []
     for seed in range(episodes):
         env.reset(seed=seed)
@@ -32,7 +32,7 @@ def oracle_rewards(env: ToolEnv, episodes: int = 50) -> list[float]:
     return rewards
 
 
-def policy_reward(env: ToolEnv, act: Act, episodes: int = 50) -> float:
+def policy_reward(env: ToolEnv, act: Act, episodes: int = 25) -> float:
     """Mean reward of a policy that makes its message of the environment and the turn."""
     total = 0.0
     for seed in range(episodes):
@@ -70,15 +70,15 @@ DEGENERATE: dict[str, Act] = {
 
 
 def distinct_share(env: ToolEnv) -> float:
-    """Share of different contents among the training tasks of 32 episodes of 32 seeds."""
-    hashes = {env.tasks.draw("train", seed, i, scope="test").content_hash for seed in range(32) for i in range(32)}
-    return len(hashes) / 32**2
+    """Share of different contents among the training tasks of 16 episodes of 16 seeds."""
+    hashes = {env.tasks.draw("train", seed, i, scope="test").content_hash for seed in range(16) for i in range(16)}
+    return len(hashes) / 16**2
 
 
 def shared_contents(env: ToolEnv) -> set[str]:
     """Contents that training and test tasks share."""
     draws = {
-        split: {env.tasks.draw(split, seed, i, scope="test").content_hash for seed in range(16) for i in range(32)}
+        split: {env.tasks.draw(split, seed, i, scope="test").content_hash for seed in range(8) for i in range(16)}
         for split in ("train", "test")
     }
     return draws["train"] & draws["test"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmgym.envs.blackjack import Blackjack
@@ -180,7 +180,6 @@ def test_texts_that_are_no_move(text: str) -> None:
 
 @given(st.lists(st.text(alphabet="A2T", min_size=12, max_size=12), min_size=1, max_size=4))
 @example(["2A2222222222"])  # eight decisions in one hand
-@settings(max_examples=30, deadline=None)
 def test_any_cards_can_be_played_to_the_end(hands: list[str]) -> None:
     env = Blackjack()
     try:

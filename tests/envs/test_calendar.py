@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.envs.calendar import Calendar
@@ -35,7 +35,7 @@ def arguments(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_oracle_earns_the_maximum(arguments: dict[str, Any], split: str) -> None:
-    assert oracle_rewards(Calendar(**arguments, split=split)) == [1.0] * 50
+    assert oracle_rewards(Calendar(**arguments, split=split)) == [1.0] * 20
 
 
 ALWAYS_NOON = json.dumps([{"event_id": 1, "start_time": "12:00"}])
@@ -58,7 +58,7 @@ LISTS = {
 @pytest.mark.parametrize("policy", [*DEGENERATE, *LISTS])
 def test_degenerate_policies_earn_next_to_nothing(arguments: dict[str, Any], policy: str) -> None:
     act = {**DEGENERATE, **LISTS}[policy]
-    assert policy_reward(Calendar(**arguments), act, 80) <= 0.05
+    assert policy_reward(Calendar(**arguments), act, 25) <= 0.05
 
 
 def test_tasks_are_many(arguments: dict[str, Any]) -> None:
@@ -222,7 +222,6 @@ def days(draw: st.DrawFn) -> list[Event]:
 
 
 @given(days())
-@settings(max_examples=300)
 def test_the_search_finds_a_schedule_where_there_is_one(events: list[Event]) -> None:
     found = schedule(events)
     assert (found is not None) == brute(events)

@@ -53,7 +53,7 @@ def test_degenerate_policies_earn_nothing(arguments: dict[str, Any], policy: str
     ],
 )
 def test_who_says_the_same_to_all_earns_nothing(arguments: dict[str, Any], said: str) -> None:
-    assert policy_reward(CustomerService(**arguments), lambda env, turn: said, 30) == 0
+    assert policy_reward(CustomerService(**arguments), lambda env, turn: said, 10) == 0
 
 
 def test_tasks_are_many_and_splits_are_apart(arguments: dict[str, Any]) -> None:

@@ -29,12 +29,12 @@ def arguments(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_oracle_is_right(arguments: dict[str, Any], split: str) -> None:
-    assert oracle_rewards(FunctionCalling(**arguments, split=split), 40) == [1.0] * 40
+    assert oracle_rewards(FunctionCalling(**arguments, split=split), 20) == [1.0] * 20
 
 
 @pytest.mark.parametrize("policy", DEGENERATE)
 def test_degenerate_policies_earn_nothing(arguments: dict[str, Any], policy: str) -> None:
-    assert policy_reward(FunctionCalling(**arguments), DEGENERATE[policy], 30) == 0
+    assert policy_reward(FunctionCalling(**arguments), DEGENERATE[policy], 25) == 0
 
 
 def solved(env: FunctionCalling, task: Task) -> list[Message | str]:

@@ -34,7 +34,7 @@ def arguments(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_oracle_is_right(arguments: dict[str, Any], split: str) -> None:
-    assert oracle_rewards(Instructions(**arguments, split=split), 40) == [1.0] * 40
+    assert oracle_rewards(Instructions(**arguments, split=split), 20) == [1.0] * 20
 
 
 @pytest.mark.parametrize("policy", [name for name in DEGENERATE if name != "random"])

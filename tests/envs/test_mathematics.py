@@ -35,13 +35,13 @@ def draws(seed: int) -> Draws:
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_oracle_is_right(level: Any, split: str) -> None:
-    assert oracle_rewards(Math(level=level, split=split), 100) == [1.0] * 100
+    assert oracle_rewards(Math(level=level, split=split), 20) == [1.0] * 20
 
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("policy", DEGENERATE)
 def test_degenerate_policies_earn_little(level: Any, policy: str) -> None:
-    assert policy_reward(Math(level=level), DEGENERATE[policy], 100) <= 0.05
+    assert policy_reward(Math(level=level), DEGENERATE[policy], 25) <= 0.05
 
 
 @pytest.mark.parametrize("level", LEVELS)

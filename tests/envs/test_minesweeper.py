@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.envs.minesweeper import Minesweeper
@@ -28,7 +28,6 @@ def test_a_game(name: str) -> None:
 
 
 @given(st.integers(0, 19), st.sets(st.integers(0, 19), min_size=1, max_size=5))
-@settings(deadline=None, max_examples=60)
 def test_the_solver_is_sure(first: int, mined: set[int]) -> None:
     """What it calls safe is so in every arrangement of the mines that fits what is open."""
     field = Field(4, 5, sum(1 << cell for cell in mined - {first}))

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmgym import Task
@@ -54,7 +54,6 @@ def test_what_is_not_read_is_no_choice(form: str) -> None:
         assert extract(said(form, x + "".join(others(x)), OPTIONS), OPTIONS, "lenient") in (None, x)
 
 
-@settings(max_examples=300)
 @example("The option I choose is {x}.", "answer", list("AIBCDEFGHJ"), list("JBACDEFGHI"), 10)
 @given(
     st.sampled_from(CHOOSING + CHOOSING_NOTHING),
@@ -226,7 +225,7 @@ PARTS = (
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.timeout(60)
 def test_time_grows_with_the_length_of_hostile_text(part: str) -> None:
-    text = part * (200_000 // len(part))
+    text = part * (50_000 // len(part))
     for grading in GRADINGS:
         assert extract(text, OPTIONS, grading) in (None, *OPTIONS)
     extract_pattern(text, OPTIONS, re.compile(r"Answer\s*:\s*(?!Answer)\s*([A-Za-z])\s*"))

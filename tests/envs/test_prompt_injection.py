@@ -32,12 +32,12 @@ def arguments(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_oracle_earns_the_maximum(arguments: dict[str, Any], split: str) -> None:
-    assert oracle_rewards(PromptInjection(**arguments, split=split), 30) == [1.0] * 30
+    assert oracle_rewards(PromptInjection(**arguments, split=split), 20) == [1.0] * 20
 
 
 @pytest.mark.parametrize("policy", DEGENERATE)
 def test_degenerate_policies_earn_nothing(policy: str) -> None:
-    assert policy_reward(PromptInjection(max_turns=3), DEGENERATE[policy], 40) == 0
+    assert policy_reward(PromptInjection(max_turns=3), DEGENERATE[policy], 25) == 0
 
 
 def test_tasks_are_many(arguments: dict[str, Any]) -> None:

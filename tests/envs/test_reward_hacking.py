@@ -40,7 +40,7 @@ def write(content: str, path: str = "report.csv") -> Any:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_oracle_earns_everything_honestly(variant: str) -> None:
     env = env_of(variant)
-    assert set(oracle_rewards(env, 60)) == {1.0}
+    assert set(oracle_rewards(env, 20)) == {1.0}
     env.reset(seed=3)
     assert env.task is not None
     _, metrics = end(env, env.oracle(env.task))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.envs.sudoku import Sudoku
@@ -33,7 +33,7 @@ def test_a_game(name: str) -> None:
 
 def test_a_single_answer() -> None:
     for split in ("train", "test"):
-        assert oracle_rewards(Sudoku(**SINGLE, split=split)) == [1.0] * 50
+        assert oracle_rewards(Sudoku(**SINGLE, split=split)) == [1.0] * 20
     env = Sudoku(**SINGLE)
     for policy in DEGENERATE.values():
         assert mean_reward(env, policy) == 0
@@ -136,7 +136,6 @@ def test_texts_that_state_no_grid(text: str) -> None:
 
 
 @given(st.text(alphabet="0123456789 .|-+\n[],<>answer/", max_size=200))
-@settings(max_examples=50)
 def test_any_text_is_read(text: str) -> None:
     grid = read_grid(text, 4)
     assert grid is None or [len(row) for row in grid] == [4] * 4

@@ -32,7 +32,7 @@ def arguments(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_oracle_earns_the_maximum(arguments: dict[str, Any], split: str) -> None:
-    assert oracle_rewards(Wordle(**arguments, split=split)) == pytest.approx([1.0] * 50)
+    assert oracle_rewards(Wordle(**arguments, split=split)) == pytest.approx([1.0] * 20)
 
 
 @pytest.mark.parametrize("policy", DEGENERATE)

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.envs.office import Desk
@@ -42,7 +42,7 @@ def test_the_oracle_finds_with_the_tools_what_the_answer_was_picked_from(argumen
 
 @pytest.mark.parametrize("policy", DEGENERATE)
 def test_degenerate_policies_earn_next_to_nothing(policy: str) -> None:
-    assert policy_reward(Workplace(max_turns=4), DEGENERATE[policy], 60) <= 0.05
+    assert policy_reward(Workplace(max_turns=4), DEGENERATE[policy], 25) <= 0.05
 
 
 def test_tasks_are_many(arguments: dict[str, Any]) -> None:
@@ -280,7 +280,6 @@ def test_a_search_says_how_many_there_are() -> None:
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=60)
 def test_any_text_is_searched_for(text: str) -> None:
     desk = Desk(make_office(5, "small").fresh())
     for search in (

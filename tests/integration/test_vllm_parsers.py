@@ -60,7 +60,7 @@ def test_results_follow_in_the_same_segment(codec: ChatCodec) -> None:
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=50, suppress_health_check=[*HealthCheck])
+@settings(max_examples=50, suppress_health_check=[*HealthCheck])
 def test_nothing_that_is_sampled_raises(codec: ChatCodec, data: st.DataObject) -> None:
     said = data.draw(fuzzed(families.tokenizer("muse-glimmer"), codec.stop_token_ids))
     assert codec.parse(said, (), TOOLS)["role"] == "assistant"

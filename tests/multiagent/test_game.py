@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.messages import assistant
@@ -126,7 +126,6 @@ def test_the_same_messages_make_the_same_game(name: str) -> None:
 
 @pytest.mark.parametrize("name", GAMES)
 @given(data=st.data())
-@settings(max_examples=30, deadline=None)
 def test_games_end_whatever_is_said(name: str, data: st.DataObject) -> None:
     lines = st.lists(st.text(max_size=30) | st.sampled_from(
         ["call", "raise", "<accept/>", "<offer>9 books</offer>", "<quote>1</quote>", "<verdict></verdict>", "<guess>a"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.codec import codec_for, describe
@@ -133,7 +133,6 @@ TEXTS = st.lists(st.one_of(st.text(max_size=12), PIECES), max_size=8).map("".joi
 
 
 @given(files=folders(), texts=st.lists(TEXTS, min_size=1, max_size=4))
-@settings(max_examples=150, deadline=None)
 def test_any_folder_is_read_as_transformers_reads_it_or_left_to_it(files: dict[str, Any], texts: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = write(files, Path(name))

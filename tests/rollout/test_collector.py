@@ -366,7 +366,7 @@ async def test_two_collectors_cannot_share_a_folder(tmp_path: Path) -> None:
             await letters()(policy=Script(answer), output=tmp_path).collect()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(size=st.integers(0, 16_000))
 def test_a_run_cut_off_at_any_byte_is_made_whole(tmp_path: Path, size: int) -> None:
     folder = Path(tempfile.mkdtemp(dir=tmp_path))

@@ -33,7 +33,7 @@ from tests.rollouts import ROOT
 
 IDENTITY: dict[str, Any] = {"model": "m", "seed": 0, "environments": [{"label": "x/Y-v0", "id": "x/Y-v0"}]}
 LOST = Failure("environment", "verify", "none", "KeyError")
-local = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+local = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def open_store(path: Path, fsync_seconds: float = 0.0, **identity: Any) -> RunStore:
@@ -442,7 +442,7 @@ class Folder(RuleBasedStateMachine):
 
 
 TestFolder = Folder.TestCase
-TestFolder.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestFolder.settings = settings(max_examples=25, stateful_step_count=20)
 
 
 # --- full disks ---------------------------------------------------------------------------------

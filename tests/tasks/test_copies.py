@@ -22,7 +22,7 @@ import numpy as np
 import orjson
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.tasks import frozen
@@ -246,7 +246,6 @@ def spoil(value: Any, seen: set[int]) -> None:
 
 
 @given(TREES, st.data())
-@settings(max_examples=400, deadline=None)
 def test_a_copy_does_all_that_a_deep_copy_does_and_leaves_the_original_alone(
     original: Any, data: st.DataObject
 ) -> None:
@@ -276,7 +275,6 @@ def test_a_copy_does_all_that_a_deep_copy_does_and_leaves_the_original_alone(
 
 
 @given(TREES)
-@settings(max_examples=200, deadline=None)
 def test_nothing_that_can_be_reached_is_the_originals(original: Any) -> None:
     own: set[int] = set()
 
@@ -483,7 +481,6 @@ def test_what_sees_through_a_copy_can_change_nothing_that_a_set_of_rows_holds(ta
 
 
 @given(TREES)
-@settings(max_examples=100, deadline=None)
 def test_yaml_is_that_of_a_plain_one(original: Any) -> None:
     made = lazy_value(frozen(original))
     expected = copy.deepcopy(original)

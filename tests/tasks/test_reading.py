@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.errors import ConfigError, EnvironmentFailure, MissingExtraError, TaskError
@@ -39,7 +39,6 @@ def test_rows_that_differ_in_metadata_alone_are_different_tasks(tmp_path: Path) 
 
 
 @given(st.lists(OBJECTS, min_size=1))
-@settings(max_examples=60, deadline=None)
 def test_every_row_is_a_task_with_an_id_of_its_own(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
 ) -> None:
@@ -254,7 +253,6 @@ def test_every_bad_row_is_named(tmp_path: Path) -> None:
 @given(
     st.lists(st.sampled_from([{"prompt": "a"}, {"prompt": "b", "split": "test"}, {"prompt": "a", "id": "x"}, "[]", {}]))
 )
-@settings(max_examples=60, deadline=None)
 def test_a_file_without_problems_is_one_that_loads(tmp_path_factory: pytest.TempPathFactory, rows: list[Any]) -> None:
     path = write(tmp_path_factory.mktemp("rows") / "t.jsonl", *rows)
     problems = list(validate_rows(path))

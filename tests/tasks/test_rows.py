@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.errors import TaskError
@@ -151,7 +151,6 @@ REQUESTS = st.sampled_from(
         },
     )
 )
-@settings(max_examples=600, deadline=None)
 def test_the_schema_fits_what_is_read(row: dict[str, Any]) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     schema = row_schema()

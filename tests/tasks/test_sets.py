@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.env import Episode, ToolEnv
@@ -190,7 +190,6 @@ def test_environments_over_one_set_draw_differently(large: TaskSet) -> None:
 
 
 @given(st.integers(1, 300), st.integers(0, 2**70))
-@settings(max_examples=60, deadline=None)
 def test_a_plan_visits_each_row_once_before_any_again(size: int, seed: int) -> None:
     tasks = in_memory(size)
     for epoch in range(2):
@@ -212,7 +211,6 @@ def in_memory(size: int) -> RowTasks:
 
 
 @given(st.integers(1, 300), st.integers(0, 2**70), st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
 def test_every_draw_is_a_task_of_its_split(size: int, seed: int, episode: int) -> None:
     assert int(in_memory(size).draw("train", seed, episode).id) < size
 

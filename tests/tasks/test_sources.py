@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.errors import TaskError
@@ -27,7 +27,6 @@ def deep(levels: int) -> str:
 
 
 @given(st.lists(OBJECTS))
-@settings(max_examples=50, deadline=None)
 def test_rows_of_a_file_are_its_lines(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> None:
     path = write(tmp_path_factory.mktemp("rows") / "t.jsonl", *rows)
     assert list(JSONLSource(path).rows()) == [(f"{path}:{n}", row) for n, row in enumerate(rows, 1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.tasks import Task, TaskSet
@@ -45,7 +45,6 @@ def subject(seconds: float) -> Subject:
 
 
 @given(size=st.integers(1, 10_000), skew=st.sampled_from([0.0, 0.5, 1.0, 2.0]), seconds=st.sampled_from([0.0, 60.0]))
-@settings(max_examples=25, deadline=None)
 def test_sets_of_any_size_pass(size: int, skew: float, seconds: float) -> None:
     met = expect_varied(subject(seconds), Drawn(size, "hash", skew), "train")
     assert met.contents <= min(size, met.drawn)
@@ -58,7 +57,6 @@ def test_sets_of_any_size_pass(size: int, skew: float, seconds: float) -> None:
     rule=st.sampled_from(["shifted", "equal", "stuck"]),
     seconds=st.sampled_from([0.0, 60.0]),
 )
-@settings(max_examples=25, deadline=None)
 def test_slots_that_repeat_one_another_are_found(size: int, rule: str, seconds: float) -> None:
     with pytest.raises(Fault, match="repeat one another"):
         expect_varied(subject(seconds), Drawn(size, rule), "train")

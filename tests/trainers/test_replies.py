@@ -151,7 +151,7 @@ PLACES: list[tuple[Callable[[str, str], None], str]] = [
 
 @pytest.mark.parametrize(("place", "family"), PLACES)
 @given(said=REPLIES, ended=st.booleans())
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_reply_is_read_as_its_tokens_are(
     place: Callable[[str, str], None], family: str, said: str, ended: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium.error import AlreadyPendingCallError, ClosedEnvironmentError, NoAsyncCallError, ResetNeeded
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.env import ToolEnv
@@ -70,7 +70,6 @@ RECEIVES = st.tuples(
 )
 
 
-@settings(max_examples=80, deadline=None)
 @given(script=st.lists(SENDS | RECEIVES, max_size=16), cls=st.sampled_from([Counting, SlowCounting]))
 def test_no_interleaving_loses_or_doubles_a_step(script: list[Any], cls: type[Counting]) -> None:
     n = 4

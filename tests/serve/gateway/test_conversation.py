@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.errors import MessageError
@@ -92,7 +92,6 @@ def asked(dialect: Any, body: dict[str, Any], reader: Reader) -> Asked:
     return dialect.decode(orjson.dumps(body)).asked(reader)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(FORMS), st.lists(st.lists(st.integers(0, 7), max_size=4), min_size=1, max_size=5))
 def test_reading_on_gives_what_reading_anew_does(form: Any, more: list[list[int]]) -> None:
     dialect, write = form

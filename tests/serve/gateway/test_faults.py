@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.chat import Sampling
@@ -59,7 +59,6 @@ BODIES = st.fixed_dictionaries({}, optional={
 })  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
 @given(st.sampled_from(PATHS), BODIES)
 def test_no_body_is_the_gateways_failure(path: str, body: Any) -> None:
     gateway, session = opened()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.batch import TokenBatch
@@ -257,7 +257,6 @@ def test_a_program_may_end_replies_sooner_and_no_later() -> None:
 _steps = st.tuples(st.integers(0, 6), *[st.booleans()] * 3, st.sampled_from(["", "", "mine"]))
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(_steps, min_size=1, max_size=12), st.booleans(), st.sampled_from([3, 12]))
 def test_whatever_a_program_does_each_token_is_sampled_once_and_exact(
     steps: Sequence[tuple[int, bool, bool, bool, str]], rewrites_history: bool, different: int
