@@ -120,7 +120,7 @@ def test_runs_are_compared_by_the_agents_turns_and_all_that_was_sampled(tmp_path
     from llmgym.data.comparison import compare
     from tests.data.rows import run_of
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=15)
     @given(st.tuples(groups(), groups()))
     def check(runs: Sequence[list[Trajectory]]) -> None:
         folders = [run_of(tmp_path / str(n), map(dump_row, made)) for n, made in enumerate(runs)]
@@ -393,7 +393,6 @@ def test_exports_of_pairs_compare_the_agents_conversations(kind: Any) -> None:
     from llmgym.data.export import transform_rollouts
 
     compared = 0
-
     @settings(max_examples=100, deadline=None)
     @given(groups())
     def check(made: list[Trajectory]) -> None:
