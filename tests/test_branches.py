@@ -393,7 +393,7 @@ def test_exports_of_pairs_compare_the_agents_conversations(kind: Any) -> None:
     from llmgym.data.export import transform_rollouts
 
     compared = 0
-    @settings(max_examples=100, deadline=None)
+
     @given(groups())
     def check(made: list[Trajectory]) -> None:
         nonlocal compared
