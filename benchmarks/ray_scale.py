@@ -1,13 +1,15 @@
 """What a run on a Ray cluster costs: the driver for each episode, and workers beside one process.
 
 Calculator with 8 tool calls in 9 turns of 200 sampled tokens, with a policy that answers at once, on workers of this
-machine. `--short` takes fewer episodes. The last line printed is one JSON object.
+machine; and the pace of 1, 2 and 4 workers where a reply takes a second, for `scale_sim.py`. `--short` takes fewer
+episodes. The last line printed is one JSON object.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import random
 import sys
 import tempfile
 import time
@@ -26,6 +28,7 @@ ENV = "llmgym/Calculator-v0"
 REPLIES = [*(call("add", a=17 + i, b=25) for i in range(8)), "The answer is 42."]
 TICK = os.sysconf("SC_CLK_TCK")
 WARM = 128  # episodes before anything is measured
+LIVE, TURN_S = 1_500, 1.0  # of a point: episodes of each worker, and the mean seconds of a reply
 
 
 def cpu_of(pid: int) -> float:
@@ -64,6 +67,28 @@ async def spread(policy: InstantPolicy, codec: Any, workers: int, episodes: int,
         "worker_ms_per_turn": 1e3 * (worker_ - worker) / number / 9,
         "turns_per_s": 9 * number / (wall_ - wall),
     }
+
+
+async def point(policy: InstantPolicy, codec: Any, workers: int, seconds: float, folder: Path) -> dict[str, float]:
+    """What workers do of replies that take a while, once each has its episodes; for `scale_sim.py`."""
+    collector = RayCollector(
+        [ENV], policy, codec=codec, output=folder, num_workers=workers, num_tasks=1_000_000, max_turns=16,
+        num_samples_in_parallel=LIVE * workers,
+    )  # fmt: skip
+    running = asyncio.create_task(collector.collect())
+    while collector.progress.finished < 2 * LIVE * workers and not running.done():
+        await asyncio.wait({running}, timeout=0.1)
+    began, before = time.perf_counter(), collector.progress.finished
+    await asyncio.wait({running}, timeout=seconds)
+    pace = 60 * (collector.progress.finished - before) / (time.perf_counter() - began)
+    running.cancel()
+    await asyncio.wait({running})
+    return {"workers": workers, "live": LIVE * workers, "turn_s": TURN_S, "episodes_per_minute": pace}
+
+
+def pause() -> float:
+    """How long a reply takes, as in `scale_sim.py`."""
+    return TURN_S * (0.5 + random.expovariate(2))
 
 
 async def peer(run: Path, episodes: int) -> float:
@@ -116,6 +141,11 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         one = await spread(policy, codec, 1, episodes, Path(folder) / "one")
         two = await spread(policy, codec, 2, episodes, Path(folder) / "two")
+        paced = InstantPolicy(tokenizer, REPLIES, 200, codec.stop_token_ids[0], pause)
+        points = [
+            await point(paced, codec, workers, 10 if short else 40, Path(folder) / str(workers))
+            for workers in (1, 2, 4)
+        ]
         as_peers = await peer(Path(folder) / "one", 640 if short else 6_400)
     held = await memory(4_000 if short else 200_000)
     ray.shutdown()
@@ -130,6 +160,8 @@ async def main() -> None:
         "two_workers_turns_per_s": two["turns_per_s"],
         "two_workers_ratio": two["turns_per_s"] / one["turns_per_s"],
         **held,
+        "points": points,
+        "cores": os.cpu_count(),
         "episodes": episodes,
         "load": os.getloadavg()[0],
     }
