@@ -32,14 +32,14 @@ def _expect_here(entry: EnvEntry) -> None:
 def test_a_registered_environment_conforms(entry: EnvEntry) -> None:
     _expect_here(entry)
     # A variant differs in its tasks, and shares the code that most checks are about.
-    check_text_env(entry.id, num_tasks=20, seconds=1 if entry in _BASES else 0.3)
+    check_text_env(entry.id, num_tasks=20, seconds=0.5 if entry in _BASES else 0.2)
 
 
 @pytest.mark.parametrize("entry", _BASES, ids=lambda entry: entry.id)
 @pytest.mark.timeout(300)
 def test_the_rewards_of_a_registered_environment_are_true(entry: EnvEntry) -> None:
     _expect_here(entry)
-    report = audit_env(entry.id, num_tasks=6, seconds=30)  # `benchmarks/audit.py` plays more
+    report = audit_env(entry.id, num_tasks=4, seconds=30)  # `benchmarks/audit.py` plays more
     assert [(fault.name, fault.text, fault.examples) for fault in report.faults] == []
 
 
