@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,11 +21,12 @@ from llmgym.rollout.config import RolloutConfig
 from llmgym.rollout.description import differences
 from llmgym.rollout.folder import add_failure
 from llmgym.rollout.groups import Group
+from llmgym.rollout.handover import Handover
 from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import TaskOrder
 from llmgym.rollout.progress import Progress
 from llmgym.rollout.runner import episode_seed
-from llmgym.rollout.stock import longest_first, row_id, settle
+from llmgym.rollout.stock import by_budget, row_id, settle
 from llmgym.rollout.store import RunStore
 from llmgym.rollout.tracking import Scoreboard
 from llmgym.trajectory import Trajectory
@@ -77,8 +78,7 @@ class Crew:
         self._has_history = store is not None and store.has_history
         self._budget = Budget(config.session.time_budget, store.records.values() if store else ())
         self._failures: dict[str, FailureRecord] = {}
-        self._ready: asyncio.Queue[Group | None] = asyncio.Queue()
-        self._room = asyncio.Semaphore(max(1, self._parallel // config.groups.num_repeats))
+        self._handover = Handover(self._parallel // config.groups.num_repeats)
         self._drawing, self._over = asyncio.Lock(), asyncio.Event()
         self.records: list[EpisodeRecord] = []
         self.failed: list[FailureRecord] = []
@@ -89,23 +89,17 @@ class Crew:
         self._order, self._environments = order, environments
         self._places = {env.id: place for place, env in enumerate(environments)}
         sources = [env.source for env in environments]
-        visits = order.visits(sources, self._config)
-        assert isinstance(visits, Iterator)
         size = order.size(sources, self._config)
-        if self._config.session.time_budget is not None and size is not None and self._store is not None:
-            visits = iter(longest_first(list(visits), self._config, self._store.records))
+        visits = by_budget(order.visits(sources, self._config), self._config, self._store, size)
+        assert isinstance(visits, Iterator)
         running = -(-self._parallel // max(1, len(self._hands)))
         most = -(-(running + max(running, _LEAST)) // self._per_group)  # a lease that runs, and one that waits
         self._book = LeaseBook(visits, size, max(2, most))
-        work = asyncio.create_task(self._work())
         try:
-            while (group := await self._ready.get()) is not None:
-                self._room.release()
-                yield group
-            await work
+            async with aclosing(self._handover.groups(self._work())) as groups:
+                async for group in groups:
+                    yield group
         finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
             self.failed = list(self._failures.values())
 
     async def _work(self) -> None:
@@ -129,7 +123,7 @@ class Crew:
             await self._last_words()
             raise
         finally:
-            self._ready.put_nowait(None)
+            self._handover.end()
 
     async def _tend(self, hand: Hand, coming: asyncio.Task[Hello]) -> None:
         """Keep a worker busy, and start another one in its place whenever it is lost."""
@@ -326,12 +320,8 @@ class Crew:
         members = [self._load(row, line) for row, line in lease.rows.items()]
         members += [load_row(line, "a worker's line") for _, line in lease.failed]
         for agent in lease.visit[0].agents:
-            await self._room.acquire()
             share = sorted((one for one in members if one.agent == agent), key=lambda one: one.repeat)
-            group = Group(share[0].group_id, share, agent)
-            if group.trainable:
-                self._order.observe(group, self._config)
-            self._ready.put_nowait(group)
+            await self._handover.give(Group(share[0].group_id, share, agent), self._order, self._config)
 
     def _load(self, row: str, line: bytes | None) -> Trajectory:
         if line is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 from llmgym.chat import Policy
@@ -17,12 +17,13 @@ from llmgym.rollout.budget import Budget
 from llmgym.rollout.config import RolloutConfig
 from llmgym.rollout.group_rewards import verify_group
 from llmgym.rollout.groups import Group, OpenGroup, counted
+from llmgym.rollout.handover import Handover
 from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import TaskOrder, Visit
 from llmgym.rollout.parallelism import AdaptiveLimit
 from llmgym.rollout.progress import Progress
 from llmgym.rollout.runner import Runner, episode_seed
-from llmgym.rollout.stock import longest_first, row_id, settle
+from llmgym.rollout.stock import by_budget, row_id, settle
 from llmgym.rollout.stop import Stop
 from llmgym.rollout.store import RunStore
 from llmgym.rollout.table import GameRunner
@@ -100,14 +101,11 @@ class Session:
         self._workers = 0
         self._over = asyncio.Event()
         self._drawing = asyncio.Lock()
-        # A semaphore bounds the groups that wait for the reader, and not the queue, so that there is always room for
-        # the None that ends it.
-        self._ready: asyncio.Queue[Group | None] = asyncio.Queue()
         parallel = config.session.num_samples_in_parallel
         self._adaptive = AdaptiveLimit() if parallel == "auto" else None
         progress.limit = self._adaptive.value if self._adaptive else int(parallel)
         unread = _UNREAD if self._adaptive else progress.limit
-        self._room = asyncio.Semaphore(max(1, unread // config.groups.num_repeats))
+        self._handover = Handover(unread // config.groups.num_repeats)
         self._failed_in_a_row = 0
         self._budget = Budget(config.session.time_budget, store.records.values() if store else ())
         self.records: list[EpisodeRecord] = []
@@ -116,27 +114,15 @@ class Session:
     async def groups(self, order: TaskOrder, environments: list[Instances]) -> AsyncGenerator[Group]:
         """Run the tasks of an order and give each group once it is whole."""
         self._order = order
-        work = asyncio.create_task(self._work(self._jobs(environments)))
-        try:
-            while (group := await self._ready.get()) is not None:
-                self._room.release()
+        async with aclosing(self._handover.groups(self._work(self._jobs(environments)))) as groups:
+            async for group in groups:
                 yield group
-            await work
-        finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
 
     async def _jobs(self, environments: list[Instances]) -> AsyncIterator[_Job]:
         """All episodes in order; those of a task come together, so that an open group goes on before another starts."""
         instances = {env.id: env for env in environments}
         visits = self._order.visits([env.source for env in environments], self._config)
-        if (
-            self._config.session.time_budget is not None
-            and self._progress.planned is not None
-            and self._store is not None
-            and isinstance(visits, Iterator)
-        ):
-            visits = iter(longest_first(list(visits), self._config, self._store.records))
+        visits = by_budget(visits, self._config, self._store, self._progress.planned)
         tasks = self._config.tasks
         async for source, index, before in _one_by_one(visits):
             task = source.plan(tasks.split, tasks.seed, index)
@@ -154,7 +140,7 @@ class Session:
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
-            self._ready.put_nowait(None)
+            self._handover.end()
 
     def _hire(self, workers: asyncio.TaskGroup, jobs: AsyncIterator[_Job]) -> None:
         wanted = self._progress.limit
@@ -306,11 +292,8 @@ class Session:
         """Give a group; of a game one for each agent, since what their agents earn cannot be compared."""
         ended = [self._load(job, repeat, group.ended[repeat]) for repeat in sorted(group.ended)]
         for place, agent in enumerate(job.env.source.agents):
-            await self._room.acquire()
             whole = Group(job.group_id, [trajectories[place] for trajectories in ended], agent)
-            if whole.trainable:
-                self._order.observe(whole, self._config)
-            self._ready.put_nowait(whole)
+            await self._handover.give(whole, self._order, self._config)
 
     def _load(self, job: _Job, repeat: int, trajectories: list[Trajectory] | None) -> list[Trajectory]:
         if trajectories is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 from llmgym.errors import TaskError
 from llmgym.records import EpisodeRecord
@@ -69,7 +69,24 @@ def row_id(episode: str, agents: Sequence[str], agent: str) -> str:
     return episode if len(agents) == 1 else f"{episode}/{agent}"
 
 
-def longest_first(visits: Sequence[Visit], config: RolloutConfig, records: Mapping[str, EpisodeRecord]) -> list[Visit]:
+def by_budget(
+    visits: Iterator[Visit] | AsyncIterator[Visit], config: RolloutConfig, store: RunStore | None, size: int | None
+) -> Iterator[Visit] | AsyncIterator[Visit]:
+    """The tasks of an order, the longest first where their time has a bound and the order an end.
+
+    Args:
+        visits: The tasks.
+        config: The configuration of the run.
+        store: Says how long they took; None where nothing does.
+        size: None where the order has no end.
+    """
+    if config.session.time_budget is None or size is None or store is None:
+        return visits
+    assert isinstance(visits, Iterator), "an order that ends knows all of its tasks"
+    return iter(_longest_first(list(visits), config, store.records))
+
+
+def _longest_first(visits: Sequence[Visit], config: RolloutConfig, records: Mapping[str, EpisodeRecord]) -> list[Visit]:
     """Tasks by how long their episodes have taken so far, those of which nothing is known as their environment's."""
     seconds: dict[str, list[float]] = defaultdict(list)
     for record in records.values():
