@@ -6,11 +6,23 @@ A message names the offending value and the next step. The CLI prints the messag
 
 from __future__ import annotations
 
+from typing import Any
+
 from llmgym.failures import Kind, Stage
 
 
 class LLMGymError(Exception):
-    """Base of all errors that llmgym raises on purpose."""
+    """Base of all errors that llmgym raises on purpose; any can go to another process, whatever it is made of."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Take it for what it holds: its constructor may ask for other things."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(cls: type[LLMGymError], args: tuple[Any, ...], held: dict[str, Any]) -> LLMGymError:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(held)
+    return error
 
 
 class ConfigError(LLMGymError):

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Each run draws other examples, so a few in each are enough. No deadlines: a busy machine is no defect.
+# Each run draws other examples, but for those with CI=true, as `.ci/run` has: what it shows is seen again. So a few are
+# enough. No deadlines: a busy machine is no defect.
 QUICK = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("quick", QUICK)
 settings.register_profile("thorough", QUICK, max_examples=500)

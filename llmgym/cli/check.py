@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import signal
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 import typer
 
 from llmgym.cli.output import print_json
-from llmgym.cli.verb import SOME_FAILED, Several, code_of, complain
+from llmgym.cli.verb import OK, SOME_FAILED, Several, code_of, complain
+from llmgym.concurrency.threads import CORES
 from llmgym.errors import ConfigError, LLMGymError, RegistryError
 from llmgym.registry import check_id, list_envs, make_core
 from llmgym.tasks import Reading, file_source
@@ -74,32 +78,26 @@ def run(
     _expect_known(wanted)
     if len(wanted) > 1:
         logging.getLogger("llmgym").setLevel(logging.ERROR)  # what they log would stand between the lines
-    failed = code = 0
-    report: dict[str, Any] = {}
-    for env_id in wanted:
-        report[env_id] = []
-        try:
-            core = make_core(env_id)
-            core.close()
-        except LLMGymError as error:  # the others can be checked all the same
-            complain(error)
-            code = max(code, code_of(error))
-            continue
-        if tasks is None:
-            place = f"{len(report)} of {len(wanted)}" if len(wanted) > 1 else ""
-            results = _play(env_id, num_tasks or _NUM_TASKS, seconds or _SECONDS, place, json)
-            report[env_id] = msgspec.to_builtins(results)
-            failed += sum(not result.passed for result in results)
-        else:
-            if not json:
-                print(env_id, flush=True)
-            found, report[env_id] = _read(Reading(file_source(tasks), core.read_row), json)
-            failed += found
+    if tasks is not None:
+        found = _read_each(wanted, tasks, quiet=json)
+    elif len(wanted) == 1:
+        found = {env_id: _play(env_id, num_tasks or _NUM_TASKS, seconds or _SECONDS, quiet=json) for env_id in wanted}
+    else:
+        found = _play_side_by_side(wanted, num_tasks or _NUM_TASKS, seconds or _SECONDS, quiet=json)
+    failed = sum(one.failed for one in found.values())
     if json:
-        print_json(report)
-    elif tasks is None and any(report.values()):
-        _conclude(report, failed)
-    sys.exit(code or (SOME_FAILED if failed else 0))
+        print_json({env_id: one.report for env_id, one in found.items()})
+    elif tasks is None and any(one.report for one in found.values()):
+        _conclude(found, failed)
+    sys.exit(max(one.code for one in found.values()) or (SOME_FAILED if failed else OK))
+
+
+class _Found(NamedTuple):
+    """What was found of an environment, as JSON has it; how much is wrong; the exit code where it cannot be made."""
+
+    report: Any
+    failed: int = 0
+    code: int = OK
 
 
 def _wanted(env_ids: list[str], *, everything: bool) -> list[str]:
@@ -113,38 +111,89 @@ def _wanted(env_ids: list[str], *, everything: bool) -> list[str]:
     return env_ids or [entry.id for entry in list_envs() if not _OUTSIDE.intersection(entry.needs)]
 
 
-def _play(env_id: str, num_tasks: int, seconds: float, place: str, quiet: bool) -> list[CheckResult]:
-    """Run all checks; of one environment each is shown at once, of several what they come to."""
-    from llmgym.testing import CHECKS, run_checks
+def _play(env_id: str, num_tasks: int, seconds: float, *, quiet: bool) -> _Found:
+    """Run all checks of an environment, and show each unless that is too much."""
+    from llmgym.testing import run_checks
 
-    watched = place and sys.stderr.isatty()
-    found: list[CheckResult] = []
+    results: list[CheckResult] = []
+    try:
+        make_core(env_id).close()
+        if not quiet:
+            print(env_id, flush=True)
+        for result in run_checks(env_id, num_tasks=num_tasks, seconds=seconds):
+            results.append(result)
+            if not quiet:
+                print(f"  {result.status:<7}  {result.name}: {result.detail}", flush=True)
+    except LLMGymError as error:  # others can be checked all the same
+        complain(error)
+        return _Found([], code=code_of(error))
+    return _Found(msgspec.to_builtins(results), sum(not result.passed for result in results))
+
+
+def _timed(env_id: str, num_tasks: int, seconds: float) -> tuple[_Found, float]:
     began = time.monotonic()
-    if not place and not quiet:
-        print(env_id, flush=True)
-    for result in run_checks(env_id, num_tasks=num_tasks, seconds=seconds):
-        found.append(result)
-        if watched:
-            said = f"{place}  {env_id}: {len(found)} of {len(CHECKS)} checks"
-            print(f"\r\x1b[K{said}\r", end="", file=sys.stderr, flush=True)
-        elif not place and not quiet:
-            print(f"  {result.status:<7}  {result.name}: {result.detail}", flush=True)
-    if watched:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-    if place and not quiet:
-        failed = [result for result in found if not result.passed]
-        print(f"{'failed' if failed else 'passed'}  {time.monotonic() - began:5.1f} s  {env_id}", flush=True)
-        for result in failed:
-            print(f"                 {result.name}: {result.detail}", flush=True)
+    return _play(env_id, num_tasks, seconds, quiet=True), time.monotonic() - began
+
+
+def _play_side_by_side(env_ids: list[str], num_tasks: int, seconds: float, *, quiet: bool) -> dict[str, _Found]:
+    """Run all checks of several environments, one on each core, and show what they come to in order."""
+    found: dict[str, _Found] = {}
+    watched = sys.stderr.isatty()
+    # Forked, so that each has what is registered here; nothing has started a thread or a sandbox yet.
+    with ProcessPoolExecutor(
+        CORES, multiprocessing.get_context("fork"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL)
+    ) as pool:
+        running = [pool.submit(_timed, env_id, num_tasks, seconds) for env_id in env_ids]
+        try:
+            for env_id, future in zip(env_ids, running, strict=True):
+                if watched:
+                    print(
+                        f"\r\x1b[K{len(found) + 1} of {len(env_ids)}  {env_id}\r", end="", file=sys.stderr, flush=True
+                    )
+                found[env_id], took = future.result()
+                if watched:
+                    print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+                if not quiet and found[env_id].report:
+                    _show(env_id, found[env_id], took)
+        except BaseException:  # nobody waits for the rest
+            for process in multiprocessing.active_children():
+                process.kill()
+            raise
     return found
 
 
-def _conclude(report: dict[str, list[Any]], failed: int) -> None:
+def _show(env_id: str, found: _Found, took: float) -> None:
+    """A line, and one for each check that fails."""
+    print(f"{'failed' if found.failed else 'passed'}  {took:5.1f} s  {env_id}", flush=True)
+    for result in found.report:
+        if result["status"] == "failed":
+            print(f"                 {result['name']}: {result['detail']}", flush=True)
+
+
+def _conclude(found: dict[str, _Found], failed: int) -> None:
     """A line of what all came to."""
     text = f"{failed} checks failed" if failed else "all checks passed"
-    if len(report) > 1:
-        text += f", in {sum(map(bool, report.values()))} of {len(report)} environments"
+    if len(found) > 1:
+        text += f", in {sum(bool(one.report) for one in found.values())} of {len(found)} environments"
     print(text)
+
+
+def _read_each(env_ids: list[str], tasks: str, *, quiet: bool) -> dict[str, _Found]:
+    """Read a file of tasks as each environment does."""
+    found: dict[str, _Found] = {}
+    for env_id in env_ids:
+        try:
+            core = make_core(env_id)
+            core.close()
+        except LLMGymError as error:  # others can read it all the same
+            complain(error)
+            found[env_id] = _Found([], code=code_of(error))
+            continue
+        if not quiet:
+            print(env_id, flush=True)
+        bad, report = _read(Reading(file_source(tasks), core.read_row), quiet)
+        found[env_id] = _Found(report, bad)
+    return found
 
 
 def _read(reading: Reading, quiet: bool) -> tuple[int, dict[str, Any]]:

@@ -106,3 +106,13 @@ def test_all_that_need_nothing_from_outside_are_checked_on_demand() -> None:
     wanted = _wanted([], everything=True)
     assert "llmgym/Wordle-v0" in wanted
     assert "llmgym/MCP-v0" not in wanted
+
+
+def test_one_that_cannot_be_made_leaves_the_others_checked(registry: Path) -> None:
+    registry.write_text(registry.read_text().replace("tests.rollouts:Letters", "nowhere:Letters"))
+    ids = ["mine/Letters-v0", "llmgym/Calculator-mental-v0"]
+    done = llmgym("--registry", registry, "check", *ids, "--num-tasks", 2, "--seconds", 0.1)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cannot make mine/Letters-v0: ")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout.endswith("\nall checks passed, in 1 of 2 environments\n")
