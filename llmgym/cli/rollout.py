@@ -145,6 +145,10 @@ RayWorkers = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Processes that run episodes there (one on each processor)."),
 ]
+RayEngines = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Engines that the cluster starts for --policy vllm:MODEL (one per worker)."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 
 
@@ -169,6 +173,7 @@ def run(
     track: Track = None,
     ray: Ray = None,
     ray_workers: RayWorkers = None,
+    ray_engines: RayEngines = None,
     set_: Assignments = None,
     json: AsJson = False,
 ) -> None:
@@ -193,21 +198,22 @@ def run(
         "policies": _players(agent or ()),
     }  # fmt: skip
     config_ = _with_num_tasks(read_settings(config, set_ or (), flags, inner))
-    collector = _collector(config_, output, ray, ray_workers)
+    collector = _collector(config_, output, ray, workers=ray_workers, engines=ray_engines)
     stopped_by = _collect(collector, output)
     _end(collector, stopped_by, output, json=json)
 
 
-def _collector(config: RolloutConfig, output: str | None, ray: str | None, ray_workers: int | None) -> Collector:
+def _collector(config: RolloutConfig, output: str | None, ray: str | None, **numbers: int | None) -> Collector:
     """What runs the episodes, here or on a cluster."""
     from llmgym.rollout import Collector
 
     if ray is not None:
         from llmgym.distributed import RayCollector
 
-        return RayCollector.from_config(config, output, address=ray, num_workers=ray_workers)
-    if ray_workers is not None:
-        raise ConfigError("--ray-workers is for runs on a cluster; give --ray ADDRESS, or --ray local")
+        cluster = {f"num_{what}": number for what, number in numbers.items()}
+        return RayCollector.from_config(config, output, address=ray, **cluster)
+    if given := [f"--ray-{what}" for what, number in numbers.items() if number is not None]:
+        raise ConfigError(f"{given[0]} is for runs on a cluster; give --ray ADDRESS, or --ray local")
     return Collector.from_config(config, output)
 
 

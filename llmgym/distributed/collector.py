@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import gymnasium
 from llmgym.chat import Policy
 from llmgym.distributed.cluster import AUTO, connect
 from llmgym.distributed.crew import Crew
+from llmgym.distributed.engines import SERVER, EnginePlace, EngineSetup
 from llmgym.distributed.hands import Hand
+from llmgym.distributed.places import START_S
 from llmgym.distributed.wire import Hello
 from llmgym.distributed.worker import Setup
 from llmgym.errors import ConfigError
@@ -21,6 +24,9 @@ from llmgym.rollout.config import RolloutConfig
 from llmgym.rollout.spans import EpisodeSpans
 from llmgym.rollout.store import RunStore
 from llmgym.rollout.tracking import Scoreboard
+
+_ENGINE = "vllm:"
+_PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
 class RayCollector(Collector):
@@ -42,6 +48,7 @@ class RayCollector(Collector):
         *,
         address: str = AUTO,
         num_workers: int | None = None,
+        num_engines: int | None = None,
         patience: float = 60.0,
         **settings: Any,
     ) -> None:
@@ -54,7 +61,9 @@ class RayCollector(Collector):
                 part of, "HOST:PORT" the one whose head listens there. A process that has a cluster already keeps it.
             num_workers: Processes that run episodes; None for one on each processor of the cluster, but no more than
                 `num_samples_in_parallel`, which they share evenly.
-            patience: Seconds after which a worker that says nothing is replaced.
+            num_engines: Engines that the cluster starts for the run, for a policy "vllm:MODEL"; None for none: each
+                worker has its own then.
+            patience: Seconds after which a worker or an engine that says nothing is replaced.
             **settings: As in `Collector`.
 
         Raises:
@@ -63,7 +72,13 @@ class RayCollector(Collector):
         super().__init__(env_ids, policy, **settings)
         if num_workers is not None and num_workers < 1:
             raise ConfigError(f"num_workers is {num_workers}; give at least 1")
+        if num_engines is not None and num_engines < 1:
+            raise ConfigError(f"num_engines is {num_engines}; give at least 1")
+        if num_engines is not None and not (isinstance(policy, str) and policy.startswith(_ENGINE)):
+            raise ConfigError(f"engines on a cluster are for --policy {_ENGINE}MODEL, not {self.config.agent.policy!r}")
         self._address, self._num_workers, self._patience = address, num_workers, patience
+        self._num_engines = num_engines or 0
+        self._engines: list[EnginePlace] = []
         self._hands: list[Hand] = []
         self._coming: list[asyncio.Task[Hello]] = []
         self._identity: dict[str, Any] = {}
@@ -74,13 +89,21 @@ class RayCollector(Collector):
         return cls(output=output, **cluster, **config.settings)
 
     async def _start(self, stack: AsyncExitStack, cast: Cast) -> dict[str, Any]:
-        """Start the workers, and wait for the first."""
+        """Start the engines, then the workers, and wait for the first of these."""
         ray = await connect(stack, self._address, self._num_workers)
+        addresses = [""] * self._num_engines
+        if addresses:
+            made_of = self._engine_setup(int(ray.cluster_resources().get("GPU", 0)))
+            self._engines = [
+                EnginePlace(ray, number, made_of, self._patience, addresses) for number in range(self._num_engines)
+            ]
+            stack.callback(self._remove_engines)
+            await asyncio.gather(*(engine.up() for engine in self._engines))
         parallel = self.config.session.num_samples_in_parallel
         most = int(ray.cluster_resources().get("CPU", 1)) if parallel == "auto" else parallel
         number = self._num_workers or max(1, min(int(ray.cluster_resources().get("CPU", 1)), most))
         setup = ray.put(ray.cloudpickle.dumps(self._setup(number)))
-        self._hands = [Hand(ray, place, setup, self._patience) for place in range(number)]
+        self._hands = [Hand(ray, place, setup, self._patience, addresses) for place in range(number)]
         stack.callback(self._dismiss)
         self._coming = [asyncio.create_task(hand.up()) for hand in self._hands]
         first, _ = await asyncio.wait(self._coming, return_when=asyncio.FIRST_COMPLETED)
@@ -94,6 +117,28 @@ class RayCollector(Collector):
             hand.kill()
         self._hands, self._coming = [], []
 
+    def _remove_engines(self) -> None:
+        for engine in self._engines:
+            engine.remove()
+        self._engines = []
+
+    def _engine_setup(self, gpus: int) -> EngineSetup:
+        """What an engine is made of, on a cluster with so many GPUs."""
+        options = dict(self.config.agent.policy_options)
+        mode = options.pop("logprobs_mode", "processed")
+        wanted = math.prod(int(options.get(name, 1)) for name in _PARALLEL)
+        model = self.config.agent.policy.removeprefix(_ENGINE)
+        options |= {"logprobs_mode": f"{mode}_logprobs"}
+        return EngineSetup(SERVER, model, options, wanted if gpus else 0, self._patience)
+
+    def _served(self) -> dict[str, Any] | None:
+        """What workers make of the addresses of engines."""
+        if not self._engines:
+            return None
+        model = self.config.agent.policy.removeprefix(_ENGINE)
+        mode = self.config.agent.policy_options.get("logprobs_mode", "processed")
+        return {"model": model, "tokenizer": model, "logprobs_mode": mode, "unavailable_timeout": START_S}
+
     def _setup(self, number: int) -> Setup:
         """What a worker is made of."""
         config = self.config
@@ -104,13 +149,14 @@ class RayCollector(Collector):
         arguments = {
             **config.settings, **given, **codec, "num_samples_in_parallel": share, "time_budget": None, "track": [],
         }  # fmt: skip
-        return Setup(arguments, [gymnasium.spec(env.env_id) for env in config.tasks.environments])
+        return Setup(arguments, [gymnasium.spec(env.env_id) for env in config.tasks.environments], self._served())
 
     async def _session(
         self, stack: AsyncExitStack, cast: Cast, store: RunStore | None, board: Scoreboard | None, *, keep: bool
     ) -> Crew:
         """What grants tasks to the workers."""
-        return Crew(self.config, self._hands, self._coming, self._identity, store, self.progress, board, keep=keep)
+        actors = self._hands, self._coming, self._engines
+        return Crew(self.config, *actors, self._identity, store, self.progress, board, keep=keep)
 
     def _spans(self, policy: Policy) -> EpisodeSpans | None:
         """The workers make them."""

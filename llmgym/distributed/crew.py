@@ -9,8 +9,10 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmgym.distributed.hands import Hand, Lost
+from llmgym.distributed.engines import EnginePlace
+from llmgym.distributed.hands import Hand
 from llmgym.distributed.leases import Lease, LeaseBook
+from llmgym.distributed.places import Lost
 from llmgym.distributed.wire import Delivery, Ended, Grant, Hello
 from llmgym.distributed.worker import error_of
 from llmgym.errors import ConfigError, StoreError
@@ -49,6 +51,7 @@ class Crew:
         config: RolloutConfig,
         hands: Sequence[Hand],
         coming: Sequence[asyncio.Task[Hello]],
+        engines: Sequence[EnginePlace],
         identity: dict[str, Any],
         store: RunStore | None,
         progress: Progress,
@@ -62,6 +65,7 @@ class Crew:
             config: The configuration.
             hands: The workers.
             coming: Their first starts.
+            engines: What they sample from, where the run has engines of its own.
             identity: What the first of them said to run.
             store: Where episodes are kept, if anywhere.
             progress: Is kept up to date.
@@ -69,7 +73,7 @@ class Crew:
             keep: Whether groups are given with their trajectories, or not at all.
         """
         self._config, self._store = config, store
-        self._hands, self._coming, self._identity = hands, coming, identity
+        self._hands, self._coming, self._engines, self._identity = hands, coming, engines, identity
         self._progress, self._board, self._keep = progress, board, keep
         self._per_group = config.groups.num_started
         parallel = config.session.num_samples_in_parallel
@@ -113,6 +117,7 @@ class Crew:
                 if not tasks:  # all is there
                     await self._next(None)
                     return
+                tasks += [tending.create_task(engine.tend()) for engine in self._engines]
                 await self._over.wait()
                 for task in tasks:
                     task.cancel()
@@ -160,11 +165,11 @@ class Crew:
         """More tasks for a worker."""
         grants: list[Grant] = []
         async with self._drawing:
-            for _ in range(self._book.room(hand.place, len(self._hands))):
+            for _ in range(self._book.room(hand.number, len(self._hands))):
                 lease = await self._next(hand)
                 if lease is None:
                     break
-                self._book.grant(hand.place, lease)
+                self._book.grant(hand.number, lease)
                 source, index, before = lease.visit
                 lines = [self._line(row, line) for row, line in lease.rows.items()]
                 grants.append(Grant(lease.number, self._places[source.id], index, before, lines, lease.waiting))
@@ -172,7 +177,7 @@ class Crew:
 
     async def _next(self, hand: Hand | None) -> Lease | None:
         """The next task of which not all is there, if there is time for it."""
-        while (lease := self._book.draw(hand and hand.place)) is not None:
+        while (lease := self._book.draw(hand and hand.number)) is not None:
             if self._has_history and lease.number < 0 and self._take_stock(lease):
                 await self._give(lease)
             elif not self._budget.is_spent():
@@ -206,9 +211,9 @@ class Crew:
 
     async def _lose(self, hand: Hand, why: Lost) -> None:
         """Take back all that a worker was to do; what it had done stays."""
-        leases = self._book.lose(hand.place)
+        leases = self._book.lose(hand.number)
         said = "worker %d on %s was lost: %s; its %d tasks are given out again"
-        _log.warning(said, hand.place, hand.node or "no machine", why, len(leases))
+        _log.warning(said, hand.number, hand.node or "no machine", why, len(leases))
         hand.live = 0
         for lease in leases:
             self._progress.failures.subtract(status for status, _ in lease.failed)
@@ -243,7 +248,7 @@ class Crew:
 
     async def _take(self, hand: Hand, delivery: Delivery, lines: bytes) -> None:
         """Store what a worker gives."""
-        leases = self._book.held.get(hand.place, {})
+        leases = self._book.held.get(hand.number, {})
         arrived: list[_Arrived] = []
         offset, view = 0, memoryview(lines)
         for ended in delivery.episodes:

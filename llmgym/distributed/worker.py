@@ -20,6 +20,7 @@ from llmgym.distributed.outbox import Outbox
 from llmgym.distributed.wire import Delivery, Grant, Hello, Refusal, decode, encode
 from llmgym.errors import LLMGymError
 from llmgym.loading import described
+from llmgym.policies.server import ServerPolicy
 from llmgym.rollout.collector import Collector, Running
 from llmgym.rollout.config import RolloutConfig
 from llmgym.rollout.groups import Group
@@ -40,10 +41,12 @@ class Setup:
     Attributes:
         arguments: Of the collector.
         specs: What Gymnasium knows of the environments.
+        served: What the policy is given besides the addresses, where the run has engines of its own.
     """
 
     arguments: dict[str, Any]
     specs: list[Any]
+    served: dict[str, Any] | None = None
 
 
 class Worker:
@@ -54,14 +57,19 @@ class Worker:
         self._setup = setup
         self._running: asyncio.Task[None] | None = None
         self._collector: LeasedCollector | None = None
+        self._served: ServerPolicy | None = None
 
-    async def ready(self) -> bytes:
+    async def ready(self, engines: list[str]) -> bytes:
         """Load everything, and say so."""
         try:
             setup: Setup = pickle.loads(self._setup)
             for spec in setup.specs:
                 gymnasium.registry.setdefault(spec.id, spec)
-            collector = self._collector = LeasedCollector(setup.arguments)
+            arguments = setup.arguments
+            if setup.served is not None:
+                self._served = ServerPolicy(engines, **setup.served)
+                arguments = {**arguments, "policy": self._served, "policy_options": {}}
+            collector = self._collector = LeasedCollector(arguments)
             self._running = asyncio.create_task(collector.serve())
             await asyncio.wait({self._running, collector.outbox.identity}, return_when=asyncio.FIRST_COMPLETED)
             if self._running.done():
@@ -71,11 +79,13 @@ class Worker:
             identity, refusal = {}, refusal_of(error)
         return encode(Hello(llmgym.__version__, platform.node(), os.getpid(), identity, refusal))
 
-    async def work(self, grants: bytes) -> tuple[bytes, bytes]:
+    async def work(self, grants: bytes, engines: list[str]) -> tuple[bytes, bytes]:
         """Take tasks, and give what there is, once there is something."""
         collector, running = self._collector, self._running
         assert collector is not None
         assert running is not None
+        if self._served is not None:
+            self._served.move(engines)
         collector.feed.add(decode(grants, list[Grant]))
         outbox = collector.outbox
         await _either(running, outbox.news.wait(), _BEAT_S)
@@ -86,8 +96,8 @@ class Worker:
     async def stop(self) -> tuple[bytes, bytes]:
         """End all episodes, and give those that had ended."""
         collector, running = self._collector, self._running
-        assert collector is not None
-        assert running is not None
+        if collector is None or running is None:  # it is not ready yet
+            return encode(Delivery([], [])), b""
         running.cancel()
         with suppress(asyncio.CancelledError, Exception):  # what ended it was told by `work`
             await running

@@ -11,18 +11,24 @@ import time
 from collections import Counter
 from collections.abc import Generator
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
+import psutil
 import pytest
 
 from llmgym import batches
 from llmgym.distributed import RayCollector
-from llmgym.errors import PolicyError
-from llmgym.rollout import Collector, Endless, open_records
+from llmgym.distributed.engines import EngineSetup
+from llmgym.errors import PolicyError, PolicyUnavailable
+from llmgym.policies.models import resolve
+from llmgym.rollout import Collector, Endless, open_records, read_rollouts
 from tests.command import ROOT, environ
-from tests.distributed.recorded import Recorded, check_exact, entries
+from tests.distributed.recorded import Letters, Recorded, check_exact, entries
+from tests.integration.test_smollm2 import recomputed
 from tests.rollouts import LETTERS, shout_first
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -108,6 +114,87 @@ async def test_what_a_lost_worker_had_is_run_again(tmp_path: Path, number: int) 
     tasks = Counter(name.rpartition("/")[0] for name in settled(run))
     assert set(tasks.values()) == {4}
     assert check_exact(run, record) > 0
+
+
+def engines(monkeypatch: pytest.MonkeyPatch, record: Path, **settings: Any) -> RayCollector:
+    """A run with an engine of its own, which answers as `Recorded` does."""
+    monkeypatch.setattr("llmgym.distributed.collector.SERVER", "tests.distributed.engine")
+    options = {"record": str(record), **settings.pop("policy_options", {})}
+    return RayCollector(
+        [LETTERS], "vllm:smollm2", codec=Letters(), num_workers=2, num_engines=1, patience=5.0, num_repeats=4,
+        num_samples_in_parallel=16, policy_options=options, **settings,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+async def test_an_engine_that_is_lost_is_started_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
+) -> None:
+    record, run = tmp_path / "record", tmp_path / "run"
+    collector = engines(monkeypatch, record, output=run)
+    killing = kill_when(record, number, 40)
+    summary = await collector.collect()
+    await killing
+    assert (summary["finished"], summary["failed"], summary["reward"]["mean"]) == (104, {}, 1.25)
+    assert len(settled(run)) == 104
+    assert check_exact(run, record) > 0
+    served = {pid for pid, *_ in entries(record)}
+    assert len(served) == 2
+    for pid in served:
+        await asyncio.to_thread(wait_for_end, pid)
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds", "said"),
+    [
+        ({"fail": True}, 60.0, r"its server ended; it said last:\sthere is no memory.*it ended with status 1"),
+        ({"deaf": True}, 5.0, r"its server did not answer for 5 s; it said last:\sI hear nothing"),
+    ],
+)
+async def test_an_engine_that_does_not_start_ends_the_run_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: dict[str, Any], seconds: float, said: str
+) -> None:
+    monkeypatch.setattr("llmgym.distributed.collector.EngineSetup", partial(EngineSetup, start_s=seconds))
+    collector = engines(monkeypatch, tmp_path / "record", policy_options=options)
+    with pytest.raises(PolicyUnavailable, match=rf"(?s)engine \d on .* did not start: {said}"):
+        await collector.collect()
+
+
+def core_of_engine() -> psutil.Process:
+    """The process of vLLM's engine core that a cluster has started."""
+    return next(one for one in psutil.process_iter() if one.name() == "VLLM::EngineCore")
+
+
+@pytest.mark.vllm
+@pytest.mark.timeout(900)
+async def test_episodes_are_those_of_an_engine_that_dies_and_is_started_again(tmp_path: Path) -> None:
+    pytest.importorskip("vllm")
+    run, sampling = tmp_path / "run", {"temperature": 0.8, "top_p": 0.9, "max_output_tokens": 32}
+    collector = RayCollector(
+        ["llmgym/Calculator-easy-v0"], "vllm:smollm2", output=run, num_workers=1, num_engines=1, num_tasks=8,
+        max_turns=2, num_samples_in_parallel=2, responses_create_params=sampling,
+        policy_options={"max_model_len": 2048},
+    )  # fmt: skip
+
+    def kill() -> None:
+        while collector.progress.finished < 2:
+            time.sleep(0.05)
+        core_of_engine().kill()
+
+    killing = asyncio.get_running_loop().run_in_executor(None, kill)
+    summary = await collector.collect()
+    await killing
+    assert (summary["finished"], summary["failed"], len(settled(run))) == (8, {}, 8)
+    assert not [one for one in psutil.process_iter() if one.name() == "VLLM::EngineCore"]
+
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(resolve("smollm2"), dtype=torch.float32)
+    for trajectory in read_rollouts(run):
+        for segment in trajectory.segments:
+            given = segment.logprobs[segment.sampled]
+            assert np.allclose(recomputed(model, segment, temperature=0.8, top_p=0.9), given, atol=2e-3)
 
 
 async def test_groups_and_batches_are_given(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class Server:
 
     def __init__(self, name: str = "", *, api: str = "generate", model: str = "m", length: int | None = 64) -> None:
         self.name, self.api, self.model, self.length = name, api, model, length
-        self.root, self.mode = "/nowhere", "raw"
+        self.root, self.mode, self.host = "/nowhere", "raw", "127.0.0.1"
         self.requests: list[dict[str, Any]] = []
         self.headers: list[Any] = []
         self.faults: list[Answer] = []
@@ -68,6 +68,9 @@ class Server:
             "parent": None,
         }
         return web.json_response({"object": "list", "data": [{**card, "max_model_len": self.length, "permission": []}]})
+
+    async def health(self, request: web.Request) -> web.StreamResponse:
+        return web.Response()
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         if self.metrics_text is None:
@@ -104,10 +107,13 @@ class Server:
             self.live -= 1
         return web.json_response(body=orjson.dumps(self.reply(api, body)))
 
+    def sample(self, body: dict[str, Any]) -> tuple[list[int], list[float]]:
+        return sampled(body)
+
     def reply(self, api: str, body: dict[str, Any]) -> dict[str, Any]:
         if body["model"] != self.model:
             return {}
-        ids, logprobs = sampled(body)
+        ids, logprobs = self.sample(body)
         params = body.get("sampling_params", body)
         likeliest = -1.0 / params["temperature"] if self.mode == "processed" and params["temperature"] else -1.0
         finish = "stop" if ids[-1] in params["stop_token_ids"] else "length"
@@ -139,13 +145,14 @@ class Server:
 
     async def up(self) -> None:
         app = web.Application(client_max_size=1 << 28, handler_args={"handler_cancellation": True})
+        app.router.add_get("/health", self.health)
         app.router.add_get("/v1/models", self.models)
         app.router.add_get("/metrics", self.metrics)
         app.router.add_post("/inference/v1/generate", self.generate)
         app.router.add_post("/v1/completions", self.completions)
         self._runner = web.AppRunner(app, shutdown_timeout=0.01, handler_cancellation=True)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, backlog=4096, reuse_address=True)
+        site = web.TCPSite(self._runner, self.host, self.port, backlog=4096, reuse_address=True)
         await site.start()
         self.port = self._runner.addresses[0][1]
 
@@ -157,7 +164,7 @@ class Server:
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
 
 @asynccontextmanager
@@ -570,6 +577,22 @@ async def test_a_server_that_comes_back_as_another_stays_aside() -> None:
         await until(lambda: policy.servers[a.address] == "up")
         await asyncio.gather(*(ask(policy, session=f"new {i}") for i in range(4)))
         assert a.requests
+
+
+async def test_a_server_that_has_moved_is_probed_at_its_new_address() -> None:
+    a, b, moved = Server("a"), Server("b"), Server("moved")
+    async with serving(moved), running(a, b) as policy:
+        policy.move([a.address, b.address])
+        assert set(policy.servers.values()) == {"up"}
+        await b.down()
+        policy.move([a.address, moved.address])
+        assert "has moved" in policy.servers[moved.address]
+        assert (await ask(policy)).token_ids == expected()[0]
+        assert a.requests
+        await until(lambda: policy.servers[moved.address] == "up")
+        await a.down()
+        await asyncio.gather(*(ask(policy, session=str(i)) for i in range(4)))
+        assert len(moved.requests) == 4
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -201,6 +201,14 @@ class ServerPolicy:
         self._refuse_stranger(endpoint.address, offer)
         endpoint.offer = offer
 
+    def move(self, addresses: Sequence[str]) -> None:
+        """Say where the servers are now, in the order in which they were given; one that has moved is probed first."""
+        pool = self._running()
+        for endpoint, address in zip(pool.endpoints, addresses, strict=True):
+            if endpoint.address != address:
+                pool.put_aside(endpoint, f"{endpoint.address} has moved to {address}")
+                endpoint.address = address
+
     async def close(self) -> None:
         """Close the connections; pending requests end with `PolicyError`."""
         pool, http = self._pool, self._http

@@ -84,21 +84,29 @@ def arguments(folder: str, mode: LogprobsMode, given: Mapping[str, Any]) -> dict
     taken = {"model": "the first argument", "logprobs_mode": "'processed' or 'raw'"}
     for name in taken.keys() & given.keys():
         raise ConfigError(f"engine argument {name}={given[name]!r}: it is set by VLLMPolicy; give it {taken[name]}")
-    defaults: dict[str, Any] = {
-        "enable_prefix_caching": True,
-        "seed": secrets.randbits(31),  # vLLM's default is the same in every run, and so would be unseeded replies
-        "generation_config": "vllm",  # not the checkpoint's: a request says all that matters
+    here = {
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
         "weight_transfer_config": {"backend": _BACKEND},
         "worker_extension_cls": f"{_WORKER}.WorkerExtension",
     }
-    if current_platform.is_cpu():
-        # Few CPUs are fast at bfloat16. -1 is the model's own length, or less where that is what the cache holds.
-        defaults |= {"dtype": "float32", "enforce_eager": True, "max_model_len": -1}
-        if not os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
-            defaults["kv_cache_memory_bytes"] = _CPU_CACHE
+    defaults = {**for_rollouts(on_cpu=current_platform.is_cpu()), **here}
     return {**defaults, **given, "model": folder, "logprobs_mode": f"{mode}_logprobs"}
+
+
+def for_rollouts(*, on_cpu: bool) -> dict[str, Any]:
+    """Arguments that an engine has for rollouts unless others are given, in this process or as a server."""
+    chosen: dict[str, Any] = {
+        "enable_prefix_caching": True,
+        "seed": secrets.randbits(31),  # vLLM's default is the same in every run, and so would be unseeded replies
+        "generation_config": "vllm",  # not the checkpoint's: a request says all that matters
+    }
+    if on_cpu:
+        # Few CPUs are fast at bfloat16. -1 is the model's own length, or less where that is what the cache holds.
+        chosen |= {"dtype": "float32", "enforce_eager": True, "max_model_len": -1}
+        if not os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
+            chosen["kv_cache_memory_bytes"] = _CPU_CACHE
+    return chosen
 
 
 class Gauge:
