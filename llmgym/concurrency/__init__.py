@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmgym.concurrency.bridge import drive, drive_in_background, may_suspend, start_in_background
+from llmgym.concurrency.cycles import calm_collection
 from llmgym.concurrency.deadlines import Leftover, PastDeadline, bounded, ended, is_cancellation, is_outside, shielded
 from llmgym.concurrency.holds import Watch, held, watched
 from llmgym.concurrency.processes import WorkerError, in_process
@@ -26,6 +27,8 @@ __all__ = [
     "Watch",
     "held",
     "watched",
+    # many episodes
+    "calm_collection",
     # blocking work
     "WorkerError",
     "in_process",

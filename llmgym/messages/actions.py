@@ -18,6 +18,12 @@ class _AssistantMessage(TypedDict):
     reasoning_content: NotRequired[str | None]
 
 
+class _Given(msgspec.Struct):
+    """An action; read as a part of a struct, since what msgspec makes of a type it keeps with structs alone."""
+
+    message: _AssistantMessage
+
+
 def check_assistant(action: str | Message | dict[str, Any]) -> _AssistantMessage | str:
     """Read an action as what it is.
 
@@ -27,9 +33,10 @@ def check_assistant(action: str | Message | dict[str, Any]) -> _AssistantMessage
     if isinstance(action, str):
         return action
     try:
-        return msgspec.convert(action, _AssistantMessage)
+        return msgspec.convert({"message": action}, _Given).message
     except msgspec.ValidationError as error:
-        raise MessageError(f"not an assistant message: {error}; got {str(action)[:200]!r}") from None
+        wrong = str(error).replace("`$.message", "`$").removesuffix(" - at `$`")
+        raise MessageError(f"not an assistant message: {wrong}; got {str(action)[:200]!r}") from None
 
 
 def as_assistant(action: str | Message | dict[str, Any]) -> Message:

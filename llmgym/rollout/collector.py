@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +13,7 @@ import msgspec
 
 from llmgym.chat import ChatPolicy, Policy
 from llmgym.codec.base import ChatCodec
+from llmgym.concurrency import calm_collection
 from llmgym.errors import ConfigError, StoreError
 from llmgym.policies import as_policy
 from llmgym.policies.base import gives_tokens
@@ -178,7 +178,7 @@ class Collector:
     async def _run(self, order: TaskOrder, *, keep: bool) -> AsyncGenerator[Group]:
         config = self.config
         async with AsyncExitStack() as stack:
-            stack.enter_context(_calm_collection())
+            stack.enter_context(calm_collection())
             trackers = self._trackers()
             cast = self._cast(stack)
             sources = [instances.source for instances in cast.environments]
@@ -333,25 +333,6 @@ class Collector:
         from llmgym.codec import codec_for
 
         return codec_for(policy.tokenizer, self.config.agent.codec)
-
-
-# With Python's defaults, thousands of live episodes spend a third of their time in the cycle collector, which goes
-# through all of them again and again and finds next to nothing.
-_GC_THRESHOLD = (50_000, 20, 20)
-_calm: list[tuple[int, int, int]] = []
-
-
-@contextmanager
-def _calm_collection() -> Generator[None]:
-    """Collect cycles seldom while any run goes on; the last one that ends puts things back as they were."""
-    _calm.append(gc.get_threshold())
-    gc.set_threshold(*_GC_THRESHOLD)
-    try:
-        yield
-    finally:
-        before = _calm.pop()
-        if not _calm:
-            gc.set_threshold(*before)
 
 
 def _env_id(env: Any) -> Any:

@@ -1,12 +1,10 @@
 """Bodies of requests, read within bounds, and answers.
 
-A header says how long a body is going to be, and may lie; a client may stop in the middle of one. So bytes are counted
-as they come, against a deadline.
+A header says how long a body is going to be, and may lie, so bytes are counted as they come.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Any, TypeVar
 
@@ -44,49 +42,27 @@ def _depth(text: bytes) -> int:
     return deepest
 
 
-async def read_body(receive: Any, limit: int, seconds: float) -> bytes:
-    """The body of a request.
+async def read_body(receive: Any, limit: int) -> bytes:
+    """The body of a request; how long it may take to arrive is a bound of its connection.
 
     Args:
         receive: ASGI's.
         limit: Most bytes.
-        seconds: Time that it has to arrive.
 
     Raises:
-        ServeError: It is larger, or takes longer, or the client has left.
+        ServeError: It is larger, or the client has left.
     """
-    message = await _next(receive, seconds)
-    body = message.get("body", b"")
-    if not message.get("more_body"):
-        if len(body) > limit:
-            raise _too_large(limit)
-        return body
-    pieces, size = [body], len(body)
-    ends = asyncio.get_running_loop().time() + seconds
-    while message.get("more_body"):
-        if size > limit:
-            raise _too_large(limit)
-        message = await _next(receive, ends - asyncio.get_running_loop().time())
+    pieces, size, more = list[bytes](), 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ServeError("too_slow", "the client left before the end of its request")
         pieces.append(message.get("body", b""))
         size += len(pieces[-1])
-    if size > limit:
-        raise _too_large(limit)
+        if size > limit:
+            raise ServeError("too_large", f"the body is larger than {limit} bytes: --body-limit raises that")
+        more = message.get("more_body", False)
     return b"".join(pieces)
-
-
-async def _next(receive: Any, seconds: float) -> dict[str, Any]:
-    try:
-        async with asyncio.timeout(seconds):
-            message = await receive()
-    except TimeoutError:
-        raise ServeError("too_slow", "the body of the request did not arrive in time") from None
-    if message["type"] == "http.disconnect":
-        raise ServeError("too_slow", "the client left before the end of its request")
-    return message
-
-
-def _too_large(limit: int) -> ServeError:
-    return ServeError("too_large", f"the body is larger than {limit} bytes: --body-limit raises that")
 
 
 async def respond(send: Any, status: int, body: bytes, kind: bytes = JSON, *, close: bool = False) -> None:

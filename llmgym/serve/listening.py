@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from contextlib import asynccontextmanager
 from typing import Any
 
+from llmgym.concurrency import calm_collection
 from llmgym.errors import ConfigError
 
 
@@ -46,7 +47,7 @@ def run(serving: Coroutine[Any, Any, None]) -> None:
         from uvloop import new_event_loop
     except ImportError:  # there is none for Windows
         new_event_loop = None
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with calm_collection(), asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serving)
 
 
@@ -60,7 +61,7 @@ def server(
     application: Any,
     *,
     header_s: float = 10.0,
-    read_s: float = 30.0,
+    body_s: float = 30.0,
     connections: int | None = None,
     settle: Callable[[], Awaitable[None]] | None = None,
     **settings: Any,
@@ -70,7 +71,7 @@ def server(
     Args:
         application: An ASGI application.
         header_s: Seconds that a connection has for the headers of a request.
-        read_s: Seconds that a client may leave an answer unread.
+        body_s: Seconds that a body has to arrive, and that a client may leave an answer unread.
         connections: Most connections at once; None for no bound.
         settle: Awaited before connections are ended.
         **settings: Of uvicorn.
@@ -88,7 +89,7 @@ def server(
                 await settle()
             await super().shutdown(sockets)
 
-    http = bounded(HTTPProtocol, header_s=header_s, read_s=read_s, most=connections)
+    http = bounded(HTTPProtocol, header_s=header_s, body_s=body_s, read_s=body_s, most=connections)
     config = uvicorn.Config(
         application, http=http, log_level="warning", access_log=False,
         server_header=False, date_header=False, proxy_headers=False, **settings,

@@ -93,7 +93,7 @@ OPERATIONS: Final = (
 def routes(server: EnvServer) -> list[Route]:
     """The routes of the protocol."""
     sessions = server.sessions
-    read = functools.partial(read_body, limit=server.config.body_limit, seconds=server.config.body_s)
+    read = functools.partial(read_body, limit=server.config.body_limit)
 
     def posted(form: Any) -> Callable[..., Awaitable[Answer]]:
         decoder = msgspec.json.Decoder(form)
@@ -164,7 +164,7 @@ class _Endpoint:
             status, body = await self._serve(scope, receive)
         except Exception as error:  # noqa: BLE001 -- a defect of ours is told, and logged
             status, body = refused(error)
-        await respond(send, status, body, close=status in (408, 413))
+        await respond(send, status, body, close=status == 413)
 
 
 class _Query:

@@ -31,10 +31,9 @@ from llmgym.serve.metrics import Metrics
 from llmgym.serve.openapi import document
 from llmgym.serve.readiness import Readiness
 from llmgym.serve.rest import routes
-from llmgym.serve.session import Answer, Session, refused
+from llmgym.serve.session import Answer, Session
 from llmgym.serve.sessions import Sessions
 from llmgym.serve.socket import Socket
-from llmgym.serve.trouble import ServeError
 
 
 class ServeConfig(Door, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,8 +127,9 @@ class EnvServer:
 
     def application(self) -> Any:
         """The server as an ASGI application; its lifespan ends idle sessions, and at the end all."""
-        from starlette.applications import Starlette
         from starlette.routing import Route, WebSocketRoute
+
+        from llmgym.serve.routes import Routes
 
         def fixed(answer: Callable[[], Answer], kind: bytes = JSON) -> Any:
             async def serve(scope: Any, receive: Any, send: Any) -> None:
@@ -138,8 +138,8 @@ class EnvServer:
             return _ASGI(serve)
 
         tools = self._tools = self._tool_server()
-        app = Starlette(
-            routes=[
+        app = Routes(
+            [
                 *fronts.routes(self, self.config.front),  # first: a model's name for a tool may be a path of ours
                 *routes(self),
                 Route("/health", fixed(lambda: (200, b'{"status":"ok"}'))),
@@ -153,7 +153,6 @@ class EnvServer:
                 *([] if tools is None else tools.application.routes),
             ],
             lifespan=self._lifespan,
-            exception_handlers={404: _no_route, 405: _no_route},
         )
         return Guard(app, self.config.token, local=self.config.local)
 
@@ -196,7 +195,7 @@ class EnvServer:
         self._uvicorn = serving = server(
             self.application(),
             header_s=config.header_s,
-            read_s=config.body_s,
+            body_s=config.body_s,
             connections=config.connections,
             settle=functools.partial(self.sessions.settle, config.grace_s),
             ws=bounded(SocketProtocol, read_s=config.ping_s),
@@ -238,14 +237,6 @@ class _ASGI:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._serve(scope, receive, send)
-
-
-async def _no_route(request: Any, error: Any) -> Any:
-    from starlette.responses import Response
-
-    said = f"there is no {request.method} {request.url.path!r:.200} here: GET /openapi.json tells what there is"
-    body = refused(ServeError("bad_request", said))[1]
-    return Response(body, error.status_code, error.headers, media_type="application/json")
 
 
 def _info(name: str, instances: Instances, models: Mapping[str, str]) -> EnvInfo:

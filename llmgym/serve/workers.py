@@ -31,7 +31,7 @@ _ENDS = (signal.SIGTERM, signal.SIGINT)
 _AGAIN_S = 1.0  # before a process that did not come to listen is started again
 _BEAT_S = 1.0  # between signs of life
 _CLOSING_S = 60.0  # for the ends of environments, after the grace of requests
-_IMPORTED = ("starlette.applications", "uvloop", "llmgym.serve.mcp")  # else by each process, for a second; if installed
+_IMPORTED = ("starlette.routing", "uvloop", "llmgym.serve.mcp")  # else by each process, for a second; if installed
 _fork = multiprocessing.get_context("fork")  # with all that is registered here, and the sockets
 
 

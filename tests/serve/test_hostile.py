@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import socket
 import struct
 import threading
@@ -107,6 +108,34 @@ def test_a_drop_at_a_time_is_too_slow(server: EnvServer, sent: bytes) -> None:
             pytest.fail("the connection lived to the end of the request")
         found = rest(connection)
         assert not found or found.startswith(b"HTTP/1.1 408")
+
+
+@pytest.mark.parametrize("path", ["/v1/sessions", "/v1/sessions/none/mcp", "/none"])
+def test_a_body_that_stops_half_way_is_refused_wherever_it_goes(server: EnvServer, path: str) -> None:
+    with connected(server) as connection:
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{{".encode())
+        assert rest(connection).startswith((b"HTTP/1.1 408", b"HTTP/1.1 404"))
+
+
+def test_a_request_behind_another_has_its_own_time(serve: Callable[..., EnvServer]) -> None:
+    server = serve("tests.serve.environments:Slow-v0", body_s=0.3)
+    path = f"/v1/sessions/{begin(server, env='Slow-v0', options={'seconds': 1.0})['session']}/step"
+    body = json.dumps({"action": "x"}).encode()
+    with connected(server) as connection:
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        connection.sendall(head + body + HEAD + b"Content-Length: 9\r\n\r\n{")
+        found = rest(connection)
+    assert re.findall(rb"HTTP/1.1 (\d+)", found) == [b"200", b"408"]
+
+
+def test_the_bounds_of_a_request_are_none_of_a_socket(serve: Callable[..., EnvServer]) -> None:
+    server = serve(header_s=0.2, body_s=0.2)
+    with connected(server) as connection:
+        connection.sendall(OPEN)
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 101")
+        time.sleep(0.5)
+        connection.sendall(masked(b"[7,{}]"))
+        assert b"[7,400," in connection.recv(1 << 16)
 
 
 def test_a_client_that_does_not_read_is_let_go(server: EnvServer) -> None:

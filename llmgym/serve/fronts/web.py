@@ -38,13 +38,13 @@ class Endpoint:
         """Serve a request; what the coroutine raises is an answer."""
         request = Request(scope)
         try:
-            data = await read_body(receive, self._config.body_limit, self._config.body_s)
+            data = await read_body(receive, self._config.body_limit)
             found = await self._serve(request, read_object(data or b"{}"))
             answer = found if isinstance(found, Response) else json(found)
         except Exception as error:  # noqa: BLE001 -- a defect of ours is told, and logged
             told = error_of(error)
             answer = json({"detail": told.message}, self._statuses[told.wrong])
-            if told.wrong in ("too_large", "too_slow"):
+            if told.wrong == "too_large":
                 answer.headers["connection"] = "close"
         self.finish(request, answer)
         await answer(scope, receive, send)

@@ -91,7 +91,6 @@ class Gateway:
         *,
         reply_s: float = 600.0,
         body_limit: int = 32 << 20,
-        body_s: float = 60.0,
     ) -> None:
         """Serve a started policy.
 
@@ -100,10 +99,9 @@ class Gateway:
             codec: Its codec.
             reply_s: Seconds for one reply.
             body_limit: Most bytes of a request.
-            body_s: Seconds that it has to arrive.
         """
         self._policy, self._codec = policy, codec
-        self._reply_s, self._limit, self._seconds = reply_s, body_limit, body_s
+        self._reply_s, self._limit = reply_s, body_limit
         self._late_system: Role = _late_system(codec)
         self._sessions: dict[str, Session] = {}
         self._tools: ToolServer | None = None
@@ -161,7 +159,7 @@ class Gateway:
             if path == "mcp" and self._tools is not None:
                 await self._tools.application(scope, receive, send)
                 return
-            read = functools.partial(read_body, receive, self._limit, self._seconds)
+            read = functools.partial(read_body, receive, self._limit)
             if (serve := self._BESIDE.get((scope["method"], path))) is not None:
                 await respond(send, *await serve(self, session, read))
                 return

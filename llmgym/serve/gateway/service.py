@@ -135,7 +135,7 @@ class GatewayServer:
                 self._uvicorn = serving = server(
                     self,
                     header_s=config.header_s,
-                    read_s=config.body_s,
+                    body_s=config.body_s,
                     connections=config.connections,
                     ws="none",
                     lifespan="off",
@@ -166,9 +166,7 @@ class GatewayServer:
                 self._store.confirm({"model": policy.model, "codec": codec.fingerprint})
             self._params = msgspec.to_builtins(config.responses_create_params) | {"logprobs_mode": policy.logprobs_mode}
             self._sampling = config.responses_create_params.sampling(codec.stop_token_ids)
-            self._gateway = Gateway(
-                policy, codec, reply_s=config.reply_s, body_limit=config.body_limit, body_s=config.body_s
-            )
+            self._gateway = Gateway(policy, codec, reply_s=config.reply_s, body_limit=config.body_limit)
             # Paths of the gateway have a token of their own.
             self._front = Guard(self._manage, config.token, local=config.local)
             reaping = asyncio.create_task(self._reap())
@@ -218,7 +216,7 @@ class GatewayServer:
             await respond(send, 200, answer)
 
     async def _read(self, receive: Any) -> bytes:
-        return await read_body(receive, self.config.body_limit, self.config.body_s)
+        return await read_body(receive, self.config.body_limit)
 
     def _begin(self, begin: Begin) -> bytes:
         name = begin.trajectory().id
