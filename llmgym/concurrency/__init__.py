@@ -6,6 +6,7 @@ from llmgym.concurrency.bridge import drive, drive_in_background, may_suspend, s
 from llmgym.concurrency.cycles import calm_collection
 from llmgym.concurrency.deadlines import Leftover, PastDeadline, bounded, ended, is_cancellation, is_outside, shielded
 from llmgym.concurrency.holds import Watch, held, watched
+from llmgym.concurrency.lifelines import Lifeline
 from llmgym.concurrency.processes import WorkerError, in_process
 from llmgym.concurrency.threads import in_thread
 
@@ -29,6 +30,8 @@ __all__ = [
     "watched",
     # many episodes
     "calm_collection",
+    # programs
+    "Lifeline",
     # blocking work
     "WorkerError",
     "in_process",

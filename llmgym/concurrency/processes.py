@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import fcntl
 import functools
 import json
 import multiprocessing
@@ -24,6 +23,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from llmgym.concurrency.deadlines import PastDeadline
+from llmgym.concurrency.lifelines import CAN_TIE, tie
 from llmgym.concurrency.threads import CORES, Places
 from llmgym.errors import EnvironmentFailure
 
@@ -292,11 +292,8 @@ def _end_with_parent() -> None:
     """
     parent = multiprocessing.parent_process()
     assert parent is not None
-    if hasattr(fcntl, "F_SETSIG"):
-        pipe: int = parent.sentinel  # type: ignore[attr-defined]  # at its end when the parent is
-        fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpid())  # the group
-        fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+    if CAN_TIE:
+        tie(os.getpid(), parent.sentinel)  # type: ignore[attr-defined]  # at its end when the parent is
 
     def watch() -> None:  # where it does not, and for a parent that is gone already
         parent.join()

@@ -1,8 +1,9 @@
 """Episodes that an agent program plays: it asks the policy through the gateway, and calls tools over MCP or HTTP.
 
-A program is run for each episode, in a folder and a group of processes of its own. All that it needs is in its
-environment variables, and the task is on its standard input. What it has the policy say is recorded with exact tokens;
-what it does with the tools happens in the environment, which scores it when the program ends.
+A program is run for each episode, in a folder and a group of processes of its own, which ends with this process. All
+that it needs is in its environment variables, and the task is on its standard input. What it has the policy say is
+recorded with exact tokens; what it does with the tools happens in the environment, which scores it when the program
+ends.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from llmgym.codec.base import ChatCodec
-from llmgym.concurrency import watched
+from llmgym.concurrency import Lifeline, watched
 from llmgym.errors import ConfigError, EnvironmentFailure, PolicyError
 from llmgym.loading import expect_modules
 from llmgym.messages import Message, ToolSchema, assistant
@@ -196,6 +197,7 @@ class ProgramRunner:
             tempfile.TemporaryDirectory(prefix="llmgym-agent-", ignore_cleanup_errors=True) as folder,
             tempfile.TemporaryFile() as asked,
             tempfile.TemporaryFile() as wrote,
+            contextlib.closing(Lifeline()) as lifeline,
         ):
             asked.write(_prompt(driver.trajectory.messages).encode())
             asked.seek(0)
@@ -203,11 +205,13 @@ class ProgramRunner:
                 process = await asyncio.create_subprocess_exec(
                     *self._walled(folder), stdin=asked, stdout=asyncio.subprocess.DEVNULL, stderr=wrote, cwd=folder,
                     env=self._environ(session, driver.trajectory.messages, folder), start_new_session=True,
+                    pass_fds=[lifeline.end],
                 )  # fmt: skip
             except OSError as error:
                 return EnvironmentFailure(
                     f"cannot run {self._command[0]!r}: {error.strerror}", kind="infrastructure", stage="setup"
                 )
+            lifeline.tie(process.pid)
             try:
                 status = await process.wait()
             finally:

@@ -6,8 +6,11 @@ import asyncio
 import os
 import shlex
 import shutil
+import signal
 import socket
+import subprocess
 import sys
+import time
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ pytest.importorskip("mcp")
 from llmgym.errors import ConfigError, PolicyUnavailable, StoreError
 from llmgym.rollout import Collector, Endless, read_rollouts
 from llmgym.trajectory import Trajectory
+from tests.command import environ
 from tests.rollouts import LETTERS, WordPolicy, Words, shout_first, trajectories
 from tests.snippets import ROOT
 
@@ -86,6 +90,33 @@ def test_a_program_that_never_ends_is_ended_with_all_that_it_started(tmp_path: P
     found, _ = played(f"sh -c {shlex.quote(script)}", num_tasks=1, episode_timeout=1.0)
     assert (found[0].status, found[0].reward) == ("timeout", None)
     assert not _runs(int(pid.read_text()))
+
+
+_RUN = """
+import asyncio
+from tests.rollouts import LETTERS, WordPolicy, Words, trajectories, shout_first
+from llmgym.rollout import Collector
+codec = Words()
+collector = Collector([LETTERS], WordPolicy(codec, shout_first), codec=codec, agent_command={command!r}, num_tasks=1)
+asyncio.run(trajectories(collector))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs signals of pipes, which Linux has")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_programs_end_with_the_script_that_runs_them_however_it_ends(tmp_path: Path, number: signal.Signals) -> None:
+    pids = tmp_path / "pids"
+    program = f"sleep 1000 & echo $$ $! > {pids}.new; mv {pids}.new {pids}; wait"
+    script = _RUN.format(command=f"sh -c {shlex.quote(program)}")
+    with subprocess.Popen([sys.executable, "-c", script], env=environ(), cwd=ROOT) as running:
+        while not pids.exists():  # the test's timeout bounds it
+            assert running.poll() is None
+            time.sleep(0.05)
+        running.send_signal(number)
+    assert running.returncode == -number
+    for pid in map(int, pids.read_text().split()):
+        while _runs(pid):
+            time.sleep(0.05)
 
 
 def _runs(pid: int) -> bool:
