@@ -36,7 +36,7 @@ class Readiness:
         while True:
             for name in list(self._why):
                 try:
-                    await _begin(self._sessions.environments[name])
+                    await _begin(await self._sessions.loaded(name))
                 except BaseException as error:  # whatever an environment raises
                     if is_outside(error):
                         raise

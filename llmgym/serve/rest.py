@@ -119,11 +119,11 @@ def routes(server: EnvServer) -> list[Route]:
         return await sessions.take(Close(session=scope["path_params"]["session"]))
 
     async def info(scope: Any, receive: Any) -> Answer:
-        return 200, encode(server.info(scope))
+        return 200, encode(await server.info(scope))
 
     async def tasks(scope: Any, receive: Any) -> Answer:
         asked = _Query(scope)
-        source = server.source(asked.text("env"))
+        source = (await sessions.loaded(asked.text("env"))).source
         split, seed, start = asked.text("split", "train"), asked.number("seed", 0), asked.number("start", 0)
         count = min(asked.number("count", 1), _MOST_TASKS)
         if asked.text("stream", "false") == "true":
@@ -135,7 +135,8 @@ def routes(server: EnvServer) -> list[Route]:
 
     async def task(scope: Any, receive: Any) -> Answer:
         asked = _Query(scope)
-        found = await asyncio.to_thread(server.source(asked.text("env")).tasks.get, asked.text("id"))
+        source = (await sessions.loaded(asked.text("env"))).source
+        found = await asyncio.to_thread(source.tasks.get, asked.text("id"))
         return 200, encode(Tasks(tasks=[found]))
 
     return [

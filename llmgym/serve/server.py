@@ -20,7 +20,7 @@ from llmgym.redaction import redact, redact_text
 from llmgym.registry import known
 from llmgym.rollout.config import EnvConfig, TaskSettings
 from llmgym.rollout.identity import plain_arguments
-from llmgym.rollout.instances import Instances, TaskSource
+from llmgym.rollout.instances import Instances
 from llmgym.serve import fronts
 from llmgym.serve.bodies import JSON, respond
 from llmgym.serve.connections import SocketProtocol, bounded
@@ -100,19 +100,13 @@ class EnvServer:
         self._uvicorn: Any = None
         self._tools: Any = None
 
-    def source(self, name: str) -> TaskSource:
-        """Where the tasks of an environment come from.
-
-        Raises:
-            ServeError: There is no such environment.
-        """
-        return self.sessions.instances(name).source
-
-    def info(self, scope: Any) -> ServerInfo:
+    async def info(self, scope: Any) -> ServerInfo:
         """What this server is, to a client whose connection has this scope of ASGI."""
         from llmgym import __version__
 
-        found = [_info(name, env, self.config.models) for name, env in self.sessions.environments.items()]
+        found = [
+            _info(name, await self.sessions.loaded(name), self.config.models) for name in self.sessions.environments
+        ]
         return ServerInfo(server=f"llmgym {__version__}", environments=found, workers=sorted(self.addresses(scope)))
 
     def addresses(self, scope: Any) -> list[str]:

@@ -10,7 +10,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from llmgym.adapters.remote.protocol import Close, Graded, Group, GroupGraded, Opened, Request, Reset
 from llmgym.concurrency import shielded
@@ -48,6 +48,7 @@ class Sessions:
         self.environments, self._most, self._idle_s, self._metrics = environments, most, idle_s, metrics
         self.ending = False
         self._start = secrets.token_hex(4)
+        self._reading: dict[str, asyncio.Future[Any]] = {}
         self._live: dict[str, Session] = {}
         self._ended: OrderedDict[str, Session] = OrderedDict()
 
@@ -107,11 +108,30 @@ class Sessions:
             raise ServeError("bad_request", f"there is no environment {name!r:.200} here; there is {there}")
         return self.environments[name]
 
+    async def loaded(self, name: str) -> Instances:
+        """The instances of an environment, once its tasks are read: in a thread, as a table may have a million rows.
+
+        Raises:
+            ServeError: There is none of this name.
+            TaskError: Its tasks cannot be read; they are tried again when next asked for.
+        """
+        instances = self.instances(name)
+        if not self._is_loaded(name):
+            if name not in self._reading or self._reading[name].done():
+                work = asyncio.to_thread(lambda: instances.source.tasks.splits)
+                self._reading[name] = asyncio.ensure_future(work)
+            await asyncio.shield(self._reading[name])
+        return instances
+
+    def _is_loaded(self, name: str) -> bool:
+        reading = self._reading.get(name)
+        return reading is not None and reading.done() and reading.exception() is None
+
     def is_instant(self, request: Request) -> bool:
         """Whether a request is done without a pause."""
         if isinstance(request, Group) or (isinstance(request, Reset) and not request.session):
             instances = self.environments.get(request.env)
-            return instances is None or not instances.suspends
+            return instances is None or (self._is_loaded(request.env) and not instances.suspends)
         session = self._live.get(request.session)
         return session is None or not session.instances.suspends
 
@@ -129,9 +149,10 @@ class Sessions:
 
         Raises:
             ServeError: There is no such environment, no room, or the server is ending.
+            TaskError: Its tasks cannot be read.
             EnvironmentFailure: The environment cannot be made.
         """
-        instances = self.instances(name)
+        instances = await self.loaded(name)
         if self.ending:
             raise ServeError("overloaded", "this server is ending, and begins no more sessions")
         if len(self._live) >= self._most:

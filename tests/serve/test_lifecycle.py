@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ pytest.importorskip("uvicorn")
 
 from llmgym.serve import EnvServer
 from llmgym.serve.readiness import Readiness
+from tests.serve.test_rest import ask, begin
 from tests.serving import Process
 
 Serve = Callable[..., EnvServer]
@@ -45,6 +48,25 @@ def test_it_is_ready_once_an_episode_of_each_environment_has_begun(
     while told(server) != (200, {"status": "ready"}):
         threading.Event().wait(0.05)
     assert len(server.sessions) == 0
+
+
+def test_others_are_served_while_a_table_of_tasks_is_read(serve: Serve, tmp_path: Path) -> None:
+    table = tmp_path / "tasks.jsonl"
+    os.mkfifo(table)  # whoever reads it waits for what is written below
+    late = {"id": "llmgym/Calculator-v0", "label": "late", "kwargs": {"tasks": str(table)}}
+    server = serve(late, "llmgym/Wordle-v0")
+    opened: list[Any] = []
+    waiting = threading.Thread(target=lambda: opened.append(begin(server, env="late")))
+    waiting.start()
+    path = f"/v1/sessions/{begin(server, env='llmgym/Wordle-v0')['session']}"
+    assert ask(server, "POST", f"{path}/step", {"action": "crane"})[0] == 200
+    assert told(server)[1]["why"]["late"] == "no episode has begun yet"
+    assert not opened
+    table.write_text('{"prompt": "What is 1 + 1?", "answer": "2"}\n')
+    waiting.join(30)
+    assert opened[0]["messages"][-1]["content"] == "What is 1 + 1?"
+    while told(server) != (200, {"status": "ready"}):
+        threading.Event().wait(0.05)
 
 
 def test_nothing_is_proven_before_it_was_tried(serve: Serve) -> None:

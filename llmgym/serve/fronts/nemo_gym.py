@@ -154,7 +154,7 @@ class NeMoGym:
             seed, start, count = (int(asked[name]) for name in ("seed", "start", "count"))
         except ValueError:
             raise ServeError("bad_request", "seed, start and count are whole numbers") from None
-        instances = self._sessions.instances(self._name)
+        instances = await self._sessions.loaded(self._name)
         places = range(start, start + min(count, _ROWS))
         tasks = await asyncio.to_thread(
             lambda: [instances.source.plan(asked["split"], seed, place) for place in places]

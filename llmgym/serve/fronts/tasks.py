@@ -26,7 +26,7 @@ class TaskAPI:
 
     def __init__(self, server: EnvServer) -> None:
         """Serve them."""
-        self._environments = server.sessions.environments
+        self._sessions, self._environments = server.sessions, server.sessions.environments
 
     @property
     def handlers(self) -> dict[str, tuple[str, web.Handler]]:
@@ -65,18 +65,18 @@ class TaskAPI:
             ServeError: There is no such place.
             TaskError: There is no such split.
         """
-        source = self._environments[name].source
+        source = (await self._sessions.loaded(name)).source
         size = source.size(split)
         if index < 0 or (size is not None and index >= size):
             raise ServeError("bad_request", f"split {split!r} has no task {index}; it has {size or 'no end'}")
         return await asyncio.to_thread(source.plan, split, 0, index)
 
     async def _splits(self, request: Request, _: Any) -> list[dict[str, str]]:
-        splits = self._environments[self.name(request)].source.tasks.splits
+        splits = (await self._sessions.loaded(self.name(request))).source.tasks.splits
         return [{"name": split, "type": split if split in ("train", "test") else "validation"} for split in splits]
 
     async def _count(self, request: Request, body: dict[str, Any]) -> dict[str, int]:
-        return {"num_tasks": self._size(self.name(request), web.field(body, "split", str))}
+        return {"num_tasks": await self._size(self.name(request), web.field(body, "split", str))}
 
     async def _task(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
         name, split, index = self.name(request), web.field(body, "split", str), web.field(body, "index", int)
@@ -92,12 +92,12 @@ class TaskAPI:
         if start is not None and stop is not None and 0 <= start <= stop:
             places = range(start, stop)
         else:
-            size = self._size(name, split)
+            size = await self._size(name, split)
             places = range(*slice(start, stop).indices(size))
         return {"tasks": await self._take(name, split, places), "env_name": name}
 
-    def _size(self, name: str, split: str) -> int:
-        size = self._environments[name].source.size(split)
+    async def _size(self, name: str, split: str) -> int:
+        size = (await self._sessions.loaded(name)).source.size(split)
         if size is None:
             raise ServeError(
                 "bad_request", f"split {split!r} has no end: ask for a task, or a range from start to stop"
@@ -105,7 +105,7 @@ class TaskAPI:
         return size
 
     async def _take(self, name: str, split: str, places: range) -> list[dict[str, Any]]:
-        size = self._environments[name].source.size(split)
+        size = (await self._sessions.loaded(name)).source.size(split)
         if size is not None:
             places = places[: max(0, size - places.start)]
         if len(places) > _MOST:
