@@ -91,19 +91,16 @@ class RayCollector(Collector):
     async def _start(self, stack: AsyncExitStack, cast: Cast) -> dict[str, Any]:
         """Start the engines, then the workers, and wait for the first of these."""
         ray = await connect(stack, self._address, self._num_workers)
-        addresses = [""] * self._num_engines
-        if addresses:
+        if self._num_engines:
             made_of = self._engine_setup(int(ray.cluster_resources().get("GPU", 0)))
-            self._engines = [
-                EnginePlace(ray, number, made_of, self._patience, addresses) for number in range(self._num_engines)
-            ]
+            self._engines = [EnginePlace(ray, place, made_of, self._patience) for place in range(self._num_engines)]
             stack.callback(self._remove_engines)
             await asyncio.gather(*(engine.up() for engine in self._engines))
         parallel = self.config.session.num_samples_in_parallel
         most = int(ray.cluster_resources().get("CPU", 1)) if parallel == "auto" else parallel
         number = self._num_workers or max(1, min(int(ray.cluster_resources().get("CPU", 1)), most))
         setup = ray.put(ray.cloudpickle.dumps(self._setup(number)))
-        self._hands = [Hand(ray, place, setup, self._patience, addresses) for place in range(number)]
+        self._hands = [Hand(ray, place, setup, self._patience, self._engines) for place in range(number)]
         stack.callback(self._dismiss)
         self._coming = [asyncio.create_task(hand.up()) for hand in self._hands]
         first, _ = await asyncio.wait(self._coming, return_when=asyncio.FIRST_COMPLETED)

@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -155,11 +155,16 @@ def _is_healthy(address: str) -> bool:
 
 
 class EnginePlace(Place[None]):
-    """An engine, whichever actor it is at present."""
+    """An engine, whichever actor it is at present.
+
+    Attributes:
+        address: Where it is, or was last; "" before it was anywhere.
+        answers: Is set while it is there.
+    """
 
     kind = "engine"
 
-    def __init__(self, ray: Any, number: int, setup: EngineSetup, patience: float, addresses: list[str]) -> None:
+    def __init__(self, ray: Any, number: int, setup: EngineSetup, patience: float) -> None:
         """Name it; nothing is started.
 
         Args:
@@ -167,10 +172,10 @@ class EnginePlace(Place[None]):
             number: Its number.
             setup: What it is made of.
             patience: Seconds without a word after which it counts as lost.
-            addresses: Where the engines of the run are; it keeps its own up to date.
         """
         super().__init__(ray, number, patience)
-        self._setup, self._addresses = setup, addresses
+        self.address, self.answers = "", asyncio.Event()
+        self._setup = setup
         self._class = ray.remote(
             num_cpus=0, num_gpus=setup.gpus, max_restarts=0, max_task_retries=0, scheduling_strategy=self._strategy()
         )(Engine)
@@ -188,11 +193,12 @@ class EnginePlace(Place[None]):
     async def _start(self) -> None:
         self._actor = self._class.remote(self._setup)
         self.node, address, why = await self._answer(self._actor.start.remote(), START_S + self._setup.start_s)
-        if why and not self._addresses[self.number]:
+        if why and not self.address:
             raise PolicyUnavailable(f"engine {self.number} on {self.node} did not start: {why}")
         if why:  # it did before, so another try may find the memory that the last one has not given back yet
             raise Lost(f"on {self.node}: {why}")
-        self._addresses[self.number] = address
+        self.address = address
+        self.answers.set()
 
     async def tend(self) -> None:
         """Start another engine whenever this one is lost."""
@@ -202,6 +208,7 @@ class EnginePlace(Place[None]):
                     pass
                 raise Lost(why)
             except Lost as error:
+                self.answers.clear()
                 _log.warning("engine %d on %s was lost: %s", self.number, self.node, error)
                 await self.up()
 
@@ -210,3 +217,13 @@ class EnginePlace(Place[None]):
         self.kill()
         if self._group is not None:
             self._ray.util.remove_placement_group(self._group)
+
+
+async def first_answers(engines: Sequence[EnginePlace]) -> None:
+    """Wait until one of them is there."""
+    waiting = [asyncio.create_task(engine.answers.wait()) for engine in engines]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()

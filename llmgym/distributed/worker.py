@@ -120,7 +120,7 @@ async def _either(running: asyncio.Task[None], what: Any, seconds: float) -> Non
 def refusal_of(error: BaseException) -> Refusal:
     """An error as data; the worker's log has it whole."""
     _log.error("the worker cannot go on", exc_info=error)
-    known = ("ConfigError", "TaskError", "PolicyError", "StoreError", "EnvironmentFailure")
+    known = ("ConfigError", "TaskError", "PolicyUnavailable", "PolicyError", "StoreError", "EnvironmentFailure")
     kind = next((cls.__name__ for cls in type(error).__mro__ if cls.__name__ in known), "LLMGymError")
     text = str(error) if isinstance(error, LLMGymError) else described(error)
     return Refusal(kind, text)

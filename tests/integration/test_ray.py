@@ -27,6 +27,8 @@ from llmgym.errors import PolicyError, PolicyUnavailable
 from llmgym.policies.models import resolve
 from llmgym.rollout import Collector, Endless, open_records, read_rollouts
 from tests.command import ROOT, environ
+from tests.distributed.engine import model_folder
+from tests.distributed.machines import Machines
 from tests.distributed.recorded import Letters, Recorded, check_exact, entries
 from tests.integration.test_smollm2 import recomputed
 from tests.rollouts import LETTERS, shout_first
@@ -36,13 +38,14 @@ SHOUT = "script:tests.rollouts.call_tools"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def ray() -> Generator[Any]:
+def machines() -> Generator[Machines]:
     """A cluster for all tests of this file, since it takes ten seconds to start."""
     ray = pytest.importorskip("ray")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(num_cpus=8, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield ray
+    machines = Machines(nodes=2, num_cpus=4)
+    ray.init(address=machines.address, log_to_driver=False, logging_level="ERROR")
+    yield machines
     ray.shutdown()
+    machines.close()
 
 
 def settled(run: Path) -> dict[str, Any]:
@@ -116,30 +119,67 @@ async def test_what_a_lost_worker_had_is_run_again(tmp_path: Path, number: int) 
     assert check_exact(run, record) > 0
 
 
-def engines(monkeypatch: pytest.MonkeyPatch, record: Path, **settings: Any) -> RayCollector:
-    """A run with an engine of its own, which answers as `Recorded` does."""
-    monkeypatch.setattr("llmgym.distributed.collector.SERVER", "tests.distributed.engine")
-    options = {"record": str(record), **settings.pop("policy_options", {})}
-    return RayCollector(
-        [LETTERS], "vllm:smollm2", codec=Letters(), num_workers=2, num_engines=1, patience=5.0, num_repeats=4,
-        num_samples_in_parallel=16, policy_options=options, **settings,
-    )  # fmt: skip
+async def shouted(tmp_path: Path) -> dict[str, Any]:
+    """The rows of `shout_first` in one process."""
+    policy = Recorded(shout_first, tmp_path / "one record")
+    await Collector([LETTERS], policy, codec=policy.codec, output=tmp_path / "one", num_repeats=4).collect()
+    return settled(tmp_path / "one")
+
+
+async def replies(record: Path, number: int) -> None:
+    """Wait until there are so many."""
+    while len(entries(record)) < number:  # noqa: ASYNC110 -- they are of other processes
+        await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-async def test_an_engine_that_is_lost_is_started_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
-) -> None:
+async def test_nodes_that_are_lost_change_nothing(tmp_path: Path, machines: Machines, number: int) -> None:
     record, run = tmp_path / "record", tmp_path / "run"
-    collector = engines(monkeypatch, record, output=run)
-    killing = kill_when(record, number, 40)
-    summary = await collector.collect()
-    await killing
+    policy = Recorded(shout_first, record, 0.2)
+    collector = RayCollector(
+        [LETTERS], policy, codec=policy.codec, output=run, num_workers=2, patience=5.0, num_repeats=4,
+        num_samples_in_parallel=16,
+    )  # fmt: skip
+    running = asyncio.create_task(collector.collect())
+    await replies(record, 40)
+    if number == signal.SIGSTOP:
+        machines.stop(machines.nodes[0])
+    else:
+        machines.kill(machines.nodes[0])
+        await replies(record, 80)
+        machines.kill(machines.nodes[0])  # the head is left, which runs nothing
+        await asyncio.sleep(1.0)
+        machines.add()
+    summary = await running
+    assert (summary["finished"], summary["failed"]) == (104, {})
+    assert settled(run) == await shouted(tmp_path)
+    assert check_exact(run, record) > 0
+    machines.renew()
+
+
+def engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **settings: Any) -> RayCollector:
+    """A run with an engine of its own, which answers as `Recorded` does."""
+    monkeypatch.setattr("llmgym.distributed.collector.SERVER", "tests.distributed.engine")
+    options = {"record": str(tmp_path / "record"), **settings.pop("policy_options", {})}
+    return RayCollector(
+        [LETTERS], f"vllm:{model_folder(tmp_path / 'model')}", codec=Letters(), num_workers=2, num_engines=1,
+        patience=5.0, num_repeats=4, num_samples_in_parallel=16, policy_options=options, **settings,
+    )  # fmt: skip
+
+
+async def test_engines_that_are_lost_are_started_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    record, run = tmp_path / "record", tmp_path / "run"
+    collector = engines(monkeypatch, tmp_path, output=run)
+    running = asyncio.create_task(collector.collect())
+    for number, after in ((signal.SIGKILL, 40), (signal.SIGSTOP, 120)):
+        await replies(record, after)
+        os.kill(entries(record)[-1][0], number)
+    summary = await running
     assert (summary["finished"], summary["failed"], summary["reward"]["mean"]) == (104, {}, 1.25)
     assert len(settled(run)) == 104
     assert check_exact(run, record) > 0
     served = {pid for pid, *_ in entries(record)}
-    assert len(served) == 2
+    assert len(served) == 3
     for pid in served:
         await asyncio.to_thread(wait_for_end, pid)
 
@@ -155,7 +195,7 @@ async def test_an_engine_that_does_not_start_ends_the_run_and_says_why(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: dict[str, Any], seconds: float, said: str
 ) -> None:
     monkeypatch.setattr("llmgym.distributed.collector.EngineSetup", partial(EngineSetup, start_s=seconds))
-    collector = engines(monkeypatch, tmp_path / "record", policy_options=options)
+    collector = engines(monkeypatch, tmp_path, policy_options=options)
     with pytest.raises(PolicyUnavailable, match=rf"(?s)engine \d on .* did not start: {said}"):
         await collector.collect()
 
@@ -223,10 +263,9 @@ async def test_a_policy_that_fails_ends_the_run_as_here(tmp_path: Path) -> None:
     assert not open_records(tmp_path).records
 
 
-def test_a_killed_driver_goes_on_where_it_was(tmp_path: Path, ray: Any) -> None:
+def test_a_killed_driver_goes_on_where_it_was(tmp_path: Path, machines: Machines) -> None:
     record, run = tmp_path / "record", tmp_path / "run"
-    address = ray.get_runtime_context().gcs_address
-    command = [sys.executable, "-m", "tests.distributed.driver", address, str(run), str(record)]
+    command = [sys.executable, "-m", "tests.distributed.driver", machines.address, str(run), str(record)]
     first = subprocess.Popen(command, cwd=ROOT, env=environ())
     while len(entries(record)) < 60:
         assert first.poll() is None

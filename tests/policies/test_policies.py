@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import Any, cast
 
 import pytest
 
@@ -93,3 +94,8 @@ def test_a_wrapper_is_what_it_wraps() -> None:
     assert gives_tokens(Slower(WordPolicy(Words(), say)))
     assert not gives_load(Slower(WordPolicy(Words(), say)))
     assert not gives_tokens(Slower(make_policy("random")))
+
+
+async def test_an_engine_that_never_was_is_closed_without_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    await cast("Any", make_policy("vllm:org/model")).close()

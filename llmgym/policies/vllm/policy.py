@@ -245,11 +245,11 @@ class VLLMPolicy:
 
     async def _stop(self, why: str) -> None:
         """End the engine; `why` is what requests are told from now on."""
-        from vllm.v1.engine.exceptions import EngineDeadError  # pyright: ignore[reportMissingImports]
-
         llm, self._llm, self._why = self._llm, None, why
         if llm is None:
             return
+        from vllm.v1.engine.exceptions import EngineDeadError  # pyright: ignore[reportMissingImports]
+
         if llm.output_handler is not None:
             llm.output_handler.cancel()  # or it would log the end as a crash
         llm.output_processor.propagate_error(EngineDeadError())  # or those who wait would do so for ever
