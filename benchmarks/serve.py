@@ -9,9 +9,10 @@ begin an episode, of a task that the client sends, counts, and is no step.
 - `http_steps_per_core_s`, `ws_steps_per_core_s`: steps for a second of CPU; of rounds, the median.
 - `nemo_gym_steps_per_core_s`, `vs_nemo_gym`: `math_advanced_calculations` over HTTP, in the same rounds, `/verify` for
   the answer, and ours over HTTP by that.
-- `openenv_steps_per_core_s`, `vs_openenv`: calls of a tool of an `MCPEnvironment` over its WebSocket, nothing of which
-  is verified, and ours over one; `openenv_action_...`: the same of an `Environment` without tools, whose action is the
-  two numbers. Null where there is no PYTHON for it.
+- `front_steps_per_core_s`: calls of a tool of `_adder.py` over the WebSocket of our front for OpenEnv.
+- `openenv_steps_per_core_s`, `vs_openenv`: the same messages to OpenEnv's own server, with a like `MCPEnvironment`,
+  nothing of which is verified, and ours by that; `openenv_action_...`: to an `Environment` without tools, whose action
+  is the two numbers. Null where there is no PYTHON for it.
 - `p50_ms`, `p99_ms`: what a step takes over HTTP, seen by the client, with 256 sessions that pause at random, so that
   there are 1,000 steps a second in all; on the best of some windows, since other programs run here too.
 - `memory_mb`: of the server, with 10,000 live sessions that have had eight steps.
@@ -43,6 +44,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 CONNECTIONS = 64
 CALLS = 8
 CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 12, "b": 30}'}}
+ADD = {"type": "call_tool", "tool_name": "add", "arguments": {"a": 12, "b": 30}}
 ACTION = {"role": "assistant", "content": "", "tool_calls": [CALL]}
 EPISODE: list[tuple[str, dict[str, Any]]] = [
     *[("step", {"action": ACTION})] * CALLS, ("step", {"action": "The answer is 42."}),
@@ -95,10 +97,10 @@ uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", access_log=Fals
 # --- servers --------------------------------------------------------------------------------------
 
 
-def ours() -> Any:
-    command = [sys.executable, "-m", "llmgym", "serve", "env", ENV, "--port", "{port}", "--no-token", "--set",
-               "sessions=20000"]  # fmt: skip
-    return started(command, str(HERE.parent))
+def ours(env: str = ENV, *more: str) -> Any:
+    command = [sys.executable, "-m", "llmgym", "serve", "env", env, "--port", "{port}", "--no-token", "--set",
+               "sessions=20000", *more]  # fmt: skip
+    return started(command, f"{HERE.parent}:{HERE}")
 
 
 # --- what is asked --------------------------------------------------------------------------------
@@ -250,10 +252,9 @@ def rounds_of(count: int, seconds: float, nemo_gym: Path | None, openenv: Path |
     """All rates, each the median of rounds in which all servers are asked in turn."""
     found: dict[str, list[float]] = {}
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(ours())
+        server, front = stack.enter_context(ours()), stack.enter_context(ours("_adder:Adder-v0", "--front", "openenv"))
         gym = nemo_gym and stack.enter_context(started([nemo_gym, "-c", NEMO_GYM, "{port}"]))
-        kinds = {"openenv": ("tools", {"type": "call_tool", "tool_name": "add", "arguments": {"a": 12, "b": 30}}),
-                 "openenv_action": ("plain", {"a": 12, "b": 30})}  # fmt: skip
+        kinds = {"openenv": ("tools", ADD), "openenv_action": ("plain", {"a": 12, "b": 30})}
         others = {
             name: (stack.enter_context(started([openenv, "-c", OPENENV, "{port}", kind])), action)
             for name, (kind, action) in kinds.items()
@@ -261,6 +262,7 @@ def rounds_of(count: int, seconds: float, nemo_gym: Path | None, openenv: Path |
         }
         for _ in range(count):
             rates = asyncio.run(measure_ours(server, seconds))
+            rates["front"] = asyncio.run(measure_openenv(front, ADD, seconds))
             if gym:
                 rates["nemo_gym"] = asyncio.run(measure_nemo_gym(gym, seconds))
             for name, (other, action) in others.items():
@@ -288,9 +290,9 @@ def main() -> None:
     with ours() as server:
         memory = asyncio.run(live(server, sessions))
     report: dict[str, Any] = {"benchmark": "serve", "load": round(os.getloadavg()[0], 1), "rounds": count}
-    for name in ("http", "ws", "nemo_gym", "openenv", "openenv_action"):
+    for name in ("http", "ws", "front", "nemo_gym", "openenv", "openenv_action"):
         report[f"{name}_steps_per_core_s"] = rates.get(name) and round(rates[name])
-    for name, mine in (("nemo_gym", "http"), ("openenv", "ws"), ("openenv_action", "ws")):
+    for name, mine in (("nemo_gym", "http"), ("openenv", "front"), ("openenv_action", "front")):
         report[f"vs_{name}"] = rates.get(name) and round(rates[mine] / rates[name], 1)
     report |= {"paced_steps_s": 1000, "p50_ms": round(p50, 2), "p99_ms": round(p99, 2)}
     print(json.dumps({**report, "sessions": sessions, "memory_mb": round(memory)}))

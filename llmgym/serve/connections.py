@@ -17,6 +17,7 @@ from llmgym.serve.trouble import ServeError
 
 _HEADERS = 64 << 10  # most bytes of the headers of a request
 _AHEAD = 16  # most requests of a connection that wait for the answer to another
+_NO_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TEXT, _BINARY = 0x80 | Opcode.TEXT, 0x80 | Opcode.BINARY  # the last frame of a message, and the first
 _PIECES = 4096  # most frames of a message
 _LATE = refused(ServeError("too_slow", "the body of the request did not arrive in time"))[1]
@@ -202,6 +203,13 @@ class SocketProtocol(_Read, WebSocketsSansIOProtocol):
     def connection_made(self, transport: Any) -> None:
         """Take over the connection of a request; what is sent now is whole."""
         super().connection_made(transport.parts)
+
+    def data_received(self, data: bytes) -> None:
+        """End a connection whose handshake the library does not take, and of which uvicorn would never hear again."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(_NO_HANDSHAKE)
+            self.transport.close()
 
     def send_receive_event_to_app(self) -> None:
         """Stop to read once a second message waits, and not at the first, which most often is alone."""

@@ -369,6 +369,8 @@ def test_queries_that_lie_are_refused(server: EnvServer, query: str) -> None:
         OPEN.replace(b"/v1/ws", b"/\xff"),
         OPEN.replace(b"/v1/ws", b"/v1/ws?\xff"),
         OPEN.replace(b"/v1/ws", b"/health"),
+        OPEN.replace(b"/v1/ws", b"/v1/ws?" + b"x" * 9000),
+        OPEN[:-2] + b"X: y\r\n" * 200 + b"\r\n",
         OPEN.replace(b"GET", b"POST"),
     ],
 )

@@ -15,6 +15,7 @@ pytest.importorskip("uvicorn")
 from llmgym.rollout.config import EnvConfig
 from llmgym.rollout.reference import TaskRef
 from llmgym.serve import EnvServer
+from tests.serve.test_rest import ask
 
 Serve = Callable[..., EnvServer]
 SAID = {"output": [{"type": "message", "role": "assistant", "content": "7"}]}
@@ -219,6 +220,18 @@ def test_rows_of_nemo_gym_are_read_as_the_environment_reads_them(serve: Serve) -
     assert client.post("/verify", {**row, "response": right})[1]["reward"] == 1.0
     status, told = Client(serve("llmgym/MultipleChoice-v0", front="nemo_gym")).post("/seed_session", {"options": 3})
     assert (status, "/rows" in told["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize("params", [3, "x", [], {"input": 3}, {"input": [3]}, {"input": [{"type": "picture"}]}])
+def test_rows_that_are_none_begin_nothing(serve: Serve, params: Any) -> None:
+    server = serve(front="nemo_gym")
+    status, _ = Client(server).post("/reset", {**ROW, "responses_create_params": params})
+    assert (status, len(server.sessions)) == (400, 0)
+
+
+@pytest.mark.parametrize("query", ["seed=-1", "start=-1", "seed=x", "split=none"])
+def test_rows_that_there_are_not_are_refused(serve: Serve, query: str) -> None:
+    assert ask(serve(front="nemo_gym"), "GET", f"/rows?{query}")[0] == 400
 
 
 def test_the_mean_of_a_run_leaves_out_what_is_masked(serve: Serve) -> None:

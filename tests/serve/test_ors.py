@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable
@@ -12,6 +13,8 @@ import pytest
 pytest.importorskip("uvicorn")
 
 from llmgym.serve import EnvServer
+from llmgym.serve.fronts.sse import Results
+from llmgym.serve.trouble import ServeError
 from tests.serve.test_rest import ENV, ask
 
 Serve = Callable[..., EnvServer]
@@ -81,6 +84,27 @@ def test_calls_at_once_are_answered_each(serve: Serve) -> None:
     for thread in threads:
         thread.join()
     assert {length: len(text) for length, text in found.items()} == {length: length for length in range(1, 9)}
+
+
+def test_calls_under_way_are_bounded_and_those_that_have_ended_make_room() -> None:
+    async def run() -> None:
+        results, end = Results(), asyncio.Event()
+
+        async def work() -> str:
+            await end.wait()
+            return "done"
+
+        names = [results.add(work()) for _ in range(64)]
+        with pytest.raises(ServeError, match="64 calls"):
+            results.add(work())
+        end.set()
+        for name in names:
+            assert [event async for event in results.events(name)][-1] == b"event: end\ndata: done\n\n"
+        results.add(work())
+        await asyncio.sleep(0)
+        assert b"long ago" in b"".join([event async for event in results.events(names[0])])
+
+    asyncio.run(run())
 
 
 def test_a_failure_is_an_event_of_its_own_and_no_reward(serve: Serve) -> None:

@@ -94,9 +94,11 @@ class NeMoGym:
 
     async def reset(self, body: dict[str, Any]) -> Response:
         """Begin an episode of steps with a row, and say what that does not."""
+        params = web.field(body, "responses_create_params", dict, {})
+        given = params.get("input")
+        items = [] if isinstance(given, str) else from_items(web.field(params, "input", list, []))
+        known = [given, *(message["content"] for message in items)]
         episode, opened = await self._begin(body, steps=True)
-        given = (body.get("responses_create_params") or {}).get("input") or []
-        known = [given] if isinstance(given, str) else [message["content"] for message in from_items(given)]
         said = [message["content"] for message in opened.messages if message["content"] not in known]
         info = {"task_id": opened.task_id, "supports_explicit_close": True, "supports_step_idempotency": True}
         return with_cookie({"observation": "\n".join(said) or None, "info": info}, episode.session)
@@ -154,6 +156,8 @@ class NeMoGym:
             seed, start, count = (int(asked[name]) for name in ("seed", "start", "count"))
         except ValueError:
             raise ServeError("bad_request", "seed, start and count are whole numbers") from None
+        if min(seed, start) < 0:
+            raise ServeError("bad_request", f"seed and start are 0 or more, not {seed} and {start}")
         instances = await self._sessions.loaded(self._name)
         places = range(start, start + min(count, _ROWS))
         tasks = await asyncio.to_thread(

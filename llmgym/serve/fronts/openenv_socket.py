@@ -69,7 +69,7 @@ class Socket:
                 return None
             if kind == "state":
                 return {"type": "state", "data": session.notes}
-            if kind not in self._asked:
+            if not isinstance(kind, str) or kind not in self._asked:
                 said = f"there is no message of the type {kind!r:.100}; there is reset, step, state, close"
                 return {"type": "error", "data": {"message": said, "code": "UNKNOWN_TYPE"}}
             found = await self._asked[kind](session, web.field(message, "data", dict, {}))

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
-from llmgym.serve.trouble import error_of
+from llmgym.serve.trouble import ServeError, error_of
 
 _BEAT_S = 10.0  # between comments in a stream; clients give up after 30 s without any
 _KEPT = 64
@@ -27,11 +27,18 @@ class Results:
         self._tasks: OrderedDict[str, asyncio.Task[str]] = OrderedDict()
 
     def add(self, work: Coroutine[Any, Any, str]) -> str:
-        """Begin work, and give its name."""
+        """Begin work, and give its name.
+
+        Raises:
+            ServeError: So much is under way that nothing can be forgotten.
+        """
+        if len(self._tasks) == _KEPT:
+            if not next(iter(self._tasks.values())).done():
+                work.close()
+                raise ServeError("overloaded", f"{_KEPT} calls of this session are under way: wait for their results")
+            self._tasks.popitem(last=False)
         task_id = secrets.token_hex(16)
         self._tasks[task_id] = asyncio.create_task(work)
-        if len(self._tasks) > _KEPT:
-            self._tasks.popitem(last=False)
         return task_id
 
     async def events(self, task_id: str) -> AsyncIterator[bytes]:

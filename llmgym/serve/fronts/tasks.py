@@ -108,8 +108,8 @@ class TaskAPI:
         size = (await self._sessions.loaded(name)).source.size(split)
         if size is not None:
             places = places[: max(0, size - places.start)]
-        if len(places) > _MOST:
-            raise ServeError("bad_request", f"these are {len(places)} tasks; ask for {_MOST} at a time by task_range")
+        if (number := places.stop - places.start) > _MOST:  # `len` takes no more than 64 bits
+            raise ServeError("bad_request", f"these are {number} tasks; ask for {_MOST} at a time by task_range")
         return [
             {"task_id": (await self.take(name, split, place)).id, "split": split, "index": place} for place in places
         ]
