@@ -103,7 +103,7 @@ async def listening(
 ) -> AsyncGenerator[str]:
     """Serve an application in this event loop, which keeps its own signals, at other sockets too; gives the address."""
     serving = server(application, ws="none", lifespan="off", timeout_graceful_shutdown=5)
-    serving.capture_signals = _nothing
+    serving.capture_signals = contextlib.nullcontext
     with bound(host, port) as listener:
         task = asyncio.create_task(serving.serve(sockets=[listener, *others]))
         try:
@@ -112,7 +112,3 @@ async def listening(
             serving.should_exit = True
             await task
 
-
-@contextlib.contextmanager
-def _nothing() -> Generator[None]:
-    yield

@@ -63,7 +63,7 @@ class Begin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a session is of: `env_id/task_id/repeat` is its name in a run, and has to be a new one."""
 
     task_id: _Name
-    repeat: Annotated[int, Meta(ge=0)] = 0
+    repeat: Annotated[int, Meta(ge=0, lt=1 << 31)] = 0
     env_id: _Name = "gateway"
 
     def trajectory(self) -> Trajectory:
@@ -130,7 +130,7 @@ class GatewayServer:
         """
         config = self.config
         config.raise_descriptors()
-        with bound(config.host, config.port) as listener:
+        with bound(config.host, config.port) as listener, contextlib.ExitStack() as signals:
             async with self._running():
                 self._uvicorn = serving = server(
                     self,
@@ -144,6 +144,9 @@ class GatewayServer:
                 self.url = address(listener)
                 if listening is not None:
                     listening(self.url)
+                # Uvicorn sends this process the signal that ended it again: once all sessions are written, and no sooner.
+                signals.enter_context(serving.capture_signals())
+                serving.capture_signals = contextlib.nullcontext
                 await serving.serve(sockets=[listener])
 
     def stop(self) -> None:

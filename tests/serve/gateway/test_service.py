@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -25,6 +28,7 @@ from llmgym.rollout import read_rollouts
 from llmgym.rollout.folder import open_records
 from llmgym.serve.gateway import service
 from llmgym.serve.gateway.service import GatewayConfig, GatewayServer
+from tests.command import ROOT, environ
 from tests.rollouts import WordPolicy, Words
 
 TOKEN = "secret"
@@ -157,6 +161,32 @@ def test_what_failed_is_no_finished_episode(serve: Any, tmp_path: Path) -> None:
     assert "no luck" in (failed["broken"] or "")
     assert failed["left"] == "the gateway was stopped"
     assert [*read_rollouts(tmp_path / "run")] == []
+
+
+_SERVE = """
+import asyncio, sys
+from llmgym.serve.gateway import service
+from tests.rollouts import WordPolicy, Words
+service.make_policy = lambda *_, **__: WordPolicy(Words(), lambda prompt: "yes")
+service.codec_for = lambda *_: Words()
+config = service.GatewayConfig(port=0, output=sys.argv[1])
+asyncio.run(service.GatewayServer(config).serve(lambda url: print(url, flush=True)))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_sessions_at_the_end_of_a_gateway_are_failures(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-c", _SERVE, str(tmp_path)]
+    with subprocess.Popen(command, env=environ(), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          text=True) as gateway:  # fmt: skip
+        assert gateway.stdout is not None
+        url = gateway.stdout.readline().strip()
+        request = urllib.request.Request(f"{url}/sessions", b'{"task_id": "left"}')
+        with urllib.request.urlopen(request) as answer:
+            assert answer.status == 200
+        gateway.send_signal(number)
+    assert gateway.returncode == -number
+    assert [failure.error for failure in open_records(tmp_path).failed] == ["the gateway was stopped"]
 
 
 def test_idle_sessions_are_ended_and_working_ones_are_not(serve: Any) -> None:
