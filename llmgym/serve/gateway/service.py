@@ -144,7 +144,7 @@ class GatewayServer:
                 self.url = address(listener)
                 if listening is not None:
                     listening(self.url)
-                # Uvicorn sends this process the signal that ended it again: once all sessions are written, and no sooner.
+                # Uvicorn sends this process the signal that ended it again: once all sessions are written, no sooner.
                 signals.enter_context(serving.capture_signals())
                 serving.capture_signals = contextlib.nullcontext
                 await serving.serve(sockets=[listener])
