@@ -111,4 +111,3 @@ async def listening(
         finally:
             serving.should_exit = True
             await task
-
