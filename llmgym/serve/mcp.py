@@ -52,6 +52,7 @@ class ToolServer:
         self.application = server.streamable_http_app(
             streamable_http_path=path,
             json_response=True,
+            stateless_http=True,  # nothing is kept beside the session that the path names
             max_request_body_size=body_limit,
             transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import urllib.request
 from collections.abc import Callable
 
 import pytest
@@ -44,3 +46,14 @@ def test_a_session_that_has_ended_has_no_tools(serve: Callable[..., EnvServer]) 
             assert result.is_error
 
     asyncio.run(run())
+
+
+def test_nothing_is_kept_of_a_client_that_only_begins(serve: Callable[..., EnvServer]) -> None:
+    server = serve()
+    client = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+    begins = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}
+    url = f"{server.url}/v1/sessions/{begin(server)['session']}/mcp"
+    headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(begins).encode(), headers)) as answer:
+        assert "mcp-session-id" not in answer.headers
+        assert "tools" in json.loads(answer.read())["result"]["capabilities"]
