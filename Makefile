@@ -136,7 +136,7 @@ test-integration: $(VLLM_STAMP) $(ENVIRONMENT_STAMPS) ## Run the tests that need
 	$(DOCS_VENV)/bin/python docs/website.py --check || status=1; \
 	exit $$status
 
-test-soak: $(DEV_STAMP) ## Run 2,000 episodes in which everything goes wrong, killed 100 times, a run over servers that are, and each property with 500 examples; an hour
+test-soak: $(DEV_STAMP) ## Run 2,000 episodes in which everything goes wrong, killed 100 times, runs over servers and on a Ray cluster that are, and each property with 500 examples; an hour
 	$(BIN)/python -m pytest -m soak -s $(PYTEST_ARGS); status=$$?; \
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 -m "hypothesis and not integration" --hypothesis-profile thorough \
 	    $(PYTEST_ARGS) || status=1; exit $$status
