@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -235,6 +236,18 @@ async def test_episodes_are_those_of_an_engine_that_dies_and_is_started_again(tm
         for segment in trajectory.segments:
             given = segment.logprobs[segment.sampled]
             assert np.allclose(recomputed(model, segment, temperature=0.8, top_p=0.9), given, atol=2e-3)
+
+
+async def test_programs_play_episodes_with_exact_tokens(tmp_path: Path) -> None:
+    record, run = tmp_path / "record", tmp_path / "run"
+    policy = Recorded(shout_first, record)
+    program = f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT / 'examples/agent.py'))}"
+    summary = await RayCollector(
+        [LETTERS], policy, codec=policy.codec, output=run, num_workers=1, num_tasks=3, num_repeats=2,
+        num_samples_in_parallel=2, agent_command=program,
+    ).collect()  # fmt: skip
+    assert (summary["finished"], summary["failed"], summary["reward"]["mean"]) == (6, {}, 1.25)
+    assert check_exact(run, record) > 0
 
 
 async def test_groups_and_batches_are_given(tmp_path: Path) -> None:
