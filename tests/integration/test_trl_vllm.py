@@ -23,7 +23,7 @@ def test_rollouts_over_trls_vllm(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
-    assert len(told["turns"]) == 8
+    assert len(told["turns"]) == 4
     assert max(told["turns"]) > 1
     assert told["log"]["llmgym/unscored"] == 0
     # vLLM samples in bfloat16; ids that are out of place are off by many nats.

@@ -469,7 +469,7 @@ def cluster() -> Iterator[None]:
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     variables = {"PYTHONPATH": paths, "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
     # More processors than there may be: verl's actors ask for one each, and do little.
-    ray.init(num_cpus=16, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": variables})
+    ray.init("local", num_cpus=16, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": variables})
     yield
     ray.shutdown()
 

@@ -24,9 +24,9 @@ from tests.trainers.test_trl import Seen
 def main(folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(resolve("smollm2"), padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(resolve("smollm2"), dtype=torch.float32)
-    tasks = spec(["llmgym/Wordle-easy-v0"], num_tasks=4, max_output_tokens=64, max_turns=4)
+    tasks = spec(["llmgym/Wordle-easy-v0"], num_tasks=2, max_output_tokens=48, max_turns=3)
     config = GRPOConfig(
-        str(folder), max_steps=1, per_device_train_batch_size=8, num_generations=2, max_completion_length=400,
+        str(folder), max_steps=1, per_device_train_batch_size=4, num_generations=2, max_completion_length=300,
         temperature=0.7, use_cpu=True, bf16=False, gradient_checkpointing=False, report_to=[], save_strategy="no",
         logging_steps=1, disable_tqdm=True, use_vllm=True, vllm_mode="colocate", vllm_max_model_length=1024,
     )  # fmt: skip
