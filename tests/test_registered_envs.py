@@ -32,7 +32,7 @@ def _expect_here(entry: EnvEntry) -> None:
 def test_a_registered_environment_conforms(entry: EnvEntry) -> None:
     _expect_here(entry)
     # A variant differs in its tasks, and shares the code that most checks are about.
-    check_text_env(entry.id, num_tasks=20, seconds=0.5 if entry in _BASES else 0.2)
+    check_text_env(entry.id, num_tasks=10, seconds=0.3 if entry in _BASES else 0.1)
 
 
 @pytest.mark.parametrize("entry", _BASES, ids=lambda entry: entry.id)

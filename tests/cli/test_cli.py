@@ -208,7 +208,7 @@ def test_an_error_is_one_line(args: list[str], code: int, said: str, registry: P
     }  # fmt: skip
     for name, text in files.items():
         (folder / name).write_text(text)
-    done = llmgym(*args, cwd=folder, env=environ(LLMGYM_REGISTRY=str(registry)))
+    done = llmgym("--registry", registry, *args, cwd=folder)
     assert done.returncode == code
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert said in done.stderr.splitlines()[-1]
