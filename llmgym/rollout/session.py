@@ -124,8 +124,13 @@ class Session:
         visits = self._order.visits([env.source for env in environments], self._config)
         visits = by_budget(visits, self._config, self._store, self._progress.planned)
         tasks = self._config.tasks
+        stored = {record.group_id for record in self._store.records.values()} if self._store else set[str]()
+        held = any(env.verifies_groups for env in environments)
         async for source, index, before in _one_by_one(visits):
+            if not stored and not held and self._budget.is_spent():
+                return  # what is there already has been passed on
             task = source.plan(tasks.split, tasks.seed, index)
+            stored.discard(f"{source.id}/{task.id}")
             first = before * self._per_group
             for repeat in range(first, first + self._per_group):
                 yield _Job(instances[source.id], task, first, repeat)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 from llmgym.errors import TaskError
@@ -29,14 +29,20 @@ def take_stock(store: RunStore, order: TaskOrder, sources: Sequence[TaskSource],
     """
     planned: set[str] = set()
     owed = 0
+    # Tasks are made until all are found of which something is stored: the others owe all, whatever they are.
+    sought = {record.episode_id for record in store.records.values()} | {name for name, _ in store.retired_keys}
     visits = order.visits(sources, config)
     assert isinstance(visits, Iterator), "an order that ends knows all of its tasks"
     for source, index, before in visits:
+        if not sought:
+            owed += config.groups.num_repeats
+            continue
         task = source.plan(config.tasks.split, config.tasks.seed, index)
         group = f"{source.id}/{task.id}"
         planned.add(group)
         first = before * config.groups.num_started
         names = [f"{group}/{first + n}" for n in range(config.groups.num_started)]
+        sought.difference_update(names)
         have = settle(store, names, task.content_hash, source.agents)
         owed += max(0, config.groups.num_repeats - len(have))
     by_id = {source.id: source for source in sources}
@@ -80,7 +86,7 @@ def by_budget(
         store: Says how long they took; None where nothing does.
         size: None where the order has no end.
     """
-    if config.session.time_budget is None or size is None or store is None:
+    if config.session.time_budget is None or size is None or store is None or not store.records:
         return visits
     assert isinstance(visits, Iterator), "an order that ends knows all of its tasks"
     return iter(_longest_first(list(visits), config, store.records))
@@ -93,11 +99,18 @@ def _longest_first(visits: Sequence[Visit], config: RolloutConfig, records: Mapp
         for name in (record.group_id, record.env_id):
             seconds[name].append(record.timings.wall_s)
     expected = {name: sum(values) / len(values) for name, values in seconds.items()}
+    # Tasks are made only until all are found of which episodes are owed: to make each may take longer than the budget.
+    repeats = Counter(record.group_id for record in records.values())
+    sought = {group for group, count in repeats.items() if count < config.groups.num_started}
 
     def of(visit: Visit) -> float:
         source, index, _ = visit
-        task = source.plan(config.tasks.split, config.tasks.seed, index)
-        return expected.get(f"{source.id}/{task.id}", expected.get(source.id, 0.0))
+        known = expected.get(source.id, 0.0)
+        if not sought:
+            return known
+        group = f"{source.id}/{source.plan(config.tasks.split, config.tasks.seed, index).id}"
+        sought.discard(group)
+        return expected.get(group, known)
 
     return sorted(visits, key=of, reverse=True)
 

@@ -207,6 +207,14 @@ async def test_a_time_budget_ends_in_order_and_the_rest_is_owed(tmp_path: Path) 
         Collector([LETTERS], Script(answer), time_budget=0)
 
 
+async def test_a_budget_is_for_episodes_however_many_tasks_there_are(tmp_path: Path) -> None:
+    for before in (0, 1):  # to make all of the tasks takes minutes
+        summary = await Collector(
+            ["llmgym/Calculator-v0"], "oracle", output=tmp_path, num_tasks=400_000 if before else 5, time_budget=3
+        ).collect()
+        assert summary["finished"] > 5 * before
+
+
 @pytest.mark.parametrize("order", [None, Endless()])
 async def test_a_budget_that_is_spent_starts_nothing_and_passes_on_what_is_there(order: Any, tmp_path: Path) -> None:
     first: list[str] = []
