@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import random
 from typing import Any
 
@@ -13,6 +14,8 @@ from llmgym.registry import make_core
 from llmgym.tasks import Task
 
 pytest.importorskip("bfcl_eval")
+
+from llmgym.adapters.bfcl.services import Call, World
 
 IDS = {
     "llmgym/BFCL-v0": 1240,
@@ -141,6 +144,23 @@ def test_random_numbers_go_on_as_they_would_have() -> None:
     for task in tasks_of(env)[:20]:
         play(env, task, [])
     assert random.getstate() == before
+
+
+def test_mathematics_has_bounds_and_leaves_the_precision_of_others() -> None:
+    mpmath, world = pytest.importorskip("mpmath"), World(["MathAPI"], {}, False)
+    digits = mpmath.mp.dps, decimal.getcontext().prec
+    assert world.call(Call("power", {"base": 2, "exponent": 10})) == '{"result": 1024}'
+    logarithm = world.call(Call("logarithm", {"value": 8, "base": 3, "precision": 40}))
+    assert len(logarithm) > 40
+    world.call(Call("square_root", {"number": 2, "precision": 40}))
+    assert (mpmath.mp.dps, decimal.getcontext().prec) == digits
+    for call in (
+        Call("power", {"base": 10, "exponent": 1001}),
+        Call("logarithm", {"value": 8, "base": 3, "precision": 1001}),
+        Call("square_root", {"number": 2, "precision": 1001}),
+        Call("round_number", {"number": 2, "decimal_places": -1001}),
+    ):
+        assert world.call(call) == f"Error during execution: {call.name} is for at most 1000 digits"
 
 
 def test_there_is_no_such_category() -> None:

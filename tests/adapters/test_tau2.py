@@ -75,6 +75,14 @@ def test_a_wrong_write_costs_the_reward_and_wrong_calls_are_answered() -> None:
     assert env.step(gold[-1])[1] == 0.0
 
 
+def test_the_calculator_has_the_operators_that_it_names() -> None:
+    env = make_core("llmgym/Tau2-airline-v0")
+    env.reset(seed=0)
+    assert env.step(assistant("", tool_call("calculate", expression="2 * 3 / 4")))[0][-1]["content"] == "1.5"
+    said = env.step(assistant("", tool_call("calculate", expression="2 ** 3")))[0][-1]["content"]
+    assert said.endswith("Invalid expression: its operators are +, -, * and /")
+
+
 @pytest.mark.parametrize("domain", ["retail", "airline"])
 def test_worlds_are_told_apart_as_by_the_packages_hashes(domain: str) -> None:
     env = make_core("llmgym/Tau2-v0", domain=domain)

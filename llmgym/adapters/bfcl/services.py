@@ -7,7 +7,11 @@ import copy
 import importlib
 import inspect
 import json
-from collections.abc import Iterable, Sequence
+import math
+import sys
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager, suppress
+from decimal import localcontext
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -15,6 +19,7 @@ from llmgym.adapters.bfcl.files import lines, tool_schema
 from llmgym.messages import ToolSchema
 
 _STATELESS = "MathAPI"
+_MOST_DIGITS = 1000
 _BACKENDS = "bfcl_eval.eval_checker.multi_turn_eval.func_source_code"
 #: The package's services of several turns, each with its module and the file that describes its functions.
 _SERVICES = {
@@ -64,18 +69,13 @@ class World:
 
     def call(self, call: Call) -> str:
         """What a function answers, as the package writes it; an error too."""
+        if _is_endless(call):
+            return f"Error during execution: {call.name} is for at most {_MOST_DIGITS} digits"
         try:
-            found = self._functions[call.name](**call.arguments)
+            with localcontext(), _steady_precision():
+                return _written(self._functions[call.name](**call.arguments))
         except Exception as error:  # noqa: BLE001 -- whatever it raises is its answer, as in the package
             return f"Error during execution: {error}"
-        if isinstance(found, str):
-            return found
-        if isinstance(found, dict):
-            try:
-                return json.dumps(found)
-            except (TypeError, ValueError):
-                return str(found)
-        return str(found)
 
     def read(self, text: str) -> Call:
         """A gold call from its Python text, whose arguments are literals; nothing is run.
@@ -97,6 +97,35 @@ class World:
             name: {key: value for key, value in vars(service).items() if not key.startswith("_")}
             for name, service in self._services.items()
         }
+
+
+def _written(found: Any) -> str:
+    """An answer as the package writes it."""
+    if isinstance(found, dict):
+        with suppress(TypeError, ValueError):
+            return json.dumps(found)
+    return str(found)
+
+
+def _is_endless(call: Call) -> bool:
+    """Whether a model asks more of `MathAPI`, which has no bounds, than the event loop can do beside other episodes."""
+    match call.arguments:
+        case {"base": int(base), "exponent": int(exponent)} if call.name == "power":
+            return abs(exponent) * math.log10(abs(base) or 1) > _MOST_DIGITS
+        case {"precision": int(digits)} | {"decimal_places": int(digits)}:
+            return abs(digits) > _MOST_DIGITS
+    return False
+
+
+@contextmanager
+def _steady_precision() -> Generator[None]:
+    """Put back the precision of mpmath, which `logarithm` changes for the whole process."""
+    mpmath = sys.modules.get("mpmath")
+    if mpmath is None:
+        yield
+        return
+    with mpmath.mp.workdps(mpmath.mp.dps):
+        yield
 
 
 def contains(answers: Sequence[str], wanted: Iterable[str]) -> bool:
