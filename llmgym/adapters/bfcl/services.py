@@ -114,7 +114,8 @@ def _is_endless(call: Call) -> bool:
             return abs(exponent) * math.log10(abs(base) or 1) > _MOST_DIGITS
         case {"precision": int(digits)} | {"decimal_places": int(digits)}:
             return abs(digits) > _MOST_DIGITS
-    return False
+        case _:
+            return False
 
 
 @contextmanager
