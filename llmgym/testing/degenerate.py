@@ -108,6 +108,8 @@ def constant(subject: Subject) -> None:
     """Gives each task the answer of the oracle to the first one."""
     if len(subject.sample(subject.home)) == 1:
         raise Skip("one task is played, to which one answer is right")
+    if reason := subject.allow.get("blind/constants"):
+        raise Skip(f"the registry allows it: {reason}")
     answer = next((outcome.last for outcome in subject.solved or () if outcome.last), "42")
     _earns_less(lambda core: itertools.repeat(answer), subject)
 

@@ -95,7 +95,8 @@ def run_checks(
     if not isinstance(core, ToolEnv):
         raise ConformanceError(f"{env_id} is a {type(core).__name__}; the checks are for subclasses of llmgym.ToolEnv")
     entry = known(env_id)
-    subject = Subject(env_id, core, num_tasks, seed, seconds, kwargs, entry.no_oracle if entry else "")
+    no_oracle, allow = (entry.no_oracle, entry.allow) if entry else ("", {})
+    subject = Subject(env_id, core, num_tasks, seed, seconds, kwargs, no_oracle, allow)
     try:
         yield from map(subject.run, CHECKS)
     finally:

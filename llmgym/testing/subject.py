@@ -53,6 +53,7 @@ class Subject:
         seconds: Time of one check, after which it does less than it would.
         kwargs: Arguments of the environment.
         no_oracle: Why it has no oracle; empty where it has one.
+        allow: What the registry allows of an audit's findings, each with its reason.
         solved: What the oracle earned; None until it was asked, and where it failed.
         slots: Hashes of the tasks that slots of a split draw, once a check has drawn them.
     """
@@ -64,6 +65,7 @@ class Subject:
     seconds: float
     kwargs: dict[str, Any] = field(default_factory=dict[str, Any])
     no_oracle: str = ""
+    allow: dict[str, str] = field(default_factory=dict[str, str])
     solved: list[Outcome] | None = None
     slots: dict[str, list[list[str]]] = field(default_factory=dict[str, list[list[str]]])
     _drawn: dict[str, list[Task]] = field(default_factory=dict[str, list[Task]])

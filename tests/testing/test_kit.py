@@ -54,6 +54,18 @@ def test_a_broken_environment_fails_the_check_that_it_breaks(cls: type[ToolEnv],
     assert all(failed.values())
 
 
+def test_what_the_registry_allows_a_constant_is_skipped_with_its_reason(tmp_path: Path) -> None:
+    file = tmp_path / "registry.yaml"
+    file.write_text(
+        "environments:\n- {id: mine/Answers-v0, entry_point: 'tests.testing.environments:RewardsOneAnswer',"
+        " summary: one, domains: [test], max_turns: 6, tasks: {licence: CC0-1.0, origin: none},"
+        " allow: {blind/constants: one answer is all there is}}\n"
+    )
+    register_envs(file)
+    result = outcomes("mine/Answers-v0", num_tasks=12)["constant"]
+    assert (result.status, result.detail) == ("skipped", "the registry allows it: one answer is all there is")
+
+
 def test_each_check_fails_for_some_environment() -> None:
     assert set(itertools.chain.from_iterable(checks for _, checks in BROKEN)) == {check.name for check in CHECKS}
 

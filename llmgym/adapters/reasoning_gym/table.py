@@ -129,7 +129,7 @@ _FEW = "a few answers are right for most questions"
 #: Datasets whose answers are few, such as yes and no, so that one guess is often right.
 _GUESSED = frozenset(
     {
-        "acre", "aiw", "circuit_logic", "course_schedule", "game_of_life_halting", "isomorphic_strings",
+        "acre", "aiw", "circuit_logic", "course_schedule", "game_of_life_halting", "gcd", "isomorphic_strings",
         "largest_island", "letter_counting", "mahjong_puzzle", "maze", "polynomial_equations", "ransom_note",
         "rotten_oranges", "syllogism", "zebra_puzzles",
     }

@@ -113,6 +113,13 @@ _ALLOWED_OF: dict[str, dict[str, str]] = {
     "ThreeCardMonte": dict.fromkeys(("blind/best", "blind/constants", "near/other"), "one of three cups is right"),
     "TowerOfHanoi": {"tasks/answers": "it is one game, and is registered so"},
 }
+#: Against the script, which moves by chance; policies that play each other do not lose so.
+_ALLOWED_SEVERAL: dict[str, dict[str, str]] = {
+    "connectfourlarge": dict.fromkeys(
+        ("blind/best", "blind/constants", "blind/echo"), "whoever moves by chance lets one column win"
+    ),
+    "iteratedtwothirdsaverage": dict.fromkeys(("blind/best", "blind/constants"), "the least guess wins on average"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +246,12 @@ def _several() -> EnvRow:
         max_turns=SEVERAL["connectfour"].turns,
         needs=["textarena"],
         variants={
-            name: Variant(summary=entry.summary, max_turns=entry.turns, kwargs={"game": name})
+            name: Variant(
+                summary=entry.summary,
+                max_turns=entry.turns,
+                kwargs={"game": name},
+                allow=_ALLOWED_SEVERAL.get(name, {}),
+            )
             for name, entry in SEVERAL.items()
         },
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 _PARTS = re.compile(r"([^\d]*?)(\d[\d,]*(?:\.\d+)?)(%?)")
 _EXACT = 10**6  # above it, verifiers may rightly allow for rounding
@@ -21,7 +21,10 @@ def off_by_one(text: str, rng: random.Random) -> str | None:
 def off_by_some(text: str) -> str | None:
     """A number and a twentieth of it, or at least 1."""
     value = _value(text)
-    return None if value is None else _written(text, value + max(Decimal(1), abs(value) / 20))
+    if value is None:
+        return None
+    with localcontext(prec=len(text) + 4):  # numbers of any length, exactly
+        return _written(text, value + max(Decimal(1), abs(value) / 20))
 
 
 def other_digit(text: str) -> str | None:

@@ -71,6 +71,7 @@ def test_numbers_that_are_near() -> None:
         "-1.5",
         None,
     ]
+    assert numbers.off_by_some(f"2{'0' * 40}.5") == f"21{'0' * 39}.5"
     assert [numbers.other_digit(text) for text in ("41", "7", "2.55")] == ["46", None, None]
     assert [numbers.with_commas(text) for text in ("48213", "-1234567", "999", "1998")] == [
         "48,213",
