@@ -18,16 +18,21 @@ from llmgym.sandbox import LEVELS, Limits, Sandbox, SandboxFailure, containers, 
 from llmgym.sandbox.levels import probe
 
 
-def descendants(pid: int) -> set[int]:
-    """All processes that a process has started, and those that they have."""
+def family(pid: int) -> list[int]:
+    """A process and all that it and they have started, each after its parent: numbers of processes begin anew."""
     parents: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             parents[int(folder.name)] = parent(int(folder.name))
-    found = {pid}
-    while more := {child for child, its in parents.items() if its in found} - found:
-        found |= more
-    return found - {pid}
+    found = [pid]
+    for one in found:
+        found += [child for child, its in parents.items() if its == one]
+    return found
+
+
+def descendants(pid: int) -> set[int]:
+    """All processes that a process has started, and those that they have."""
+    return set(family(pid)[1:])
 
 
 def parent(pid: int) -> int:
@@ -225,7 +230,7 @@ async def test_a_zygote_that_dies_is_no_word_about_the_program(box: Sandbox) -> 
                 idle.close()
             kill_containers()
         for zygote in mine:
-            for pid in sorted(descendants(zygote._process.pid) | {zygote._process.pid}):  # its runs are younger
+            for pid in family(zygote._process.pid):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         with pytest.raises(SandboxFailure, match=f"the sandbox {box.level}: "):
