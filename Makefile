@@ -124,7 +124,7 @@ install-environments: $(ENVIRONMENT_STAMPS) ## Make all environments beside .ven
 
 test-integration: $(VLLM_STAMP) $(ENVIRONMENT_STAMPS) ## Run the tests that need a model, an engine or a trainer, on the CPU
 	@status=0; \
-	$(BIN)/python -m pytest -m "integration and not verl and not trackers and not s3 and not sweep" \
+	$(BIN)/python -m pytest -m "integration and not verl and not trackers and not s3 and not sweep and not soak" \
 	    --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || \
 	    [ $$? -eq 5 ] || status=1; \
 	$(VERL_VENV)/bin/python -m pytest -m verl tests/integration/test_*verl.py \
