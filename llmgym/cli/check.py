@@ -78,12 +78,13 @@ def run(
     _expect_known(wanted)
     if len(wanted) > 1:
         logging.getLogger("llmgym").setLevel(logging.ERROR)  # what they log would stand between the lines
+    depth = num_tasks or _NUM_TASKS, seconds or _SECONDS
     if tasks is not None:
         found = _read_each(wanted, tasks, quiet=json)
     elif len(wanted) == 1:
-        found = {env_id: _play(env_id, num_tasks or _NUM_TASKS, seconds or _SECONDS, quiet=json) for env_id in wanted}
+        found = {wanted[0]: _play(wanted[0], *depth, quiet=json)}
     else:
-        found = _play_side_by_side(wanted, num_tasks or _NUM_TASKS, seconds or _SECONDS, quiet=json)
+        found = _play_side_by_side(wanted, *depth, quiet=json)
     failed = sum(one.failed for one in found.values())
     if json:
         print_json({env_id: one.report for env_id, one in found.items()})
@@ -98,6 +99,7 @@ class _Found(NamedTuple):
     report: Any
     failed: int = 0
     code: int = OK
+    took: float = 0.0
 
 
 def _wanted(env_ids: list[str], *, everything: bool) -> list[str]:
@@ -116,6 +118,7 @@ def _play(env_id: str, num_tasks: int, seconds: float, *, quiet: bool) -> _Found
     from llmgym.testing import run_checks
 
     results: list[CheckResult] = []
+    began = time.monotonic()
     try:
         make_core(env_id).close()
         if not quiet:
@@ -127,12 +130,8 @@ def _play(env_id: str, num_tasks: int, seconds: float, *, quiet: bool) -> _Found
     except LLMGymError as error:  # others can be checked all the same
         complain(error)
         return _Found([], code=code_of(error))
-    return _Found(msgspec.to_builtins(results), sum(not result.passed for result in results))
-
-
-def _timed(env_id: str, num_tasks: int, seconds: float) -> tuple[_Found, float]:
-    began = time.monotonic()
-    return _play(env_id, num_tasks, seconds, quiet=True), time.monotonic() - began
+    failed = sum(not result.passed for result in results)
+    return _Found(msgspec.to_builtins(results), failed, took=time.monotonic() - began)
 
 
 def _play_side_by_side(env_ids: list[str], num_tasks: int, seconds: float, *, quiet: bool) -> dict[str, _Found]:
@@ -143,18 +142,18 @@ def _play_side_by_side(env_ids: list[str], num_tasks: int, seconds: float, *, qu
     with ProcessPoolExecutor(
         CORES, multiprocessing.get_context("fork"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL)
     ) as pool:
-        running = [pool.submit(_timed, env_id, num_tasks, seconds) for env_id in env_ids]
+        running = [pool.submit(_play, env_id, num_tasks, seconds, quiet=True) for env_id in env_ids]
         try:
             for env_id, future in zip(env_ids, running, strict=True):
                 if watched:
                     print(
                         f"\r\x1b[K{len(found) + 1} of {len(env_ids)}  {env_id}\r", end="", file=sys.stderr, flush=True
                     )
-                found[env_id], took = future.result()
+                found[env_id] = future.result()
                 if watched:
                     print("\r\x1b[K", end="", file=sys.stderr, flush=True)
                 if not quiet and found[env_id].report:
-                    _show(env_id, found[env_id], took)
+                    _show(env_id, found[env_id])
         except BaseException:  # nobody waits for the rest
             for process in multiprocessing.active_children():
                 process.kill()
@@ -162,9 +161,9 @@ def _play_side_by_side(env_ids: list[str], num_tasks: int, seconds: float, *, qu
     return found
 
 
-def _show(env_id: str, found: _Found, took: float) -> None:
+def _show(env_id: str, found: _Found) -> None:
     """A line, and one for each check that fails."""
-    print(f"{'failed' if found.failed else 'passed'}  {took:5.1f} s  {env_id}", flush=True)
+    print(f"{'failed' if found.failed else 'passed'}  {found.took:5.1f} s  {env_id}", flush=True)
     for result in found.report:
         if result["status"] == "failed":
             print(f"                 {result['name']}: {result['detail']}", flush=True)

@@ -119,21 +119,24 @@ class RayCollector(Collector):
             engine.remove()
         self._engines = []
 
+    @property
+    def _model(self) -> tuple[str, str]:
+        """What engines serve, and which log-probabilities they give."""
+        agent = self.config.agent
+        return agent.policy.removeprefix(_ENGINE), agent.policy_options.get("logprobs_mode", "processed")
+
     def _engine_setup(self, gpus: int) -> EngineSetup:
         """What an engine is made of, on a cluster with so many GPUs."""
-        options = dict(self.config.agent.policy_options)
-        mode = options.pop("logprobs_mode", "processed")
+        model, mode = self._model
+        options = {**self.config.agent.policy_options, "logprobs_mode": f"{mode}_logprobs"}
         wanted = math.prod(int(options.get(name, 1)) for name in _PARALLEL)
-        model = self.config.agent.policy.removeprefix(_ENGINE)
-        options |= {"logprobs_mode": f"{mode}_logprobs"}
         return EngineSetup(SERVER, model, options, wanted if gpus else 0, self._patience)
 
     def _served(self) -> dict[str, Any] | None:
         """What workers make of the addresses of engines."""
         if not self._engines:
             return None
-        model = self.config.agent.policy.removeprefix(_ENGINE)
-        mode = self.config.agent.policy_options.get("logprobs_mode", "processed")
+        model, mode = self._model
         return {"model": model, "tokenizer": model, "logprobs_mode": mode, "unavailable_timeout": START_S}
 
     def _setup(self, number: int) -> Setup:

@@ -124,7 +124,9 @@ class Session:
         visits = self._order.visits([env.source for env in environments], self._config)
         visits = by_budget(visits, self._config, self._store, self._progress.planned)
         tasks = self._config.tasks
-        stored = {record.group_id for record in self._store.records.values()} if self._store else set[str]()
+        stored = set[str]()
+        if self._store is not None and self._config.session.time_budget is not None:  # which alone ends this early
+            stored = {record.group_id for record in self._store.records.values()}
         held = any(env.verifies_groups for env in environments)
         async for source, index, before in _one_by_one(visits):
             if not stored and not held and self._budget.is_spent():

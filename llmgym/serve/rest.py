@@ -123,7 +123,7 @@ def routes(server: EnvServer) -> list[Route]:
 
     async def tasks(scope: Any, receive: Any) -> Answer:
         asked = _Query(scope)
-        source = (await sessions.loaded(asked.text("env"))).source
+        source = await sessions.source(asked.text("env"))
         split, seed, start = asked.text("split", "train"), asked.number("seed", 0), asked.number("start", 0)
         count = min(asked.number("count", 1), _MOST_TASKS)
         if asked.text("stream", "false") == "true":
@@ -135,9 +135,8 @@ def routes(server: EnvServer) -> list[Route]:
 
     async def task(scope: Any, receive: Any) -> Answer:
         asked = _Query(scope)
-        source = (await sessions.loaded(asked.text("env"))).source
-        found = await asyncio.to_thread(source.tasks.get, asked.text("id"))
-        return 200, encode(Tasks(tasks=[found]))
+        source = await sessions.source(asked.text("env"))
+        return 200, encode(Tasks(tasks=[await asyncio.to_thread(source.tasks.get, asked.text("id"))]))
 
     return [
         *(

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from llmgym.adapters.remote.protocol import Close, Graded, Group, GroupGraded, Opened, Request, Reset
 from llmgym.concurrency import shielded
 from llmgym.rollout.group_rewards import rewards_of
-from llmgym.rollout.instances import Instances
+from llmgym.rollout.instances import Instances, TaskSource
 from llmgym.serve.metrics import Metrics
 from llmgym.serve.session import Answer, Session, encode, refused
 from llmgym.serve.trouble import ServeError
@@ -122,6 +122,10 @@ class Sessions:
                 self._reading[name] = asyncio.ensure_future(work)
             await asyncio.shield(self._reading[name])
         return instances
+
+    async def source(self, name: str) -> TaskSource:
+        """Where the tasks of an environment come from, once they are read; raises as `loaded` does."""
+        return (await self.loaded(name)).source
 
     def _is_loaded(self, name: str) -> bool:
         reading = self._reading.get(name)

@@ -65,14 +65,14 @@ class TaskAPI:
             ServeError: There is no such place.
             TaskError: There is no such split.
         """
-        source = (await self._sessions.loaded(name)).source
+        source = await self._sessions.source(name)
         size = source.size(split)
         if index < 0 or (size is not None and index >= size):
             raise ServeError("bad_request", f"split {split!r} has no task {index}; it has {size or 'no end'}")
         return await asyncio.to_thread(source.plan, split, 0, index)
 
     async def _splits(self, request: Request, _: Any) -> list[dict[str, str]]:
-        splits = (await self._sessions.loaded(self.name(request))).source.tasks.splits
+        splits = (await self._sessions.source(self.name(request))).tasks.splits
         return [{"name": split, "type": split if split in ("train", "test") else "validation"} for split in splits]
 
     async def _count(self, request: Request, body: dict[str, Any]) -> dict[str, int]:
@@ -97,7 +97,7 @@ class TaskAPI:
         return {"tasks": await self._take(name, split, places), "env_name": name}
 
     async def _size(self, name: str, split: str) -> int:
-        size = (await self._sessions.loaded(name)).source.size(split)
+        size = (await self._sessions.source(name)).size(split)
         if size is None:
             raise ServeError(
                 "bad_request", f"split {split!r} has no end: ask for a task, or a range from start to stop"
@@ -105,7 +105,7 @@ class TaskAPI:
         return size
 
     async def _take(self, name: str, split: str, places: range) -> list[dict[str, Any]]:
-        size = (await self._sessions.loaded(name)).source.size(split)
+        size = (await self._sessions.source(name)).size(split)
         if size is not None:
             places = places[: max(0, size - places.start)]
         if (number := places.stop - places.start) > _MOST:  # `len` takes no more than 64 bits
