@@ -19,6 +19,11 @@ _ALLOW = {
     "near/doubled": "a call that was made is refused the second time",
     "acting/half": "the last of the gold calls only look, in some tasks",
 }
+_ALLOW_OF = {
+    "telecom": dict.fromkeys(
+        ("acting/tools", "tasks/answers"), "a quarter of the tasks want a transfer to a person, whatever else was done"
+    ),
+}
 
 
 def rows() -> list[EnvRow]:
@@ -36,6 +41,7 @@ def rows() -> list[EnvRow]:
             name: Variant(
                 summary=f"Serve {DOMAINS[name]}'s customer, whose case is told at once, by the rules of tau2-bench.",
                 kwargs={"domain": name},
+                allow=_ALLOW_OF.get(name, {}),
             )
             for name in others
         },
