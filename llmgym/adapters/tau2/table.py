@@ -19,7 +19,7 @@ _ALLOW = {
     "near/doubled": "a call that was made is refused the second time",
     "acting/half": "the last of the gold calls only look, in some tasks",
 }
-_ALLOW_OF = {
+_ALLOW_OF: dict[str, dict[str, str]] = {
     "telecom": dict.fromkeys(
         ("acting/tools", "tasks/answers"), "a quarter of the tasks want a transfer to a person, whatever else was done"
     ),
