@@ -9,13 +9,17 @@ less than the maximum, unless it is a mere reference.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import logging
+import multiprocessing
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from llmgym.catalogue import EnvEntry
+from llmgym.concurrency.threads import CORES
 from llmgym.registry import list_envs, make_core
 from llmgym.testing.audit import AuditReport, audit_env
 from llmgym.testing.audit.stage import Stage
@@ -36,6 +40,7 @@ def solve(env_id: str, num_tasks: int, seconds: float) -> tuple[int, int]:
 
 def row(entry: EnvEntry, num_tasks: int, seconds: float) -> dict[str, Any]:
     """What is found of an environment and its variants."""
+    logging.getLogger("llmgym").setLevel(logging.ERROR)
     counts = {variant.id: solve(variant.id, num_tasks, seconds) for variant in list_envs() if variant.base == entry.id}
     report = audit_env(entry.id, num_tasks=max(20, num_tasks // 5), seconds=seconds)
     return {
@@ -63,13 +68,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120.0, help="for each oracle, and for each audit")
     parser.add_argument("--output", type=Path, help="write what is found for docs/tables.py")
     given = parser.parse_args()
-    logging.getLogger("llmgym").setLevel(logging.ERROR)
+    entries = [entry for entry in list_envs() if entry.id == entry.base and not _OUTSIDE.intersection(entry.needs)]
     found = dict[str, dict[str, Any]]()
-    for entry in list_envs():
-        if entry.id != entry.base or not entry.id.startswith("llmgym/") or _OUTSIDE.intersection(entry.needs):
-            continue
-        found[entry.id] = row(entry, given.num_tasks, given.seconds)
-        print(entry.id, found[entry.id], flush=True)
+    work = functools.partial(row, num_tasks=given.num_tasks, seconds=given.seconds)
+    with ProcessPoolExecutor(CORES, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for entry, what in zip(entries, pool.map(work, entries), strict=True):
+            found[entry.id] = what
+            print(entry.id, what, flush=True)
     if given.output is not None:
         given.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     short = [env_id for env_id, row in found.items() if row["oracle"] == "optimal" and row["solved"] < row["tasks"]]
