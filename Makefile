@@ -117,16 +117,19 @@ test: lint ## Run the checks of `lint`, then every test that needs no model
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not integration and not soak and not sweep" \
 	    --ignore tests/integration --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
 
-# pytest exits with 5 where PYTEST_ARGS leave it no test.
 ENVIRONMENT_STAMPS := $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) $(SCHEMATHESIS_STAMP) $(VERIFIERS_STAMPS) \
     $(CLIENT_STAMPS) $(NEMO_GYM_STAMP) $(DOCS_STAMP)
 install-environments: $(ENVIRONMENT_STAMPS) ## Make all environments beside .venv that `test-integration` needs
 
+# An engine keeps all cores busy, so that tests with one follow one another; others run side by side, with a thread of
+# torch each. pytest exits with 5 where PYTEST_ARGS leave it no test.
 test-integration: $(VLLM_STAMP) $(ENVIRONMENT_STAMPS) ## Run the tests that need a model, an engine or a trainer, on the CPU
 	@status=0; \
-	$(BIN)/python -m pytest -m "integration and not verl and not trackers and not s3 and not sweep and not soak" \
-	    --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || \
-	    [ $$? -eq 5 ] || status=1; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile \
+	    -m "integration and not vllm and not verl and not trackers and not s3 and not sweep and not soak" \
+	    --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
+	$(BIN)/python -m pytest -m "vllm and not soak" tests/integration \
+	    --junitxml=$(VENV)/vllm.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	$(VERL_VENV)/bin/python -m pytest -m verl tests/integration/test_*verl.py \
 	    --junitxml=$(VENV)/verl.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	$(TRACKERS_VENV)/bin/python -m pytest -m trackers tests/integration/test_trackers.py \

@@ -42,7 +42,7 @@ def row(entry: EnvEntry, num_tasks: int, seconds: float) -> dict[str, Any]:
     """What is found of an environment and its variants."""
     logging.getLogger("llmgym").setLevel(logging.ERROR)
     counts = {variant.id: solve(variant.id, num_tasks, seconds) for variant in list_envs() if variant.base == entry.id}
-    report = audit_env(entry.id, num_tasks=max(20, num_tasks // 5), seconds=seconds)
+    report = audit_env(entry.id, num_tasks=num_tasks, seconds=seconds)
     return {
         "oracle": make_core(entry.id).oracle_kind,
         "tasks": sum(tried for _, tried in counts.values()),
