@@ -172,7 +172,7 @@ def as_env_id(value: Any) -> str:
     )
 
 
-def make_core(env_id: str, **kwargs: Any) -> ToolEnv:
+def make_core(env_id: str, /, **kwargs: Any) -> ToolEnv:
     """Make an environment and take Gymnasium's wrappers off, for drivers of its async core.
 
     Args:

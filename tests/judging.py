@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -9,7 +10,7 @@ import gymnasium
 from llmgym.chat import Usage
 from llmgym.env import Episode, ToolEnv
 from llmgym.errors import PolicyUnavailable
-from llmgym.messages import user
+from llmgym.messages import Message, ToolSchema, user
 from llmgym.rollout import Collector
 from llmgym.tasks import Task, TaskSet
 from llmgym.trajectory import Trajectory
@@ -29,6 +30,11 @@ class Judged(ToolEnv):
         asked = f"{episode.task.prompt}\nSomebody says: {episode.final_text}\nIs that good? Answer yes or no."
         verdict = await self.models["judge"].chat([user(asked)], max_tokens=12)
         return float("yes" in verdict["content"].lower())
+
+
+def in_a_hurry(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> str:
+    """A customer who leaves after the second message."""
+    return "Never mind. END" if len(messages) > 3 else "Cancel my order, please."
 
 
 gymnasium.register(JUDGED, entry_point="tests.judging:Judged", kwargs={"max_turns": 2})

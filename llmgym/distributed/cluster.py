@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Generator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -108,3 +108,9 @@ def _signals_kept() -> Generator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def enter(folder: str) -> None:
+    """Be where the run was started, so that relative paths mean the same; Ray starts processes where it was started."""
+    with suppress(OSError):  # this machine has no such folder, and may not need it
+        os.chdir(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ class RayCollector(Collector):
         model, mode = self._model
         options = {**self.config.agent.policy_options, "logprobs_mode": f"{mode}_logprobs"}
         wanted = math.prod(int(options.get(name, 1)) for name in _PARALLEL)
-        return EngineSetup(SERVER, model, options, wanted if gpus else 0, self._patience)
+        return EngineSetup(SERVER, model, options, wanted if gpus else 0, self._patience, os.getcwd())
 
     def _served(self) -> dict[str, Any] | None:
         """What workers make of the addresses of engines."""
@@ -149,7 +150,8 @@ class RayCollector(Collector):
         arguments = {
             **config.settings, **given, **codec, "num_samples_in_parallel": share, "time_budget": None, "track": [],
         }  # fmt: skip
-        return Setup(arguments, [gymnasium.spec(env.env_id) for env in config.tasks.environments], self._served())
+        specs = [gymnasium.spec(env.env_id) for env in config.tasks.environments]
+        return Setup(arguments, specs, os.getcwd(), self._served())
 
     async def _session(
         self, stack: AsyncExitStack, cast: Cast, store: RunStore | None, board: Scoreboard | None, *, keep: bool

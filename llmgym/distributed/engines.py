@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from llmgym.distributed.cluster import enter
 from llmgym.distributed.places import START_S, Lost, Place
 from llmgym.errors import LLMGymError, PolicyUnavailable
 from llmgym.policies.models import resolve
@@ -27,7 +28,7 @@ SERVER = "vllm.entrypoints.openai.api_server"
 # The server and all that it starts are a process group, which ends with the server, and with its input, which is a pipe
 # from this process: Ray kills what an actor has started, but not what that has.
 _GUARD = 'exec 3<&0 </dev/null; { cat; kill -9 0; } <&3 & "$@" 3<&-; printf "\\nit ended with status $?\\n"; kill -9 0'
-_ASK_S, _ANSWER_S = 1.0, 10.0  # between two questions after its health, and for an answer
+_ASK_S, _ANSWER_S = 1.0, 10.0  # between two questions after its health, and for an answer at most
 _BEAT_S = 2.0  # between two replies, by which the driver knows that the actor lives
 _LAST_WORDS_S = 1.0  # for the driver to hear why an engine ended
 _LINES, _BYTES = 60, 16_384  # of what a server said last
@@ -46,6 +47,7 @@ class EngineSetup:
         options: Arguments of vLLM's `AsyncEngineArgs`.
         gpus: GPUs that it has; 0 is a CPU.
         patience: Seconds without an answer after which it is ended.
+        folder: Where the run was started.
         start_s: Seconds that it has for the first one, in which it loads its model.
     """
 
@@ -54,6 +56,7 @@ class EngineSetup:
     options: Mapping[str, Any]
     gpus: int
     patience: float
+    folder: str
     start_s: float = START_S
 
     def command(self, host: str, port: int) -> list[str]:
@@ -89,6 +92,7 @@ class Engine:
     async def start(self) -> tuple[str, str, str]:
         """Start the server and wait until it answers; gives its machine, its address, and why it does not answer."""
         node = platform.node()
+        enter(self._setup.folder)
         try:
             address = await self._launch()
         except LLMGymError as error:
@@ -129,8 +133,9 @@ class Engine:
     async def _trouble(self, patience: float, *, or_answer: bool) -> str:
         """Wait for the server to end or to be silent for too long, and give which; or for an answer, and give ""."""
         heard, why = time.monotonic(), "its server ended"
+        answer_s = min(_ANSWER_S, patience)
         while not self._reading.done():
-            if await asyncio.to_thread(_is_healthy, self._address):
+            if await asyncio.to_thread(_is_healthy, self._address, answer_s):
                 if or_answer:
                     return ""
                 heard = time.monotonic()
@@ -146,9 +151,9 @@ class Engine:
         asyncio.get_running_loop().call_later(_LAST_WORDS_S, os._exit, 1)
 
 
-def _is_healthy(address: str) -> bool:
+def _is_healthy(address: str, seconds: float) -> bool:
     try:
-        with _open(f"{address}/health", timeout=_ANSWER_S) as answer:
+        with _open(f"{address}/health", timeout=seconds) as answer:
             return answer.status == HTTPStatus.OK
     except OSError:
         return False

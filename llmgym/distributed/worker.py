@@ -16,6 +16,7 @@ import gymnasium
 
 import llmgym
 from llmgym import errors
+from llmgym.distributed.cluster import enter
 from llmgym.distributed.outbox import Outbox
 from llmgym.distributed.wire import Delivery, Grant, Hello, Refusal, decode, encode
 from llmgym.errors import LLMGymError
@@ -41,11 +42,13 @@ class Setup:
     Attributes:
         arguments: Of the collector.
         specs: What Gymnasium knows of the environments.
+        folder: Where the run was started.
         served: What the policy is given besides the addresses, where the run has engines of its own.
     """
 
     arguments: dict[str, Any]
     specs: list[Any]
+    folder: str
     served: dict[str, Any] | None = None
 
 
@@ -63,6 +66,7 @@ class Worker:
         """Load everything, and say so."""
         try:
             setup: Setup = pickle.loads(self._setup)
+            enter(setup.folder)
             for spec in setup.specs:
                 gymnasium.registry.setdefault(spec.id, spec)
             arguments = setup.arguments

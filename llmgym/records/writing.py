@@ -152,13 +152,13 @@ def _task(t: Trajectory) -> TaskRow:
     if t.task is None:
         return TaskRow(t.task_id)
     task: Task = t.task
-    prompt = task.prompt
+    prompt, metadata = task.prompt, task.metadata or {}  # an empty one of any class is left out
     messages = [user(prompt)] if isinstance(prompt, str) else prompt
     at = t.opening - len(messages)
     if messages and at >= 0 and t.messages[at : t.opening] == messages:
         is_text = isinstance(prompt, str)
-        return TaskRow(task.id, None, at, is_text, task.answer, task.metadata)
-    return TaskRow(task.id, cast("str | list[dict[str, Any]]", prompt), answer=task.answer, metadata=task.metadata)
+        return TaskRow(task.id, None, at, is_text, task.answer, metadata)
+    return TaskRow(task.id, cast("str | list[dict[str, Any]]", prompt), answer=task.answer, metadata=metadata)
 
 
 def _turn(turn: Turn) -> dict[str, Any]:

@@ -46,7 +46,7 @@ SECONDS = 5.0
 
 
 def check_text_env(
-    env_id: str, *, num_tasks: int = 50, seed: int = 0, seconds: float = SECONDS, **kwargs: Any
+    env_id: str, /, *, num_tasks: int = 50, seed: int = 0, seconds: float = SECONDS, **kwargs: Any
 ) -> Report:
     """Check that an environment keeps to all that llmgym promises of one.
 
@@ -71,7 +71,7 @@ def check_text_env(
 
 
 def run_checks(
-    env_id: str, *, num_tasks: int = 50, seed: int = 0, seconds: float = SECONDS, **kwargs: Any
+    env_id: str, /, *, num_tasks: int = 50, seed: int = 0, seconds: float = SECONDS, **kwargs: Any
 ) -> Iterator[CheckResult]:
     """Run the checks of `check_text_env` one after another; `CHECKS` names them in this order.
 

@@ -55,6 +55,8 @@ def check_exact(run: Path, record: Path) -> int:
     said = {(session, tuple(prompt), tuple(reply)): logprobs for _, session, prompt, reply, logprobs in entries(record)}
     tokens = 0
     for trajectory in read_rollouts(run):
+        if trajectory.policy not in ("", "train", "frozen"):  # somebody else's
+            continue
         for turn in trajectory.turns:
             segment = trajectory.segments[turn.segment]
             ids = segment.ids.tolist()

@@ -93,7 +93,7 @@ def test_arguments_of_an_engine_are_those_of_vllm_serve(monkeypatch: pytest.Monk
         "tensor_parallel_size": 2, "enforce_eager": True, "enable_prefix_caching": False, "disable_log_stats": False,
         "hf_overrides": {"a": [1]}, "middleware": ["b", "c"], "max_model_len": 64, "quantization": None, "seed": -1,
     }  # fmt: skip
-    words = EngineSetup("server", str(tmp_path), options, 2, 60.0).command("10.0.0.1", 8000)
+    words = EngineSetup("server", str(tmp_path), options, 2, 60.0, ".").command("10.0.0.1", 8000)
     assert words[:3] == [sys.executable, "-m", "server"]
     assert {
         "--host=10.0.0.1", "--port=8000", f"--model={tmp_path}", f"--served-model-name={tmp_path}",
@@ -102,7 +102,7 @@ def test_arguments_of_an_engine_are_those_of_vllm_serve(monkeypatch: pytest.Monk
     } <= set(words)  # fmt: skip
     assert words[words.index("--middleware") :][:3] == ["--middleware", "b", "c"]
     assert not [word for word in words if "log-stats" in word or "quantization" in word or "dtype" in word]
-    on_cpu = EngineSetup("server", str(tmp_path), {"dtype": "bfloat16"}, 0, 60.0).command("10.0.0.1", 8000)
+    on_cpu = EngineSetup("server", str(tmp_path), {"dtype": "bfloat16"}, 0, 60.0, ".").command("10.0.0.1", 8000)
     assert {"--dtype=bfloat16", "--enforce-eager", "--max-model-len=-1", f"--kv-cache-memory-bytes={2 << 30}"} <= set(
         on_cpu
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -28,11 +29,16 @@ from llmgym.errors import PolicyError, PolicyUnavailable
 from llmgym.policies.models import resolve
 from llmgym.rollout import Collector, Endless, open_records, read_rollouts
 from tests.command import ROOT, environ
+from tests.distributed.compared import COMPARED, Waiting
 from tests.distributed.engine import model_folder
 from tests.distributed.machines import Machines
 from tests.distributed.recorded import Letters, Recorded, check_exact, entries
 from tests.integration.test_smollm2 import recomputed
+from tests.judging import JUDGED
 from tests.rollouts import LETTERS, shout_first
+from tests.serving import Process, process
+
+__all__ = ["process"]
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 SHOUT = "script:tests.rollouts.call_tools"
@@ -56,6 +62,8 @@ def settled(run: Path) -> dict[str, Any]:
         del row["timings"]
         for turn in row["turns"]:
             del turn["engine_s"], turn["env_s"]
+        for call in row.get("model_calls", ()):
+            del call["seconds"]
     assert len({row["id"] for row in rows}) == len(rows)
     return {row["id"]: row for row in rows}
 
@@ -77,10 +85,91 @@ async def test_a_run_is_the_same_as_in_one_process(tmp_path: Path) -> None:
     assert len(rows) == 2 * 20 * 3
 
 
+def play(prompt: str) -> str:
+    """Some move."""
+    return "raise" if len(prompt) % 2 else "call"
+
+
 async def test_games_of_several_agents_are_the_same(tmp_path: Path) -> None:
-    seats = {"player_0": "train", "player_1": ["script", "frozen"]}
-    rows = await both(tmp_path, ["llmgym/Leduc-v0"], SHOUT, num_tasks=12, num_repeats=2, policies=seats)
+    policy = Recorded(play, tmp_path / "record")
+    other = "frozen:script:tests.rollout.test_table.fold"
+    seats = {"player_0": "train", "player_1": ["script", "frozen", other]}
+    rows = await both(
+        tmp_path, ["llmgym/Leduc-v0"], policy, codec=policy.codec, num_tasks=12, num_repeats=2, policies=seats
+    )
     assert len(rows) == 12 * 2 * 2
+    assert {row["policy"] for row in rows.values()} == {"train", "script", "frozen", other}
+    assert check_exact(tmp_path / "two", policy.record) > 0
+
+
+def judge(prompt: str) -> str:
+    """Name a thing, and like what somebody names."""
+    return "yes" if "Somebody says" in prompt else "a frog"
+
+
+async def test_models_in_roles_are_the_same(tmp_path: Path) -> None:
+    policy = Recorded(judge, tmp_path / "record")
+    models = {"judge": "policy", "user": "script:tests.judging.in_a_hurry"}
+    environments = [JUDGED, "llmgym/CustomerServiceLive-v0"]
+    rows = await both(tmp_path, environments, policy, codec=policy.codec, num_tasks=6, num_repeats=2, models=models)
+    assert {call["role"] for row in rows.values() for call in row["model_calls"]} == {"judge", "user"}
+    assert {row["reward"] for row in rows.values() if row["env_id"] == JUDGED} == {1.0}
+    assert check_exact(tmp_path / "two", policy.record) > 0
+
+
+async def test_environments_at_a_server_are_the_same(tmp_path: Path, process: Callable[..., Process]) -> None:
+    server = process("llmgym/Calculator-v0", "llmgym/Wordle-v0")
+    environments = [
+        {"id": "llmgym/Remote-v0", "kwargs": {"url": server.url, "env_id": f"llmgym/{name}-v0"}, "label": name}
+        for name in ("Calculator", "Wordle")
+    ]
+    rows = await both(tmp_path, environments, "oracle", num_tasks=6, num_repeats=2)
+    assert len(rows) == 2 * 6 * 2
+    assert {row["reward"] for row in rows.values()} == {1.0}
+
+
+def waiting(run: Path) -> int:
+    """How many episodes of a run wait for the others of their groups."""
+    return sum(len(file.read_bytes().splitlines()) for file in (run / "waiting").glob("*.jsonl"))
+
+
+async def test_groups_that_score_each_other_are_the_same_and_lose_nothing(tmp_path: Path) -> None:
+    policy = Waiting(tmp_path / "record", tmp_path / "gate", repeats=4)
+    settings: dict[str, Any] = {
+        "num_tasks": 4, "num_repeats": 4, "num_samples_in_parallel": 16, "codec": policy.codec,
+        "models": {"judge": "script:tests.rollouts.answer"},
+    }  # fmt: skip
+    collector = RayCollector([COMPARED], policy, output=tmp_path / "two", num_workers=2, **settings)
+    running = asyncio.create_task(collector.collect())
+    while waiting(tmp_path / "two") < 12:  # noqa: ASYNC110 -- they are of other processes
+        await asyncio.sleep(0.05)
+    os.kill(entries(policy.record)[-1][0], signal.SIGKILL)
+    policy.gate.touch()
+    await running
+    said = entries(policy.record)
+    assert Counter(Counter(session for _, session, *_ in said).values()) == {1: 16}
+    assert len({pid for pid, *_ in said}) >= 2
+    assert not waiting(tmp_path / "two")
+    await Collector([COMPARED], policy, output=tmp_path / "one", **settings).collect()
+    assert settled(tmp_path / "one") == settled(tmp_path / "two")
+    assert {row["reward"] for row in settled(tmp_path / "two").values()} == {1.0, 1.25, 1.5, 1.75}
+
+
+async def test_a_model_judges_itself_in_a_worker_as_here(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "num_tasks": 1, "num_samples_in_parallel": 1, "models": {"judge": "policy"},
+        "responses_create_params": {"temperature": 0.0, "max_output_tokens": 12},
+    }  # fmt: skip
+    await asyncio.gather(
+        Collector([JUDGED], "smollm2", output=tmp_path / "one", **settings).collect(),
+        RayCollector([JUDGED], "smollm2", output=tmp_path / "two", num_workers=1, **settings).collect(),
+    )
+    ((here,), (there,)) = (list(read_rollouts(tmp_path / run)) for run in ("one", "two"))
+    assert (here.messages, here.reward, here.usage) == (there.messages, there.reward, there.usage)
+    assert [call.reply for call in here.model_calls] == [call.reply for call in there.model_calls]
+    ((segment,), (same,)) = (here.segments, there.segments)
+    assert segment.ids.tolist() == same.ids.tolist()
+    assert np.allclose(segment.logprobs[segment.sampled], same.logprobs[same.sampled], atol=1e-4)
 
 
 def kill_when(record: Path, number: int, after: int) -> asyncio.Future[int]:
@@ -240,16 +329,18 @@ async def test_episodes_are_those_of_an_engine_that_dies_and_is_started_again(tm
             assert np.allclose(recomputed(model, segment, temperature=0.8, top_p=0.9), given, atol=2e-3)
 
 
-async def test_programs_play_episodes_with_exact_tokens(tmp_path: Path) -> None:
-    record, run = tmp_path / "record", tmp_path / "run"
-    policy = Recorded(shout_first, record)
-    program = f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT / 'examples/agent.py'))}"
-    summary = await RayCollector(
-        [LETTERS], policy, codec=policy.codec, output=run, num_workers=1, num_tasks=3, num_repeats=2,
-        num_samples_in_parallel=2, agent_command=program,
-    ).collect()  # fmt: skip
-    assert (summary["finished"], summary["failed"], summary["reward"]["mean"]) == (6, {}, 1.25)
-    assert check_exact(run, record) > 0
+async def test_programs_play_the_same_episodes_with_exact_tokens(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copy(ROOT / "examples/agent.py", tmp_path)
+    monkeypatch.chdir(tmp_path)  # where the run is started, and Ray was not
+    policy = Recorded(shout_first, tmp_path / "record")
+    rows = await both(
+        tmp_path, [LETTERS], policy, codec=policy.codec, num_tasks=3, num_repeats=2, num_samples_in_parallel=2,
+        agent_command=f"{shlex.quote(sys.executable)} agent.py",
+    )  # fmt: skip
+    assert [row["reward"] for row in rows.values()] == [1.25] * 6
+    assert check_exact(tmp_path / "two", policy.record) > 0
 
 
 async def test_groups_and_batches_are_given(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_an_environment_tells_what_it_tells_here(serve: Serve, env_id: str) -> N
 
 def test_it_conforms(serve: Serve) -> None:
     server = serve()
-    check_text_env("llmgym/Remote-v0", url=server.url, num_tasks=6, seconds=1)
+    check_text_env("llmgym/Remote-v0", url=server.url, env_id="llmgym/Calculator-v0", num_tasks=6, seconds=1)
 
 
 def test_a_run_over_it_is_the_run_here_and_goes_on_elsewhere(serve: Serve, tmp_path: Path) -> None:
@@ -68,7 +68,8 @@ def test_a_run_over_it_is_the_run_here_and_goes_on_elsewhere(serve: Serve, tmp_p
         )
 
     def remote(server: EnvServer) -> dict[str, Any]:
-        return {"id": "llmgym/Remote-v0", "kwargs": {"url": server.url}, "label": "calculator"}
+        kwargs = {"url": server.url, "env_id": "llmgym/Calculator-v0"}
+        return {"id": "llmgym/Remote-v0", "kwargs": kwargs, "label": "calculator"}
 
     here = {"id": "llmgym/Calculator-v0", "label": "calculator"}
     assert rows(remote(serve()), "there", 4) == rows(here, "here", 4)
