@@ -1,8 +1,9 @@
 """What a run on a Ray cluster costs: the driver for each episode, and workers beside one process.
 
 Calculator with 8 tool calls in 9 turns of 200 sampled tokens, with a policy that answers at once, on workers of this
-machine; and the pace of 1, 2 and 4 workers where a reply takes a second, for `scale_sim.py`. `--short` takes fewer
-episodes. The last line printed is one JSON object.
+machine; the pace of 1, 2 and 4 workers where a reply takes a second, for `scale_sim.py`; and the memory of the driver
+over 200,000 short episodes. `--short` takes fewer episodes; `--memory` measures that alone, for which no core has to be
+quiet. The last line printed is one JSON object.
 """
 
 from __future__ import annotations
@@ -114,10 +115,20 @@ async def peer(run: Path, episodes: int) -> float:
     return 1e3 * (time.process_time() - began) / (episodes // 64 * 64)
 
 
-async def memory(episodes: int) -> dict[str, float]:
-    """How much more memory the driver has after so many episodes than after a tenth of them."""
+async def memory(episodes: int, folder: Path) -> dict[str, float]:
+    """How much memory the driver has after so many episodes and a tenth of them, and what a stored one takes."""
+    alone, stored = await held(episodes, None), await held(episodes, folder)
+    grown = (stored[1] - stored[0]) * 2**20 / (episodes - episodes // 10)
+    return {
+        "driver_mb_at_tenth": alone[0], "driver_mb_at_end": alone[1], "driver_bytes_per_stored_episode": grown,
+        "memory_episodes": episodes,
+    }  # fmt: skip
+
+
+async def held(episodes: int, output: Path | None) -> tuple[float, float]:
+    """Memory after a tenth of some episodes, and after all."""
     env = "llmgym/MultipleChoice-v0"
-    collector = RayCollector([env], "oracle", num_workers=2, num_samples_in_parallel=64)
+    collector = RayCollector([env], "oracle", address="local", output=output, num_workers=2, num_samples_in_parallel=64)
     number, before = 0, 0.0
     async with aclosing(collector.stream(Endless())) as groups:
         async for _ in groups:
@@ -126,46 +137,44 @@ async def memory(episodes: int) -> dict[str, float]:
                 before = memory_mb()
             elif number == episodes:
                 break
-        return {"driver_mb_at_tenth": before, "driver_mb_at_end": memory_mb()}
+        return before, memory_mb()
 
 
-async def main() -> None:
-    """Measure all."""
-    short = "--short" in sys.argv
+async def costs(folder: Path, *, short: bool) -> dict[str, Any]:
+    """What driver and workers take, and the pace of workers; starts Ray."""
     episodes = 1_000 if short else 6_000
     tokenizer, codec = template_codec()
     policy = InstantPolicy(tokenizer, REPLIES, 200, codec.stop_token_ids[0])
     alone = await asyncio.to_thread(measure, ENV, policy, codec, episodes // 4, max_turns=16)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    with tempfile.TemporaryDirectory() as folder:
-        one = await spread(policy, codec, 1, episodes, Path(folder) / "one")
-        two = await spread(policy, codec, 2, episodes, Path(folder) / "two")
-        paced = InstantPolicy(tokenizer, REPLIES, 200, codec.stop_token_ids[0], pause)
-        points = [
-            await point(paced, codec, workers, 10 if short else 40, Path(folder) / str(workers))
-            for workers in (1, 2, 4)
-        ]
-        as_peers = await peer(Path(folder) / "one", 640 if short else 6_400)
-    held = await memory(4_000 if short else 200_000)
-    ray.shutdown()
+    one = await spread(policy, codec, 1, episodes, folder / "one")
+    two = await spread(policy, codec, 2, episodes, folder / "two")
+    paced = InstantPolicy(tokenizer, REPLIES, 200, codec.stop_token_ids[0], pause)
+    points = [await point(paced, codec, workers, 10 if short else 40, folder / str(workers)) for workers in (1, 2, 4)]
     alone_ms = 1e3 * alone["cpu_s"] / alone["turns"]
-    figures = {
+    return {
         "driver_cpu_ms_per_episode": two["driver_ms"],
-        "driver_cpu_ms_per_episode_one_trajectory_per_call": as_peers,
+        "driver_cpu_ms_per_episode_one_trajectory_per_call": await peer(folder / "one", 640 if short else 6_400),
         "worker_cpu_ms_per_turn": two["worker_ms_per_turn"],
         "one_process_cpu_ms_per_turn": alone_ms,
         "worker_cpu_ratio": two["worker_ms_per_turn"] / alone_ms,
         "one_worker_turns_per_s": one["turns_per_s"],
         "two_workers_turns_per_s": two["turns_per_s"],
         "two_workers_ratio": two["turns_per_s"] / one["turns_per_s"],
-        **held,
         "points": points,
-        "cores": os.cpu_count(),
         "episodes": episodes,
-        "load": os.getloadavg()[0],
     }
-    report("ray_scale", figures)
+
+
+async def main() -> None:
+    """Measure all."""
+    short = "--short" in sys.argv
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        figures = {} if "--memory" in sys.argv else await costs(folder, short=short)
+        figures |= await memory(4_000 if short else 200_000, folder / "memory")
+    report("ray_scale", {**figures, "cores": os.cpu_count(), "load": os.getloadavg()[0]})
 
 
 if __name__ == "__main__":

@@ -585,6 +585,8 @@ async def test_a_server_that_has_moved_is_probed_at_its_new_address() -> None:
         policy.move([a.address, b.address])
         assert set(policy.servers.values()) == {"up"}
         await b.down()
+        await asyncio.gather(*(ask(policy, session=f"old {i}") for i in range(4)))
+        assert policy.servers[b.address] != "up"  # the next probe of it is due later and later
         policy.move([a.address, moved.address])
         assert "has moved" in policy.servers[moved.address]
         assert (await ask(policy)).token_ids == expected()[0]

@@ -206,7 +206,7 @@ class ServerPolicy:
         pool = self._running()
         for endpoint, address in zip(pool.endpoints, addresses, strict=True):
             if endpoint.address != address:
-                pool.put_aside(endpoint, f"{endpoint.address} has moved to {address}")
+                pool.renew(endpoint, f"{endpoint.address} has moved to {address}")
                 endpoint.address = address
 
     async def close(self) -> None:

@@ -110,6 +110,12 @@ class Pool:
             self._why[endpoint] = why
             self._reviving[endpoint] = asyncio.create_task(self._revive(endpoint))
 
+    def renew(self, endpoint: Endpoint, why: str) -> None:
+        """Stop using a server until a probe succeeds, the first of which is due at once: it is another one."""
+        if not self.usable(endpoint):
+            self._reviving.pop(endpoint).cancel()
+        self.put_aside(endpoint, why)
+
     async def _revive(self, endpoint: Endpoint) -> None:
         wait = _FIRST_PROBE_S
         while True:
