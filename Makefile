@@ -128,7 +128,7 @@ test-integration: $(VLLM_STAMP) $(ENVIRONMENT_STAMPS) ## Run the tests that need
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile \
 	    -m "integration and not vllm and not verl and not trackers and not s3 and not sweep and not soak" \
 	    --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
-	$(BIN)/python -m pytest -m "vllm and not soak" tests/integration \
+	$(BIN)/python -m pytest -m "vllm and not soak and not agents" tests/integration \
 	    --junitxml=$(VENV)/vllm.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	$(VERL_VENV)/bin/python -m pytest -m verl tests/integration/test_*verl.py \
 	    --junitxml=$(VENV)/verl.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
@@ -150,8 +150,8 @@ test-matrix: $(DEV_STAMP) ## Try the tests that depend on versions with each Pyt
 test-extras: $(DEV_STAMP) ## See that each extra resolves from nothing with each Python, into docs/installation.md; an hour, of pip
 	$(BIN)/python tests/extras.py --write $(EXTRAS); status=$$?; $(BIN)/python docs/tables.py; exit $$status
 
-test-agents: $(DEV_STAMP) $(AGENTS_STAMP) ## Have Claude Code, Codex and opencode play episodes; npm installs them, 1.2 GB, into a folder here
-	$(BIN)/python -m pytest -m agents tests/integration/test_agents.py $(PYTEST_ARGS)
+test-agents: $(VLLM_STAMP) $(AGENTS_STAMP) ## Have Claude Code, Codex and opencode play episodes, and train one; npm installs them, 1.2 GB, into a folder here
+	$(BIN)/python -m pytest -m agents tests/integration/test_agents.py tests/integration/test_examples_vllm.py $(PYTEST_ARGS)
 
 $(AGENTS_STAMP): tests/environments/agents.json
 	mkdir -p $(@D) && cp $< $(@D)/package.json

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -34,3 +36,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Agent programs of npm's are found by their names."""
+    folder = Path(__file__).parents[1] / ".venv-agents-npm" / "node_modules" / ".bin"
+    if not folder.exists():
+        pytest.skip("needs the programs: make test-agents")
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")

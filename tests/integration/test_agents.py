@@ -10,7 +10,6 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from tests.agents.playing import Speller, expect_record, played
 
 _ROOT = Path(__file__).parents[2]
 _PYTHON = os.environ.get("LLMGYM_AGENTS", str(_ROOT / ".venv-agents" / "bin" / "python"))
-_PROGRAMS = _ROOT / ".venv-agents-npm" / "node_modules" / ".bin"
 _SDKS = ["sdk_openai.py chat", "sdk_openai.py responses", "sdk_anthropic.py"]
 _FRAMEWORKS = [
     "with_pydantic_ai.py chat", "with_pydantic_ai.py responses", "with_pydantic_ai.py anthropic", "with_langgraph.py",
@@ -81,7 +79,7 @@ def test_a_shell_script(speller: Speller, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.fixture(scope="module")
-def model() -> Iterator[Any]:
+def model() -> Any:
     return make_policy("smollm2")
 
 
@@ -98,13 +96,6 @@ def test_what_a_real_model_says_is_recorded(name: str, model: Any, speller: Spel
 
 
 # --- programs -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not _PROGRAMS.exists():
-        pytest.skip("needs the programs: make test-agents")
-    monkeypatch.setenv("PATH", f"{_PROGRAMS}:{os.environ['PATH']}")
 
 
 @pytest.mark.agents

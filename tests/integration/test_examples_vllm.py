@@ -50,14 +50,14 @@ def test_collecting_with_vllm(tmp_path: Path) -> None:
     assert len(list(read_rollouts(tmp_path))) == 4
 
 
-def test_grpo_trains_what_an_agent_of_openais_sdk_had_the_policy_say(tmp_path: Path) -> None:
-    pytest.importorskip("openai")
+def trained_replies(program: list[str], output: Path) -> int:
+    """Take a step of GRPO on a group of four episodes of a program; how many replies it trained, each once."""
     from transformers import AutoModelForCausalLM
 
     grpo = example("grpo_minimal")
-    agent = shlex.join([sys.executable, str(ROOT / "examples/openai_agent.py")])
-    small = ["--env", "llmgym/MultipleChoice-easy-v0", "--agent", agent, "--steps", "1", "--tasks", "1"]
-    args = grpo.parse([*small, "--repeats", "4", "--layers", "2", "--output", str(tmp_path)])
+    small = ["--env", "llmgym/MultipleChoice-easy-v0", "--agent", shlex.join(program), "--steps", "1", "--tasks", "1"]
+    sizes = ["--repeats", "4", "--layers", "2", "--max-output-tokens", "64"]
+    args = grpo.parse([*small, *sizes, "--output", str(output)])
     model = AutoModelForCausalLM.from_pretrained(resolve("smollm2"), dtype=torch.float32)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     engine, seen = Recording(VLLMPolicy("smollm2", max_model_len=1024, kv_cache_memory_bytes=512 << 20)), []
@@ -77,7 +77,7 @@ def test_grpo_trains_what_an_agent_of_openais_sdk_had_the_policy_say(tmp_path: P
     assert row["grad_norm"] > 0
     assert any(not torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
-    # What was trained is what the engine was asked and gave, each reply once: two of each episode.
+    # What was trained is what the engine was asked and gave, each reply once.
     (batch,) = seen
     given = [
         (list(request.prompt_ids), list(request.generation.token_ids))
@@ -91,7 +91,20 @@ def test_grpo_trains_what_an_agent_of_openais_sdk_had_the_policy_say(tmp_path: P
         for start, end in Segment(np.array(whole), mask.numpy(), np.zeros(len(whole), np.float32)).spans:
             given.remove((whole[:start], whole[start:end]))
             replies += 1
-    assert replies == 2 * len(set(batch.episode_ids.tolist())) == 8
+    assert len(set(batch.episode_ids.tolist())) == 4
+    return replies
+
+
+def test_grpo_trains_what_an_agent_of_openais_sdk_had_the_policy_say(tmp_path: Path) -> None:
+    pytest.importorskip("openai")
+    assert trained_replies([sys.executable, str(ROOT / "examples/openai_agent.py")], tmp_path) == 2 * 4
+
+
+@pytest.mark.agents
+def test_grpo_trains_what_claude_code_had_the_policy_say(tmp_path: Path, programs: None) -> None:
+    short = ["--bare", "--system-prompt", "Answer the question."]
+    # It has a reply that was cut go on.
+    assert trained_replies(["sh", str(ROOT / "examples/claude_code.sh"), *short], tmp_path) >= 4
 
 
 def test_grpo_trains_the_model_that_the_engine_samples_with(tmp_path: Path) -> None:
