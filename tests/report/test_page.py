@@ -168,6 +168,8 @@ def test_two_runs(tmp_path: Path) -> None:
         for name, kind in (("h4", ["before", "after"]), (".kinds b", ["mixed", "solved"])):
             shown = f"[...document.querySelectorAll('.ofrun')].map(one => one.querySelector('{name}').textContent)"
             assert await page.ask(shown) == kind
+        below = await page.ask("[...document.querySelectorAll('.tile .below')].map(one => one.textContent)")
+        assert {"8 completed / 6 completed", "2 episodes each"} <= set(below)
 
     visit(look)
 

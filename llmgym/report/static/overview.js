@@ -37,8 +37,8 @@ const overview = (() => {
     if (!first) return h("p.empty", "no finished episode yet");
     const each = (/** @type {(scope: any) => any} */ of) => scopes.map(of);
     const last = (/** @type {any} */ scope) => scope.passes[scope.passes.length - 1];
-    const counts = first.counts, rows = counts.rows || 1;
-    const ended = Object.entries(first.statuses).map(([name, many]) => `${count(/** @type {number} */ (many))} ${name.replace(/_/g, " ")}`).slice(0, 2).join(", ");
+    const below = (/** @type {(scope: any) => string} */ of) => [...new Set(each(of))].join(" / ");  // once where runs agree
+    const ended = below((s) => Object.entries(s.statuses).map(([name, many]) => `${count(/** @type {number} */ (many))} ${name.replace(/_/g, " ")}`).slice(0, 2).join(", "));
     const failed = summary.failures.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + (env ? one.envs[env] ?? 0 : one.count), 0);
     const out = [
       tile("Reward", each((s) => number(s.reward.mean)), scopes.length > 1 ? "mean" : h("span", { title: "95% interval over tasks" }, interval(first.reward) || "mean"),
@@ -51,10 +51,10 @@ const overview = (() => {
         h("div.bars", scopes.map((/** @type {any} */ s) => last(s) && bar(last(s), 0, 1)))));
     }
     out.push(
-      tile("Episodes", each((s) => count(Math.round(s.counts.episodes))), scopes.length === 1 && !env && runs[0].planned && runs[0].planned > counts.episodes ? `of ${count(runs[0].planned)}, ${ended}` : ended),
-      tile("Tasks", each((s) => count(s.tasks)), `${number((first.scored || 0) / (first.tasks || 1), 1)} episodes each`),
+      tile("Episodes", each((s) => count(Math.round(s.counts.episodes))), scopes.length === 1 && !env && runs[0].planned && runs[0].planned > first.counts.episodes ? `of ${count(runs[0].planned)}, ${ended}` : ended),
+      tile("Tasks", each((s) => count(s.tasks)), `${below((s) => number((s.scored || 0) / (s.tasks || 1), 1))} episodes each`),
       tile("Turns", each((s) => number((s.counts.turns || 0) / (s.counts.rows || 1), 2)), "an episode"),
-      tile("Sampled tokens", each((s) => (s.counts.tokens ? brief(s.counts.sampled || 0) : "–")), counts.tokens ? `${number((counts.sampled || 0) / rows, 1)} an episode` : "the policy gives none"),
+      tile("Sampled tokens", each((s) => (s.counts.tokens ? brief(s.counts.sampled || 0) : "–")), below((s) => (s.counts.tokens ? `${number((s.counts.sampled || 0) / (s.counts.rows || 1), 1)} an episode` : "the policy gives none"))),
       tile("Time", each((s) => duration((s.counts.wall_s || 0) / (s.counts.rows || 1))), "an episode"),
     );
     if (first.cost) out.push(tile("Cost", each((s) => `$${number(s.cost, 4)}`), "of models"));
