@@ -54,6 +54,7 @@ class Server:
         self.edit: Callable[[dict[str, Any]], object] = lambda reply: None
         self.metrics_text: str | None = None
         self.latency = 0.0
+        self.wait: Callable[[], Awaitable[object]] = lambda: asyncio.sleep(self.latency)
         self.live = self.most = self.cancelled = 0
         self.port = 0
         self._runner: web.AppRunner | None = None
@@ -99,7 +100,7 @@ class Server:
         self.live += 1
         self.most = max(self.most, self.live)
         try:
-            await asyncio.sleep(self.latency)
+            await self.wait()
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -707,9 +708,15 @@ async def test_cancelling_ends_the_request_on_the_server() -> None:
 
 
 async def test_two_thousand_requests_at_once(api: str) -> None:
-    server = Server(api=api)
+    server, all_there = Server(api=api), asyncio.Event()
+
+    async def wait() -> None:
+        if server.live == 2000:
+            all_there.set()
+        await all_there.wait()
+
     async with running(server, timeout=60) as policy:
-        server.latency = 2.0
+        server.wait = wait
         replies = await asyncio.gather(*(ask(policy, (i,), session=str(i)) for i in range(2000)))
     assert all(reply.token_ids == expected((i,))[0] for i, reply in enumerate(replies))
     assert server.most == 2000

@@ -13,6 +13,7 @@ Kind = Literal["number", "letter", "words", "list", "json", "code", "prose"]
 _TOKENS = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|\s+|.", re.DOTALL)
 _NUMERIC = re.compile(r"[-+\u2212]?[$\u20ac\u00a3]?\d[\d,]*(?:\.\d+)?%?")
 _CODE = re.compile(r"```|^\s*(def |import |from |class |SELECT\b|WITH\b|#!)|;\s*$", re.MULTILINE)
+_WITHIN = re.compile(r"[\w./-]{2}")  # two characters of one word, such as a code
 _FENCE = re.compile(r"\A\s*```(\w*)\n(.*)\n```\s*\Z", re.DOTALL)
 _SEPARATOR = re.compile(r"\s*[,;\n]\s*")
 _FEW = 3  # words of an answer, or of an item, that is no prose
@@ -80,6 +81,8 @@ def _read(texts: Sequence[str], tokens: Sequence[Sequence[str]], places: Sequenc
     """Take the texts at some places apart."""
     rows = [tokens[place] for place in places]
     head = _shared(rows)
+    while head and any(_WITHIN.fullmatch(row[head - 1][-1] + row[head][0]) for row in rows):
+        head -= 1  # "CR-" of "CR-1910" is no beginning of a text
     tail = _shared([row[head:][::-1] for row in rows])
     if len({texts[place] for place in places}) < 2:
         head = tail = 0

@@ -65,7 +65,7 @@ class NearMisses:
             Policy("near/shorter", "one item, key, or half of it left out", "doubtful", text(_shorter)),
             Policy("near/list", "the right answer among ten", "wrong", text(self._list)),
             Policy("near/lines", "the right answer among ten, each in a line", "wrong", text(self._lines)),
-            Policy("near/other", "what is right for another task", "wrong", self._other),
+            Policy("near/other", "what is right for another task", "doubtful", self._other),
             Policy("near/argument", "one argument of a call that is needed changed", "doubtful", self._argument),
             Policy("near/dropped", "one argument of such a call left out", "doubtful", self._dropped),
         ]

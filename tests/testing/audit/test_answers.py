@@ -19,6 +19,8 @@ from llmgym.testing.audit.answers import data_of, joined, read_answers, split_it
         (["<guess>crane</guess>", "<guess>stone</guess>"], "<guess>", ["crane", "stone"], "</guess>", "words"),
         (["\\boxed{5}", "\\boxed{7}"], "\\boxed{", ["5", "7"], "}", "number"),
         (["Answer: New York", "Answer: Rome"], "Answer: ", ["New York", "Rome"], "", "words"),
+        (["Booked: CR-1910", "Booked: CR-2044"], "Booked: ", ["CR-1910", "CR-2044"], "", "words"),
+        (["-3", "-41"], "", ["-3", "-41"], "", "number"),
         (["2, 3, 5", "7, 11"], "", ["2, 3, 5", "7, 11"], "", "list"),
     ],
 )
