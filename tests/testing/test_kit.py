@@ -87,12 +87,12 @@ def test_a_transcript_that_earns_something_else_is_told_with_both() -> None:
 
 def test_a_nondeterministic_environment_may_skip() -> None:
     gymnasium.register(
-        "test/Judged-v0",
+        "test/SaidToDiffer-v0",
         entry_point="tests.testing.environments:Clock",
         nondeterministic=True,
         kwargs={"max_turns": 6},
     )
-    report = check_text_env("test/Judged-v0", num_tasks=5)
+    report = check_text_env("test/SaidToDiffer-v0", num_tasks=5)
     skipped = {result.name for result in report.results if result.status == "skipped"}
     assert skipped == {
         "determinism",
