@@ -126,7 +126,7 @@ def routes(server: EnvServer) -> list[Route]:
         source = await sessions.source(asked.text("env"))
         split, seed, start = asked.text("split", "train"), asked.number("seed", 0), asked.number("start", 0)
         count = min(asked.number("count", 1), _MOST_TASKS)
-        if asked.text("stream", "false") == "true":
+        if asked.flag("stream"):
             take = functools.partial(source.tasks.draw, split, seed, scope=source.scope)
         else:
             take = functools.partial(source.plan, split, seed)
@@ -184,3 +184,9 @@ class _Query:
         if not value.isdecimal() or len(value) > 40:
             raise ServeError("bad_request", f"{name} is a whole number, not {value!r:.100}")
         return int(value)
+
+    def flag(self, name: str) -> bool:
+        value = self._given.get(name, "false")
+        if value not in ("true", "false"):
+            raise ServeError("bad_request", f"{name} is true or false, not {value!r:.100}")
+        return value == "true"

@@ -347,6 +347,13 @@ def test_queries_that_lie_are_refused(server: EnvServer, query: str) -> None:
     assert status in (200, 400), told
 
 
+@pytest.mark.parametrize("given", ["9870", "True", ""])
+def test_what_is_neither_true_nor_false_is_refused(server: EnvServer, given: str) -> None:
+    status, told = ask(server, "GET", f"/v1/tasks?env={ENV}&stream={given}")
+    assert status == 400
+    assert f"stream is true or false, not {given!r}" in str(told)
+
+
 @pytest.mark.parametrize(
     "sent",
     [
