@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 from llmgym.concurrency import may_suspend
 from llmgym.errors import AuthorError, ConfigError
@@ -153,6 +154,16 @@ def check_name(env: Any, name: str) -> None:
         raise AuthorError(f"{type(env).__name__}: self.{name} is ToolEnv's own: {instead(name)}")
 
 
+def check_fixed(env: Any, name: str, value: Any) -> None:
+    """See that an attribute of `FIXED` is set by Gymnasium, once an instance is made.
+
+    Raises:
+        AuthorError: It is set by the environment.
+    """
+    if not isinstance(value, EnvSpec):
+        raise AuthorError(f"{type(env).__name__}: self.{name} is {FIXED[name]}: {instead(name)}")
+
+
 def instead(name: str) -> str:
     """What to do for a name that is taken."""
     return _INSTEAD.get(name, f"call yours my_{name.lstrip('_')}")
@@ -204,6 +215,17 @@ def check_roles(name: str, roles: Collection[str], models: Collection[str]) -> N
     if missing := [role for role in roles if role not in models]:
         role = missing[0]
         raise ConfigError(f'{name} needs a model for the role {role!r}: pass models={{"{role}": "openai:MODEL"}}')
+
+
+def check_cast(name: str, roles: Collection[str], models: Collection[str]) -> None:
+    """See that an environment of this name has the roles that models are given for.
+
+    Raises:
+        ConfigError: A model has none.
+    """
+    if unknown := [model for model in models if model not in roles]:
+        there = ", ".join(roles) or "none"
+        raise ConfigError(f"{name} has no role {unknown[0]!r} for a model; there is {there}")
 
 
 def reset_options(setup: Any) -> frozenset[str] | None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import gymnasium
-from gymnasium.envs.registration import EnvSpec
 
 from llmgym.chat import ChatPolicy, ModelCall, Role
 from llmgym.concurrency import drive, drive_in_background
@@ -19,7 +18,7 @@ from llmgym.env import contract
 from llmgym.env.episode import Episode, Report
 from llmgym.env.lifecycle import Lifecycle, closing
 from llmgym.env.reading import read_tasks
-from llmgym.errors import AuthorError, ConfigError
+from llmgym.errors import ConfigError
 from llmgym.messages import Message, ToolCall, format_message, system
 from llmgym.rewards import Reward
 from llmgym.spaces import AssistantSpace, MessagesSpace
@@ -154,9 +153,8 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         if name in contract.OWN and value is getattr(self, name):
             return  # `self.metrics |= {...}`
         contract.check_name(self, name)
-        if name in contract.FIXED and self.__life.made and not isinstance(value, EnvSpec):
-            what = contract.FIXED[name]
-            raise AuthorError(f"{type(self).__name__}: self.{name} is {what}: {contract.instead(name)}")
+        if name in contract.FIXED and self.__life.made:
+            contract.check_fixed(self, name, value)
         object.__setattr__(self, name, value)
 
     # --- what an environment defines --------------------------------------------------------------
@@ -282,7 +280,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
 
     def close(self) -> None:
         """End the episode and free the instance; see `aclose`."""
-        self.__run(_awaited(self.aclose()))
+        self.__run(self.aclose())
 
     # --- the async core ---------------------------------------------------------------------------
 
@@ -310,9 +308,7 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
         Raises:
             ConfigError: There is no such role.
         """
-        if unknown := [name for name in models if name not in self.roles]:
-            there = ", ".join(self.roles) or "none"
-            raise ConfigError(f"{type(self).__name__} has no role {unknown[0]!r} for a model; there is {there}")
+        contract.check_cast(type(self).__name__, self.roles, models)
         life = self.__life
         life.models |= {name: Role(name, model, life.note_call) for name, model in models.items()}
 
@@ -402,7 +398,3 @@ class ToolEnv(gymnasium.Env[Observation, Any]):
 
 
 contract.take_names(ToolEnv)
-
-
-async def _awaited(work: Any) -> None:
-    await work
