@@ -21,6 +21,7 @@ import pytest
 
 from llmgym.concurrency import (
     Leftover,
+    Lifeline,
     PastDeadline,
     WorkerError,
     bounded,
@@ -616,3 +617,48 @@ def test_ctrl_c_is_not_for_a_worker_that_starts() -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, stderr=subprocess.PIPE, timeout=60, check=False, start_new_session=True)
     assert (done.returncode, done.stderr.decode()) == (0, "")
+
+
+def tied(lifeline: Lifeline, *command: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        lifeline.tied(command), pass_fds=[lifeline.end], start_new_session=True, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs signals of pipes, which Linux has")
+
+
+@on_linux
+def test_a_program_ends_with_its_lifeline_whenever_that_is_let_go() -> None:
+    lifeline = Lifeline()
+    running = tied(lifeline, "sh", "-c", "echo here; sleep 1000 & sleep 1000")
+    assert running.stdout is not None
+    assert running.stdout.readline() == "here\n"
+    lifeline.hand_over()
+    lifeline.close()
+    assert running.communicate(timeout=60) == ("", "")  # so that the other, which has the same output, is gone too
+    assert running.returncode == -signal.SIGKILL
+
+    lifeline = Lifeline()
+    end, lifeline.end = lifeline.end, -1
+    lifeline.close()
+    lifeline.end = end  # all that is left of it when the next one starts
+    late = tied(lifeline, "echo", "here")
+    lifeline.hand_over()
+    assert late.communicate(timeout=60) == ("", "the process that started this has ended\n")
+
+
+@on_linux
+def test_a_tied_program_is_as_it_would_be_without() -> None:
+    for command, status, said in (
+        (["sh", "-c", "kill -PIPE $$"], -signal.SIGPIPE, ""),
+        (["sh", "-c", "exit 3"], 3, ""),
+        (["no-such-program"], 127, "cannot run 'no-such-program': No such file or directory\n"),
+    ):
+        lifeline = Lifeline()
+        running = tied(lifeline, *command)
+        lifeline.hand_over()
+        assert running.communicate(timeout=60) == ("", said)
+        assert running.returncode == status
+        lifeline.close()

@@ -293,7 +293,7 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     if CAN_TIE:
-        tie(os.getpid(), parent.sentinel)  # type: ignore[attr-defined]  # at its end when the parent is
+        tie(parent.sentinel)  # type: ignore[attr-defined]  # at its end when the parent is
 
     def watch() -> None:  # where it does not, and for a parent that is gone already
         parent.join()

@@ -203,15 +203,15 @@ class ProgramRunner:
             asked.seek(0)
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *self._walled(folder), stdin=asked, stdout=asyncio.subprocess.DEVNULL, stderr=wrote, cwd=folder,
-                    env=self._environ(session, driver.trajectory.messages, folder), start_new_session=True,
-                    pass_fds=[lifeline.end],
+                    *lifeline.tied(self._walled(folder)), stdin=asked, stdout=asyncio.subprocess.DEVNULL,
+                    stderr=wrote, cwd=folder, env=self._environ(session, driver.trajectory.messages, folder),
+                    start_new_session=True, pass_fds=[lifeline.end],
                 )  # fmt: skip
             except OSError as error:
                 return EnvironmentFailure(
                     f"cannot run {self._command[0]!r}: {error.strerror}", kind="infrastructure", stage="setup"
                 )
-            lifeline.tie(process.pid)
+            lifeline.hand_over()
             try:
                 status = await process.wait()
             finally:

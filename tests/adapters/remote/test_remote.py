@@ -149,7 +149,8 @@ class Proxy:
         self._target, self.cuts = (host, int(port)), 0
         self._loop = asyncio.new_event_loop()
         self._writers = set[asyncio.StreamWriter]()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(
             asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop
         ).result()
@@ -171,25 +172,26 @@ class Proxy:
 
     def cut(self) -> None:
         """End all connections."""
+        self._loop.call_soon_threadsafe(self._cut)
 
-        def end() -> None:
-            for writer in self._writers:
-                writer.transport.abort()
-            self.cuts += bool(self._writers)
-            self._writers.clear()
-
-        self._loop.call_soon_threadsafe(end)
+    def _cut(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+        self.cuts += bool(self._writers)
+        self._writers.clear()
 
     def close(self) -> None:
         """End."""
 
         async def end() -> None:
             self._server.close()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
+            self._cut()
+            await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})  # they leave no socket open
 
         asyncio.run_coroutine_threadsafe(end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
 
 def test_rewards_that_repeats_give_each_other_are_those_of_the_environment(serve: Serve, tmp_path: Path) -> None:
