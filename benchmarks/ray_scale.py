@@ -156,9 +156,10 @@ async def costs(folder: Path, *, short: bool) -> dict[str, Any]:
     return {
         "driver_cpu_ms_per_episode": two["driver_ms"],
         "driver_cpu_ms_per_episode_one_trajectory_per_call": await peer(folder / "one", 640 if short else 6_400),
-        "worker_cpu_ms_per_turn": two["worker_ms_per_turn"],
+        "worker_cpu_ms_per_turn": one["worker_ms_per_turn"],
+        "worker_cpu_ms_per_turn_of_two": two["worker_ms_per_turn"],  # who share two cores with the driver
         "one_process_cpu_ms_per_turn": alone_ms,
-        "worker_cpu_ratio": two["worker_ms_per_turn"] / alone_ms,
+        "worker_cpu_ratio": one["worker_ms_per_turn"] / alone_ms,
         "one_worker_turns_per_s": one["turns_per_s"],
         "two_workers_turns_per_s": two["turns_per_s"],
         "two_workers_ratio": two["turns_per_s"] / one["turns_per_s"],

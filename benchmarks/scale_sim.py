@@ -40,8 +40,8 @@ class Costs:
         network_mb_s: What the driver's machine takes from the network in a second: 25 Gbit/s, not measured.
     """
 
-    worker_ms: float = 0.4
-    driver_ms: float = 0.1
+    worker_ms: float = 0.3
+    driver_ms: float = 0.084
     row_kb: float = 32.6
     disk_mb_s: float = 400.0
     network_mb_s: float = 3000.0
