@@ -29,7 +29,7 @@ from llmgym.data.output import replacing
 from llmgym.data.problems import BAD, Problem, ProblemKind, UnreadableError
 from llmgym.data.scalars import COLUMNS, COUNTED, PLACES
 from llmgym.data.shapes import BY_NAME, Shape, rollouts, shape_of
-from llmgym.data.shards import Rows, Shard, merged, read_shard
+from llmgym.data.shards import Rows, Shard, have_unique_ids, merged, read_shard
 from llmgym.data.strictness import encoding_flaw, explained, is_utf8
 from llmgym.data.unpacking import is_packed, unpack
 from llmgym.errors import LLMGymError
@@ -274,7 +274,8 @@ class _Builder:
                 progress(meta.size, size)
         self._write()
         if len(meta.shards) > before:
-            meta.shards, meta.unique = merged(self.folder, meta.shards, _SHARD, _SMALL)
+            meta.shards = merged(self.folder, meta.shards, _SHARD, _SMALL)
+            meta.unique = have_unique_ids(self.folder, meta.shards)
         meta.marks = _marks(lines_path, meta.size)
         with replacing(self.folder / "index.json", force=True) as temporary:
             temporary.write_bytes(msgspec.json.encode(meta))

@@ -110,8 +110,21 @@ _MADE = {str: _texts, int: _integers, float: floats}
 _COLUMNS = {str: _text_column, int: _integer_column, float: _real_column}
 
 
-def merged(folder: Path, shards: list[Shard], full: int, small: int) -> tuple[list[Shard], bool]:
-    """Make one of the last shards, where these have become many, and see whether each id is there once.
+def have_unique_ids(folder: Path, shards: list[Shard]) -> bool:
+    """Whether each id is there once; what they hash to says so in a quarter of the time that the ids take."""
+    import pyarrow as pa
+
+    files = [folder / shard.name for shard in shards]
+    ids = (read_shard(file, ["id"])["id"].to_pylist() for file in files)
+    hashes = np.sort(np.concatenate([np.fromiter(map(hash, some), np.int64, len(some)) for some in ids]))
+    if (hashes[1:] != hashes[:-1]).all():
+        return True
+    table = pa.concat_tables([read_shard(file, ["id"]) for file in files])
+    return len(table["id"].unique()) == len(table)
+
+
+def merged(folder: Path, shards: list[Shard], full: int, small: int) -> list[Shard]:
+    """Make one of the last shards, where these have become many.
 
     Args:
         folder: Where they are.
@@ -121,21 +134,19 @@ def merged(folder: Path, shards: list[Shard], full: int, small: int) -> tuple[li
     """
     import pyarrow as pa
 
-    ids = pa.concat_tables([read_shard(folder / shard.name, ["id"]) for shard in shards])["id"]
-    unique = len(ids.unique()) == len(ids)
     tail: list[Shard] = []
     for shard in reversed(shards):
         if shard.rows >= full:
             break
         tail.insert(0, shard)
     if len(tail) <= small:
-        return shards, unique
+        return shards
     table = pa.concat_tables([read_shard(folder / shard.name) for shard in tail], promote_options="default")
     whole = Shard(f"m{tail[-1].name}", len(table))
     _write(table, folder / whole.name)
     for shard in tail:
         (folder / shard.name).unlink()
-    return [*shards[: -len(tail)], whole], unique
+    return [*shards[: -len(tail)], whole]
 
 
 def read_shard(path: Path, columns: list[str] | None = None) -> Any:
