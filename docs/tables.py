@@ -38,7 +38,7 @@ def trainers() -> str:
     pins = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in PINS)
     lines = ["| trainer | install | versions taken | version tested |", "|---|---|---|---|"]
     for extra, (package, lowest, below) in SUPPORTED.items():
-        tested = re.findall(rf"^{package}==(.+)$", pins, re.MULTILINE)
+        tested = re.findall(rf"^{package}==([^;\n]+)", pins, re.MULTILINE)
         lines.append(
             f"| [{package}]({extra}.md) | `pip install 'llmgym[{extra}]'` | >= {lowest}, < {below} | "
             f"{', '.join(sorted(set(tested)))} |"

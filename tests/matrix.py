@@ -27,7 +27,8 @@ ROOT = Path(__file__).parent.parent
 KEPT = ROOT / "docs/support.json"
 #: What stands between a policy, an environment and a trainer; the rest does not know versions.
 TESTS = [
-    f"tests/{room}" for room in ("env", "codec", "policies", "rollout", "serve", "trainers", "vector", "multiagent")
+    f"tests/{room}"
+    for room in ("env", "envs", "codec", "policies", "rollout", "serve", "trainers", "vector", "multiagent")
 ]
 SHOWN = ("torch", "transformers", "tokenizers", "trl", "gymnasium", "pettingzoo")
 
@@ -73,7 +74,8 @@ def measured(cell: Cell) -> dict[str, Any] | None:
     if python is None:
         print(f"{cell.name}: there is no Python {cell.python}", file=sys.stderr)
         return None
-    with tempfile.TemporaryDirectory() as folder:
+    # Not where temporary files are: programs behind a wall do not see these.
+    with tempfile.TemporaryDirectory(prefix=".venv-matrix-", dir=ROOT) as folder:
         own, constraints, report = Path(folder) / "venv", Path(folder) / "constraints.txt", Path(folder) / "report.xml"
         lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
         constraints.write_text("\n".join(line for line in lines if _package(line) not in map(_normal, cell.newest)))

@@ -262,7 +262,7 @@ def test_skyrl_trains_it_once(runner: Any, made: list[Trajectory]) -> None:
 @tried
 @given(made=groups())
 def test_openrlhf_trains_one_segment_once(runner: Any, made: list[Trajectory]) -> None:
-    module = pytest.importorskip("llmgym.trainers.openrlhf")
+    module = pytest.importorskip("llmgym.trainers.openrlhf", exc_type=ImportError)
     from llmgym.rollout.config import EnvConfig
     from llmgym.trainers.common import TaskRef
     from tests.trainers.test_openrlhf import Params
@@ -293,7 +293,7 @@ def test_openrlhf_trains_one_segment_once(runner: Any, made: list[Trajectory]) -
 @tried
 @given(made=groups())
 def test_trl_trains_it_once_with_the_advantage_of_the_episode(runner: Any, made: list[Trajectory]) -> None:
-    worker = pytest.importorskip("llmgym.trainers.trl.worker")
+    worker = pytest.importorskip("llmgym.trainers.trl.worker", exc_type=ImportError)
     pytest.importorskip("trl.experimental.async_grpo.async_rollout_worker")
     supply = object.__new__(worker.RolloutWorker)
     supply._episodes = runner

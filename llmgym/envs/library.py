@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -55,6 +56,7 @@ class Library:
         self._titles = {_bare(document.title): at for at, document in enumerate(self.documents)}
         # SQLite's own locks let several threads read.
         self._index = sqlite3.connect(":memory:", check_same_thread=False)
+        weakref.finalize(self, self._index.close)
         self._index.execute("CREATE VIRTUAL TABLE texts USING fts5(title, text, tokenize='porter unicode61')")
         rows = ((document.title, document.text) for document in self.documents)
         self._index.executemany("INSERT INTO texts(title, text) VALUES (?, ?)", rows)

@@ -58,7 +58,7 @@ def given_by(source: str, tests: dict[str, Any]) -> list[Any]:
 def right(source: str, tests: dict[str, Any]) -> bool:
     try:
         return given_by(source, tests) == tests["outputs"]
-    except (ArithmeticError, AttributeError, IndexError, NameError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, LookupError, NameError, TypeError, ValueError):
         return False
 
 

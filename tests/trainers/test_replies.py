@@ -90,7 +90,7 @@ def vector(said: str, family: str) -> None:
 
 
 def skyrl(said: str, family: str) -> None:
-    module = pytest.importorskip("llmgym.trainers.skyrl")
+    module = pytest.importorskip("llmgym.trainers.skyrl", exc_type=ImportError)
     kind = type("Env", (module.LLMGymTextEnv,), {"episodes": TextEpisodes()})
     env = kind(extras={"task": REF.dumps(), "max_turns": 1})
     env.init([])
@@ -101,13 +101,13 @@ def skyrl(said: str, family: str) -> None:
 
 
 def openrlhf_reward(said: str, family: str) -> None:
-    module = pytest.importorskip("llmgym.trainers.openrlhf")
+    module = pytest.importorskip("llmgym.trainers.openrlhf", exc_type=ImportError)
     prompt = families.tokenizer(family).decode(prompt_of(family), skip_special_tokens=False)
     module.reward_func([prompt + said], [prompt], [REF.dumps()])
 
 
 def openrlhf_agent(said: str, family: str) -> None:
-    module = pytest.importorskip("llmgym.trainers.openrlhf")
+    module = pytest.importorskip("llmgym.trainers.openrlhf", exc_type=ImportError)
 
     async def play() -> None:
         agent = module.AgentInstance(TextEpisodes(families.tokenizer(family)))
@@ -129,7 +129,7 @@ def verl_reward(said: str, family: str) -> None:
 
 
 def trl(said: str, family: str, **variables: Any) -> None:
-    spec = pytest.importorskip("llmgym.trainers.trl").spec([ID])
+    spec = pytest.importorskip("llmgym.trainers.trl", exc_type=ImportError).spec([ID])
     tokenizer = families.tokenizer(family)
 
     class Trainer(SimpleNamespace):

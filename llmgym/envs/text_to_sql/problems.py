@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -55,15 +56,16 @@ class Problems:
             schema = draw_schema(rng, least, most)
             contents = Contents.draw(rng, schema)
             rows = [contents.rows(rng) for _ in range(2)]
-            databases = [connect(schema, each) for each in rows]
             scene = Scene(rng, schema, rows[0])
-            for _ in range(_DRAFTS):
-                try:
-                    draft = kind(scene)
-                except NoDraft:
-                    continue
-                if _tells(draft, databases):
-                    return _task(draft, schema, rows, kind.__name__)
+            with ExitStack() as stack:
+                databases = [stack.enter_context(closing(connect(schema, each))) for each in rows]
+                for _ in range(_DRAFTS):
+                    try:
+                        draft = kind(scene)
+                    except NoDraft:
+                        continue
+                    if _tells(draft, databases):
+                        return _task(draft, schema, rows, kind.__name__)
         raise ConfigError(f"found no question of level {self.level!r}")
 
 
