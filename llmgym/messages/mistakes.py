@@ -82,8 +82,9 @@ def _explain(text: str, at: int, problem: str) -> str:
         return f"the string that begins at character {at} has no closing quote: {text[at : at + _SHOWN]!r}"
     if at >= len(text):
         return f"the JSON ends too early, after {before[-_SHOWN:]!r}: a bracket or quote is missing"
-    if text[at] in "}]" and before.endswith(","):
-        at, reason = len(before) - 1, "JSON takes no comma before a closing bracket"
+    stands_there = problem.startswith("Illegal trailing comma")  # from Python 3.13 on
+    if stands_there or (text[at] in "}]" and before.endswith(",")):
+        at, reason = at if stands_there else len(before) - 1, "JSON takes no comma before a closing bracket"
     else:
         reason = _reason(text, at, problem)
     return f"{reason}; at character {at} stands {text[at : at + _SHOWN]!r}"

@@ -41,7 +41,7 @@ TRAPS: dict[str, tuple[bytes, str]] = {
     "lone surrogate": (GOOD.replace(b"say a", b"say \\ud800"), "half of a character"),
     "lone surrogate, the other half": (GOOD.replace(b"say a", b"say \\uDC00"), "half of a character"),
     "no UTF-8": (GOOD.replace(b"say a", b"say \xff"), "it is not UTF-8, at byte"),
-    "nested": (GOOD.replace(b'"metadata":{', b'"metadata":{"x":' + b"[" * 5000 + b"]" * 5000 + b",", 1), "recursion"),
+    "nested": (GOOD.replace(b'"metadata":{', b'"metadata":{"x":' + b"[" * 20000 + b"]" * 20000 + b",", 1), "recursion"),
     "two in a line": (GOOD.rstrip() + GOOD, "trailing characters"),
 }
 

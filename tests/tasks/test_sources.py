@@ -50,7 +50,7 @@ def test_odd_lines_are_read(tmp_path: Path, line: str, row: dict[str, Any]) -> N
     ("line", "said"),
     [
         ("{", "not JSON: Expecting property name enclosed in double quotes at column 2; each line is a row"),
-        ('{"é": "é",}', "not JSON: .* at column 11"),
+        ('{"é": "é", x}', "not JSON: .* at column 12"),
         ('{"prompt": "p"', "not JSON: Expecting ',' delimiter at column 15"),
         ('{"prompt": "p"} x', "not JSON: Extra data at column 17"),
         ('{"é": NaN}', "not JSON: NaN at column 7; give a number, or null where there is none"),
