@@ -74,8 +74,7 @@ def measured(cell: Cell) -> dict[str, Any] | None:
     if python is None:
         print(f"{cell.name}: there is no Python {cell.python}", file=sys.stderr)
         return None
-    # Not where temporary files are: programs behind a wall do not see these.
-    with tempfile.TemporaryDirectory(prefix=".venv-matrix-", dir=ROOT) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         own, constraints, report = Path(folder) / "venv", Path(folder) / "constraints.txt", Path(folder) / "report.xml"
         lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
         constraints.write_text("\n".join(line for line in lines if _package(line) not in map(_normal, cell.newest)))

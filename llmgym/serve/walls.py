@@ -47,7 +47,8 @@ def walled(command: Sequence[str], folder: str, door: str, port: int) -> list[st
         door: The gateway's socket.
         port: The port where it finds the gateway.
     """
-    seen = [str(_FORWARDER), door, *(word for word in command if os.path.isabs(word) and os.path.exists(word))]
+    files = (word for word in command if os.path.isabs(word) and os.path.exists(word))
+    seen = [sys.prefix, str(_FORWARDER), door, *files]  # which may lie where temporary files do
     binds = [part for path in seen for part in ("--ro-bind", path, path)]
     python = os.path.realpath(sys.executable)
     inside = [python, "-I", "-S", str(_FORWARDER), door, str(port), *command]
