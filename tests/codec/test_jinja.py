@@ -50,7 +50,9 @@ def as_objects(message: Any) -> Any:
     from llmgym.codec import formats
 
     calls = [formats.template_call(call) for call in message.get("tool_calls", ())]
-    return {**message, "tool_calls": calls} if calls else message
+    made = {**message, "tool_calls": calls} if calls else message
+    # transformers 5.24 gives a template its reasoning by this name too.
+    return {**made, "thinking": made["reasoning_content"]} if "reasoning_content" in made else made
 
 
 @pytest.mark.parametrize("family", MATRIX)
