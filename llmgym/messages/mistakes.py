@@ -21,7 +21,10 @@ _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"|NaN|-?Infinity|-?\d[\d.eE+-]*+', re.DO
 _WORD = re.compile(r"[A-Za-z]++")
 _WORDS = {"True": "true", "False": "false", "None": "null", "undefined": "null"}
 _NUMBERS = ("NaN", "Infinity", "-Infinity")
+_TRAILING = "JSON takes no comma before a closing bracket"
 _REASONS = {
+    "Illegal trailing comma before end of object": _TRAILING,
+    "Illegal trailing comma before end of array": _TRAILING,
     "Expecting property name enclosed in double quotes": "JSON takes a name in double quotes here",
     "Expecting ':' delimiter": "a colon is missing",
     "Expecting ',' delimiter": "a comma or a closing bracket is missing",
@@ -82,9 +85,8 @@ def _explain(text: str, at: int, problem: str) -> str:
         return f"the string that begins at character {at} has no closing quote: {text[at : at + _SHOWN]!r}"
     if at >= len(text):
         return f"the JSON ends too early, after {before[-_SHOWN:]!r}: a bracket or quote is missing"
-    stands_there = problem.startswith("Illegal trailing comma")  # from Python 3.13 on
-    if stands_there or (text[at] in "}]" and before.endswith(",")):
-        at, reason = at if stands_there else len(before) - 1, "JSON takes no comma before a closing bracket"
+    if text[at] in "}]" and before.endswith(","):  # before Python 3.13, which stands at the comma and says so
+        at, reason = len(before) - 1, _TRAILING
     else:
         reason = _reason(text, at, problem)
     return f"{reason}; at character {at} stands {text[at : at + _SHOWN]!r}"

@@ -215,7 +215,7 @@ def test_only_where_nothing_else_will_do_transformers_loads(tmp_path: Path, monk
     folder = write({"tokenizer.json": {"model": {}}}, tmp_path)
     assert isinstance(load_tokenizer(folder, "test"), LightTokenizer)
     write({"tokenizer_config.json": {"tokenizer_class": "LlamaTokenizer"}}, folder)
-    assert type(load_tokenizer(folder, "test")).__module__.startswith("transformers.")
+    assert type(load_tokenizer(folder, "test")) is type(theirs(folder))  # by 5.24 not as named
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingExtraError, match=r"it is a LlamaTokenizer\) .*'llmgym\[transformers\]'"):
         load_tokenizer(folder, "test")
