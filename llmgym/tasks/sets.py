@@ -214,6 +214,10 @@ class RowTasks(TaskSet):
         """The same: `gymnasium.make` copies its arguments, and thousands of slots share one set."""
         return self
 
+    def has_rows_of(self, other: TaskSet) -> bool:
+        """Whether another set is of the same rows, read in the same way."""
+        return type(other) is type(self) and other.__reduce__() == self.__reduce__()
+
     @property
     def _table(self) -> Table:
         if self._known is None:

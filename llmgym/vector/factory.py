@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from llmgym.concurrency import drive, drive_in_background, is_cancellation
 from llmgym.env import ToolEnv
 from llmgym.errors import AuthorError, VectorError
 from llmgym.registry import make_core
+from llmgym.tasks import RowTasks
 from llmgym.wrappers.base import AnyToolEnv, ToolWrapper
 
 _SLACK_S = 10.0  # beyond the deadlines of the environments themselves
@@ -52,7 +53,7 @@ class Factory:
         raise error
 
     def check(self, env: AnyToolEnv, index: int) -> None:
-        """See that the environment of a slot is like the first that was checked.
+        """See that the environment of a slot is like the first that was checked, and let it draw from the same rows.
 
         Raises:
             VectorError: It is another, or has other spaces.
@@ -67,6 +68,9 @@ class Factory:
             if mine != its:
                 told = f"the {name} of slot {index} is {mine!r:.200}, that of the first {its!r:.200}"
                 raise VectorError(f"{told}; both are {env.scope}: {one}, made with the same tools")
+        if isinstance(env.tasks, RowTasks) and env.tasks.has_rows_of(first.tasks):
+            # Else each of thousands of slots would read them for itself.
+            cast("ToolEnv", env.unwrapped).draw_from(first.tasks)
 
 
 async def end(env: AnyToolEnv) -> BaseException | None:

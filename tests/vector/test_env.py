@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -19,6 +20,7 @@ import llmgym
 from llmgym.env import ToolEnv
 from llmgym.errors import ConfigError, LLMGymError, MessageError, RegistryError, TaskError, VectorError
 from llmgym.messages import assistant, tool_call, user
+from llmgym.registry import make_core
 from llmgym.tasks import Task
 from llmgym.vector import TextVectorEnv
 from tests.environments import Adder, SuspendingAdder
@@ -314,3 +316,23 @@ def test_gymnasiums_vector_wrappers() -> None:
     vector.reset(options={"reset_mask": np.array([True, False])})
     *_, infos = vector.step([CALL, "end"])
     assert infos[1]["episode"]["l"] == 3  # its own vectors forget those that are not reset
+
+
+def test_slots_read_their_rows_once(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).write_text(
+            f'{{"prompt": "{name}?", "answer": "1"}}\n{{"prompt": "{name}!", "answer": "2"}}\n'
+        )
+    envs = TextVectorEnv("llmgym/Calculator-v0", 3, tasks=str(tmp_path / "one"))
+    assert len({id(env.tasks) for env in envs.envs}) == 1
+    envs.reset(seed=0)
+    assert {env.task.prompt[:3] for env in envs.envs if env.task} == {"one"}
+    envs.close()
+    words = TextVectorEnv("llmgym/Wordle-v0", 2)
+    assert words.envs[0].tasks is words.envs[1].tasks
+    words.close()
+    names = iter(["one", "other"])
+    apart = TextVectorEnv(lambda: make_core("llmgym/Calculator-v0", tasks=str(tmp_path / next(names))), 2)
+    apart.reset(seed=0)
+    assert [env.task.prompt[:3] for env in apart.envs if env.task] == ["one", "oth"]
+    apart.close()
