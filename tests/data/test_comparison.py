@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmgym.data import Dataset
@@ -124,6 +124,7 @@ def test_failures_and_other_settings_are_told(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=30), st.floats(0.1, 100), st.floats(-100, 100))
+@example([0.0, 8.0, 14.0, 1e-85], 1.0, 1.0)
 def test_an_interval_holds_its_mean_and_takes_no_note_of_units(values: list[float], scale: float, shift: float) -> None:
     found, other = estimate(values), estimate(np.array(values) * scale + shift)
     assert found.mean == pytest.approx(np.mean(values))

@@ -21,9 +21,10 @@ import numpy as np
 
 from llmgym.data.forms import segments
 from llmgym.data.problems import UnreadableError
+from llmgym.data.scalars import floats
 from llmgym.records import FORMAT
 
-_BATCH, _GROUP = 1024, 4096  # rows that are held at once, as lines and as columns
+_BATCH, _GROUP = 1024, 8192  # rows that are held at once, as lines and as columns
 _MOST_BYTES = 1 << 26  # of either
 TEXTS = ("id", "episode_id", "agent", "env_id", "group_id", "task_hash", "status", "policy", "error")
 INTEGERS = ("format", "agents", "repeat", "seed", "attempts")
@@ -240,7 +241,7 @@ def _reals(values: Sequence[Any]) -> Any:
     import pyarrow as pa
 
     if {*map(type, values)} == {float}:
-        return pa.array(np.fromiter(values, np.float64, len(values)), from_pandas=True)  # where NaN is none
+        return pa.array(floats(values), from_pandas=True)  # where NaN is none
     numbers = [
         value if type(value) is float else float(value) if isinstance(value, int) and abs(value) <= _MOST else None
         for value in values

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from array import array
 from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
-from itertools import chain, islice, repeat
-from typing import Any, NamedTuple
+from itertools import islice, repeat
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 _MOST = (1 << 31) - 1
-_NONE = np.zeros(0, np.int64)
+_NONE = np.zeros(0, np.uint64)
+
+Place = Annotated[int, msgspec.Meta(ge=-_MOST, le=_MOST)]
 
 
 class Segment(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A segment as a row has it; its ids are read later, those of many rows at once."""
 
     ids: msgspec.Raw
-    sampled: list[tuple[int, int]]
+    sampled: list[tuple[Place, Place]]
     logprobs: msgspec.Raw
     role: str | msgspec.UnsetType = msgspec.UNSET
     delivered: bool | msgspec.UnsetType = msgspec.UNSET
@@ -45,7 +46,7 @@ class Tokens(NamedTuple):
 
     Attributes:
         ids: Numbers with commas between.
-        places: Start and end of each span.
+        sampled: Start and end of each span.
         logprobs: float32, little-endian.
         role: None where it is the agent's.
         delivered: None where it was.
@@ -53,7 +54,7 @@ class Tokens(NamedTuple):
     """
 
     ids: bytes
-    places: array[int]
+    sampled: list[tuple[int, int]]
     logprobs: bytes
     role: str | None
     delivered: bool | None
@@ -89,18 +90,17 @@ def tokens_of(segments: Iterable[Segment]) -> list[Tokens] | None:
     found: list[Tokens] = []
     for segment in segments:
         given = bytes(segment.ids)
-        text = given[1:-1].strip()
         try:
             data = _bytes.decode(segment.logprobs)
-            places = array("i", chain.from_iterable(segment.sampled))
-        except (ValueError, OverflowError):
+        except ValueError:
             return None
         end = b2a_base64(data[-(len(data) % 3 or 3) :], newline=False)  # where it can be written in two ways
         if len(data) % 4 or not bytes(segment.logprobs).endswith(end + b'"') or not given.startswith(b"["):
             return None
         role = None if segment.role is msgspec.UNSET else segment.role
         delivered = None if segment.delivered is msgspec.UNSET else segment.delivered
-        found.append(Tokens(text, places, data, role, delivered, bytes(segment.messages).decode() or None))
+        messages = bytes(segment.messages).decode() or None
+        found.append(Tokens(given[1:-1].strip(), segment.sampled, data, role, delivered, messages))
     return found
 
 
@@ -120,11 +120,11 @@ def ids_of(rows: Iterable[Sequence[Tokens] | None]) -> Ids | None:
         with warnings.catch_warnings():
             warnings.simplefilter("error", DeprecationWarning)  # of what is no integer
             for row in rows:
-                parts += [np.fromstring(one.ids, np.int64, sep=",") if one.ids else _NONE for one in row or ()]
+                parts += [np.fromstring(one.ids, np.uint64, sep=",") if one.ids else _NONE for one in row or ()]
     except (ValueError, DeprecationWarning):
         return None
     values = np.concatenate(parts)
-    if values.min(initial=0) < 0 or values.max(initial=0) > _MOST:
+    if values.max(initial=0) > _MOST:
         return None
     return Ids(values.astype(np.int32), np.fromiter(map(len, parts[1:]), np.int64, len(parts) - 1))
 
@@ -139,11 +139,12 @@ def column(rows: Sequence[Sequence[Tokens] | None], ids: Ids) -> Any:
     import pyarrow as pa
 
     flat = [segment for row in rows for segment in row or ()]
-    places, logprobs = b"".join(segment.places for segment in flat), b"".join(segment.logprobs for segment in flat)
-    spans = _lists([2] * (len(places) // 8), pa.array(np.frombuffer(places, np.int32)))
+    places = [place for segment in flat for span in segment.sampled for place in span]
+    logprobs = b"".join(segment.logprobs for segment in flat)
+    spans = _lists([2] * (len(places) // 2), pa.array(np.array(places, np.int32)))
     lists = [
         _lists(ids.lengths, pa.array(ids.values)),
-        _lists([len(segment.places) // 2 for segment in flat], spans),
+        _lists([len(segment.sampled) for segment in flat], spans),
         _lists([len(segment.logprobs) // 4 for segment in flat], pa.array(np.frombuffer(logprobs, "<f4"))),
         pa.array([segment.role for segment in flat], pa.string()),
         pa.array([segment.delivered for segment in flat], pa.bool_()),

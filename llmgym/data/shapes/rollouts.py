@@ -150,8 +150,8 @@ def _by_name(kind: type, members: Sequence[Any]) -> Mapping[str, NDArray[np.floa
     if kind is dict:
         return by_name(members)
     names = kind.__struct_encode_fields__  # pyright: ignore[reportAttributeAccessIssue] -- it is a struct
-    columns = zip(*map(msgspec.structs.astuple, members), strict=True)
-    return dict(zip(names, map(floats, columns), strict=True))
+    values = floats(list(chain.from_iterable(map(msgspec.structs.astuple, members))))
+    return dict(zip(names, values.reshape(len(members), -1).T, strict=True))
 
 
 def trajectory(data: bytes, place: str) -> Trajectory:
