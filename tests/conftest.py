@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import os
 from collections.abc import Iterator
@@ -17,6 +18,11 @@ QUICK = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCh
 settings.register_profile("quick", QUICK)
 settings.register_profile("thorough", QUICK, max_examples=500)
 settings.load_profile("quick")
+
+
+def pytest_collection_finish() -> None:
+    """The search for cycles need not look through fifteen thousand tests each time."""
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
