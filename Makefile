@@ -115,8 +115,8 @@ demo: $(DEMO_STAMP) ## Collect rollouts with a small real model into runs/demo, 
 
 # Else threads for linear algebra spin for a tenth of a second at the start of each process.
 test: lint ## Run the checks of `lint`, then every test that needs no model
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal -m "not integration and not soak and not sweep" \
-	    --ignore tests/integration --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal \
+	    -m "not integration and not soak and not sweep" --ignore tests/integration --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
 
 ENVIRONMENT_STAMPS := $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) $(SCHEMATHESIS_STAMP) $(VERIFIERS_STAMPS) \
     $(CLIENT_STAMPS) $(NEMO_GYM_STAMP) $(DOCS_STAMP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from statistics import NormalDist
 
@@ -67,6 +68,7 @@ def _wilson(groups: list[list[float]]) -> tuple[float, float]:
 
 
 _DRAWS = 2_000
+_DIGITS = 9
 _NORMAL = NormalDist()
 
 
@@ -84,8 +86,11 @@ def interval_over_tasks(values: Mapping[float, int]) -> tuple[float, float] | No
     Returns:
         Its bounds; None with fewer than two tasks.
     """
-    shares = np.array(sorted(values))  # so that the draws do not depend on their order
-    counts = np.array([values[share] for share in sorted(values)])
+    told_apart: Counter[float] = Counter()  # what rounding sets apart would be drawn as two
+    for value, count in values.items():
+        told_apart[round(value, _DIGITS)] += count
+    shares = np.array(sorted(told_apart))  # so that the draws do not depend on their order
+    counts = np.array([told_apart[share] for share in sorted(told_apart)])
     tasks = int(counts.sum())
     if tasks < 2:
         return None

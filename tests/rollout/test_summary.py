@@ -124,6 +124,10 @@ def test_an_interval_over_tasks_is_scipys_bca() -> None:
         pytest.approx(0.725, abs=0.006),
     )
     assert interval_over_tasks({0.0: 3, 1.0: 2}) == (0.0, pytest.approx(0.8))
+    # What rounding sets apart is one share.
+    assert interval_over_tasks({0.0: 20, 0.1 + 0.2: 10, 0.3: 20, 1.0: 50}) == interval_over_tasks(
+        {0.0: 20, 0.3: 30, 1.0: 50}
+    )
 
 
 def test_an_interval_where_all_tasks_agree_is_wilsons() -> None:

@@ -17,7 +17,6 @@ from llmgym.rollout.thresholds import TOLERANCE
 Pair = tuple[TaskResult, TaskResult]
 
 _DISTINCT = 4_096  # values that are drawn from; more are rounded to so many steps
-_DIGITS = 9  # of values that are drawn from: what rounding sets apart is one value
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ def estimate(values: Sequence[float] | NDArray[np.float64], *, share: bool = Fal
         low, width = 0.0, 1.0
     elif width <= TOLERANCE:
         return Estimate(mean)
-    laid = np.round((found - low) / width, _DIGITS)  # a bootstrap takes no note of units
+    laid = (found - low) / width  # a bootstrap takes no note of units
     if len(np.unique(laid)) > _DISTINCT:
         laid = np.round(laid * _DISTINCT) / _DISTINCT
     bounds = interval_over_tasks(Counter(laid.tolist()))

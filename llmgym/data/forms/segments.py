@@ -6,23 +6,23 @@ import warnings
 from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
 from itertools import islice, repeat
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from llmgym.data.scalars import Count
+
 _MOST = (1 << 31) - 1
 _NONE = np.zeros(0, np.uint64)
-
-Place = Annotated[int, msgspec.Meta(ge=-_MOST, le=_MOST)]
 
 
 class Segment(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A segment as a row has it; its ids are read later, those of many rows at once."""
 
     ids: msgspec.Raw
-    sampled: list[tuple[Place, Place]]
+    sampled: list[tuple[Count, Count]]
     logprobs: msgspec.Raw
     role: str | msgspec.UnsetType = msgspec.UNSET
     delivered: bool | msgspec.UnsetType = msgspec.UNSET
