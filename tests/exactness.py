@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium
@@ -44,6 +44,20 @@ class Recording:
         generation = await self.policy.generate(prompt_ids, sampling, **ids)
         self.requests.setdefault(ids["session_id"], []).append(Request(asked, sampling, generation))
         return generation
+
+
+class Brief:
+    """Ends every reply where it would have been cut off, so that episodes go on."""
+
+    def __init__(self, policy: Any) -> None:
+        self._policy = policy
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._policy, name)
+
+    async def generate(self, prompt_ids: Any, sampling: Any, **ids: str) -> Generation:
+        reply = await self._policy.generate(prompt_ids, sampling, **ids)
+        return replace(reply, token_ids=[*reply.token_ids[:-1], sampling.stop_token_ids[0]], finish_reason="stop")
 
 
 class FuzzPolicy:
