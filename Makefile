@@ -114,9 +114,9 @@ demo: $(DEMO_STAMP) ## Collect rollouts with a small real model into runs/demo, 
 	@$(BIN)/llmgym report runs/demo
 
 # Else threads for linear algebra spin for a tenth of a second at the start of each process.
-test: lint ## Run the checks of `lint`, then every test that needs no model
+test: lint ## Run the checks of `lint`, then every test that is quick and needs no model; ten minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal \
-	    -m "not integration and not soak and not sweep" --ignore tests/integration --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
+	    -m "not integration and not slow and not soak and not sweep" --ignore tests/integration --junitxml=$(VENV)/unit.xml $(PYTEST_ARGS)
 
 ENVIRONMENT_STAMPS := $(VERL_STAMP) $(TRACKERS_STAMP) $(S3_STAMP) $(SCHEMATHESIS_STAMP) $(VERIFIERS_STAMPS) \
     $(CLIENT_STAMPS) $(NEMO_GYM_STAMP) $(DOCS_STAMP)
@@ -124,10 +124,10 @@ install-environments: $(ENVIRONMENT_STAMPS) ## Make all environments beside .ven
 
 # An engine keeps all cores busy, so that tests with one follow one another; others run side by side, with a thread of
 # torch each. pytest exits with 5 where PYTEST_ARGS leave it no test.
-test-integration: $(VLLM_STAMP) $(ENVIRONMENT_STAMPS) ## Run the tests that need a model, an engine or a trainer, on the CPU
+test-integration: $(VLLM_STAMP) $(ENVIRONMENT_STAMPS) ## Run the tests that need a model, an engine or a trainer, on the CPU, and slow ones
 	@status=0; \
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile \
-	    -m "integration and not vllm and not verl and not trackers and not s3 and not sweep and not soak" \
+	    -m "(integration or slow) and not vllm and not verl and not trackers and not s3 and not sweep and not soak" \
 	    --junitxml=$(VENV)/integration.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	$(BIN)/python -m pytest -m "vllm and not soak and not agents" tests/integration \
 	    --junitxml=$(VENV)/vllm.xml $(PYTEST_ARGS) || [ $$? -eq 5 ] || status=1; \

@@ -448,6 +448,7 @@ def hang_in_c() -> None:
     (10**7) ** (10**7)
 
 
+@pytest.mark.slow
 async def test_the_deadline_of_a_process_starts_with_its_job() -> None:
     """128 jobs of 50 ms take longer than a deadline of 3 s where few run at a time."""
     jobs = [in_process(compute, number, seconds=3.0) for number in range(128)]

@@ -102,6 +102,7 @@ def _cells() -> Iterator[tuple[Block, dict[str, Any]]]:
             yield Block(f"{name_of(path)}, cell {number}", 1, "python", "".join(cell["source"])), cell
 
 
+@pytest.mark.slow
 def test_examples_of_help(folder: Path) -> None:
     (folder / "run.yaml").write_text("{env_ids: [llmgym/Calculator-mental-v0], policy: oracle, num_tasks: 2}")
     lines = [line for text in epilogs(typer.main.get_command(app)) for line in re.findall(EXAMPLE, text, re.MULTILINE)]

@@ -656,6 +656,7 @@ async def verified_at_once(cls: type[ToolEnv], deadline: float) -> list[float]:
     return [reward for _, reward, *_ in steps]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [ThreadVerified, ProcessVerified])
 async def test_a_verifier_that_queues_is_not_late(cls: type[ToolEnv]) -> None:
     assert await verified_at_once(cls, 1.0) == [1.0] * 64

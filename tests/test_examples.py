@@ -93,6 +93,7 @@ def test_a_model_that_was_trained_on_what_it_got_right_gets_more_right(tmp_path:
     assert float(table[2]) > float(table[1]) + 0.1
 
 
+@pytest.mark.slow
 def test_self_play(tmp_path: Path) -> None:
     sizes = ["--warm-up", "2", "--steps", "1", "--every", "1", "--tasks", "1", "--repeats", "2"]
     said = run("examples/self_play.py", *sizes, "--output", str(tmp_path))

@@ -563,6 +563,7 @@ def test_late_work_earns_nothing_in_its_own_episode() -> None:
     assert info["task_id"]
 
 
+@pytest.mark.slow
 async def test_the_deadline_of_an_episode_holds_whatever_a_tool_swallows() -> None:
     class Stubborn(ToolEnv):
         """Swallows its cancellation."""

@@ -16,6 +16,7 @@ from tests.walled import no_wall
 register_envs()
 _ENTRIES = list_envs()
 _BASES = [entry for entry in _ENTRIES if entry.id == entry.base]
+_VARIANTS = [pytest.param(entry, marks=pytest.mark.slow) for entry in _ENTRIES if entry not in _BASES]
 _OUTSIDE = {"judge", "network"}
 
 
@@ -26,7 +27,7 @@ def _expect_here(entry: EnvEntry) -> None:
         pytest.skip(why)
 
 
-@pytest.mark.parametrize("entry", _ENTRIES, ids=lambda entry: entry.id)
+@pytest.mark.parametrize("entry", [*_BASES, *_VARIANTS], ids=lambda entry: entry.id)
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.timeout(300)
 def test_a_registered_environment_conforms(entry: EnvEntry) -> None:
@@ -35,6 +36,7 @@ def test_a_registered_environment_conforms(entry: EnvEntry) -> None:
     check_text_env(entry.id, num_tasks=10, seconds=0.3 if entry in _BASES else 0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", _BASES, ids=lambda entry: entry.id)
 @pytest.mark.timeout(300)
 def test_the_rewards_of_a_registered_environment_are_true(entry: EnvEntry) -> None:

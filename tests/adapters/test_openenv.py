@@ -101,6 +101,7 @@ async def late(asked: Any) -> Any:
     return seen()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "kind", "text"),
     [
@@ -198,6 +199,7 @@ def test_an_answer_that_comes_late_is_none_to_the_next_question() -> None:
         asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_what_is_sent_unasked_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "_IDLE_S", 0.05)
 
@@ -228,6 +230,7 @@ def test_what_is_sent_unasked_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> N
         asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_a_full_server_is_waited_for() -> None:
     server = Scripted(lambda asked: error("CAPACITY_REACHED", "max 1") if server.open > 1 else to(seen())(asked))
     with serving(server) as url:

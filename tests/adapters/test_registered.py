@@ -57,6 +57,7 @@ def _expect_here(entry: EnvEntry) -> None:
         pytest.skip(f"needs {', '.join(sorted(outside))}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", _sampled())
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.timeout(600)
@@ -65,6 +66,7 @@ def test_an_adapted_environment_conforms(entry: EnvEntry) -> None:
     check_text_env(entry.id, num_tasks=6, seconds=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", _sampled())
 @pytest.mark.timeout(600)
 def test_the_rewards_of_an_adapted_environment_are_true(entry: EnvEntry) -> None:

@@ -59,6 +59,7 @@ def test_list(registry: Path) -> None:
     assert json.loads(llmgym("list", "--json").stdout)
 
 
+@pytest.mark.slow
 def test_list_into_head() -> None:
     shell = f"{sys.executable} -m llmgym list | head -1; echo ${{PIPESTATUS[0]}}"
     for _ in range(3):
@@ -262,6 +263,7 @@ def test_what_a_locale_cannot_show_is_written_otherwise() -> None:
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
 
 
+@pytest.mark.slow
 def test_a_working_directory_that_is_gone(tmp_path: Path, registry: Path) -> None:
     def lost(*args: object) -> subprocess.CompletedProcess[str]:
         (tmp_path / "gone").mkdir()
@@ -308,6 +310,7 @@ def test_inspect_shows_the_ends_of_replies(tmp_path: Path) -> None:
     assert f"error: {config}: Expected `int | array | null`, got `str`" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_hub_that_is_away_is_said_at_once(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     env = environ(HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_CACHE=str(tmp_path))

@@ -27,6 +27,7 @@ BAD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(Kind))
 @pytest.mark.timeout(300)
 def test_a_new_package_conforms_and_is_clean_as_it_is(kind: Kind, tmp_path: Path) -> None:

@@ -194,6 +194,7 @@ def test_a_second_ctrl_c_stops_at_once(script: str, tmp_path: Path) -> None:
     assert set(ids(tmp_path / "run").values()) <= {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["thread", "task"])
 @pytest.mark.parametrize("stopped", [False, True])
 def test_work_that_nothing_can_end_does_not_hold_the_process(how: str, stopped: bool, tmp_path: Path) -> None:
@@ -232,6 +233,7 @@ def test_a_scheduler_may_send_sigterm_again_and_again(tmp_path: Path) -> None:
     assert orjson.loads((tmp_path / "summary.json").read_bytes())["finished"] == 9
 
 
+@pytest.mark.slow
 def test_kill_at_any_moment(tmp_path: Path) -> None:
     args = command("slow", tmp_path, "--num-repeats", 8, "--num-samples-in-parallel", 8)
     generator = random.Random(4)

@@ -107,6 +107,7 @@ def rollout(*args: object) -> subprocess.CompletedProcess[str]:
 # --- where it is looked for ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_scripts_and_environments_of_the_working_directory_are_found() -> None:
     done = rollout("--env", "mine/Good-v0", "--policy", "script:own.answer", "--json")
     assert (done.returncode, json.loads(done.stdout)["reward"]["mean"]) == (0, 1.0), done.stderr

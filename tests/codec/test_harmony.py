@@ -92,6 +92,7 @@ def test_a_message_ends_no_turn_and_results_go_on() -> None:
     assert codec.extend(prompt, cut, [user("Go on.")], TOOLS) is None, "it was still thinking"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["gpt-oss", "mistral"])
 def test_real_vocabularies(family: str) -> None:
     pytest.importorskip({"gpt-oss": "openai_harmony", "mistral": "mistral_common"}[family])

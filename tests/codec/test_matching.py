@@ -55,6 +55,7 @@ def test_each_renderer_insists_on_one_of_the_marks(name: str) -> None:
         renderers.create_renderer(Vocabulary(*matching._MARKS), config)
 
 
+@pytest.mark.slow
 def test_without_a_mark_the_package_is_not_imported() -> None:
     code = (
         "import sys\n"

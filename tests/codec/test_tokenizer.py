@@ -58,6 +58,7 @@ def test_ids_are_read_as_the_backend_reads_them(family: str, data: st.DataObject
         assert fast.decode(ids) == source.backend_tokenizer.decode(ids, skip_special_tokens=False)
 
 
+@pytest.mark.slow
 def test_what_is_remembered_has_an_end() -> None:
     fast = FastTokenizer(tokenizer("smollm2"))
     for index in range(20):

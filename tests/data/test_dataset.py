@@ -197,6 +197,7 @@ conditions = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(values, max_size=12), conditions)
 def test_what_is_chosen_is_what_a_loop_over_the_lines_chooses(
     tmp_path_factory: pytest.TempPathFactory, rewards: list[float | None], condition: tuple

@@ -71,6 +71,7 @@ USES: dict[str, Use] = {
 }
 
 
+@pytest.mark.slow
 @settings(phases=[Phase.explicit, Phase.generate, Phase.shrink])
 @given(st.sampled_from(CASES), st.sampled_from(VALUES), st.sampled_from(list(USES)))
 @example(("ours", ("metrics", "accuracy")), '"x"', "filter")

@@ -24,6 +24,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["base", "easy", "hard"])
 def test_a_game(name: str) -> None:
     check_game(Blackjack, VARIANTS[name], 40)

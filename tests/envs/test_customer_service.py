@@ -36,11 +36,13 @@ def test_the_oracle_is_right(arguments: dict[str, Any], split: str) -> None:
     assert oracle_rewards(CustomerService(**arguments, split=split), 20) == [1.0] * 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", DEGENERATE)
 def test_degenerate_policies_earn_nothing(arguments: dict[str, Any], policy: str) -> None:
     assert policy_reward(CustomerService(**arguments), DEGENERATE[policy], 20) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "said",
     [

@@ -132,6 +132,7 @@ def test_a_machine_tells_the_truth_of_its_files() -> None:
     assert machine.run("pwd").stdout_text == "/work\n"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(30)
 def test_what_never_ends_is_stopped() -> None:
     env = Files()

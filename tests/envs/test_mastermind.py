@@ -23,6 +23,7 @@ ROW: dict[str, Any] = {"code": ["red", "blue", "blue"], "colours": ["red", "blue
 CODES = st.lists(st.sampled_from("abcd"), min_size=4, max_size=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["base", "easy", "hard"])
 def test_a_game(name: str) -> None:
     check_game(Mastermind, VARIANTS[name], 8)

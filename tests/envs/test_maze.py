@@ -20,6 +20,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 MAZE = ["#######", "#P..#E#", "#.#.#.#", "#.#...#", "#######"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["base", "easy", "hard"])
 def test_a_game(name: str) -> None:
     check_game(Maze, VARIANTS[name], 8)

@@ -222,6 +222,7 @@ PARTS = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.timeout(60)
 def test_time_grows_with_the_length_of_hostile_text(part: str) -> None:

@@ -199,6 +199,7 @@ def resolved(name: str, folder: Path, **extra: str) -> str:
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
 
 
+@pytest.mark.slow
 def test_the_hub_is_asked_once_and_its_absence_said_at_once(tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)

@@ -488,6 +488,7 @@ async def test_a_try_that_hangs_is_repeated_once_the_server_proves_alive() -> No
         assert (await ask(policy)).token_ids == expected()[0]
 
 
+@pytest.mark.slow
 async def test_a_server_that_falls_silent_is_found_out_before_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "_SILENCE_S", 0.2)
     a, b = Server("a"), Server("b")
@@ -562,6 +563,7 @@ async def test_all_servers_dead_for_too_long() -> None:
             await ask(policy)
 
 
+@pytest.mark.slow
 async def test_a_server_that_comes_back_as_another_stays_aside() -> None:
     a, b = Server("a"), Server("b")
     async with running(a, b) as policy:
@@ -707,6 +709,7 @@ async def test_cancelling_ends_the_request_on_the_server() -> None:
         assert (await ask(policy)).token_ids == expected()[0]
 
 
+@pytest.mark.slow
 async def test_two_thousand_requests_at_once(api: str) -> None:
     server, all_there = Server(api=api), asyncio.Event()
 

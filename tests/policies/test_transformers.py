@@ -761,6 +761,7 @@ assert not any(task.done() for task in tasks)
 """
 
 
+@pytest.mark.slow
 def test_a_script_that_forgets_to_close_exits_cleanly(llama: str) -> None:
     done = subprocess.run([sys.executable, "-c", LEAVE, llama], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

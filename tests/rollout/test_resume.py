@@ -207,6 +207,7 @@ async def test_a_time_budget_ends_in_order_and_the_rest_is_owed(tmp_path: Path) 
         Collector([LETTERS], Script(answer), time_budget=0)
 
 
+@pytest.mark.slow
 async def test_a_budget_is_for_episodes_however_many_tasks_there_are(tmp_path: Path) -> None:
     for before in (0, 1):  # to make all of the tasks takes minutes
         summary = await Collector(

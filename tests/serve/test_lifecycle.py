@@ -74,6 +74,7 @@ def test_nothing_is_proven_before_it_was_tried(serve: Serve) -> None:
     assert Readiness(server.sessions).answer()[0] == 503
 
 
+@pytest.mark.slow
 def test_at_its_end_it_answers_what_is_under_way_and_begins_nothing(process: Callable[..., Process]) -> None:
     server = process("tests.serve.environments:Slow-v0", grace_s=30)
     _, opened = server.ask("POST", "/v1/sessions", {"env": "Slow-v0", "seed": 1, "options": {"seconds": 3}})
@@ -97,6 +98,7 @@ def test_at_its_end_it_answers_what_is_under_way_and_begins_nothing(process: Cal
     assert answers[0][1]["reward"] == 1.0
 
 
+@pytest.mark.slow
 def test_its_end_is_bounded(process: Callable[..., Process]) -> None:
     server = process("tests.serve.environments:Slow-v0", grace_s=0.5)
     _, opened = server.ask("POST", "/v1/sessions", {"env": "Slow-v0", "seed": 1, "options": {"seconds": 50}})

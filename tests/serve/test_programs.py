@@ -161,6 +161,7 @@ def test_an_environment_at_a_server_is_played_as_here(serve: Any) -> None:
     assert there == seen(here)
 
 
+@pytest.mark.slow
 def test_a_stream_may_be_closed_before_its_end() -> None:
     async def first() -> float | None:
         codec: Any = Words()

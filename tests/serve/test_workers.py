@@ -69,6 +69,7 @@ def test_a_killed_process_is_started_again_and_its_sessions_are_lost(process: Ca
     assert "has ended with status -9" in server.said.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freeze", ["stopped", "held"])
 def test_a_frozen_process_is_killed_and_started_again(freeze: str, process: Callable[..., Process]) -> None:
     server = process(HOLDING, workers=2, frozen_s=4)
@@ -88,6 +89,7 @@ def test_a_frozen_process_is_killed_and_started_again(freeze: str, process: Call
     assert "has given no sign of life for 4 s" in server.said.read_text()
 
 
+@pytest.mark.slow
 def test_processes_outlive_a_halt_of_all(process: Callable[..., Process]) -> None:
     server = process(workers=2, frozen_s=2)
     url, path = begin(server)
@@ -100,6 +102,7 @@ def test_processes_outlive_a_halt_of_all(process: Callable[..., Process]) -> Non
     assert server.ask("POST", f"{path}/step", {"action": "x"}, url)[0] == 200
 
 
+@pytest.mark.slow
 def test_the_processes_end_with_the_first(process: Callable[..., Process]) -> None:
     server = process(workers=2)
     workers = server.workers

@@ -19,6 +19,7 @@ def order(key: int, size: int) -> list[int]:
     return [shuffled(key, size, place) for place in range(size)]
 
 
+@pytest.mark.slow
 def test_it_is_one_to_one_for_every_size() -> None:
     for size in range(1, 2001):
         assert sorted(order(stable_hash(size), size)) == list(range(size))

@@ -45,6 +45,7 @@ def test_an_environment_that_frees_what_it_opens_passes(cls: type[ToolEnv]) -> N
     assert skipped <= {"lifecycle", "transcripts"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cls", "checks"), BROKEN, ids=[cls.__name__ for cls, _ in BROKEN])
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning", "ignore:do not add")
 def test_a_broken_environment_fails_the_check_that_it_breaks(cls: type[ToolEnv], checks: set[str]) -> None:
@@ -141,6 +142,7 @@ def test_what_cannot_be_pickled_is_named_and_matters_where_something_pickles_it(
     assert "__getstate__" in sent.detail
 
 
+@pytest.mark.slow
 def test_a_set_that_is_small_is_no_fault(tmp_path: Path) -> None:
     few = outcomes("test/FewTasks-v0", num_tasks=5)
     assert {name for name, result in few.items() if result.status != "passed"} == {
@@ -187,6 +189,7 @@ def test_a_kind_of_oracle_that_there_is_not_is_refused() -> None:
         type("Odd", (ToolEnv,), {"oracle_kind": "best"})
 
 
+@pytest.mark.slow
 def test_tasks_that_take_long_to_make_are_drawn_in_less_depth() -> None:
     results = outcomes("test/SlowTasks-v0", num_tasks=50, seconds=0.1)
     assert {name for name, result in results.items() if not result.passed} == set()
@@ -195,6 +198,7 @@ def test_tasks_that_take_long_to_make_are_drawn_in_less_depth() -> None:
     assert "6 of 32 slots" in results["variety"].detail
 
 
+@pytest.mark.slow
 def test_a_slow_environment_is_checked_in_less_depth_and_says_so() -> None:
     results = outcomes("test/Slow-v0", num_tasks=50, seconds=0.1)
     assert {name for name, result in results.items() if not result.passed} == set()

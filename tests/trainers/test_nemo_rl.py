@@ -420,6 +420,7 @@ def test_the_configuration_is_nemo_gyms() -> None:
         nemo_gym.gym_config({**environ, "NEMO_GYM_CONFIG_DICT": json.dumps(config)})
 
 
+@pytest.mark.slow
 async def test_nemo_gym_starts_the_server(tokenizer: Any, tmp_path: Path, unused_port: int) -> None:
     tokenizer.save_pretrained(tmp_path)
     policy = Recording(FuzzPolicy(tokenizer, codec_for(tokenizer).stop_token_ids, 0))

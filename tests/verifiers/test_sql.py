@@ -133,6 +133,7 @@ def test_sqlite_is_bounded(answer: str, reason: str) -> None:
     assert (verdict.score, verdict.reason) == (0, reason), verdict
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [

@@ -54,6 +54,7 @@ def test_an_environment_tells_what_it_tells_here(serve: Serve, env_id: str) -> N
     assert len(server.sessions) == 0
 
 
+@pytest.mark.slow
 def test_it_conforms(serve: Serve) -> None:
     server = serve()
     check_text_env("llmgym/Remote-v0", url=server.url, env_id="llmgym/Calculator-v0", num_tasks=6, seconds=1)
@@ -223,6 +224,7 @@ def test_slots_of_a_vector_are_those_of_the_environment_there(serve: Serve) -> N
     assert len(server.sessions) == 0
 
 
+@pytest.mark.slow
 def test_a_server_that_froze_is_given_up_and_the_next_episode_begins(
     process: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +243,7 @@ def test_a_server_that_froze_is_given_up_and_the_next_episode_begins(
     env.close()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_silent_is_asked_again(
     process: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ def made_run(tmp_path: Path) -> Path:
     return rows.run_of(tmp_path / "run", [*rows.groups(found), more])
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_and_filtered_by_what_was_measured(run: Path, tmp_path: Path) -> None:
     done = llmgym("data", "quality", run)
     assert (done.returncode, done.stderr) == (0, "")
@@ -42,6 +43,7 @@ def test_a_run_is_measured_and_filtered_by_what_was_measured(run: Path, tmp_path
     assert json.loads(done.stdout)["kept"] == 1
 
 
+@pytest.mark.slow
 def test_gates_decide_the_exit_code(run: Path, tmp_path: Path) -> None:
     gates = tmp_path / "gates.yaml"
     gates.write_text("- {figure: groups.mixed.share, min: 0.2}\n- {where: reward is null, max: 0.2}\n")

@@ -47,6 +47,7 @@ def data(hub: FakeHub, folder: Path, *arguments: object, code: int = 0, **more: 
     return done
 
 
+@pytest.mark.slow
 def test_load_dataset_reads_what_was_pushed(hub: FakeHub, run: Path, tmp_path: Path) -> None:
     export(Dataset.open([run]), Recipe("sft", "generic"), tmp_path / "sft.jsonl")
     export(Dataset.open([run]), Recipe("dpo", "trl"), tmp_path / "dpo.parquet")
@@ -71,6 +72,7 @@ print(json.dumps([names, rewards, [len(sets[name]) for name in names], sets["dpo
     assert chosen == [{"role": "assistant", "content": "a 0"}]
 
 
+@pytest.mark.slow
 def test_what_is_killed_goes_on(hub: FakeHub, run: Path, tmp_path: Path) -> None:
     hub.stall("commit/main")
     killed(hub, tmp_path, "push", run, URL)
@@ -102,6 +104,7 @@ def killed(hub: FakeHub, folder: Path, *arguments: object) -> None:
     hub.resume()
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_a_line(hub: FakeHub, run: Path, tmp_path: Path) -> None:
     def error(*arguments: object, code: int = 2, **more: str) -> str:
         said = data(hub, tmp_path, *arguments, code=code, **more).stderr

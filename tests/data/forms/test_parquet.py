@@ -33,6 +33,7 @@ def identical(one: Any, other: Any) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
+@pytest.mark.slow
 @given(st.lists(records.trajectories(), min_size=1, max_size=4))
 def test_rows_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, made: list[Trajectory]) -> None:
     lines = [dump_row(trajectory) for trajectory in made]
@@ -163,6 +164,7 @@ def test_files_of_others_are_refused(tmp_path: Path) -> None:
         list(parquet.read(tmp_path / "y.parquet"))
 
 
+@pytest.mark.slow
 def test_long_rows_are_held_few_at_once(tmp_path: Path) -> None:
     long = rows.changed(rows.line("a"), error="x" * 20_000_000)
     lines = [long if number % 3 else rows.line(f"t{number}") for number in range(12)]

@@ -48,6 +48,7 @@ def test_a_run_becomes_a_private_repository_and_comes_back(hub: FakeHub, run: Pa
     assert list(Dataset.open([tmp_path / "out" / "first"]).query("select count(*) from rows")) == [(5,)]
 
 
+@pytest.mark.slow
 def test_a_second_push_adds_and_sends_nothing_twice(hub: FakeHub, run: Path, tmp_path: Path) -> None:
     push([run], URL)
     sent = hub.count("PUT /lfs/")

@@ -12,6 +12,7 @@ from llmgym.testing.audit import audit_env
 from tests.testing.zoo import BROKEN, SOUND
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cls", "name"), BROKEN, ids=[cls.__name__ for cls, _ in BROKEN])
 def test_a_broken_environment_is_found_for_its_own_reason(cls: type[ToolEnv], name: str) -> None:
     report = audit_env(f"zoo/{cls.__name__}-v0", num_tasks=12)
@@ -29,6 +30,7 @@ def test_a_sound_environment_is_not_flagged(cls: type[ToolEnv], allow: dict[str,
     assert [(fault.name, fault.text, fault.examples) for fault in report.faults] == []
 
 
+@pytest.mark.slow
 def test_an_audit_with_little_time_looks_at_less_and_says_at_what() -> None:
     report = audit_env("zoo/Slow-v0", num_tasks=30, seconds=1)
     assert report.faults == ()

@@ -376,6 +376,7 @@ def test_memory_is_bounded() -> None:
         asyncio.run(in_process(take_memory, seconds=60))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reference", ["424242", r"424242\pi"])
 @pytest.mark.parametrize("name", FORMULAS)
 @pytest.mark.timeout(60)

@@ -378,6 +378,7 @@ def test_a_tool_takes_the_same_notations() -> None:
     assert parse_number("5 apples") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part",
     ["9", "1 ", "1 111 ", "1,111", "- ", "minus ", "1 (", "1 because ", "\\frac{1}{", "10^", "½", "²", "<think>", "{",
