@@ -22,6 +22,12 @@ class FilteredTasks(TaskSet):
         self._all, self._metadata, self._keep = tasks, metadata, keep
         self._known: dict[tuple[str, int, str], list[int]] = {}
 
+    def has_rows_of(self, other: TaskSet) -> bool:
+        """See `TaskSet.has_rows_of`."""
+        if not isinstance(other, FilteredTasks) or not self._all.has_rows_of(other._all):
+            return False
+        return self._metadata == other._metadata and self._keep is other._keep
+
     def _keeps(self, task: Task) -> bool:
         for name, wanted in self._metadata.items():
             value = task.metadata.get(name)

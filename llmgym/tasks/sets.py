@@ -123,6 +123,10 @@ class TaskSet(ABC):
         """
         return GeneratedTasks(make, outcomes)
 
+    def has_rows_of(self, other: TaskSet) -> bool:
+        """Whether another set is of the same rows, read in the same way, so that one of the two is enough."""
+        return False
+
     def check_split(self, split: str) -> None:
         """Raise `TaskError` for a split that the set does not have."""
         if split not in self.splits:
@@ -215,7 +219,7 @@ class RowTasks(TaskSet):
         return self
 
     def has_rows_of(self, other: TaskSet) -> bool:
-        """Whether another set is of the same rows, read in the same way."""
+        """See `TaskSet.has_rows_of`."""
         return type(other) is type(self) and other.__reduce__() == self.__reduce__()
 
     @property

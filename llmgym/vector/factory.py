@@ -11,7 +11,6 @@ from llmgym.concurrency import drive, drive_in_background, is_cancellation
 from llmgym.env import ToolEnv
 from llmgym.errors import AuthorError, VectorError
 from llmgym.registry import make_core
-from llmgym.tasks import RowTasks
 from llmgym.wrappers.base import AnyToolEnv, ToolWrapper
 
 _SLACK_S = 10.0  # beyond the deadlines of the environments themselves
@@ -68,7 +67,7 @@ class Factory:
             if mine != its:
                 told = f"the {name} of slot {index} is {mine!r:.200}, that of the first {its!r:.200}"
                 raise VectorError(f"{told}; both are {env.scope}: {one}, made with the same tools")
-        if isinstance(env.tasks, RowTasks) and env.tasks.has_rows_of(first.tasks):
+        if env.tasks.has_rows_of(first.tasks):
             # Else each of thousands of slots would read them for itself.
             cast("ToolEnv", env.unwrapped).draw_from(first.tasks)
 

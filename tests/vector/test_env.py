@@ -23,6 +23,7 @@ from llmgym.messages import assistant, tool_call, user
 from llmgym.registry import make_core
 from llmgym.tasks import Task
 from llmgym.vector import TextVectorEnv
+from llmgym.wrappers import FilterTasks
 from tests.environments import Adder, SuspendingAdder
 
 MODES = ["NextStep", "SameStep", "Disabled"]
@@ -335,4 +336,24 @@ def test_slots_read_their_rows_once(tmp_path: Path) -> None:
     apart = TextVectorEnv(lambda: make_core("llmgym/Calculator-v0", tasks=str(tmp_path / next(names))), 2)
     apart.reset(seed=0)
     assert [env.task.prompt[:3] for env in apart.envs if env.task] == ["one", "oth"]
+    apart.close()
+
+
+def test_slots_choose_among_their_rows_once(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(f'{{"prompt": "{n}?", "answer": "{n}", "metadata": {{"kind": "{n % 2}"}}}}\n' for n in range(9))
+    )
+
+    def some(**chosen: Any) -> FilterTasks:
+        return FilterTasks(make_core("llmgym/Calculator-v0", tasks=str(tmp_path / "rows.jsonl")), **chosen)
+
+    envs = TextVectorEnv(lambda: some(metadata={"kind": "1"}), 3)
+    assert len({id(env.tasks) for env in envs.envs}) == 1
+    envs.reset(seed=0)
+    assert {env.task.metadata["kind"] for env in envs.envs if env.task} == {"1"}
+    envs.close()
+    kinds = iter("01")
+    apart = TextVectorEnv(lambda: some(metadata={"kind": next(kinds)}), 2)
+    apart.reset(seed=0)
+    assert [env.task.metadata["kind"] for env in apart.envs if env.task] == ["0", "1"]
     apart.close()
