@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from llmgym.messages import Message
+from llmgym.report.sources import Entry
 from llmgym.trajectory import Trajectory
 
 _PROMPT, _REPLY = 140, 80  # characters of a row's texts
@@ -43,7 +44,7 @@ class Columns:
 
     def __init__(self) -> None:
         """Begin with no rows."""
-        self.words = {name: Words() for name in ("env", "task", "agent", "status", "prompt")}
+        self.words = {name: Words() for name in ("env", "task", "content", "agent", "status", "prompt")}
         self.numbers: dict[str, list[float | None]] = {
             name: []
             for name in (
@@ -57,11 +58,12 @@ class Columns:
         """How many rows there are."""
         return len(self.texts["reply"])
 
-    def append(self, run: int, row: Trajectory) -> None:
+    def append(self, run: int, entry: Entry) -> None:
         """Add a row."""
+        row = entry.row
         for name, word in (
-            ("env", row.env_id), ("task", row.task_id), ("agent", row.agent), ("status", row.status),
-            ("prompt", _prompt(row)),
+            ("env", row.env_id), ("task", row.task_id), ("content", entry.content), ("agent", row.agent),
+            ("status", row.status), ("prompt", _prompt(row)),
         ):  # fmt: skip
             self.words[name].append(word)
         sampled = row.sampled_tokens

@@ -15,7 +15,7 @@ from llmgym.errors import ConfigError
 from llmgym.report.chunks import ROWS, pack
 from llmgym.report.columns import Columns
 from llmgym.report.failing import grouped
-from llmgym.report.sources import Source
+from llmgym.report.sources import Entry, Source
 from llmgym.report.statistics import Tally, merged, statistics
 from llmgym.report.vocabulary import Vocabulary, vocabulary_of
 from llmgym.rollout.config import GroupSettings
@@ -104,25 +104,25 @@ class Report:
         before = len(self.columns)
         for run, source in enumerate(self.sources):
             for episode in source.episodes():
-                for row in episode:
-                    self._tallies[run].setdefault(row.env_id, Tally()).add(row)
-                    self._add(run, row, sink)
+                for entry in episode:
+                    self._tallies[run].setdefault(entry.row.env_id, Tally()).add(entry)
+                    self._add(run, entry, sink)
                 if progress and not len(self.columns) % ROWS:
                     progress(sum(one.done for one in self.sources), sum(one.size for one in self.sources))
         for run, source in enumerate(self.sources):
-            for row in source.failures():
-                if (run, row.id) not in self._failures:
-                    self._failures[run, row.id] = len(self.columns), row
-                    self._add(run, row, sink)
+            for entry in source.failures():
+                if (run, entry.row.id) not in self._failures:
+                    self._failures[run, entry.row.id] = len(self.columns), entry.row
+                    self._add(run, entry, sink)
         if len(self.columns) == before and before:
             return False
         if self._open:
             sink(self.packs, self._packed())
         return True
 
-    def _add(self, run: int, row: Trajectory, sink: Sink) -> None:
-        self.columns.append(run, row)
-        self._open.append((run, row))
+    def _add(self, run: int, entry: Entry, sink: Sink) -> None:
+        self.columns.append(run, entry)
+        self._open.append((run, entry.row))
         if len(self._open) == ROWS:
             sink(self.packs, self._packed())
             self.packs += 1

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,13 +16,31 @@ from llmgym.data.shapes import Shape, rollouts, shape_of
 from llmgym.data.strictness import encoding_flaw, explained
 from llmgym.data.unpacking import is_packed, unpack
 from llmgym.errors import LLMGymError
-from llmgym.records import record_of
 from llmgym.rollout.description import Description, read_description
 from llmgym.rollout.folder import FAILURES, ROLLOUTS
 from llmgym.rollout.retired import read_retired
 from llmgym.trajectory import Trajectory
 
 _BAD = (ValueError, KeyError, TypeError, RecursionError, LLMGymError, msgspec.DecodeError)
+
+
+class Entry(NamedTuple):
+    """A row, and what its line says of its task.
+
+    Attributes:
+        row: The row.
+        group_id: The same for the repeats of a task.
+        task_hash: Hash of the task's content; "" where that is not known.
+    """
+
+    row: Trajectory
+    group_id: str
+    task_hash: str
+
+    @property
+    def content(self) -> str:
+        """The same for tasks of equal content, as in a run's summary."""
+        return self.task_hash or self.group_id
 
 
 class Source:
@@ -63,7 +81,7 @@ class Source:
         self._shape: Shape | None = None
         self._seen: set[str] = set()
         self._failed: set[str] = set()
-        self._pending: list[Trajectory] = []
+        self._pending: list[Entry] = []
         self._retired = read_retired(self.rows.parent) if self.is_run else Counter[tuple[str, str]]()
         self._left = Counter(self._retired)
 
@@ -93,7 +111,7 @@ class Source:
         before, self.description = self.description, read_description(self.rows.parent) or self.description
         return before.confirmed != self.description.confirmed or not self._failed.isdisjoint(self._seen)
 
-    def episodes(self) -> Iterator[list[Trajectory]]:
+    def episodes(self) -> Iterator[list[Entry]]:
         """Episodes that are new: for each the rows of its agents.
 
         Raises:
@@ -105,36 +123,36 @@ class Source:
         shape = self._shape = self._shape or shape_of(self.rows, self.path)
         self.torn = False
         for line in read_lines(self.rows, self.done, self._lines + 1):
-            row = self._row(line, shape)
+            entry = self._row(line, shape)
             if self.torn:
                 return
             self.done, self._lines = line.position + len(line.data) + line.whole, line.number
-            if row is None:
+            if entry is None:
                 continue
-            self._pending.append(row)
-            if len(self._pending) < row.agents:
+            self._pending.append(entry)
+            if len(self._pending) < entry.row.agents:
                 continue
             episode, self._pending = self._pending, []
             if not self._takes_retired(episode):
                 yield episode
 
-    def failures(self) -> list[Trajectory]:
+    def failures(self) -> list[Entry]:
         """The last failure of each episode that has no result."""
         path = self.rows.parent / FAILURES
         if not self.is_run or not path.is_file():
             return []
-        last: dict[str, Trajectory] = {}
+        last: dict[str, Entry] = {}
         for line in read_lines(path):
             if not line.whole:
                 break  # being written
-            row = self._loaded(line, self._shape or shape_of(path, path), path)
-            if row is not None and (row.failure is not None or row.episode_id not in last):
-                last[row.episode_id] = row
-        failed = [row for row in last.values() if row.id not in self._seen]
-        self._failed.update(row.id for row in failed)
+            entry = self._loaded(line, self._shape or shape_of(path, path), path)
+            if entry is not None and (entry.row.failure is not None or entry.row.episode_id not in last):
+                last[entry.row.episode_id] = entry
+        failed = [entry for entry in last.values() if entry.row.id not in self._seen]
+        self._failed.update(entry.row.id for entry in failed)
         return failed
 
-    def _row(self, line: Line, shape: Shape) -> Trajectory | None:
+    def _row(self, line: Line, shape: Shape) -> Entry | None:
         if not line.data or line.data.isspace():
             return None
         if not line.whole:
@@ -143,20 +161,22 @@ class Source:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 self.torn = True
                 return None
-        row = self._loaded(line, shape, self._named)
-        if row is None:
+        entry = self._loaded(line, shape, self._named)
+        if entry is None:
             return None
+        row = entry.row
         if shape is rollouts and row.id in self._seen and not self._retired:
             self._leave_out(self._named, line, "duplicate", f"a row before it has the id {row.id!r}")
             return None
         self._seen.add(row.id)
-        return row
+        return entry
 
-    def _loaded(self, line: Line, shape: Shape, path: Path) -> Trajectory | None:
+    def _loaded(self, line: Line, shape: Shape, path: Path) -> Entry | None:
         reason = encoding_flaw(line.data)
         if reason is None:
             try:
-                return shape.trajectory(line.data, f"{path}:{line.number}")
+                known = shape.decode(line.data)
+                return Entry(shape.trajectory(line.data, f"{path}:{line.number}"), known.group_id, known.task_hash)
             except _BAD as error:
                 reason = explained(line.data) or " ".join(str(error).split()).removeprefix(f"{path}:{line.number}: ")
         self._leave_out(path, line, "invalid", reason)
@@ -168,14 +188,13 @@ class Source:
             raise BadRowsError([problem])
         self.problems.append(problem)
 
-    def _takes_retired(self, episode: Sequence[Trajectory]) -> bool:
+    def _takes_retired(self, episode: Sequence[Entry]) -> bool:
         """Whether an episode no longer counts: the first so many of a task's content are those that were retired."""
         if not self._left:
             return False
-        record = record_of(episode[0])
-        key = record.episode_id, record.task_hash
+        key = episode[0].row.episode_id, episode[0].task_hash
         if self._left[key] <= 0:
             return False
         self._left[key] -= 1
-        self._seen.difference_update(row.id for row in episode)
+        self._seen.difference_update(entry.row.id for entry in episode)
         return True

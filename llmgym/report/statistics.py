@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmgym.report.sources import Entry
+from llmgym.rollout.classes import CLASSES, class_of
 from llmgym.rollout.intervals import mean_with_interval
 from llmgym.rollout.summary import pass_at
-from llmgym.rollout.thresholds import TOLERANCE, reaches, spread
-from llmgym.trajectory import Trajectory
+from llmgym.rollout.thresholds import reaches
 
 _MOST_K = 64  # of the curve
 _VERSIONS = 400  # points of the curve over weight versions
 
-#: Rewards of the episodes of each task, by task and agent.
-Groups = Mapping[tuple[str, str, str], Sequence[float]]
+#: Rewards of episodes, by environment, task and agent.
+Rewards = dict[tuple[str, str, str], list[float]]
 
 
 @dataclass
@@ -25,23 +26,26 @@ class Tally:
     """What is counted of the rows of an environment in a run.
 
     Attributes:
-        groups: The rewards of the repeats of each task, by task and agent.
-        versions: The same by the newest weights that took part.
+        tasks: The rewards of each task, by its content and agent: tasks of equal content are one.
+        groups: Those of the repeats of each, by group and agent, empty where there are none: what trainers compare.
+        versions: Those of tasks by the newest weights that took part.
         counts: Sums over rows.
         statuses: How they ended.
         tool_errors: Errors that tools answered, by type.
         cost: Dollars, by role; tokens are in `counts`.
     """
 
-    groups: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
-    versions: dict[int, dict[tuple[str, str, str], list[float]]] = field(default_factory=dict)
+    tasks: Rewards = field(default_factory=dict)
+    groups: Rewards = field(default_factory=dict)
+    versions: dict[int, Rewards] = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     statuses: Counter[str] = field(default_factory=Counter)
     tool_errors: Counter[str] = field(default_factory=Counter)
     cost: float = 0.0
 
-    def add(self, row: Trajectory) -> None:
+    def add(self, entry: Entry) -> None:
         """Count a row that finished."""
+        row = entry.row
         sampled = row.sampled_tokens
         context = sum(len(segment.ids) for segment in row.segments) - sampled
         for name, value in (
@@ -53,11 +57,13 @@ class Tally:
         self.statuses[row.status] += 1
         self.tool_errors.update(row.tool_errors)
         self.cost += math.fsum(usage.cost or 0.0 for usage in row.usage.values())
+        group = self.groups.setdefault((row.env_id, entry.group_id, row.agent), [])
         if row.reward is None or not math.isfinite(row.reward):
             self.counts["unscored"] += 1
             return
-        key = row.env_id, row.task_id, row.agent
-        self.groups.setdefault(key, []).append(row.reward)
+        group.append(row.reward)
+        key = row.env_id, entry.content, row.agent
+        self.tasks.setdefault(key, []).append(row.reward)
         newest = max((span.version for reply in row.replies for span in reply.versions), default=None)
         if newest is not None:
             self.versions.setdefault(newest, {}).setdefault(key, []).append(row.reward)
@@ -67,6 +73,7 @@ def merged(tallies: Iterable[Tally]) -> Tally:
     """Environments together."""
     total = Tally()
     for tally in tallies:
+        total.tasks.update(tally.tasks)
         total.groups.update(tally.groups)
         for version, groups in tally.versions.items():
             total.versions.setdefault(version, {}).update(groups)
@@ -85,13 +92,13 @@ def statistics(tally: Tally, threshold: float) -> dict[str, Any]:
         tally: What was counted.
         threshold: Reward from which an episode counts as solved.
     """
-    groups = list(tally.groups.values())
+    tasks = list(tally.tasks.values())
     return {
-        "reward": mean_with_interval(groups),
-        "scored": sum(map(len, groups)),
-        "tasks": len(groups),
-        "kinds": _kinds(groups, threshold),
-        "passes": passes(groups, threshold),
+        "reward": mean_with_interval(tasks),
+        "scored": sum(map(len, tasks)),
+        "tasks": len(tasks),
+        "groups": _classes(tally.groups.values(), threshold),
+        "passes": passes(tasks, threshold),
         "versions": _learning(tally),
         "counts": dict(tally.counts),
         "statuses": dict(tally.statuses.most_common()),
@@ -100,10 +107,10 @@ def statistics(tally: Tally, threshold: float) -> dict[str, Any]:
     }
 
 
-def passes(groups: Sequence[Sequence[float]], threshold: float) -> list[dict[str, Any]]:
+def passes(tasks: Sequence[Sequence[float]], threshold: float) -> list[dict[str, Any]]:
     """The curve of pass@k, each point over the tasks with at least k scored episodes."""
-    tasks = Counter((len(group), sum(reaches(reward, threshold) for reward in group)) for group in groups)
-    return [pass_at(k, tasks) for k in _ks(max(map(len, groups), default=0))]
+    counts = Counter((len(task), sum(reaches(reward, threshold) for reward in task)) for task in tasks)
+    return [pass_at(k, counts) for k in _ks(max(map(len, tasks), default=0))]
 
 
 def _ks(most: int) -> list[int]:
@@ -114,21 +121,12 @@ def _ks(most: int) -> list[int]:
     )
 
 
-def _kinds(groups: Sequence[Sequence[float]], threshold: float) -> dict[str, int]:
+def _classes(groups: Iterable[Sequence[float]], threshold: float) -> dict[str, int]:
     """Groups by what there is to learn from them."""
-    kinds = Counter({"solved": 0, "mixed": 0, "constant": 0, "failed": 0, "single": 0})
-    for group in groups:
-        solved = sum(reaches(reward, threshold) for reward in group)
-        if len(group) == 1:
-            kind = "single"
-        elif solved == len(group):
-            kind = "solved"
-        elif solved or spread(group) > TOLERANCE:
-            kind = "mixed"
-        else:
-            kind = "constant" if group[0] > TOLERANCE else "failed"
-        kinds[kind] += 1
-    return dict(kinds)
+    found = Counter(
+        class_of(len(group), min(group, default=None), max(group, default=None), threshold) for group in groups
+    )
+    return {name: found[name] for name in CLASSES}
 
 
 def _learning(tally: Tally) -> list[dict[str, Any]]:
@@ -137,15 +135,15 @@ def _learning(tally: Tally) -> list[dict[str, Any]]:
     step = max(1, math.ceil(len(versions) / _VERSIONS))
     points: list[dict[str, Any]] = []
     for start in range(0, len(versions), step):
-        groups: dict[tuple[str, str, str], list[float]] = {}
+        tasks: Rewards = {}
         for version in versions[start : start + step]:
             for key, rewards in tally.versions[version].items():
-                groups.setdefault(key, []).extend(rewards)
+                tasks.setdefault(key, []).extend(rewards)
         points.append(
             {
                 "version": versions[start],
-                "episodes": sum(map(len, groups.values())),
-                **mean_with_interval(groups.values()),
+                "episodes": sum(map(len, tasks.values())),
+                **mean_with_interval(tasks.values()),
             }
         )
     return points

@@ -7,13 +7,16 @@ import json
 import re
 import zlib
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 import numpy as np
 import pytest
 
-from llmgym.data import BadRowsError
+from llmgym.data import BadRowsError, Dataset
+from llmgym.data.comparison import compare
 from llmgym.data.problems import UnreadableError
+from llmgym.data.quality.report import measure, quality
 from llmgym.errors import ConfigError
 from llmgym.policies.models import cache_dir
 from llmgym.report import Report, write_report
@@ -21,6 +24,8 @@ from llmgym.report.chunks import ROWS, UNKNOWN, pack
 from llmgym.report.page import script_json
 from llmgym.report.vocabulary import Vocabulary, vocabulary_of
 from llmgym.rollout import RunStore
+from llmgym.rollout.folder import open_records, summarize_folder
+from llmgym.tasks import Task
 from tests.data.rows import changed, episode, line, run_of
 from tests.report import runs
 
@@ -51,13 +56,46 @@ def test_figures(tmp_path: Path) -> None:
     assert found["passes"][0]["value"] == pytest.approx((2 * 1 / 3 + 2 * 2 / 3 + 1 + 0) / 6)
     assert [point["k"] for point in found["passes"]] == [1, 2, 3]
     assert found["passes"][2]["tasks"] == 4
-    assert found["kinds"] == {"solved": 0, "mixed": 4, "constant": 0, "failed": 0, "single": 2}
+    assert found["groups"] == {
+        "solved": 0, "failed": 0, "mixed": 4, "constant between": 0, "single": 2, "unscored": 0,
+    }  # fmt: skip
     assert [point["version"] for point in found["versions"]] == [1, 2, 3, 4]
     assert report.summary()["rows"] == 16 == len(report.columns)
     (group,) = report.summary()["failures"]
     assert (group["count"], group["kind"], group["stage"]) == (2, "environment", "verify")
     assert "line 1, in verify" in group["first"]
     assert list(packs) == [0]
+
+
+def test_figures_are_those_of_summary_quality_and_compare(tmp_path: Path) -> None:
+    kept = RunStore(tmp_path / "run", {"environments": []}, {"num_repeats": 2, "success_threshold": 0.5}, 0.0)
+    kept.confirm({}, planned=None)
+    earned = {"a": (1.0, 0.0), "again": (1.0, 1.0), "above": (2.0, 3.0), "near": (0.6, 0.9), "lost": (0.0, 0.0)}
+    earned |= {"half": (0.2, 0.2), "none": (None, None)}
+    for name, rewards in earned.items():
+        content = "a" if name == "again" else name
+        for repeat, reward in enumerate(rewards):
+            made = episode(name, repeat, reward)
+            made.task = Task(id=name, prompt=f"say {content}", answer=content)
+            kept.append(made)
+    kept.close()
+    found = read(tmp_path / "run")[0].summary()["runs"][0]["all"]
+    data = Dataset.open([tmp_path / "run"], threshold=0.5)
+    measure(data)
+    measured, summary = quality(data), summarize_folder(open_records(tmp_path / "run"))
+    (score, _) = compare(Dataset.open([tmp_path / "run", _copied(tmp_path)], threshold=0.5)).runs
+
+    classes = {"solved": 1, "failed": 1, "mixed": 3, "constant between": 1, "single": 0, "unscored": 1}
+    assert found["groups"] == {name: measured["groups"][name]["groups"] for name in classes} == classes
+    assert found["tasks"] == summary["tasks"] == score.tasks - 1 == 5
+    assert found["passes"][:2] == summary["pass_at_k"] == measured["pass_at_k"]
+    assert found["passes"][0]["value"] == pytest.approx((0.75 + 1 + 1 + 0 + 0) / 5) == score.pass_at_1.mean
+
+
+def _copied(folder: Path) -> Path:
+    (folder / "other").mkdir()
+    copy(folder / "run" / "rollouts.jsonl", folder / "other")
+    return folder / "other"
 
 
 def test_only_what_is_new_is_read(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from llmgym.data.quality.degenerate import LOOP
 from llmgym.data.quality.duplicates import repeated_answers, repeated_tasks
 from llmgym.data.quality.measures import measured_files
 from llmgym.data.scalars import MEASURED
+from llmgym.rollout.classes import CLASSES, class_of
 from llmgym.rollout.summary import pass_at, powers
 from llmgym.rollout.thresholds import TOLERANCE
 
@@ -34,13 +35,6 @@ HEALTH = {
     "no_counts": "no_counts",
     "capture_mismatch": "capture_mismatch is not null",
 }
-
-#: What the repeats of a task are to each other; only those that are mixed teach a policy that compares them.
-_CLASSES = f"""
-    case when scored = 0 then 'unscored' when scored = 1 then 'single' when reward_gap > {TOLERANCE} then 'mixed'
-    when pass_rate = 1 then 'solved' when reward_max <= {TOLERANCE} then 'failed' else 'constant between' end
-"""
-CLASSES = ("solved", "failed", "mixed", "constant between", "single", "unscored")
 
 _BANDS = """
     case when pass_rate = 0 then '0' when pass_rate < 0.2 then '(0, 0.2)' when pass_rate <= 0.8 then '[0.2, 0.8]'
@@ -148,7 +142,10 @@ def _shares(counts: dict[str, int], names: Sequence[str], what: str) -> dict[str
 
 def _classes(data: Dataset, where: str, names: dict[str, str]) -> dict[str, Any]:
     """Kinds of groups, and how far rewards are apart in those with two of them or more."""
-    found = dict(data.query(f"select {_CLASSES}, count(*) from groups where {where} group by 1", **names))
+    found: Counter[str] = Counter()
+    query = f"select least(scored, 2), reward_min, reward_max, count(*) from groups where {where} group by all"
+    for scored, least, greatest, number in data.query(query, **names):
+        found[class_of(scored, least, greatest, data.threshold)] += number
     ((mean, median, most),) = data.query(
         f"select avg(reward_std), median(reward_std), max(reward_std) from groups where scored > 1 and {where}", **names
     )

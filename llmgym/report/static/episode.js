@@ -4,19 +4,19 @@
 const episodes = (() => {
   let tab = "transcript";
 
-  /** Rows that share something with a row. @param {number} row @param {(other: number) => boolean} same */
-  function others(row, same) {
+  /** Rows of the same task, as far as a column tells tasks apart. @param {number} row @param {"task" | "content"} column @param {(other: number) => boolean} same */
+  function others(row, column, same) {
     const c = R.columns, found = [];
-    for (let i = 0; i < c.rows; i++) if (c.env[i] === c.env[row] && c.task[i] === c.task[row] && same(i)) found.push(i);
+    for (let i = 0; i < c.rows; i++) if (c.env[i] === c.env[row] && c[column][i] === c[column][row] && same(i)) found.push(i);
     return found;
   }
 
   /** @param {number} row */
-  const repeatsOf = (row) => others(row, (i) => R.columns.agent[i] === R.columns.agent[row]).sort((a, b) =>
+  const repeatsOf = (row) => others(row, "content", (i) => R.columns.agent[i] === R.columns.agent[row]).sort((a, b) =>
     R.columns.run[a] - R.columns.run[b] || R.columns.repeat[a] - R.columns.repeat[b]);
   /** @param {number} row */
   const agentsOf = (row) => (R.columns.agents[row] < 2 ? [row]
-    : others(row, (i) => R.columns.repeat[i] === R.columns.repeat[row] && R.columns.run[i] === R.columns.run[row]));
+    : others(row, "task", (i) => R.columns.repeat[i] === R.columns.repeat[row] && R.columns.run[i] === R.columns.run[row]));
 
   /** @param {number} number @returns {Promise<any>} */
   async function load(number) {

@@ -106,7 +106,7 @@ const lists = (() => {
     const code = env ? c.words.env.indexOf(env) : -1;
     for (let i = 0; i < c.rows; i++) {
       if (env && c.env[i] !== code) continue;
-      const key = `${c.env[i]} ${c.task[i]} ${c.agent[i]}`;
+      const key = `${c.env[i]} ${c.content[i]} ${c.agent[i]}`;
       let task = found.get(key);
       if (!task) found.set(key, (task = { first: i, rows: [], sums: [[], []] }));
       task.rows.push(i);

@@ -65,19 +65,19 @@ const overview = (() => {
   }
 
   const KINDS = /** @type {[string, string][]} */ ([["solved", "all repeats solve it"], ["mixed", "repeats differ: there is something to learn from"],
-    ["constant", "all earn the same, between"], ["failed", "no repeat earns anything"], ["single", "one episode only"]]);
+    ["constant between", "all earn the same, between"], ["failed", "no repeat earns anything"], ["single", "one episode only"], ["unscored", "no repeat has a reward"]]);
 
   /** @param {any} scope */
   function kinds(scope) {
-    const total = KINDS.reduce((sum, [name]) => sum + (scope.kinds[name] || 0), 0);
+    const total = KINDS.reduce((sum, [name]) => sum + (scope.groups[name] || 0), 0);
     if (!total) return h("p.empty", "nothing to show");
-    const found = KINDS.filter(([name]) => scope.kinds[name]);
+    const found = KINDS.filter(([name]) => scope.groups[name]);
     return h("div", h("div.stack", found.map(([name, what]) => {
       const part = h("span", { class: name, title: `${name}: ${what}` });
-      part.style.flexGrow = String(scope.kinds[name]);
+      part.style.flexGrow = String(scope.groups[name]);
       return part;
-    })), h("ul.kinds", found.map(([name, what]) => h("li", h("span.dot", { class: name }), h("b", name), h("span.muted", what), h("span.grow"), count(scope.kinds[name]),
-      h("span.muted.share", `${Math.round((100 * scope.kinds[name]) / total)}%`)))));
+    })), h("ul.kinds", found.map(([name, what]) => h("li", h("span.dot", { class: name }), h("b", name), h("span.muted", what), h("span.grow"), count(scope.groups[name]),
+      h("span.muted.share", `${Math.round((100 * scope.groups[name]) / total)}%`)))));
   }
 
   /** @param {string} title @param {string} [note] */
@@ -126,7 +126,7 @@ const overview = (() => {
     const each = (/** @type {string} */ title, /** @type {string} */ note, /** @type {(scope: any) => any} */ draw) => grid.append(
       h("section.card", h("header", h("h3", title), h("span.note", note)), scopes.map((/** @type {any} */ scope, /** @type {number} */ run) => scope && h("div.ofrun",
         scopes.length > 1 ? h("h4", h("span.dot", { class: run ? "other" : "own" }), flat(summary.runs[run].name)) : null, draw(scope)))));
-    each("Groups", "tasks by what their repeats earn", kinds);
+    each("Groups", "by what the repeats of a task earn", kinds);
     const most = Math.max(...scopes.flatMap((/** @type {any} */ scope) => Object.values(scope?.tool_errors ?? {})));
     if (most > 0) each("Tool errors", "answered to the policy, by type", (scope) => toolErrors(scope, most));
   }
