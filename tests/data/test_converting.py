@@ -18,6 +18,7 @@ from llmgym.trajectory import Trajectory
 from tests import records
 from tests.data import rows
 from tests.data.forms.test_parquet import identical
+from tests.data.shapes.test_shapes import V1, chat
 
 
 @given(records.trajectories())
@@ -62,6 +63,54 @@ def test_rows_of_others_become_rows_of_ours(tmp_path: Path) -> None:
     convert(Dataset.open([path]), tmp_path / "x.parquet")
     restore([tmp_path / "x.parquet"], tmp_path / "back.jsonl")
     assert (tmp_path / "back.jsonl").read_text() == path.read_text() + "\n"
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.atif.jsonl"])
+def test_groups_of_others_stay_groups(tmp_path: Path, name: str) -> None:
+    made = [
+        chat("a", group_id="g", id="r7", reward=1), chat("b", group_id="g", id="r8", reward=0),
+        chat("a", group_id=0, reward=1), chat("b", group_id=0, reward=1), chat("a", reward=0),
+    ]  # fmt: skip
+    path = tmp_path / "chats.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in made))
+    before = Dataset.open([path])
+    convert(before, tmp_path / name)
+    after = Dataset.open([tmp_path / name])
+    assert partition(after) == partition(before) == [[1, 2], [3, 4], [5]]
+    found = list(after.trajectories(after.select()))
+    assert [t.id for t in found[:4]] == ["/g/0", "/g/1", "/0/0", "/0/1"]
+    assert [group.pass_rate for group in after.groups()] == [1.0, 0.0, 0.5]
+    convert(after, tmp_path / "back.jsonl")
+    back = Dataset.open([tmp_path / "back.jsonl"])
+    assert back.query("select id, group_id from rows") == after.query("select id, group_id from rows")
+
+
+def test_traces_of_a_group_stay_in_it(tmp_path: Path) -> None:
+    traces = [V1 | {"id": name, "group": {"id": group}, "task": {"key": name}} for name, group in ("ag", "bg", "ch")]
+    path = tmp_path / "traces.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in traces))
+    convert(Dataset.open([path]), tmp_path / "x.jsonl")
+    assert partition(Dataset.open([tmp_path / "x.jsonl"])) == partition(Dataset.open([path])) == [[1, 2], [3]]
+
+
+def test_chats_keep_ids_that_rows_of_ours_can_have(tmp_path: Path) -> None:
+    run = rows.run_of(tmp_path / "run", [rows.line("a", 3), rows.line("b", 0), rows.line("a", 1)])
+    ours = Dataset.open([run])
+    about = ours.query("select id, env_id, group_id from rows order by line")
+    made = [chat(name, id=name, env_id=env_id, group_id=group_id) for name, env_id, group_id in about]
+    made += [chat("x", group_id="g", repeat=5)]
+    path = tmp_path / "chats.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in made))
+    convert(Dataset.open([path]), tmp_path / "x.jsonl")
+    found = Dataset.open([tmp_path / "x.jsonl"]).query("select id, env_id, group_id from rows order by line")
+    assert found == [*about, ("/g/5", "", "/g")]
+
+
+def partition(data: Dataset) -> list[list[int]]:
+    """The lines of each group."""
+    return [
+        lines for (lines,) in data.query("select list(line order by line) as l from rows group by group_id order by l")
+    ]
 
 
 def test_nothing_is_replaced_and_nothing_half_is_left(tmp_path: Path) -> None:

@@ -18,7 +18,17 @@ from llmgym import __version__
 from llmgym.data.problems import BAD
 from llmgym.data.scalars import Scalars, columns, metrics
 from llmgym.data.shapes import rollouts
-from llmgym.data.shapes.common import Call, conversation, episode, hash_of, numbers, opening_of, read_row, reward_of
+from llmgym.data.shapes.common import (
+    Call,
+    conversation,
+    episode,
+    hash_of,
+    name_of,
+    numbers,
+    opening_of,
+    read_row,
+    reward_of,
+)
 from llmgym.errors import LLMGymError
 from llmgym.messages import Message, ToolCall
 from llmgym.records import load_row
@@ -244,11 +254,11 @@ def decode(data: bytes | bytearray) -> Scalars:
 
 def _scalars(row: Mapping[str, Any]) -> Scalars:
     extra, final = row.get("extra") or {}, row.get("final_metrics") or {}
-    name = str(row.get("trajectory_id") or row.get("session_id") or "")
+    name = name_of(row.get("trajectory_id"), row.get("session_id"))
     messages = conversation_of(row["steps"])
     task_hash = hash_of(messages[: opening_of(messages)])
-    task_id = str(extra.get("task_id") or task_hash)
-    env_id = str(extra.get("env_id") or (row.get("agent") or {}).get("name") or "")
+    task_id = name_of(extra.get("task_id"), task_hash)
+    env_id = name_of(extra.get("env_id"), (row.get("agent") or {}).get("name"))
     reward = extra.get("reward", (final.get("extra") or {}).get("reward"))
     agent = [step for step in row["steps"] if step["source"] == "agent"]
     return Scalars(

@@ -10,11 +10,13 @@ import msgspec
 import numpy as np
 
 from llmgym.chat import Usage
-from llmgym.data.scalars import Number
+from llmgym.data.scalars import Number, Scalars
 from llmgym.messages import Message, ToolSchema, read_messages
 from llmgym.trajectory import Segment, Status, Trajectory, Turn, segment_of
 
 Row = dict[str, Any]
+
+_IDS = ("id", "episode_id", "env_id", "task_id", "group_id")
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
@@ -44,9 +46,19 @@ def reward_of(value: Any, name: str = "reward") -> float | None:
     raise ValueError(f"`{name}` is {value!r:.60}, which is no number")
 
 
+def name_of(*given: Any) -> str:
+    """The first name of some that there is, as text: 0 is one. "" where there is none."""
+    return next((str(name) for name in given if name is not None and name != ""), "")
+
+
+def task_of(row: Scalars) -> str:
+    """The task of an episode: what its group is called in the environment, as rows of ours have no other group."""
+    return row.group_id.removeprefix(f"{row.env_id}/")
+
+
 def numbers(row: Mapping[str, Any], but: Iterable[str] = ()) -> dict[str, Number]:
-    """The fields that are numbers, or true or false."""
-    left_out = {*but}
+    """The fields that are numbers, or true or false; an id that is a number measures nothing."""
+    left_out = {*_IDS, *but}
     return {
         name: float(value)
         for name, value in row.items()

@@ -18,7 +18,7 @@ import msgspec
 from llmgym.chat import Usage
 from llmgym.data.problems import BAD
 from llmgym.data.scalars import Number, Scalars, columns, metrics
-from llmgym.data.shapes.common import conversation, episode, hash_of, opening_of, read_row
+from llmgym.data.shapes.common import conversation, episode, hash_of, name_of, opening_of, read_row
 from llmgym.errors import LLMGymError
 from llmgym.messages import Message
 from llmgym.responses import from_tools
@@ -104,10 +104,10 @@ def decode(data: bytes | bytearray) -> Scalars:
 
 
 def _scalars(row: Row, messages: Sequence[Message]) -> Scalars:
-    env_id, task_id = str(row[_EVAL].get("task") or ""), str(row["id"])
+    env_id, task_id = name_of(row[_EVAL].get("task")), str(row["id"])
     seconds, usage = row.get("total_time"), _usage(row)
     return Scalars(
-        id=str(row.get("uuid") or ""), episode_id="", env_id=env_id, task_id=task_id, group_id=f"{env_id}/{task_id}",
+        id=name_of(row.get("uuid")), episode_id="", env_id=env_id, task_id=task_id, group_id=f"{env_id}/{task_id}",
         task_hash=hash_of([row["input"], row.get("target"), row.get("choices")]), repeat=int(row.get("epoch") or 1) - 1,
         status=_status(row), reward=_reward(row), num_turns=sum(m["role"] == "assistant" for m in messages),
         num_sampled_tokens=usage.output_tokens, num_tool_errors=sum(bool(m.get("error")) for m in row["messages"]),

@@ -7,7 +7,7 @@ from typing import Any
 
 from llmgym.data.problems import BAD
 from llmgym.data.scalars import Scalars, columns, metrics
-from llmgym.data.shapes.common import Call, episode, hash_of, numbers, read_row, reward_of, usage_of
+from llmgym.data.shapes.common import Call, episode, hash_of, name_of, numbers, read_row, reward_of, usage_of
 from llmgym.errors import LLMGymError
 from llmgym.messages import Message
 from llmgym.responses import from_items, from_tools
@@ -45,7 +45,7 @@ def _items(row: Mapping[str, Any]) -> list[Any]:
 
 def _scalars(row: Mapping[str, Any]) -> Scalars:
     agent = row.get("agent_ref") or {}
-    env_id = str(agent.get("name") or "") if isinstance(agent, Mapping) else ""
+    env_id = name_of(agent.get("name")) if isinstance(agent, Mapping) else ""
     task_hash = hash_of([row["responses_create_params"].get(name) for name in ("input", "tools")])
     known = row.get(_TASK) is not None
     task_id = str(row[_TASK]) if known else task_hash

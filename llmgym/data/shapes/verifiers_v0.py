@@ -7,7 +7,7 @@ from typing import Any
 
 from llmgym.data.problems import BAD
 from llmgym.data.scalars import Scalars, columns, metrics
-from llmgym.data.shapes.common import conversation, episode, hash_of, numbers, read_row, reward_of, usage_of
+from llmgym.data.shapes.common import conversation, episode, hash_of, name_of, numbers, read_row, reward_of, usage_of
 from llmgym.errors import LLMGymError
 from llmgym.messages import Message
 from llmgym.responses import from_tools
@@ -36,7 +36,7 @@ def _messages(row: Mapping[str, Any]) -> tuple[list[Message], list[Message]]:
 
 
 def _scalars(row: Mapping[str, Any], prompt: list[Message], completion: list[Message]) -> Scalars:
-    env_id, task_id = str(row.get("env_id") or row.get("task") or ""), str(row["example_id"])
+    env_id, task_id = name_of(row.get("env_id"), row.get("task")), str(row["example_id"])
     usage = row.get("token_usage") or {}
     return Scalars(
         id="", episode_id="", env_id=env_id, task_id=task_id, group_id=f"{env_id}/{task_id}",

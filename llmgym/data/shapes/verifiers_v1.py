@@ -11,7 +11,17 @@ from typing import Any
 
 from llmgym.data.problems import BAD
 from llmgym.data.scalars import Number, Scalars, columns, metrics
-from llmgym.data.shapes.common import Call, conversation, episode, hash_of, numbers, opening_of, read_row
+from llmgym.data.shapes.common import (
+    Call,
+    conversation,
+    episode,
+    hash_of,
+    name_of,
+    numbers,
+    opening_of,
+    read_row,
+    task_of,
+)
 from llmgym.errors import LLMGymError
 from llmgym.messages import Message
 from llmgym.responses import from_tools
@@ -52,16 +62,16 @@ def _path(row: Mapping[str, Any]) -> list[Node]:
 def _scalars(row: Mapping[str, Any], path: Sequence[Node]) -> Scalars:
     trace: Mapping[str, Any] = row["traces"][0] if row["traces"] else {}
     task, env = row["task"], row.get("env") or {}
-    env_id = str(env.get("id") or env.get("name") or "")
-    task_hash = str(task.get("hash") or hash_of(task.get("data")))
-    task_id = str(task.get("key") or task_hash)
-    group = (row.get("group") or {}).get("id")
+    name, env_id = name_of(row.get("id")), name_of(env.get("id"), env.get("name"))
+    task_hash = name_of(task.get("hash")) or hash_of(task.get("data"))
+    task_id = name_of(task.get("key"), task_hash)
+    group_id = name_of((row.get("group") or {}).get("id"), f"{env_id}/{task_id}")
     found: dict[str, Number] = {**numbers(trace.get("metrics") or {}), "num_traces": float(len(row["traces"]))}
     found["num_leaves"] = float(_leaves(trace.get("nodes") or []))
     tokens = [sum(_mask(node)) for node in path]
     return Scalars(
-        id=str(row.get("id") or ""), episode_id=str(row.get("id") or ""), env_id=env_id, task_id=task_id,
-        group_id=str(group) if group else f"{env_id}/{task_id}", task_hash=task_hash, status=_status(row),
+        id=name, episode_id=name, env_id=env_id, task_id=task_id,
+        group_id=group_id, task_hash=task_hash, status=_status(row),
         reward=_reward(trace), num_turns=sum(bool(node.get("sampled")) for node in path),
         num_sampled_tokens=sum(tokens), num_context_tokens=sum(len(node.get("token_ids") or ()) for node in path)
         - sum(tokens), failure="error" if row.get("errors") else "", metrics=found,
@@ -102,7 +112,7 @@ def trajectory(data: bytes, place: str) -> Trajectory:
         messages = conversation([_message(node["message"]) for node in path])
         errors = row.get("errors")
         return episode(
-            messages, opening_of(messages), env_id=found.env_id, task_id=found.task_id, status=_status(row),
+            messages, opening_of(messages), env_id=found.env_id, task_id=task_of(found), status=_status(row),
             reward=found.reward, tools=from_tools(row["traces"][0].get("tools") or [] if row["traces"] else []),
             metrics=found.metrics, calls=_calls(path), error=str(errors) if errors else None,
         )  # fmt: skip

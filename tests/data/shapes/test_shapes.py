@@ -276,3 +276,36 @@ def test_chats(tmp_path: Path) -> None:
     assert len({t.group_id for t in episodes(data)}) == 1
     with pytest.raises(BadRowsError, match=r"rows.jsonl:3: no row of chats: messages are a list"):
         opened(tmp_path, chat, chat, {"messages": 3})
+
+
+def chat(content: str, **fields: Any) -> dict[str, Any]:
+    messages = [{"role": "user", "content": content}, {"role": "assistant", "content": "4"}]
+    return {"messages": messages, **fields}
+
+
+@pytest.mark.parametrize("name", ["task_id", "group_id"])
+def test_ids_that_are_numbers_are_ids_and_no_metrics(tmp_path: Path, name: str) -> None:
+    data = opened(tmp_path, *(chat("abcd"[at], reward=1 - at % 2, **{name: at // 2}) for at in range(4)))
+    assert [(group.size, group.pass_rate) for group in data.groups()] == [(2, 0.5)] * 2
+    assert len(data.select(group_where="pass_rate = 0.5")) == 4
+    assert data.query(f"select distinct {name} from rows order by 1") == [("0",), ("1",)]
+    assert data.indexes[0].meta.metrics == {}
+
+
+def test_an_id_of_0_is_one_in_other_shapes(tmp_path: Path) -> None:
+    steps = [{"source": "user", "message": "a"}, {"source": "agent", "message": "b"}]
+    atif = {"schema_version": "ATIF-v1.4", "trajectory_id": 0, "steps": steps, "extra": {"task_id": 0, "env_id": 0}}
+    found = opened(tmp_path, atif).query("select id, env_id, task_id, group_id from rows")
+    assert found == [("0", "0", "0", "0/0")]
+    trace = {**V1, "id": 0, "env": {"id": 0}, "task": {"key": 0, "hash": 0}, "group": {"id": 0}}
+    found = opened(tmp_path, trace).query("select id, env_id, task_id, task_hash, group_id from rows")
+    assert found == [("0", "0", "0", "0", "0")]
+    assert opened(tmp_path, {**V0, "env_id": 0}).query("select group_id from rows") == [("0/4",)]
+
+
+def test_an_id_that_is_empty_is_none(tmp_path: Path) -> None:
+    data = opened(tmp_path, *(chat("a", id="", task_id="", group_id="", env_id="") for _ in range(2)))
+    assert data.query("select id from rows order by line") == [("line 1",), ("line 2",)]
+    (group,) = data.groups()
+    assert group.size == 2
+    assert group.group_id != "/"
