@@ -17,7 +17,7 @@ from llmgym.data.export.losses import LeftOut, Losses
 from llmgym.data.export.pairs import pairs_of
 from llmgym.data.export.recipe import Kind, Recipe, Trainer
 from llmgym.data.export.rows import Row, shape_of
-from llmgym.data.export.samples import Sample, of_episode, of_group, of_pair
+from llmgym.data.export.samples import Sample, of_episode, of_game, of_group, of_pair
 from llmgym.data.export.settings import notes_of, settings_of
 from llmgym.data.export.sources import Files, Group, Rows, Source
 from llmgym.data.export.writing import writer_of
@@ -159,7 +159,10 @@ def _task(
 ) -> Iterator[Sample]:
     rewards = [reward for reward in group.rewards if reward is not None]
     try:
-        yield of_group(group.episode(0), rewards, number, environments, recipe)
+        episode = group.episode(0)
+        if episode.agents > 1:
+            episode = of_game(map(group.episode, range(len(group.ids))))
+        yield of_group(episode, rewards, number, environments, recipe)
     except LeftOut as left:
         losses.add(f"a task: {left}", group.ids[0])
 

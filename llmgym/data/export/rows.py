@@ -52,7 +52,7 @@ _PAIR: Final[dict[str, Type]] = {
 _STATISTICS: Final[dict[str, Type]] = {
     "episodes": "int", "reward_mean": "float", "reward_std": "float", "pass_rate": "float",
 }  # fmt: skip
-_TASK: Final[dict[str, Type]] = {"env_id": "text", "task_id": "text", **_STATISTICS}
+_TASK: Final[dict[str, Type]] = {"env_id": "text", "task_id": "text", "agent": "text", **_STATISTICS}
 
 
 def _origin(sample: Sample) -> Row:
@@ -150,7 +150,7 @@ def _task(sample: Sample, recipe: Recipe) -> Row:
     rewards, episode = sample.rewards, sample.episode
     passed = [reaches(reward, recipe.threshold) for reward in rewards]
     return {
-        "env_id": episode.env_id, "task_id": episode.task_id, "episodes": len(rewards),
+        "env_id": episode.env_id, "task_id": episode.task_id, "agent": episode.agent, "episodes": len(rewards),
         "reward_mean": float(np.mean(rewards)) if rewards else None,
         "reward_std": float(np.std(rewards)) if rewards else None,
         "pass_rate": float(np.mean(passed)) if passed else None,
@@ -186,7 +186,7 @@ def _verl_prompt(sample: Sample, recipe: Recipe) -> Row:
         "extra_info": {
             "index": sample.number, "split": "train", "task_id": sample.episode.task_id, "tools_kwargs": carried,
         },
-        **{name: task[name] for name in _STATISTICS},
+        **{name: task[name] for name in ("agent", *_STATISTICS)},
     }  # fmt: skip
 
 
@@ -285,7 +285,8 @@ _SHAPES: Final[dict[tuple[Kind, Trainer], Shape]] = {
     ("grpo", "verl"): Shape(
         {
             "data_source": "text", "agent_name": "text", "prompt": "chat", "ability": "text",
-            "reward_model": "verl_reward", "extra_info": "verl_extra", **_STATISTICS,
+            "reward_model": "verl_reward", "extra_info": "verl_extra", "agent": "text",
+            **_STATISTICS,
         },
         _verl_prompt,
     ),

@@ -7,7 +7,7 @@ completions of several messages would have the results of tools trained.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -109,6 +109,27 @@ def of_pair(better: Trajectory, worse: Trajectory, recipe: Recipe) -> Sample:
     return Sample(better, length, counted, prompt, chosen, rejected, other=worse)
 
 
+def of_game(repeats: Iterable[Trajectory]) -> Trajectory:
+    """The repeat of a game that has the agent's prompt, which is one only where no other agent has a part in it.
+
+    Args:
+        repeats: All of them, of one agent.
+
+    Raises:
+        LeftOut: It was never the agent's turn, or each game brought it another prompt.
+    """
+    found: Trajectory | None = None
+    for episode in repeats:
+        if len(episode.messages) == episode.opening:
+            continue  # what came of the game stands in it
+        found = found or episode
+        if _bare(episode.messages[: episode.opening]) != _bare(found.messages[: found.opening]):
+            raise LeftOut("its prompt has what other agents did, which is not the same in its repeats")
+    if found is None:
+        raise LeftOut("the game was over before it was the agent's turn")
+    return found
+
+
 def of_group(
     episode: Trajectory, rewards: Sequence[float], number: int, environments: Mapping[str, EnvConfig], recipe: Recipe
 ) -> Sample:
@@ -133,7 +154,11 @@ def of_group(
     if episode.segments and episode.turns and episode.played is None:
         length, counted = episode.turns[0].start, True
     env = environments.get(episode.env_id)
-    ref = None if env is None else TaskRef(env, episode.task_id, episode.seed)
+    ref = (
+        None
+        if env is None
+        else TaskRef(env, episode.task_id, episode.seed, agent=episode.agent if episode.agents > 1 else "")
+    )
     return Sample(
         episode, length, counted, chat(prompt, recipe.malformed_calls), rewards=rewards, number=number, ref=ref
     )

@@ -169,6 +169,28 @@ def test_tasks_can_be_run_again_by_the_adapters(run: Path) -> None:
         assert (rows_of_it[0]["episodes"], rows_of_it[0]["pass_rate"]) == (3, pytest.approx(1 / 3))
 
 
+def test_tasks_of_games_are_those_of_an_agent(tmp_path: Path) -> None:
+    def told(agent: str, repeat: int, news: str, reply: bool = True) -> bytes:
+        messages = [user(f"You play. {news}"), *([assistant("fold")] if reply else [])]
+        game = episode("deal", repeat, float(agent == "first"), messages=messages, agent=agent, agents=3, segments=[])
+        return dump_row(game)
+
+    lines = [
+        line for repeat, raised in enumerate((2, 3))
+        for line in (told("first", repeat, "You begin."), told("second", repeat, f"first raised by {raised}."),
+                     told("third", repeat, "It is over.", reply=False))
+    ]  # fmt: skip
+    run = rows.run_of(tmp_path / "run", lines)
+    Description(format=1, identity={}, config={"env_ids": ["test/Say-v0"]}).write(run)
+    for trainer in ("trl", "verl", "openrlhf", "nemo-rl"):
+        (row,), manifest = written(run, "grpo", trainer)
+        assert (row["agent"], row["reward_mean"], row["episodes"]) == ("first", 1.0, 2)
+        assert sum(lost(manifest).values()) == 2
+        assert all("what other agents did" in why or "over before" in why for why in lost(manifest))
+    (row,), _ = written(run, "grpo", "trl")
+    assert TaskRef.loads(row["prompt"][-1]["llmgym"]).agent == "first"
+
+
 def test_nothing_is_left_where_an_export_fails(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = sorted(run.parent.iterdir())
     data = Dataset.open([run])
