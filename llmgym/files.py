@@ -111,6 +111,19 @@ def _check_keys(loader: Any, root: yaml.Node | None, source: str, error: type[Co
 
 
 @contextmanager
+def naming(path: str | Path) -> Generator[None]:
+    """Say of what the file system refuses in the block which file it is about.
+
+    Raises:
+        ConfigError: It cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {os.strerror(error.errno) if error.errno else error}") from error
+
+
+@contextmanager
 def writing(path: str | Path) -> Generator[Path]:
     """Make the folder of a file that the block writes.
 
@@ -118,8 +131,6 @@ def writing(path: str | Path) -> Generator[Path]:
         ConfigError: It cannot be written.
     """
     path = Path(path)
-    try:
+    with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         yield path
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {os.strerror(error.errno) if error.errno else error}") from None

@@ -51,7 +51,7 @@ def run(
     if output is not None:
         if output.suffix not in _SUFFIXES:
             raise ConfigError(f"{output} ends in none of {', '.join(_SUFFIXES)}, which say what it is to be")
-        check_free(output, force=force)
+        check_free(output, force=force, inputs=paths)
     comparison = compare(opened(paths, skip_bad=skip_bad, threshold=threshold))
     if output is not None:
         text = msgspec.json.format(msgspec.json.encode(comparison)).decode() + "\n"

@@ -61,7 +61,8 @@ def convert(data: Dataset, target: Path, *, force: bool = False, told: Told | No
         ConfigError: The file cannot be written, or its name says no form.
     """
     form = form_of(target)
-    with replacing(target, force=force) as temporary, steady_columns():
+    inputs = [index.path for index in data.indexes]
+    with replacing(target, force=force, inputs=inputs) as temporary, steady_columns():
         if form == "parquet":
             return _to_parquet(data, temporary, told)
         rows = (line if form == "jsonl" else atif.dump(line, place) for line, place in _rows(data))
@@ -86,7 +87,7 @@ def restore(sources: Sequence[Path], target: Path, *, force: bool = False, told:
     """
     if form_of(target) != "jsonl":
         raise ConfigError(f"Parquet is converted to lines, of which names end in .jsonl; {target} does not")
-    with replacing(target, force=force) as temporary:
+    with replacing(target, force=force, inputs=sources) as temporary:
         return _write(chain.from_iterable(map(parquet.read, sources)), temporary, target, told)
 
 

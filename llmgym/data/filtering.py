@@ -11,7 +11,8 @@ import msgspec
 
 from llmgym import __version__
 from llmgym.data.dataset import Condition, Dataset, Selection
-from llmgym.data.output import lines_into, replacing
+from llmgym.data.output import lines_into, replacing_all
+from llmgym.files import naming
 from llmgym.rollout.thresholds import TOLERANCE
 
 
@@ -67,7 +68,7 @@ def manifest(data: Dataset, kept: Selection, dropped: dict[str, int], how: dict[
 def write_rows(
     data: Dataset, outputs: Sequence[tuple[Path, Selection]], made: dict[str, Any], target: Path, *, force: bool
 ) -> dict[str, Any]:
-    """Write rows into files as they stand, and beside them a manifest.
+    """Write rows into files as they stand, and beside them a manifest; all of them or none.
 
     Args:
         data: The rows.
@@ -78,14 +79,20 @@ def write_rows(
 
     Returns:
         The manifest, with the files in it.
+
+    Raises:
+        ConfigError: A file is there already, is one of those that are read, or cannot be written.
     """
     made["outputs"] = []
-    for path, selection in outputs:
-        with replacing(path, force=force) as temporary:
-            with lines_into(temporary, path) as file:
-                data.copy(selection, file)
-            size = temporary.stat().st_size
-        made["outputs"].append({"path": str(path), "rows": len(selection), "bytes": size})
-    with replacing(target, force=True) as temporary:
-        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
+    places = [*(path for path, _ in outputs), target]
+    inputs = [index.path for index in data.indexes]
+    with replacing_all(places, force=force, inputs=inputs) as (*temporaries, manifest_path):
+        for (path, selection), temporary in zip(outputs, temporaries, strict=True):
+            with naming(path):
+                with lines_into(temporary, path) as file:
+                    data.copy(selection, file)
+                size = temporary.stat().st_size
+            made["outputs"].append({"path": str(path), "rows": len(selection), "bytes": size})
+        with naming(target):
+            manifest_path.write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
     return made

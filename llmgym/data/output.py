@@ -1,44 +1,69 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and never in the place of what they are made of."""
 
 from __future__ import annotations
 
 import gzip
 import os
 import secrets
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from llmgym.errors import ConfigError
+from llmgym.files import naming
+from llmgym.rollout.folder import ROLLOUTS
 
 _FRAME = 1 << 20
 
 
 @contextmanager
-def replacing(path: Path | str, *, force: bool = False) -> Generator[Path]:
+def replacing(path: Path | str, *, force: bool = False, inputs: Iterable[Path | str] = ()) -> Generator[Path]:
     """A name to write a file under, which is put in its place when the block ends, and gone where it fails.
 
     Args:
         path: Where the file is to be.
         force: Whether one that is there already may be replaced.
+        inputs: What it is made of; see `check_free`.
 
     Raises:
         ConfigError: There is one already, or it cannot be written.
     """
-    path = Path(path)
-    check_free(path, force=force)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_all([path], force=force, inputs=inputs) as (temporary,), naming(path):
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def replacing_all(
+    paths: Sequence[Path | str], *, force: bool = False, inputs: Iterable[Path | str] = ()
+) -> Generator[list[Path]]:
+    """Names to write files under, of which none is put in its place before all are complete.
+
+    Args:
+        paths: Where the files are to be.
+        force: Whether those that are there already may be replaced.
+        inputs: What they are made of; see `check_free`.
+
+    Raises:
+        ConfigError: There is one already, or one cannot be written.
+    """
+    check_free(*paths, force=force, inputs=inputs)
+    places = {path.with_name(f".{path.name}.{secrets.token_hex(4)}"): path for path in map(Path, paths)}
+    try:
+        for path in places.values():
+            with naming(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+        yield list(places)
+        for temporary, path in places.items():
+            with naming(path), temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+        for temporary, path in places.items():
+            with naming(path):
+                temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in places:
+            with suppress(OSError):  # it never was, or is in its place
+                temporary.unlink()
 
 
 @contextmanager
@@ -87,16 +112,37 @@ class _Frames:
             self._pieces, self._size = [], 0
 
 
-def check_free(path: Path | str, *, force: bool) -> None:
-    """See that a file may be written.
+def manifest_of(path: Path) -> Path:
+    """Where what is said of a file is."""
+    return path.with_name(f"{path.name}.manifest.json")
+
+
+def check_free(*paths: Path | str, force: bool, inputs: Iterable[Path | str] = ()) -> None:
+    """See that files may be written.
+
+    Args:
+        paths: Where they are to be.
+        force: Whether those that are there already may be replaced.
+        inputs: Files and run folders that they are made of, which they replace under no circumstances.
 
     Raises:
-        ConfigError: It is there already, or is no file.
+        ConfigError: One is there already, is an input, or can be no file.
     """
-    path = Path(path)
+    sources = [source / ROLLOUTS if source.is_dir() else source for source in map(Path, inputs)]
+    for path in map(Path, paths):
+        with naming(path):
+            _check_free(path, sources, force=force)
+
+
+def _check_free(path: Path, sources: Sequence[Path], *, force: bool) -> None:
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; name a file")
     if path.exists() and not path.is_file():  # a file put in the place of /dev/null breaks much
         raise ConfigError(f"{path} is a device or a pipe; name a file")
+    if path.exists() and any(source.exists() and path.samefile(source) for source in sources):
+        raise ConfigError(f"{path} is the file that is read; write to another one")
     if not force and path.exists():
         raise ConfigError(f"{path} is there already; --force replaces it")
+    folder = next(parent for parent in path.parents if parent.exists())
+    if not folder.is_dir():
+        raise ConfigError(f"{path} cannot be written: {folder} is a file, not a folder")

@@ -11,8 +11,9 @@ from typing import Any, cast
 import msgspec
 import yaml
 
-from llmgym.data.output import check_free, replacing
+from llmgym.data.output import replacing_all
 from llmgym.errors import RegistryError, TaskError
+from llmgym.files import naming
 from llmgym.registry import check_id, list_envs, make_core
 from llmgym.tasks import Problem, Reading, file_source
 from llmgym.tasks.sources import Placed
@@ -167,27 +168,31 @@ def _line(row: dict[str, Any]) -> bytes:
         return json.dumps(row).encode() + b"\n"
 
 
-def write_tasks(found: Iterable[Prepared], folder: Path, *, force: bool = False) -> list[Path]:
+def write_tasks(
+    found: Iterable[Prepared], folder: Path, *, force: bool = False, inputs: Iterable[Path] = ()
+) -> list[Path]:
     """Write a file of tasks for each environment, and `run.yaml`, which a run of them takes as its configuration.
 
     Args:
         found: The rows.
         folder: Where to write.
         force: Whether files that are there may be replaced.
+        inputs: The files that the rows are from, which are not replaced.
 
     Raises:
-        ConfigError: A file is there already, or cannot be written.
+        ConfigError: A file is there already, is one of those that are read, or cannot be written.
     """
     found = [one for one in found if one.good]
     paths = [folder / f"{one.env_id.replace('/', '-').replace(':', '-')}.jsonl" for one in found]
-    for path in (*paths, folder / "run.yaml"):
-        check_free(path, force=force)
-    for one, path in zip(found, paths, strict=True):
-        with replacing(path, force=force) as temporary, temporary.open("wb") as file:
-            file.writelines(_line(row) for row in one.good)
+    config = folder / "run.yaml"
     envs = [
         {"id": one.env_id, "kwargs": {"tasks": str(path.absolute())}} for one, path in zip(found, paths, strict=True)
     ]
-    with replacing(folder / "run.yaml", force=force) as temporary:
-        temporary.write_text(yaml.safe_dump({"env_ids": envs}, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    return [*paths, folder / "run.yaml"]
+    with replacing_all([*paths, config], force=force, inputs=inputs) as (*temporaries, config_path):
+        for one, path, temporary in zip(found, paths, temporaries, strict=True):
+            with naming(path), temporary.open("wb") as file:
+                file.writelines(_line(row) for row in one.good)
+        with naming(config):
+            text = yaml.safe_dump({"env_ids": envs}, sort_keys=False, allow_unicode=True)
+            config_path.write_text(text, encoding="utf-8")
+    return [*paths, config]

@@ -46,7 +46,7 @@ def write_report(report: Report, path: Path, *, force: bool = False, progress: P
         ConfigError: There is a file already, or it cannot be written.
         LLMGymError: A row cannot be used; names file and line.
     """
-    with replacing(path, force=force) as temporary:
+    with replacing(path, force=force, inputs=[source.path for source in report.sources]) as temporary:
         beside = path.with_name(f"{path.name}.files")
         folder = beside / secrets.token_hex(4)  # the page before has its own until it is replaced
         kept: dict[int, bytes] | None = {}

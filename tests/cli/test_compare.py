@@ -35,8 +35,10 @@ def test_what_cannot_be_is_said(runs: tuple[Path, Path], tmp_path: Path) -> None
         ((*runs, "-o", tmp_path / "it.pdf"), ".html, .md, .json"),
         ((*runs, "-o", tmp_path / "there.md"), "--force replaces it"),
         ((runs[0], tmp_path / "none"), "no such file"),
+        ((runs[0], tmp_path / "rows.json", "-o", tmp_path / "rows.json", "--force"), "the file that is read"),
     ):
         (tmp_path / "there.md").touch()
+        (tmp_path / "rows.json").touch()
         done = llmgym("compare", *arguments)
         assert done.returncode != 0
         assert said in done.stderr

@@ -28,6 +28,11 @@ def test_a_page_elsewhere(tmp_path: Path) -> None:
     again = llmgym("report", run, "-o", path)
     assert (again.returncode, again.stderr) == (2, f"error: {path} is there already; --force replaces it\n")
     assert llmgym("report", run, "-o", path, "--force").returncode == 0
+    rows = run / "rollouts.jsonl"
+    before = rows.read_bytes()
+    done = llmgym("report", run, "-o", rows, "--force")
+    assert (done.returncode, done.stderr) == (2, f"error: {rows} is the file that is read; write to another one\n")
+    assert rows.read_bytes() == before
 
 
 def test_a_page_needs_no_extra(tmp_path: Path) -> None:

@@ -108,6 +108,8 @@ def test_what_is_written_is_what_a_run_reads(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is there already; --force replaces it"):
         write_tasks(found, tmp_path / "tasks")
     write_tasks(found, tmp_path / "tasks", force=True)
+    with pytest.raises(ConfigError, match="is the file that is read"):
+        write_tasks(found, tmp_path / "tasks", force=True, inputs=written[1:2])
 
 
 questions = st.fixed_dictionaries(

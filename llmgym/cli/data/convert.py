@@ -35,7 +35,7 @@ def run(
     from llmgym.errors import ConfigError
 
     form_of(output)
-    check_free(output, force=force)
+    check_free(output, force=force, inputs=paths)
     parquet = [path for path in paths if path.suffix == ".parquet"]
     if parquet and len(parquet) < len(paths):
         raise ConfigError(f"{parquet[0]} is Parquet and other inputs are not; convert them one after the other")

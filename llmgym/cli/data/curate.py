@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from llmgym.cli.data.filter import manifest_of, show
+from llmgym.cli.data.filter import show
 from llmgym.cli.data.options import Force, GroupWhere, Json, Output, Paths, Seed, SkipBad, Threshold, Where, opened
 from llmgym.errors import ConfigError
 
@@ -62,11 +62,11 @@ def run(
     """
     from llmgym.data import curation
     from llmgym.data.filtering import conditions, manifest, write_rows
-    from llmgym.data.output import check_free
+    from llmgym.data.output import check_free, manifest_of
 
     if (most is not None and balance is None) or (by is not None and sample is None):
         raise ConfigError("--most says how many of each value --balance takes, and --by what --sample goes by")
-    check_free(output, force=force)
+    check_free(output, manifest_of(output), force=force, inputs=paths)
     measured = distinct_answers or distinct_tasks
     data = opened(paths, skip_bad=skip_bad, threshold=threshold, where=where, measured=measured)
     asked = conditions(where=where, group_where=group_where)

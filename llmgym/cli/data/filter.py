@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -57,9 +56,9 @@ def run(
     reward_min, reward_max, reward_gap. What was left out and why is in OUTPUT.manifest.json.
     """
     from llmgym.data.filtering import conditions, manifest, write_rows
-    from llmgym.data.output import check_free
+    from llmgym.data.output import check_free, manifest_of
 
-    check_free(output, force=force)
+    check_free(output, manifest_of(output), force=force, inputs=paths)
     settings = groups_of(config)
     min_reward = settings.min_reward_threshold if min_reward is None else min_reward
     if min_quality_difference is None:
@@ -76,11 +75,6 @@ def run(
     }  # fmt: skip
     made = manifest(data, kept, dropped, how)
     show(write_rows(data, [(output, kept)], made, manifest_of(output), force=force), json=json)
-
-
-def manifest_of(output: Path) -> Path:
-    """Where the manifest of a file is."""
-    return output.with_name(f"{output.name}.manifest.json")
 
 
 def show(made: dict[str, Any], *, json: bool) -> None:

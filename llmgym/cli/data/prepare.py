@@ -92,7 +92,7 @@ def run(
     bad = _bad(found, lost)
     report = _report(found, lost)
     if skip_bad or not bad:
-        report["written"] = list(map(str, write_tasks(found, output, force=force)))
+        report["written"] = list(map(str, write_tasks(found, output, force=force, inputs=files)))
     if json:
         print_json(report)
     else:

@@ -43,8 +43,8 @@ def run(
 
     shares = _shares(part or ["train=0.9", "val=0.1"])
     files = {name: output / f"{name}.jsonl" for name in shares}
-    for file in files.values():
-        check_free(file, force=force)
+    counted = output / "manifest.json"
+    check_free(*files.values(), counted, force=force, inputs=paths)
     data = opened(paths, skip_bad=skip_bad, where=where)
     asked = conditions(where=where)
     kept, counts = data.narrow(asked)
@@ -52,7 +52,7 @@ def run(
     dropped = dict(zip([condition.name for condition in asked], counts, strict=True))
     made = manifest(data, kept, dropped, {"parts": shares, "where": where, "seed": seed, "skip_bad": skip_bad})
     outputs = [(files[name], selection) for name, selection in parts.items()]
-    show(write_rows(data, outputs, made, output / "manifest.json", force=force), json=json)
+    show(write_rows(data, outputs, made, counted, force=force), json=json)
 
 
 def _shares(parts: list[str]) -> dict[str, float]:

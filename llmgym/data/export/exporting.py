@@ -21,8 +21,9 @@ from llmgym.data.export.samples import Sample, of_episode, of_game, of_group, of
 from llmgym.data.export.settings import notes_of, settings_of
 from llmgym.data.export.sources import Files, Group, Rows, Source
 from llmgym.data.export.writing import writer_of
-from llmgym.data.output import check_free, replacing
+from llmgym.data.output import check_free, manifest_of, replacing_all
 from llmgym.errors import ConfigError
+from llmgym.files import naming
 from llmgym.rollout.config import EnvConfig
 from llmgym.rollout.description import read_description
 from llmgym.trajectory import Trajectory
@@ -54,20 +55,20 @@ def export(
         The manifest.
 
     Raises:
-        ConfigError: There is such a file, its name is not for what is in it, or no episode gives a row; says why.
+        ConfigError: There is such a file, it is one that is read, its name is not for what is in it, or no episode
+            gives a row; says why.
         LLMGymError: A row is none, or its file is another one by now.
     """
     output = Path(output)
     if output.suffix != (suffix := f".{shape_of(recipe).file}"):
         raise ConfigError(f"{output}: {recipe.trainer} reads {suffix} files here, and knows them by their names")
-    beside = output.with_name(f"{output.name}.manifest.json")
-    for path in (output, beside):
-        check_free(path, force=force)
+    places, inputs = (output, manifest_of(output)), [index.path for index in data.indexes]
+    check_free(*places, force=force, inputs=inputs)
     if recipe.tokens:
         _check_one_model(data)
     losses, lengths = Losses(), Lengths()
     _count_unselected(data, losses, conditions)
-    with replacing(beside, force=force) as manifest_path, replacing(output, force=force) as path:
+    with replacing_all(places, force=force, inputs=inputs) as (path, manifest_path), naming(output):
         samples = samples_of(Files(data, conditions), recipe, losses)
         rows = _write(samples, recipe, path, lengths, progress)
         if not rows:

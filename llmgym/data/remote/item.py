@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmgym.data.output import manifest_of
 from llmgym.data.remote.manifest import File, Kind, is_name
 from llmgym.errors import ConfigError
 from llmgym.rollout.description import FILE
@@ -61,7 +62,7 @@ def item_of(path: Path) -> Item:
         return Item(name, "run", path, found, {})
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file")
-    beside = path.with_name(f"{path.name}.manifest.json")
+    beside = manifest_of(path)
     files, settings = {name: path}, dict[str, Any]()
     if beside.is_file():
         files[beside.name] = beside

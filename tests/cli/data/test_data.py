@@ -104,14 +104,100 @@ def test_a_disk_that_is_full_at_the_last_byte_leaves_no_file(run: Path, tmp_path
     out = tmp_path / name
     data(verb, run, "-o", out)
     size = out.stat().st_size
-    out.unlink()
+    for path in tmp_path.glob(f"{name}*"):
+        path.unlink()
     done = llmgym(
         "data", verb, run, "-o", out, limit=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, size - 1))
     )
     assert (done.returncode != 0, done.stderr.count("\n")) == (True, 1)
     assert done.stderr.startswith(f"error: cannot write {out}: ")
     assert "File too large" in done.stderr
-    assert not [path for path in tmp_path.iterdir() if name in path.name and "manifest" not in path.name]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["filter", "IN", "-o", "IN"],
+        ["filter", "link.jsonl", "-o", "IN"],
+        ["curate", "IN", "-o", "IN"],
+        ["convert", "IN", "-o", "IN"],
+        ["convert", "x.parquet", "-o", "x.parquet"],
+        ["export", "sft", "IN", "--to", "generic", "-o", "IN"],
+        ["split", "IN", "--part", "rollouts=0.8", "--part", "val=0.2", "-o", "run"],
+        ["split", "run", "--part", "val=0.2", "--part", "rollouts=0.8", "-o", "run"],
+    ],
+)
+def test_what_is_read_is_never_replaced(run: Path, tmp_path: Path, arguments: list[str]) -> None:
+    source = run / "rollouts.jsonl"
+    (tmp_path / "link.jsonl").symlink_to(source)
+    data("convert", run, "-o", tmp_path / "x.parquet")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    words = [str(source) if word == "IN" else word for word in arguments]
+    done = llmgym("data", *words, "--force", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "the file that is read" in done.stderr
+    assert {path: path.read_bytes() for path in before} == before
+    assert not [path for path in tmp_path.rglob("*") if "val" in path.name or "manifest" in path.name]
+
+
+def test_parts_that_cannot_all_be_written_leave_those_before(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "parts"
+    parts = ("--part", "train=2", "--part", "val=1", "-o", out)
+    data("split", run, *parts)
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    assert len(before) == 3
+    size = max(len(before[out / f"{name}.jsonl"]) for name in ("train", "val"))
+    done = llmgym(
+        "data", "split", run, *parts, "--force",
+        limit=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, size - 1)),
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "File too large" in done.stderr
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "manifest"),
+    [
+        (["filter", "run", "-o", "x.jsonl"], "x.jsonl.manifest.json"),
+        (["curate", "run", "-o", "x.jsonl"], "x.jsonl.manifest.json"),
+        (["export", "sft", "run", "--to", "trl", "-o", "x.parquet"], "x.parquet.manifest.json"),
+        (["split", "run", "--part", "other=1", "-o", "."], "manifest.json"),
+    ],
+)
+def test_a_manifest_that_is_there_is_kept(run: Path, tmp_path: Path, arguments: list[str], manifest: str) -> None:
+    (tmp_path / manifest).write_text("mine")
+    before = sorted(tmp_path.iterdir())
+    done = llmgym("data", *arguments, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, f"error: {manifest} is there already; --force replaces it\n")
+    assert (tmp_path / manifest).read_text() == "mine"
+    assert sorted(tmp_path.iterdir()) == before
+    assert llmgym("data", *arguments, "--force", cwd=tmp_path).returncode == 0
+    assert json.loads((tmp_path / manifest).read_text())["outputs"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["data", "filter", "run", "-o", "file/x.jsonl"],
+        ["data", "filter", "run", "-o", "file/deep/x.jsonl"],
+        ["data", "curate", "run", "-o", "file/x.jsonl"],
+        ["data", "convert", "run", "-o", "file/x.parquet"],
+        ["data", "export", "sft", "run", "--to", "trl", "-o", "file/x.parquet"],
+        ["data", "split", "run", "--part", "a=1", "-o", "file"],
+        ["compare", "run", "other", "-o", "file/x.md"],
+        ["report", "run", "-o", "file/x.html"],
+    ],
+)
+def test_a_file_is_no_folder_to_write_into(run: Path, tmp_path: Path, arguments: list[str]) -> None:
+    rows.run_of(tmp_path / "other", rows.groups({"a": [1.0]}))
+    (tmp_path / "file").write_text("mine")
+    done = llmgym(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert done.stderr.endswith("cannot be written: file is a file, not a folder\n")
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_split_and_curate_write_original_lines(run: Path, tmp_path: Path) -> None:
