@@ -122,5 +122,8 @@ MEASURED = (
 #: Metrics of ours that are what a column is.
 COUNTED = frozenset({"num_turns", "num_sampled_tokens", "num_context_tokens"})
 
+#: A row of others whole, in Parquet.
+ROW = "row"
+
 #: The columns that are no metrics.
-COLUMNS = (*FIXED, *PLACES, "source", *MEASURED)
+COLUMNS = (*FIXED, *PLACES, "source", *MEASURED, ROW)

@@ -65,6 +65,36 @@ def test_rows_of_others_become_rows_of_ours(tmp_path: Path) -> None:
     assert (tmp_path / "back.jsonl").read_text() == path.read_text() + "\n"
 
 
+NAMES = ['matches "quoted"', "a\\b", "a\nb", "a\0b", "row", "ROW", "rest", "fields", "line", "a.b", "é", ""]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_metrics_of_any_name_come_back_from_parquet(tmp_path: Path, name: str) -> None:
+    of_others = tmp_path / "chats.jsonl"
+    of_others.write_text(
+        "".join(json.dumps(chat("a", **{name: value}, z=at)) + "\n" for at, value in enumerate([1.5, 2]))
+    )
+    made = [{name: 1.5}, {name: 2, "other": 1.0}, {"other": float("nan")}, {}]
+    run = rows.run_of(tmp_path / "run", [rows.line_with(str(at), metrics=each) for at, each in enumerate(made)])
+    for path, lines in ((of_others, of_others), (run, run / "rollouts.jsonl")):
+        convert(Dataset.open([path]), tmp_path / "x.parquet", force=True)
+        restore([tmp_path / "x.parquet"], tmp_path / "x.jsonl", force=True)
+        before, after = ([*map(json.loads, file.read_bytes().splitlines())] for file in (lines, tmp_path / "x.jsonl"))
+        assert identical(before, after)
+        assert [list(row) for row in before] == [list(row) for row in after]
+
+
+def test_a_metric_with_quotes_has_a_column_too(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    made = [{'a "b"': 1.5}, {"other": 2.0}]
+    run = rows.run_of(tmp_path / "run", [rows.line_with(str(at), metrics=each) for at, each in enumerate(made)])
+    convert(Dataset.open([run]), tmp_path / "x.parquet")
+    table = pq.read_table(tmp_path / "x.parquet")
+    assert table['a "b"'].to_pylist() == [1.5, None]
+    assert table["other"].to_pylist() == [None, 2.0]
+
+
 @pytest.mark.parametrize("name", ["x.jsonl", "x.atif.jsonl"])
 def test_groups_of_others_stay_groups(tmp_path: Path, name: str) -> None:
     made = [

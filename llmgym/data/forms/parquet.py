@@ -21,7 +21,7 @@ import numpy as np
 
 from llmgym.data.forms import segments
 from llmgym.data.problems import UnreadableError
-from llmgym.data.scalars import floats
+from llmgym.data.scalars import ROW, floats
 from llmgym.records import FORMAT
 
 _BATCH, _GROUP = 1024, 8192  # rows that are held at once, as lines and as columns
@@ -35,7 +35,7 @@ JSONS = (
     "metrics", "turns", "compactions", "branches", "played", "model_calls", "failure",
 )  # fmt: skip
 _METRICS = JSONS.index("metrics")
-_OWN = {"fields", "rest"}
+_OWN = {"fields", "rest", ROW}
 _SEGMENTS = -3  # of the values of a row
 _ORDER = (
     "format", "id", "episode_id", "agent", "agents", "env_id", "group_id", "repeat", "task_hash", "status", "reward",
@@ -46,7 +46,6 @@ _ORDER = (
 _STANDARD = frozenset(_ORDER)
 _NULLABLE = {"reward", "error"}
 NEEDED = {*_NULLABLE, "metrics", "segments"}  # in every row of ours
-ROW = "row"  # of rows of others, whole
 _META = {b"llmgym": json.dumps({"format": FORMAT}).encode()}
 
 _Scalar = int | float | str | bool | None
@@ -133,10 +132,13 @@ def _schema(metrics: Sequence[str]) -> Any:
 
 
 def _decoder_of(fields: Iterable[tuple[Any, ...]]) -> msgspec.json.Decoder[Any]:
-    """A decoder of objects that have these fields, whatever they are called, and no others."""
+    """A decoder of objects that have these fields and no others; of none where one cannot be called so."""
     named = [(f"f{number}", *rest) for number, (_, *rest) in enumerate(fields)]
     rename = {f"f{number}": name for number, (name, *_) in enumerate(fields)}
-    kind = msgspec.defstruct("Fields", named, rename=rename, forbid_unknown_fields=True, kw_only=True, gc=False)
+    try:
+        kind = msgspec.defstruct("Fields", named, rename=rename, forbid_unknown_fields=True, kw_only=True, gc=False)
+    except ValueError:  # a field cannot have a name with a quote in it
+        return msgspec.json.Decoder(int)  # which no object is
     return msgspec.json.Decoder(kind)
 
 
