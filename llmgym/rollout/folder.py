@@ -16,6 +16,7 @@ from llmgym.records import EpisodeRecord, FailureRecord, load_row, read_failure,
 from llmgym.rollout.config import GroupSettings
 from llmgym.rollout.description import FILE, Description, read_description
 from llmgym.rollout.index import Index
+from llmgym.rollout.lines import whole_lines
 from llmgym.rollout.retired import read_retired
 from llmgym.rollout.summary import summarize
 from llmgym.trajectory import Trajectory
@@ -68,10 +69,8 @@ def read_failures(path: Path) -> dict[str, FailureRecord]:
     failures: dict[str, FailureRecord] = {}
     try:
         with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.endswith(b"\n"):
-                    break  # torn, or being written
-                add_failure(failures, read_failure(line, f"{path}:{number}"))
+            for line in whole_lines(lines):
+                add_failure(failures, read_failure(line.data, f"{path}:{line.number}"))
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -107,12 +106,10 @@ def read_rollouts(path: str | Path) -> Iterator[Trajectory]:
     pending: list[tuple[str, bytes]] = []
     try:
         with file.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.endswith(b"\n"):
-                    return  # being written, or torn
-                place = f"{file}:{number}"
-                record = read_record(line, place)
-                pending.append((place, line))
+            for line in whole_lines(lines):
+                place = f"{file}:{line.number}"
+                record = read_record(line.data, place)
+                pending.append((place, line.data))
                 if len(pending) < record.agents:
                     continue
                 key = record.episode_id, record.task_hash
@@ -120,8 +117,8 @@ def read_rollouts(path: str | Path) -> Iterator[Trajectory]:
                 if retired[key] > 0:
                     retired[key] -= 1
                     continue
-                for place, line in whole:
-                    yield load_row(line, place)
+                for place, data in whole:
+                    yield load_row(data, place)
     except OSError as error:
         raise StoreError(f"cannot read {file}: {error.strerror}") from error
 

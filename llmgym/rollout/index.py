@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from itertools import accumulate
+from io import BytesIO
 from pathlib import Path
 
 from llmgym.errors import StoreError
 from llmgym.records import REST, EpisodeRecord, read_record, read_records
+from llmgym.rollout.lines import whole_lines
 from llmgym.rollout.retired import Key
 from llmgym.trajectory import FINISHED
 
@@ -69,11 +70,11 @@ class Index:
         records = read_records(starts) if starts else None
         starts.clear()  # which hold the buffer
         if records is None:
-            lines = [line + b"\n" for line in bytes(whole).split(b"\n")[:-1]]
-            offsets = [0, *accumulate(map(len, lines))]
-            records = [self._read_line(line, place) for place, line in enumerate(lines, number)]
+            self._read_lines(bytes(whole), start, number)
+            self.size = start + length
+            return number + whole.count(b"\n")
         simple, env_ids, known, places = not self.missing, self._env_ids, self.records, self.offsets
-        for place, (record, offset) in enumerate(zip(records, offsets, strict=False), number):
+        for place, (record, offset) in enumerate(zip(records, offsets, strict=True), number):
             row = record.id
             if (
                 simple and record.agents == 1 and record.status in FINISHED and row not in known
@@ -92,11 +93,13 @@ class Index:
             number += block.count(b"\n", 0, error.start)
             raise StoreError(f"{self.path}:{number}: not UTF-8: the file was damaged") from None
 
-    def _read_line(self, line: bytes, number: int) -> EpisodeRecord:
-        place = f"{self.path}:{number}"
-        if not line.endswith(b"}\n"):
-            raise StoreError(f"{place}: not a rollout: the line does not end in }}")
-        return read_record(line, place)
+    def _read_lines(self, block: bytes, start: int, number: int) -> None:
+        """Read lines one by one, of which some are not as we write them."""
+        for line in whole_lines(BytesIO(block), number, start):
+            place = f"{self.path}:{line.number}"
+            if not line.data.endswith(b"}"):
+                raise StoreError(f"{place}: not a rollout: the line does not end in }}")
+            self._take(read_record(line.data, place), line.offset, place)
 
     def _take(self, record: EpisodeRecord, offset: int, place: str) -> None:
         """Take a line, and with the last of an episode the episode."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shutil import copytree
 
 import orjson
 import pytest
@@ -32,6 +33,18 @@ def altered(run: Path, tmp_path: Path) -> Path:
     (folder / "run.json").write_bytes((run / "run.json").read_bytes())
     (folder / "rollouts.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
     return folder
+
+
+def test_a_run_that_was_written_again_with_other_line_ends(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    copytree(run, folder)
+    rows = (run / "rollouts.jsonl").read_bytes()
+    (folder / "rollouts.jsonl").write_bytes(rows.replace(b"\n", b"\r\n"))
+    done = llmgym("verify", folder, "--write", tmp_path / "new")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "new" / "rollouts.jsonl").read_bytes() == rows
+    for verb in ("summary", "show"):
+        assert llmgym(verb, folder).stdout.replace(str(folder), str(run)) == llmgym(verb, run).stdout
 
 
 def test_a_run_that_is_as_it_was(run: Path) -> None:

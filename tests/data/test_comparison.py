@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from llmgym.data import Dataset
+from llmgym.data import BadRowsError, Dataset
 from llmgym.data.comparison import Comparison, compare, document_of
 from llmgym.data.comparison.document import Document, Interval, Table
 from llmgym.data.comparison.measures import estimate
@@ -121,6 +122,21 @@ def test_failures_and_other_settings_are_told(tmp_path: Path) -> None:
     assert [run.failed for run in comparison.runs] == [1, 1]
     assert comparison.contrasts[0].settings == ["seed was 0, is 1", "model was 'one', is 'two'"]
     assert "seed was 0, is 1" in document_of(comparison).markdown()
+
+
+def test_bad_rows_of_a_run_are_left_out(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        store = RunStore(tmp_path / name, {"environments": [{"label": "test/Say-v0"}]}, {}, 0.0)
+        store.append(episode("a"))
+        store.append(episode("b"))
+        store.close()
+    rows = tmp_path / "two" / "rollouts.jsonl"
+    first, second = rows.read_bytes().splitlines(keepends=True)
+    rows.write_bytes(codecs.BOM_UTF8 + first + b"\n" + second.replace(b"\n", b"\r\n") + first + b"{}\n" + second[:40])
+    with pytest.raises(BadRowsError, match="--skip-bad"):
+        Dataset.open([tmp_path / "one", tmp_path / "two"])
+    comparison = compare(Dataset.open([tmp_path / "one", tmp_path / "two"], skip_bad=True))
+    assert [(run.episodes, run.failed) for run in comparison.runs] == [(2, 0), (2, 0)]
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=30), st.floats(0.1, 100), st.floats(-100, 100))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import shutil
@@ -184,9 +185,6 @@ def damaged(**fields: Any) -> bytes:
     ("line", "said"),
     [
         (b'{"id": "3"}\n', "not a rollout: .*missing required field `format`"),
-        (b"\n", "not a rollout"),
-        (b"\r\n", "not a rollout"),
-        (dump_row(episode(2))[:-1] + b"\r\n", "not a rollout: the line does not end in }"),
         (dump_row(episode(2)).partition(b',"seed"')[0] + b"\n", "not a rollout: Input data was truncated"),
         (b"no rollout\n", "not a rollout"),
         (dump_row(episode(2))[:-2] + b"\n", "not a rollout: the line does not end in }"),
@@ -218,6 +216,25 @@ def test_a_line_that_does_not_belong_there_is_named(line: bytes, said: str, befo
         with pytest.raises(StoreError, match=rf"rollouts\.jsonl:{place}: .*{said}"):
             read(tmp_path)
     assert (tmp_path / "rollouts.jsonl").read_bytes() == content
+
+
+def test_files_that_an_editor_wrote_again_are_read(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    for number in (1, 2):
+        store.append(episode(number, error="ü" * 300_000))
+    store.append(Trajectory("x/Y-v0", "t3", 0, 1, "env_error", error="lost"))
+    store.close()
+    for name in ("rollouts.jsonl", "failures.jsonl"):
+        lines = (tmp_path / name).read_bytes().replace(b"\n", b"\r\n \r\n\n")
+        (tmp_path / name).write_bytes(codecs.BOM_UTF8 + lines)
+    found = open_records(tmp_path)
+    assert (set(found.records), len(found.failed)) == ({row_id(1), row_id(2)}, 1)
+    assert [made.id for made in read_rollouts(tmp_path)] == [row_id(1), row_id(2)]
+    again = open_store(tmp_path)
+    again.append(episode(4))
+    assert [again.load(row_id(number)).id for number in (1, 2, 4)] == [row_id(1), row_id(2), row_id(4)]
+    again.close()
+    assert len(open_records(tmp_path).records) == 3
 
 
 def test_readers_name_the_line(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from llmgym.data.comparison.measures import Estimate, Measure, Pair, estimate, m
 from llmgym.data.comparison.results import TaskKey, TaskResult, results_of
 from llmgym.data.dataset import Dataset
 from llmgym.data.engine import ROLLOUTS
-from llmgym.rollout.description import FILE, differences
-from llmgym.rollout.folder import RunRecords, open_records
+from llmgym.rollout.description import Description, differences, read_description
+from llmgym.rollout.folder import FAILURES, read_failures
 
 FEW = 30  # tasks below which intervals are too narrow
 
@@ -128,11 +128,12 @@ class Comparison:
 def compare(data: Dataset) -> Comparison:
     """Compare the files of a set, the first with each other one."""
     paths = [index.path.parent if index.path.name == ROLLOUTS else index.path for index in data.indexes]
-    folders = [open_records(path) if (path / FILE).exists() else None for path in paths]
+    runs = [read_description(path) if path.is_dir() else None for path in paths]
+    failed = [None if run is None else _failed(data, source, paths[source]) for source, run in enumerate(runs)]
     names, results = _names(paths), results_of(data)
-    scores = [_score(*each) for each in zip(names, paths, results, folders, strict=True)]
+    scores = [_score(*each) for each in zip(names, paths, results, failed, strict=True)]
     contrasts = [
-        _contrast(names[0], names[other], results[0], results[other], _settings(folders[0], folders[other]))
+        _contrast(names[0], names[other], results[0], results[other], _settings(runs[0], runs[other]))
         for other in range(1, len(names))
     ]
     return Comparison(data.threshold, scores, contrasts)
@@ -148,14 +149,21 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return list(map(str, paths))
 
 
-def _score(name: str, path: Path, results: Results, folder: RunRecords | None) -> RunScore:
+def _failed(data: Dataset, source: int, folder: Path) -> int:
+    """How many episodes of a run have failed, and not finished since."""
+    failures = read_failures(folder / FAILURES)
+    query = "select distinct episode_id from rows where source = $source"
+    finished = {name for (name,) in data.query(query, source=source)} if failures else set[str]()
+    return len(failures.keys() - finished)
+
+
+def _score(name: str, path: Path, results: Results, failed: int | None) -> RunScore:
     found = list(results.values())
     scored = [result for result in found if result.reward is not None]
     rewards = [result.reward for result in scored if result.reward is not None]
     share = all(0.0 <= reward <= 1.0 for reward in rewards)
     counts = [result.scored for result in scored] or [0]
     episodes, number = sum(result.episodes for result in found), sum(counts)
-    failed = None if folder is None else len(folder.failed)
     return RunScore(
         name, str(path), len(found), episodes, number, episodes - number, failed,
         (min(counts), max(counts)), estimate(rewards, share=share),
@@ -187,11 +195,10 @@ def _flip(key: TaskKey, pair: Pair) -> Flip:
     return Flip(key.env_id, name, key.agent, (one.solved, one.scored), (other.solved, other.scored))
 
 
-def _settings(one: RunRecords | None, other: RunRecords | None) -> list[str]:
+def _settings(before: Description | None, after: Description | None) -> list[str]:
     """What is not the same in how two runs were made, as far as it is known."""
-    if one is None or other is None:
+    if before is None or after is None:
         return []
-    before, after = one.description, other.description
     found = list(differences("", before.identity, after.identity))
     if before.confirmed is not None and after.confirmed is not None:
         found += differences("", before.confirmed, after.confirmed)

@@ -106,7 +106,7 @@ def _jobs(data: Dataset, models: Mapping[str, ChatPolicy], stack: AsyncExitStack
             was = index.shape.trajectory(line, index.place(span))
             new = _Job([], [], environments.get(was.env_id), (number, was.group_id))
             job = partial.setdefault(was.episode_id, new) if was.agents > 1 else new
-            job.lines.append(line + b"\n")
+            job.lines.append(line.strip() + b"\n")  # as a store has it, whoever wrote the file again
             job.was.append(was)
             if len(job.was) == was.agents:
                 partial.pop(was.episode_id, None)
