@@ -9,13 +9,39 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import signal
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager
 from typing import Any
 
 from llmgym.concurrency.deadlines import awaited, never_finalize
 
 _GRACE_S = 5.0  # for tasks to take note of their cancellation, and for threads to end
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Generator[None]:
+    """Have SIGTERM end the block as Ctrl-C does, so that nothing half-written stays, with an exit code of its own."""
+    stopped = False
+
+    def stop(number: int, frame: Any) -> None:
+        nonlocal stopped
+        if stopped:  # schedulers send it several times, and SIGKILL where they mean it
+            return
+        stopped = True
+        interrupt = signal.getsignal(signal.SIGINT)  # that of a running event loop, or none: shells take it from jobs
+        (interrupt if callable(interrupt) else signal.default_int_handler)(signal.SIGINT, frame)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not stopped:
+            raise
+        raise SystemExit(128 + signal.SIGTERM) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run_to_end(main: Coroutine[Any, Any, None]) -> None:

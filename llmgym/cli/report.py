@@ -32,7 +32,8 @@ Threshold = Annotated[
 def run(
     runs: Runs,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write it (RUN/report.html).")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where to write it (of one run, RUN/report.html)."),
     ] = None,
     tokenizer: Tokenizer = None,
     threshold: Threshold = None,
@@ -47,7 +48,7 @@ def run(
     from llmgym.report import Report, write_report
     from llmgym.report.page import default_path
 
-    path = output or default_path(runs[0])
+    path = output or default_path(runs)
     report = Report(runs, tokenizer=tokenizer, threshold=threshold, skip_bad=skip_bad)
     write_report(report, path, force=force or output is None, progress=told("reading"))
     if report.problems:

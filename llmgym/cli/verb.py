@@ -9,12 +9,13 @@ import os
 import sys
 import traceback as traceback_
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+from llmgym.cli.ending import interrupted_by_sigterm
 from llmgym.errors import (
     AuthorError,
     ConfigError,
@@ -64,19 +65,21 @@ class Several(ConfigError):
         self.problems = tuple(problems)
 
 
-def verb(function: Callable[..., None], *, user_code: bool = False) -> Callable[..., None]:
+def verb(function: Callable[..., None], *, user_code: bool = False, writes: bool = False) -> Callable[..., None]:
     """Give a function the options of every verb, and make one line and an exit code of what it raises.
 
     Args:
         function: The verb, as typer takes it.
         user_code: Whether it may import modules of the user's, which are looked for in the working directory last: a
             file there must not take the place of a library that happens to have its name.
+        writes: Whether it has files under way that no signal may leave behind; other verbs end at once, or in ways of
+            their own.
     """
     signature = inspect.signature(function, eval_str=True)
 
     @functools.wraps(function)
     def run(*, registry: list[str] | None = None, traceback: bool = False, **arguments: Any) -> None:
-        with failing():
+        with interrupted_by_sigterm() if writes else nullcontext(), failing():
             begin(registry, traceback)
             if user_code:
                 _find_user_code()

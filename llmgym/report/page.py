@@ -147,12 +147,15 @@ def _hashes(texts: Sequence[str]) -> str:
     return " ".join(f"'sha256-{digest}'" for digest in digests)
 
 
-def default_path(path: Path) -> Path:
+def default_path(runs: Sequence[Path]) -> Path:
     """Where the report of a run is, unless it is said: in its folder.
 
     Raises:
-        ConfigError: It is no folder, or there is none.
+        ConfigError: It is no folder, or there is none, or there are two runs, whose reports are in them.
     """
+    path = runs[0]
+    if len(runs) > 1:
+        raise ConfigError("two runs have no folder in common: say where the report goes, with --output FILE.html")
     if not path.exists():
         raise ConfigError(f"{path}: there is no such file or folder")
     if not path.is_dir():

@@ -35,6 +35,18 @@ def test_a_page_elsewhere(tmp_path: Path) -> None:
     assert rows.read_bytes() == before
 
 
+def test_a_page_of_two_runs_is_in_neither(tmp_path: Path) -> None:
+    one, two = (runs.store(tmp_path / name, runs.plain()) for name in ("one", "two"))
+    assert llmgym("report", one).returncode == 0
+    before = (one / "report.html").read_bytes()
+    done = llmgym("report", one, two)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--output FILE.html" in done.stderr
+    assert (one / "report.html").read_bytes() == before
+    assert not (two / "report.html").exists()
+    assert llmgym("report", one, two, "-o", tmp_path / "both.html").returncode == 0
+
+
 def test_a_page_needs_no_extra(tmp_path: Path) -> None:
     run = runs.store(tmp_path / "run", runs.plain())
     extras = "pyarrow", "duckdb", "datasets", "rensa", "torch", "transformers", "tokenizers", "aiohttp", "starlette"
