@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import re
 
+import msgspec
 import numpy as np
 
-_HALF = "a text has half of a character (a lone surrogate), which UTF-8 cannot write"
+from llmgym.tasks.json_lines import read_leniently
+
+_HALF = "a text has half of a character (a lone surrogate)"
+_ESCAPES = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.")  # pairs, halves, and others
 
 
 def is_utf8(block: bytearray) -> bool:
@@ -30,19 +34,30 @@ def encoding_flaw(data: bytes) -> str | None:
     try:
         data.decode()
     except UnicodeDecodeError as error:
-        return f"it is not UTF-8, at byte {error.start}"
+        return f"it is not UTF-8, at column {error.start + 1}; save the file as UTF-8"
     return None
 
 
 def explained(data: bytes) -> str | None:
-    """Why the decoder refuses a line, where its own words do not say so."""
+    """Why the decoder refuses a line, where, and what to give; None for one that is JSON."""
     if (flaw := encoding_flaw(data)) is not None:
         return flaw
-    if b"\\ud" in data or b"\\uD" in data:
-        try:
-            json.dumps(json.loads(data), ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            return _HALF
-        except (ValueError, RecursionError):
-            pass
+    try:
+        msgspec.json.decode(data)
+    except (ValueError, RecursionError):
+        return _flaw(data)
     return None
+
+
+def _flaw(data: bytes) -> str | None:
+    try:
+        read_leniently(data)
+    except ValueError as error:
+        return str(error)
+    except RecursionError:
+        return None
+    half = next((found for found in _ESCAPES.finditer(data) if found[1]), None)
+    if half is None:
+        return None
+    column = len(data[: half.start()].decode()) + 1
+    return f"{_HALF} at column {column}; give the whole character, or \\ufffd in its place"

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import msgspec
 
 from llmgym.errors import MissingExtraError, TaskError
-from llmgym.tasks.sources import JSONLSource, Placed, RowSource, from_arrow
+from llmgym.tasks.sources import JSONLSource, Placed, RowSource, from_arrow, read_slowly
 
 _LONGEST = 2**31 - 1  # characters of a cell; Python's own limit is shorter than many a document
 
@@ -45,11 +45,14 @@ class JSONSource(_File, frozen=True):
             raise TaskError(f"cannot read tasks: {error}") from None
         try:
             found = msgspec.json.decode(data)
-        except (ValueError, RecursionError) as error:
-            if data.lstrip().startswith(b"["):
-                raise TaskError(f"{self.path} is not JSON: {error}") from None
-            yield from JSONLSource(self.path).rows()
-            return
+        except (ValueError, RecursionError):
+            if not data.lstrip().startswith(b"["):
+                yield from JSONLSource(self.path).rows()
+                return
+            try:
+                found = read_slowly(data, "the file")
+            except TaskError as error:
+                raise TaskError(f"{self.path}: {error}") from None
         for number, row in enumerate(found if isinstance(found, list) else [found], 1):
             said = TaskError(f"a row is a JSON object, this is {row!r:.100}")
             yield f"{self.path}, row {number}", row if isinstance(row, dict) else said

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import codecs
 import inspect
-import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 
 from llmgym.errors import MissingExtraError, TaskError
+from llmgym.tasks.json_lines import read_leniently
 from llmgym.tasks.plain import MAX_DEPTH, plain
 
 #: The name of a row's place, for error messages, and the row, or why there is none.
@@ -67,8 +66,8 @@ def _read(line: bytes) -> dict[str, Any] | TaskError:
     try:
         try:
             row = _decode(line)
-        except (ValueError, RecursionError) as error:
-            row = _read_slowly(line, str(error))
+        except (ValueError, RecursionError):
+            row = read_slowly(line, "the row")
         if line.count(b"{") + line.count(b"[") > MAX_DEPTH:  # else it cannot be that deep
             row = plain(row, "the row")
     except TaskError as error:
@@ -78,26 +77,18 @@ def _read(line: bytes) -> dict[str, Any] | TaskError:
     return TaskError(f"a row is a JSON object, this is a {type(row).__name__}")
 
 
-def _read_slowly(line: bytes, said: str) -> Any:
-    """The row in a line that is no strict JSON: text that was cut within a character is taken, all else is named."""
+def read_slowly(data: bytes, name: str) -> Any:
+    """What is in a line or a file that is no strict JSON.
 
-    def refuse(constant: str) -> NoReturn:
-        place = re.search(r"\(byte (\d+)\)", said)
-        before = line[: int(place[1]) - constant.startswith("-")] if place else b""
-        column = f" at column {len(before.decode(errors='replace')) + 1}" if place else ""
-        raise ValueError(f"{constant}{column}; give a number, or null where there is none")
-
+    Raises:
+        TaskError: It is none at all, or has what a task cannot hold; says where.
+    """
     try:
-        # Python's own reader takes such text, and says what is wrong, and where.
-        return plain(json.loads(line.decode(), parse_constant=refuse), "the row")
-    except UnicodeDecodeError as error:
-        raise TaskError(f"not JSON: no UTF-8 at column {error.start + 1}; save the file as UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise TaskError(f"not JSON: {error.msg} at column {error.colno}; each line is a row") from None
+        return plain(read_leniently(data), name)
     except RecursionError:
-        raise TaskError(f"the row has more than {MAX_DEPTH} levels: make it flatter, or give parts as text") from None
+        raise TaskError(f"{name} has more than {MAX_DEPTH} levels: make it flatter, or give parts as text") from None
     except ValueError as error:
-        raise TaskError(f"not JSON: {error}") from None
+        raise TaskError(str(error)) from None
 
 
 class HuggingFaceSource(msgspec.Struct, frozen=True):

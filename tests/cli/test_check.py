@@ -77,7 +77,7 @@ def test_a_good_file_is_counted(tmp_path: Path) -> None:
         ([], "name environments, as in `llmgym check llmgym/Wordle-v0`, or say --all, and not both"),
         ([CHOICE, "--all"], "or say --all, and not both"),
         ([CHOICE, "--tasks", "absent.jsonl"], "cannot read tasks: [Errno 2] No such file or directory: 'absent.jsonl'"),
-        ([CHOICE, "--tasks", "torn.json"], "torn.json is not JSON: "),
+        ([CHOICE, "--tasks", "torn.json"], "torn.json: not JSON: "),
         (["llmgym/MultipleChoise-v0", "--tasks", "t.jsonl"], "did you mean llmgym/MultipleChoice-v0"),
     ],
 )

@@ -87,8 +87,8 @@ def test_bad_rows_are_an_error_that_names_the_first_of_them(tmp_path: Path) -> N
         Dataset.open([run])
     message = str(caught.value)
     assert message.startswith("8 bad rows (7 invalid, 1 torn): ")
-    assert message.endswith("rollouts.jsonl:6: no row of llmgym's rollouts: JSON is malformed: invalid character "
-                            "(byte 0); and 3 more; --skip-bad leaves them out")  # fmt: skip
+    assert message.endswith("rollouts.jsonl:6: not JSON: Expecting value at column 1; each line is a row; and 3 more; "
+                            "--skip-bad leaves them out")  # fmt: skip
     assert len(Dataset.open([run], skip_bad=True).select()) == 1
 
 

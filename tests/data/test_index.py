@@ -31,18 +31,19 @@ def found(path: Path) -> list[tuple[int, str, str]]:
 
 
 GOOD = rows.line("a")
+NAN = GOOD.replace(b'"reward":1.0', b'"reward":NaN', 1)
 TRAPS: dict[str, tuple[bytes, str]] = {
-    "NaN": (GOOD.replace(b'"reward":1.0', b'"reward":NaN', 1), "invalid character"),
+    "NaN": (NAN, f"not JSON: NaN at column {NAN.index(b'NaN') + 1}; give a number, or null where there is none"),
     "wrong type": (rows.changed(GOOD, reward="x"), "Expected `float | null`, got `str` - at `reward`"),
     "missing field": (rows.changed(GOOD, env_id=...), "missing required field `env_id`"),
-    "no JSON": (GOOD[:100] + b"\n", "Input data was truncated"),
+    "no JSON": (GOOD[:100] + b"\n", "not JSON: Unterminated string starting at column 94; each"),
     "no object": (b"[1, 2]\n", "Expected `object`, got `array`"),
     "another format": (rows.changed(GOOD, format=2), "a row of format 2; this version of llmgym reads format 1"),
-    "lone surrogate": (GOOD.replace(b"say a", b"say \\ud800"), "half of a character"),
+    "lone surrogate": (GOOD.replace(b"say a", b"say \\ud800"), "half of a character (a lone surrogate) at column"),
     "lone surrogate, the other half": (GOOD.replace(b"say a", b"say \\uDC00"), "half of a character"),
-    "no UTF-8": (GOOD.replace(b"say a", b"say \xff"), "it is not UTF-8, at byte"),
+    "no UTF-8": (GOOD.replace(b"say a", b"say \xff"), "it is not UTF-8, at column"),
     "nested": (GOOD.replace(b'"metadata":{', b'"metadata":{"x":' + b"[" * 20000 + b"]" * 20000 + b",", 1), "recursion"),
-    "two in a line": (GOOD.rstrip() + GOOD, "trailing characters"),
+    "two in a line": (GOOD.rstrip() + GOOD, "not JSON: Extra data at column"),
 }
 
 
@@ -275,7 +276,15 @@ def test_what_cannot_be_unpacked_is_an_error(tmp_path: Path, data: bytes) -> Non
     ("data", "said"),
     [
         (b'{"a": 1, "b": 2}\n', "its rows have a, b; what is read is llmgym's rollouts"),
-        (b"one\ntwo\n", "its first lines are no JSON objects; what is read is"),
+        (b"one\ntwo\n", "none of its first lines is a row; line 1: not JSON: Expecting value at column 1; each"),
+        (b"3\n[]\n", "its first lines are no JSON objects; what is read is"),
+        (b'\n{"messages": [], "reward": NaN}\n', "line 2: not JSON: NaN at column 28; give a number, or null where"),
+        (
+            '{"a": "\\ud83d\\ude00\\\\ud83d", "é": "\\ud83d"}\n'.encode(),
+            "line 1: a text has half of a character .a lone surrogate. at column 36; give the whole character",
+        ),
+        (b'{"a": ' + b"[" * 20_000 + b"\n", "line 1: it has too many levels"),
+        (b'{"a": 1e400}\n', "line 1: it has too many levels, or a number beyond all range"),
     ],
 )
 def test_rows_of_no_shape_that_is_known_are_an_error(tmp_path: Path, data: bytes, said: str) -> None:

@@ -114,10 +114,18 @@ def test_a_json_file_that_is_no_list_of_objects(tmp_path: Path) -> None:
     assert str(problem).startswith(f"{path}, row 1: a row needs either `prompt`")
     path.write_text("[]")
     assert [str(problem) for problem in validate_rows(path)] == [f"{path}: there are no rows"]
-    for text in ('[{"prompt": "a"}, {', '[{"prompt": NaN}]', "[" * 20_000):
+    for text, said in (
+        ('[{"prompt": "a"}, {', "not JSON: Expecting property name enclosed in double quotes at column 20"),
+        ('[{"prompt": NaN}]', "not JSON: NaN at column 13; give a number, or null where there is none"),
+        ('[\n {"prompt": "NaN"},\n {"é": -Infinity}\n]', "not JSON: -Infinity at line 3, column 8; give a number"),
+        ("[\n {]", "not JSON: Expecting property name enclosed in double quotes at line 2, column 3"),
+        ("[" * 20_000, "the file has more than 100 levels"),
+    ):
         path.write_text(text)
-        with pytest.raises(TaskError, match=rf"^{path} is not JSON: .*"):
+        with pytest.raises(TaskError, match=rf"^{path}: {said}"):
             list(validate_rows(path))
+    path.write_text('[{"prompt": "cut \\ud83d"}]')
+    assert [row for _, row in file_source(path).rows()] == [{"prompt": "cut \ufffd"}]
 
 
 def test_cells_of_csv_are_text_and_empty_ones_null(tmp_path: Path) -> None:

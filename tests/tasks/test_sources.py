@@ -56,6 +56,8 @@ def test_odd_lines_are_read(tmp_path: Path, line: str, row: dict[str, Any]) -> N
         ('{"é": NaN}', "not JSON: NaN at column 7; give a number, or null where there is none"),
         ('{"a": "NaN", "b": -Infinity}', "not JSON: -Infinity at column 19"),
         ('{"a": 1e400}', "the row has inf at a, which JSON cannot hold"),
+        ('{"a": "\\ud800", "b": "\\"NaN", "c": NaN}', "not JSON: NaN at column 36; give"),
+        ('{"a": "b', "not JSON: Unterminated string starting at column 7; each line is a row"),
         ("[1]", "a row is a JSON object, this is a list"),
         ('"text"', "a row is a JSON object, this is a str"),
         (deep(100), "the row has more than 100 levels: make it flatter, or give parts as text"),

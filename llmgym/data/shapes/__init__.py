@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from llmgym.data.lines import read_lines
 from llmgym.data.problems import UnreadableError
 from llmgym.data.shapes import atif, chats, inspect_logs, nemo_gym, rollouts, verifiers_v0, verifiers_v1
+from llmgym.data.strictness import explained
 from llmgym.trajectory import Trajectory
 
 
@@ -60,6 +61,7 @@ SHAPES: tuple[Shape, ...] = (
 BY_NAME: dict[str, Shape] = {shape.NAME: shape for shape in SHAPES}
 
 _LOOKED_AT = 20  # lines, where the first ones are broken
+_REFUSED = "it has too many levels, or a number beyond all range"
 
 
 def shape_of(path: Path, named: Path) -> Shape:
@@ -73,14 +75,18 @@ def shape_of(path: Path, named: Path) -> Shape:
         UnreadableError: None fits.
     """
     fields: list[str] = []
-    whole = 0
+    flaw, whole = "", 0
     for line in read_lines(path):
         if line.number > _LOOKED_AT:
             break
-        whole += line.whole and not line.data.isspace() and bool(line.data)
+        if not line.data or line.data.isspace():
+            continue
+        whole += line.whole
         try:
             row = msgspec.json.decode(line.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if line.whole and not flaw:
+                flaw = f"none of its first lines is a row; line {line.number}: {explained(line.data) or _REFUSED}"
             continue
         if not isinstance(row, dict):
             continue
@@ -90,5 +96,7 @@ def shape_of(path: Path, named: Path) -> Shape:
         fields = fields or sorted(row)
     if not fields and not whole:
         return rollouts
+    if flaw and not fields:
+        raise UnreadableError(named, flaw)
     seen = f"its rows have {', '.join(fields[:12])}" if fields else "its first lines are no JSON objects"
     raise UnreadableError(named, f"{seen}; what is read is {', '.join(shape.NAME for shape in SHAPES)}")
