@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmgym.cli.numbers import finite
 from llmgym.cli.output import print_json, print_table
 from llmgym.cli.verb import SOME_FAILED, code_of, complain
 from llmgym.errors import ConfigError, LLMGymError
@@ -42,7 +43,8 @@ def run(
     env_ids: Annotated[list[str], typer.Argument(metavar="ID", show_default=False)],
     num_tasks: Annotated[int, typer.Option(metavar="N", help="Tasks of each split that are played.", min=2)] = 20,
     seconds: Annotated[
-        float, typer.Option(metavar="S", help="Time for each environment, after which it does less.", min=1)
+        float,
+        typer.Option(metavar="S", help="Time for each environment, after which it does less.", min=1, callback=finite),
     ] = 60,
     policy: Annotated[
         str | None, typer.Option(metavar="NAME", help="Have a model play the tasks too, as `llmgym rollout --policy`.")

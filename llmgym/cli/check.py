@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import msgspec
 import typer
 
+from llmgym.cli.numbers import finite
 from llmgym.cli.output import print_json
 from llmgym.cli.verb import OK, SOME_FAILED, Several, code_of, complain
 from llmgym.concurrency.threads import CORES
@@ -62,7 +63,9 @@ def run(
     ] = None,
     seconds: Annotated[
         float | None,
-        typer.Option(metavar="S", help=f"Time of each check, after which it does less ({_SECONDS:g}).", min=0.1),
+        typer.Option(
+            metavar="S", help=f"Time of each check, after which it does less ({_SECONDS:g}).", min=0.1, callback=finite
+        ),
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Check all that need no model and no network.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

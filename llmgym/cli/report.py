@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from llmgym.cli.data.options import Force, SkipBad, told
+from llmgym.cli.numbers import finite
 
 EXAMPLES = """
 \b
@@ -25,7 +26,8 @@ Tokenizer = Annotated[
     typer.Option(metavar="MODEL", help="Whose tokenizer gives tokens their texts: a folder or a name (the run's)."),
 ]
 Threshold = Annotated[
-    float | None, typer.Option(metavar="R", help="Reward from which an episode counts as solved (the run's).")
+    float | None,
+    typer.Option(metavar="R", help="Reward from which an episode counts as solved (the run's).", callback=finite),
 ]
 
 

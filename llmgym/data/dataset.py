@@ -290,6 +290,14 @@ class Dataset:
         return list(itertools.accumulate(conditions, self._narrowed, initial=self._connection.table("rows")))
 
     def _narrowed(self, rows: Any, condition: Condition) -> Any:
+        try:
+            with answering():
+                return self._fulfilling(rows, condition)
+        except ConfigError as error:
+            option = "--where" if condition.of == "rows" else "--group-where"
+            raise ConfigError(f"{option} {condition.text!r}: {error}") from None
+
+    def _fulfilling(self, rows: Any, condition: Condition) -> Any:
         if condition.of == "rows":
             return rows.filter(condition.text)
         keys = "source as chosen_source, group_id as chosen, agent as chosen_agent"

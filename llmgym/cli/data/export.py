@@ -15,6 +15,7 @@ from llmgym.cli.data.options import (
     Force,
     GroupWhere,
     Json,
+    MinReward,
     Output,
     Paths,
     SkipBad,
@@ -23,6 +24,7 @@ from llmgym.cli.data.options import (
     groups_of,
     opened,
 )
+from llmgym.cli.numbers import finite
 from llmgym.cli.output import print_json
 from llmgym.errors import ConfigError
 
@@ -45,10 +47,7 @@ def run(
     output: Output,
     where: Where = None,
     group_where: GroupWhere = None,
-    min_reward: Annotated[
-        float | None,
-        typer.Option("--min-reward", "--min-reward-threshold", metavar="R", help="Only episodes that earn so much."),
-    ] = None,
+    min_reward: MinReward = None,
     form: Annotated[
         Literal["tokens", "messages"] | None,
         typer.Option(
@@ -64,7 +63,8 @@ def run(
         typer.Option(metavar="N", help="Pairs of each task: its N best against its N worst, each once; or all."),
     ] = "1",
     min_quality_difference: Annotated[
-        float | None, typer.Option(metavar="R", help="How far the rewards of a pair are apart at least.")
+        float | None,
+        typer.Option(metavar="R", help="How far the rewards of a pair are apart at least.", callback=finite),
     ] = None,
     turns: Annotated[
         Literal["all", "last"], typer.Option(help="Of kto: a row for each reply, or for the last of an episode.")

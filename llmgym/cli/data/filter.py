@@ -11,6 +11,7 @@ from llmgym.cli.data.options import (
     Force,
     GroupWhere,
     Json,
+    MinReward,
     Output,
     Paths,
     SkipBad,
@@ -19,6 +20,7 @@ from llmgym.cli.data.options import (
     groups_of,
     opened,
 )
+from llmgym.cli.numbers import finite
 from llmgym.cli.output import print_field, print_json
 
 EXAMPLES = """
@@ -35,13 +37,10 @@ def run(
     output: Output,
     where: Where = None,
     group_where: GroupWhere = None,
-    min_reward: Annotated[
-        float | None,
-        typer.Option("--min-reward", "--min-reward-threshold", metavar="R", help="Only episodes that earn so much."),
-    ] = None,
+    min_reward: MinReward = None,
     min_quality_difference: Annotated[
         float | None,
-        typer.Option(metavar="D", help="Only groups whose best and worst episode are so far apart."),
+        typer.Option(metavar="D", help="Only groups whose best and worst episode are so far apart.", callback=finite),
     ] = None,
     config: Config = None,
     threshold: Threshold = 1.0,

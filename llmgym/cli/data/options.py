@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llmgym.cli.numbers import finite
+
 if TYPE_CHECKING:
     from llmgym.data import Dataset
     from llmgym.data.index import Progress
@@ -21,7 +23,15 @@ Paths = Annotated[
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out rows that are torn, no rows, or there twice, and count them.")
 ]
-Threshold = Annotated[float, typer.Option("--threshold", metavar="R", help="Reward from which an episode passes.")]
+Threshold = Annotated[
+    float, typer.Option("--threshold", metavar="R", help="Reward from which an episode passes.", callback=finite)
+]
+MinReward = Annotated[
+    float | None,
+    typer.Option(
+        "--min-reward", "--min-reward-threshold", metavar="R", help="Only episodes that earn so much.", callback=finite
+    ),
+]
 Where = Annotated[
     str | None,
     typer.Option(metavar="SQL", help='Only rows of which this holds, such as "reward >= 0.8 and num_turns < 10".'),

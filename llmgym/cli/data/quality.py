@@ -74,7 +74,7 @@ def run(
     if reference is not None:
         hits = contamination(data, reference, told("comparing", "rows"))
         report["contamination"] = {"against": str(against), "rows": len(hits), "hits": hits}
-    verdicts = check_gates(bounds, data, report)
+    verdicts = check_gates(bounds, data, report, str(gates))
     if bounds:
         report["gates"] = verdicts
     if json:
@@ -88,7 +88,7 @@ def run(
 
 
 def _print(report: dict[str, Any]) -> None:
-    parts = dict(report.get("environments", {})) | {"all": report}
+    parts = (report["environments"] if len(report["environments"]) > 1 else {}) | {"all": report}
     labels = ["environment"] if len(parts) > 1 else []
     columns = [*labels, "rows", "scored", "reward", "turns", "tokens", "entropy"]
     rows = [([name] if labels else []) + _cells(part) for name, part in parts.items()]

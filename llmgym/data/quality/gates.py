@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -40,6 +41,9 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("a gate has one of figure, where and group_where")
         if self.min is None and self.max is None:
             raise ValueError("a gate has min, max or both")
+        for name, value in (("min", self.min), ("max", self.max)):
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"{name} is {value}, which is no finite number")
 
     @property
     def name(self) -> str:
@@ -94,21 +98,27 @@ def read_gates(path: Path) -> list[Gate]:
     return gates
 
 
-def check_gates(gates: Sequence[Gate], data: Dataset, report: Mapping[str, Any]) -> list[Verdict]:
+def check_gates(
+    gates: Sequence[Gate], data: Dataset, report: Mapping[str, Any], source: str = "gates"
+) -> list[Verdict]:
     """See which bounds are kept.
 
     Args:
         gates: The bounds.
         data: The rows.
         report: What was measured of them.
+        source: Where the bounds are from, for errors.
 
     Raises:
         ConfigError: The report has no such figure, or a condition is none.
     """
     figures = _figures(report)
     verdicts: list[Verdict] = []
-    for gate in gates:
-        value = _value(gate, data, figures)
+    for number, gate in enumerate(gates, 1):
+        try:
+            value = _value(gate, data, figures)
+        except ConfigError as error:
+            raise ConfigError(f"{source}: gate {number}: {error}") from None
         passed = value is not None and (
             (gate.min is None or value >= gate.min - TOLERANCE) and (gate.max is None or value <= gate.max + TOLERANCE)
         )
@@ -125,7 +135,11 @@ def _value(gate: Gate, data: Dataset, figures: Mapping[str, float | None]) -> fl
         near = difflib.get_close_matches(gate.figure, figures, n=3, cutoff=0.4)
         meant = f"did you mean {' or '.join(near)}? " if near else ""
         raise ConfigError(f"there is no figure {gate.figure!r}; {meant}--json shows all")
-    return data.share(where=gate.where, group_where=gate.group_where)
+    try:
+        return data.share(where=gate.where, group_where=gate.group_where)
+    except ConfigError as error:
+        condition = gate.group_where if gate.where is None else gate.where
+        raise ConfigError(f"the condition {condition!r}: {error}") from None
 
 
 def _figures(value: Any, path: str = "") -> dict[str, float | None]:

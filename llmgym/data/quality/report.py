@@ -92,11 +92,12 @@ def quality(data: Dataset, *, duplicates: bool = True) -> dict[str, Any]:
         duplicates: Whether to look for tasks and answers that are nearly equal, which reads each task's opening.
     """
     names = [name for (name,) in data.query("select distinct env_id from rows order by 1")]
+    all_rows = _of_all(data)
     found = {
         "files": [str(index.path) for index in data.indexes],
         "threshold": data.threshold,
         "bad_rows": dict(Counter(problem.kind for problem in data.problems)),
-        **_of_all(data),
+        **all_rows,
         "texts": _flags(data, TEXTS),
         "tool_errors": _tool_errors(data),
         "health": _health(data),
@@ -104,8 +105,7 @@ def quality(data: Dataset, *, duplicates: bool = True) -> dict[str, Any]:
     if duplicates:
         found["answers"] = repeated_answers(data)
         found["tasks"] = repeated_tasks(data)
-    if len(names) > 1:
-        found["environments"] = {name: _of_all(data, name) for name in names}
+    found["environments"] = {name: _of_all(data, name) if len(names) > 1 else all_rows for name in names}
     return found
 
 

@@ -159,6 +159,32 @@ def test_parts_that_cannot_all_be_written_leave_those_before(run: Path, tmp_path
 
 
 @pytest.mark.parametrize(
+    ("verb", "option", "value"),
+    [
+        (("data", "quality"), "--threshold", "nan"),
+        (("data", "filter", "-o", "x.jsonl"), "--min-reward", "nan"),
+        (("data", "filter", "-o", "x.jsonl"), "--min-quality-difference", "-inf"),
+        (("data", "export", "-o", "x.jsonl", "--to", "trl", "dpo"), "--min-quality-difference", "nan"),
+        (("report",), "--threshold", "nan"),
+        (("check",), "--seconds", "inf"),
+        (("audit",), "--seconds", "inf"),
+    ],
+)
+def test_options_take_finite_numbers(run: Path, verb: tuple[str, ...], option: str, value: str) -> None:
+    done = llmgym(*verb, run, option, value)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"Invalid value for '{option}'" in done.stderr
+    assert f"{value} is no finite number" in done.stderr
+
+
+@pytest.mark.parametrize(("option", "text"), [("--where", ""), ("--where", "reward <"), ("--group-where", "rewards")])
+def test_a_condition_that_is_none_is_named(run: Path, tmp_path: Path, option: str, text: str) -> None:
+    done = data("filter", run, option, text, "-o", tmp_path / "x.jsonl", code=2)
+    assert done.stderr.startswith(f"error: {option} {text!r}: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("arguments", "manifest"),
     [
         (["filter", "run", "-o", "x.jsonl"], "x.jsonl.manifest.json"),

@@ -62,7 +62,9 @@ def test_gates_decide_the_exit_code(run: Path, tmp_path: Path) -> None:
     gates.write_text("- {figure: groups.mixd.share, min: 0.3}\n")
     done = llmgym("data", "quality", run, "--gates", gates)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: there is no figure 'groups.mixd.share'; did you mean groups.mixed.share")
+    assert done.stderr.startswith(
+        f"error: {gates}: gate 1: there is no figure 'groups.mixd.share'; did you mean groups.mixed.share"
+    )
 
 
 def test_wording_that_is_shared_with_a_set_is_printed(run: Path, tmp_path: Path) -> None:

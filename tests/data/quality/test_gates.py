@@ -47,6 +47,20 @@ def test_a_figure_that_there_is_not_is_an_error_with_the_nearest(data: Dataset) 
         check_gates([Gate(where="rewrd < 1", max=0)], data, quality(data))
 
 
+def test_what_is_wrong_names_file_gate_and_condition(data: Dataset) -> None:
+    gates = [Gate("rows", min=1), Gate(where="reward <", max=0)]
+    with pytest.raises(ConfigError, match=r"^gates\.yaml: gate 2: the condition 'reward <': Parser Error"):
+        check_gates(gates, data, quality(data), "gates.yaml")
+    with pytest.raises(ConfigError, match=r"^gates\.yaml: gate 1: there is no figure 'row'"):
+        check_gates([Gate("row", min=1)], data, quality(data), "gates.yaml")
+
+
+def test_a_run_of_one_environment_has_its_figures_by_environment_too(data: Dataset) -> None:
+    gate = Gate("environments.test/Say-v0.groups.mixed.share", min=0.5)
+    (verdict,) = check_gates([gate], data, quality(data))
+    assert (verdict.value, verdict.passed) == (0.5, True)
+
+
 def test_a_verdict_is_a_line(data: Dataset) -> None:
     gates = [Gate("reward.mean", min=0.2, max=0.7), Gate("entropy.cross_entropy.mean", max=1)]
     assert list(map(str, check_gates(gates, data, quality(data)))) == [
@@ -73,6 +87,7 @@ def test_gates_are_read_from_yaml(tmp_path: Path) -> None:
         ("- {figure: rows, where: x, min: 1}", "gate 1: a gate has one of"),
         ("- {figure: rows, least: 1}", "unknown field `least`"),
         ("- {figure: rows, min: x}", "Expected `float | null`, got `str`"),
+        ("- {figure: rows, min: .nan}", "gate 1: min is nan, which is no finite number"),
         ("- 3", "Expected `object`"),
     ],
 )

@@ -47,7 +47,7 @@ def test_groups_are_told_apart_by_what_they_teach(tmp_path: Path) -> None:
     assert [found["pass_rates"][band]["groups"] for band in BANDS] == [3, 0, 1, 0, 2]
     assert (found["rows"], found["scored"], found["unscored"]) == (24, 20, 4)
     assert found["statuses"] == {"completed": 24}
-    assert "environments" not in found
+    assert found["environments"]["test/Say-v0"]["groups"] == groups
 
 
 def test_pass_at_k_is_that_of_the_summary_with_its_interval(tmp_path: Path) -> None:
