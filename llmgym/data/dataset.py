@@ -151,11 +151,12 @@ class Dataset:
         """
         require_engine()
         files = [path / ROLLOUTS if path.is_dir() else path for path in map(Path, paths)]
-        for number, path in enumerate(files):
+        named = dict[Path, Path]()
+        for path in files:
             if not path.is_file():
                 raise UnreadableError(path, "there is no such file")
-            if path in files[:number]:
-                raise ConfigError(f"{path} is named twice")
+            if (before := named.setdefault(path.resolve(), path)) is not path:
+                raise ConfigError(f"{path} is named twice" + f", {before} before" * (before != path))
         indexes = [Index.of(path, progress) for path in files]
         return cls(indexes, skip_bad=skip_bad, threshold=threshold)
 
@@ -172,8 +173,14 @@ class Dataset:
         ]
         if parts:
             self._connection.execute(f"create or replace view attached as {' union all '.join(parts)}")
-            text = "select * exclude (nth) from found left join attached using (source, line) where nth = 1"
+            joined = "found left join attached using (source, line)"
+            text = f"select * exclude (llmgym_nth) from {joined} where llmgym_nth = 1"
             self._connection.execute(f"create or replace view rows as {text}")
+
+    @property
+    def retired(self) -> int:
+        """How many rows are of episodes that their run has retired."""
+        return sum(index.meta.rows for index in self.indexes) - self.query("select count(*) from found")[0][0]
 
     @property
     def columns(self) -> list[str]:
@@ -300,9 +307,10 @@ class Dataset:
     def _fulfilling(self, rows: Any, condition: Condition) -> Any:
         if condition.of == "rows":
             return rows.filter(condition.text)
-        keys = "source as chosen_source, group_id as chosen, agent as chosen_agent"
+        keys = "source as llmgym_source, group_id as llmgym_group, agent as llmgym_agent"
         groups = self._connection.table("groups").filter(condition.text).project(keys)
-        joined = rows.join(groups, "source = chosen_source and group_id = chosen and agent = chosen_agent", how="semi")
+        same = "source = llmgym_source and group_id = llmgym_group and agent = llmgym_agent"
+        joined = rows.join(groups, same, how="semi")
         return joined.set_alias("rows")
 
     def choose(self, selection: Selection) -> None:
@@ -379,7 +387,7 @@ class Dataset:
     def _duplicates(self) -> list[Problem]:
         if all(index.meta.unique for index in self.indexes):
             return []
-        found = self.query("select source, line, id from found where nth > 1 order by source, line")
+        found = self.query("select source, line, id from found where llmgym_nth > 1 order by source, line")
         return [
             Problem(str(self.indexes[source].path), line, "duplicate", f"a row before it has the id {name!r}")
             for source, line, name in found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,12 @@ _GROUPS = f"""
 
 #: Rows of a file without those of an episode and a task that were retired: the first so many of them.
 _KEPT = """
-    (select * exclude (name, hash, times, place) from (
-        select *, row_number() over (partition by id, task_hash order by line) as place
-        from {table} as row left join retired_{number} as gone
-        on row.episode_id = gone.name and row.task_hash = gone.hash
-    ) where place > coalesce(times, 0))
+    (select * exclude (llmgym_times, llmgym_place) from (
+        select found.*, gone.times as llmgym_times,
+            row_number() over (partition by found.id, found.task_hash order by found.line) as llmgym_place
+        from {table} as found left join retired_{number} as gone
+        on found.episode_id = gone.name and found.task_hash = gone.hash
+    ) where llmgym_place > coalesce(llmgym_times, 0))
 """
 
 _TYPES = {str: "text", int: "bigint", float: "double"}
@@ -61,14 +62,16 @@ def connect(folders: Sequence[Path]) -> Any:
 
 def define(connection: Any, indexes: Sequence[Index], threshold: float) -> None:
     """Make the tables. A row that a run has retired, or that is there twice, is in none."""
-    metrics = "".join(f", null::double as {quoted(name)}" for name in merged_metrics(indexes))
+    merged = merged_metrics(indexes)
+    metrics = "".join(f", null::double as {quoted(name)}" for name in merged.values())
     columns = ", ".join(f"null::{_TYPES[kind]} as {name}" for name, kind in FIXED.items())
     places = ", ".join(f"0::bigint as {name}" for name in PLACES)
-    parts = [f"select * from (select {columns}, {places}, 0 as source, 1::bigint as nth{metrics}) where false"]
+    parts = [f"select * from (select {columns}, {places}, 0 as source, 1::bigint as llmgym_nth{metrics}) where false"]
     for number, index in enumerate(indexes):
         if not index.files:
             continue
-        table = f"(select *, {number} as source from read_parquet([{listed(index.files)}], union_by_name = true))"
+        found = f"read_parquet([{listed(index.files)}], union_by_name = true)"
+        table = f"(select {_named(index, merged)}, {number} as source from {found})"
         retired = read_retired(index.path.parent) if index.path.name == ROLLOUTS else {}
         if retired:
             connection.execute(f"create table retired_{number} (name text, hash text, times int)")
@@ -77,10 +80,20 @@ def define(connection: Any, indexes: Sequence[Index], threshold: float) -> None:
             table = _KEPT.format(table=table, number=number)
         simple = index.meta.unique or index.path.name == FAILURES  # an episode can fail in several sessions
         nth = "1::bigint" if simple else "row_number() over (partition by id order by line)"
-        parts.append(f"select *, {nth} as nth from {table}")
+        parts.append(f"select *, {nth} as llmgym_nth from {table}")
     connection.execute(f"create view found as {' union all by name '.join(parts)}")
-    connection.execute("create view rows as select * exclude (nth) from found where nth = 1")
+    connection.execute("create view rows as select * exclude (llmgym_nth) from found where llmgym_nth = 1")
     connection.execute(f"create view groups as {_GROUPS.replace('$threshold', repr(float(threshold)))}")
+
+
+def _named(index: Index, merged: Mapping[str, str]) -> str:
+    """The columns of an index, those of metrics by the names that they have in all indexes."""
+    others = {own: merged[metric] for metric, own in index.meta.metrics.items() if own != merged[metric]}
+    if not others:
+        return "*"
+    return f"* exclude ({', '.join(map(quoted, others))}), " + ", ".join(
+        f"{quoted(own)} as {quoted(name)}" for own, name in others.items()
+    )
 
 
 @contextmanager

@@ -54,7 +54,8 @@ def manifest(data: Dataset, kept: Selection, dropped: dict[str, int], how: dict[
         dropped: How many were left out, by reason.
         how: What was asked for.
     """
-    bad = Counter(problem.kind for problem in data.problems)
+    bad = Counter[str](problem.kind for problem in data.problems)
+    bad["retired"] = data.retired
     return {
         "llmgym": __version__,
         "inputs": [{"path": str(index.path), "rows": index.meta.rows} for index in data.indexes],

@@ -27,7 +27,7 @@ from llmgym.data.lines import Span, lines_of, read_blocks, starts_of
 from llmgym.data.memory import steady_columns
 from llmgym.data.output import replacing
 from llmgym.data.problems import BAD, Problem, ProblemKind, UnreadableError
-from llmgym.data.scalars import COLUMNS, COUNTED, PLACES
+from llmgym.data.scalars import COLUMNS, COUNTED, OURS, PLACES
 from llmgym.data.shapes import BY_NAME, Shape, rollouts, shape_of
 from llmgym.data.shards import Rows, Shard, have_unique_ids, merged, read_shard
 from llmgym.data.strictness import encoding_flaw, explained, is_utf8
@@ -35,7 +35,7 @@ from llmgym.data.unpacking import is_packed, unpack
 from llmgym.errors import LLMGymError
 from llmgym.policies.models import cache_dir
 
-VERSION = f"1 {__version__}"  # shapes may be read otherwise by another
+VERSION = f"2 {__version__}"  # shapes may be read otherwise by another
 _SHARD = 100_000  # rows
 _HELD = 256  # rows, before they are columns; more would not stay in the cache
 _SMALL = 8  # shards that are not full, before they are made one
@@ -63,6 +63,7 @@ class Meta(msgspec.Struct):
         size: Bytes of the lines that are in it.
         lines: How many lines these are.
         marks: Hashes of their first and their last bytes.
+        stamp: Size of the file that has them when they were read, and when it was written last, in nanoseconds.
         shards: Its files.
         unique: Whether each id is there once.
         metrics: Column of each metric.
@@ -75,6 +76,7 @@ class Meta(msgspec.Struct):
     size: int = 0
     lines: int = 0
     marks: str = ""
+    stamp: tuple[int, int] = (0, 0)
     shards: list[Shard] = []
     unique: bool = True
     metrics: dict[str, str] = {}
@@ -168,16 +170,31 @@ class Index:
 
     def _check(self) -> None:
         try:
-            same = _marks(self.lines_path, self.meta.size) == self.meta.marks
+            same = _begins(self.lines_path, self.meta)
         except OSError as error:
             raise UnreadableError(self.path, error.strerror or str(error)) from error
         if not same:
             raise UnreadableError(self.path, _CHANGED)
 
 
-def merged_metrics(indexes: Sequence[Index]) -> list[str]:
-    """The columns of metrics of several indexes, each once."""
-    return list({column: None for index in indexes for column in index.meta.metrics.values()})
+def merged_metrics(indexes: Sequence[Index]) -> dict[str, str]:
+    """The column of each metric of several indexes: two that differ in case are two, whichever came first where."""
+    merged: dict[str, str] = {}
+    for index in indexes:
+        for metric in index.meta.metrics:
+            _column_of(metric, merged)
+    return merged
+
+
+def _column_of(metric: str, known: dict[str, str]) -> str:
+    """The column of a metric, added to those that are known: its name, unless a column has it, whatever its case."""
+    if metric not in known:
+        taken = {name.lower() for name in (*COLUMNS, *known.values())}
+        name = "".join(letter if letter.isprintable() else "_" for letter in metric)
+        while not name or name.lower() in taken or name.lower().startswith(OURS):
+            name = f"metric_{name}"
+        known[metric] = name
+    return known[metric]
 
 
 # --- where it is, and whose ----------------------------------------------------------------------
@@ -217,19 +234,42 @@ def _stored(path: Path, folder: Path) -> Meta:
         return Meta()
     if not all((folder / shard.name).exists() for shard in meta.shards):
         return Meta()
-    if meta.packed != (_marks(path, path.stat().st_size) if is_packed(path) else ""):
+    if meta.packed != (_packed(path) if is_packed(path) else ""):
         return Meta()
-    return meta if _continues(folder / _LINES if meta.packed else path, meta) else Meta()
+    lines_path = folder / _LINES if meta.packed else path
+    return meta if lines_path.exists() and _continues(lines_path, meta) else Meta()
+
+
+def _begins(path: Path, meta: Meta) -> bool:
+    """Whether a file begins with what was indexed.
+
+    One that was written to since and has not grown was changed somewhere, which its first and last bytes need not tell.
+    """
+    size, written = _stamp(path)
+    if size < meta.size or (size == meta.stamp[0] and written != meta.stamp[1]):
+        return False
+    return _marks(path, meta.size) == meta.marks
 
 
 def _continues(path: Path, meta: Meta) -> bool:
     """Whether a file is the indexed one, or that with more lines behind it."""
-    if not path.exists() or (size := path.stat().st_size) < meta.size or _marks(path, meta.size) != meta.marks:
+    if not _begins(path, meta):
         return False
-    if size == meta.size or not size:
+    if meta.size in (0, path.stat().st_size):
         return True
     with path.open("rb") as file:  # a last line that had no end may have grown
-        return not meta.size or os.pread(file.fileno(), 1, meta.size - 1) == b"\n"
+        return os.pread(file.fileno(), 1, meta.size - 1) == b"\n"
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def _packed(path: Path) -> str:
+    """What tells a packed file from another one."""
+    size, written = _stamp(path)
+    return f"{_marks(path, size)}-{written}"
 
 
 def _marks(path: Path, size: int) -> str:
@@ -260,7 +300,8 @@ class _Builder:
             for file in self.folder.glob("*.parquet"):  # of another file
                 file.unlink()
         lines_path = self._unpacked()
-        size, before = lines_path.stat().st_size, len(meta.shards)
+        meta.stamp, before = _stamp(lines_path), len(meta.shards)
+        size = meta.stamp[0]
         shape = BY_NAME[meta.shape] if meta.rows else shape_of(lines_path, self.path)
         meta.shape, torn = shape.NAME, None
         for position, block in read_blocks(lines_path, meta.size):
@@ -290,7 +331,7 @@ class _Builder:
             for file in self.folder.glob(f".{_LINES}.*"):  # of a process that was killed
                 file.unlink()
             unpack(self.path, lines_path)
-            self.meta.packed = _marks(self.path, self.path.stat().st_size)
+            self.meta.packed = _packed(self.path)
         return lines_path
 
     def _take_whole(self, block: bytearray, position: int, shape: Shape) -> bool:
@@ -361,7 +402,8 @@ class _Builder:
                 own or name for own, name in zip(columns["episode_id"], columns["id"], strict=True)
             ]
         metrics = {name: values for name, values in shape.metrics(rows).items() if name not in COUNTED}
-        self._rows.add(columns | places, {self._column(name): values for name, values in metrics.items()})
+        known = self.meta.metrics
+        self._rows.add(columns | places, {_column_of(name, known): values for name, values in metrics.items()})
         self._held, self._places = [], []
 
     def _write(self) -> None:
@@ -372,17 +414,6 @@ class _Builder:
             self._rows.write(self.folder / shard.name)
             self.meta.shards.append(shard)
             self._rows = Rows()
-
-    def _column(self, metric: str) -> str:
-        """The column of a metric: its name, unless a column has it, whatever its case."""
-        known = self.meta.metrics
-        if metric not in known:
-            taken = {name.lower() for name in (*COLUMNS, *known.values())}
-            name = "".join(letter if letter.isprintable() else "_" for letter in metric)
-            while not name or name.lower() in taken:
-                name = f"metric_{name}"
-            known[metric] = name
-        return known[metric]
 
 
 def _said(error: Exception) -> str:

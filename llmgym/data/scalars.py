@@ -125,5 +125,8 @@ COUNTED = frozenset({"num_turns", "num_sampled_tokens", "num_context_tokens"})
 #: A row of others whole, in Parquet.
 ROW = "row"
 
+#: What the names begin with that only queries of ours know, and so those of no metrics.
+OURS = "llmgym_"
+
 #: The columns that are no metrics.
 COLUMNS = (*FIXED, *PLACES, "source", *MEASURED, ROW)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 pytest.importorskip("duckdb")
 
 from llmgym.data import BadRowsError, Dataset, Selection
+from llmgym.data.curation import balanced, sampled
+from llmgym.data.filtering import manifest
 from llmgym.errors import ConfigError, LLMGymError
 from llmgym.rollout import read_rollouts
 from llmgym.rollout.retired import retired_lines
@@ -99,10 +101,40 @@ def test_retired_episodes_count_no_more(tmp_path: Path) -> None:
     (run / "retired.jsonl").write_bytes(retired_lines([key], "gone"))
     data = Dataset.open([run])
     assert data.query("select task_id, reward, line from rows order by line") == [("b", 1.0, 2), ("a", 1.0, 3)]
+    assert manifest(data, data.select(), {}, {})["dropped"] == {"retired": 1}
     (run / "retired.jsonl").write_bytes(retired_lines([key, key], "gone"))
     assert Dataset.open([run]).query("select task_id from rows") == [("b",)]
     (run / "retired.jsonl").write_bytes(retired_lines([key], "gone") + retired_lines([key], None))
     assert len(Dataset.open([run], skip_bad=True).select()) == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["times", "place", "name", "hash", "gone", "found", "nth", "chosen", "chosen_source", "llmgym_nth", "picked"],
+)
+def test_a_metric_may_have_any_name(tmp_path: Path, name: str) -> None:
+    made = [rows.line("ab"[at % 2], at // 2, at % 2, metrics={name: float(at)}) for at in range(6)]
+    run = rows.run_of(tmp_path / "run", made)
+    gone = "test/Say-v0/a/0", json.loads(made[0])["task_hash"]
+    (run / "retired.jsonl").write_bytes(retired_lines([gone], "gone"))
+    data = Dataset.open([run])
+    column = name if name in data.columns else f"metric_{name}"
+    assert data.query(f"select {column} from rows order by line") == [(float(at),) for at in range(1, 6)]
+    assert len(data.select(f"{column} > 2", "size = 3")) == 2
+    chosen = data.select(f"{column} > 1")
+    assert len(sampled(data, chosen, 2, column)) == 2
+    assert len(balanced(data, chosen, column)) == 4
+    assert column == ("metric_llmgym_nth" if name == "llmgym_nth" else name)
+
+
+def test_metrics_that_differ_in_case_are_two_in_every_file(tmp_path: Path) -> None:
+    one = rows.run_of(tmp_path / "one", [rows.line("a", metrics={"Score": 10.0, "score": 1.0})])
+    other = rows.run_of(tmp_path / "other", [rows.line("a", metrics={"score": 2.0, "Score": 20.0})])
+    third = rows.run_of(tmp_path / "third", [rows.line("a", metrics={"SCORE": 100.0})])
+    data = Dataset.open([one, other, third])
+    assert data.columns[-3:] == ["Score", "metric_score", "metric_metric_SCORE"]
+    found = data.query("select Score, metric_score, metric_metric_SCORE from rows order by source")
+    assert found == [(10.0, 1.0, None), (20.0, 2.0, None), (None, None, 100.0)]
 
 
 def test_each_agent_of_an_episode_has_a_row_and_a_group(tmp_path: Path) -> None:
@@ -175,6 +207,14 @@ def test_what_is_not_there_is_an_error(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.jsonl"):
         with pytest.raises(LLMGymError, match="there is no such file"):
             Dataset.open([path])
+
+
+def test_a_file_is_named_once(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "link").symlink_to(run)
+    monkeypatch.chdir(tmp_path)
+    for other in (Path("run"), tmp_path / "link", run / "rollouts.jsonl"):
+        with pytest.raises(ConfigError, match="is named twice"):
+            Dataset.open([run, other])
 
 
 def test_a_path_may_be_relative_and_odd(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,6 +162,28 @@ def test_a_file_that_shrinks_or_is_replaced_is_indexed_anew(tmp_path: Path, last
     assert len(list(tmp_path.glob(".*/*.parquet"))) == 1
 
 
+@pytest.mark.parametrize("end", [b"", rows.line("d").rstrip(b"}\n")])
+def test_a_file_that_is_changed_in_place_is_indexed_anew(tmp_path: Path, end: bytes) -> None:
+    lines = [rows.line(f"a{number}", 0, 0.0) for number in range(50)]
+    path = written(tmp_path / "rollouts.jsonl", *lines, end)
+    data = Dataset.open([path], skip_bad=True)
+    lines[25] = lines[25].replace(b'"reward":0.0', b'"reward":1.0')  # neither at its start nor at its end, nor longer
+    written(path, *lines, end)
+    with pytest.raises(UnreadableError, match="it is not the file that was indexed"):
+        list(data.lines(data.select()))
+    again = Dataset.open([path], skip_bad=True)
+    assert again.query("select task_id from rows where reward = 1") == [("a25",)]
+
+
+def test_a_packed_file_that_is_changed_in_place_is_unpacked_anew(tmp_path: Path) -> None:
+    lines = [rows.line(f"a{number}", 0, 0.0) for number in range(50)]
+    path = tmp_path / "rollouts.jsonl.gz"
+    for reward in (b"0.0", b"1.0"):
+        lines[25] = lines[25].replace(b'"reward":0.0', b'"reward":' + reward)
+        path.write_bytes(b"".join(gzip.compress(line, compresslevel=0, mtime=0) for line in lines))
+        assert Dataset.open([path]).query("select reward from rows where task_id = 'a25'") == [(float(reward),)]
+
+
 def test_a_last_line_without_its_end_may_grow(tmp_path: Path) -> None:
     path = written(tmp_path / "rollouts.jsonl", rows.line("a").rstrip())
     assert Index.of(path).meta.rows == 1

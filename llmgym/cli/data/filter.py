@@ -81,8 +81,7 @@ def show(made: dict[str, Any], *, json: bool) -> None:
     if json:
         print_json(made)
         return
-    rows = sum(one["rows"] for one in made["inputs"])
-    print_field("kept", f"{made['kept']} of {rows} rows")
+    print_field("kept", f"{made['kept']} of {made['kept'] + sum(made['dropped'].values())} rows")
     for name, count in made["dropped"].items():
         print_field("left out", f"{count}: {name}")
     for one in made["outputs"]:
