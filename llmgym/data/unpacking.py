@@ -66,7 +66,7 @@ def _pieces(path: Path) -> Iterator[bytes]:
                     yield piece
         else:
             for row in inspect_logs.archived(path) if head.startswith(_ZIP) else _documents(path):
-                yield json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+                yield json.dumps(row, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
     except (zlib.error, zipfile.BadZipFile, ValueError, OSError) as error:
         raise UnreadableError(path, f"it cannot be unpacked: {error}") from None
 

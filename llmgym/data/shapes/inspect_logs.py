@@ -64,10 +64,10 @@ def archived(path: Path) -> Iterator[Row]:
         head = members.get("header.json") or members.get("_journal/start.json")
         if head is None:
             raise ValueError("it is an archive, and no log of Inspect")
-        about = msgspec.json.decode(_content(archive, file, head))["eval"]
+        about = _read(_content(archive, file, head))["eval"]
         for name, info in members.items():
             if name.startswith("samples/"):
-                yield _row(about, msgspec.json.decode(_content(archive, file, info)))
+                yield _row(about, _read(_content(archive, file, info)))
 
 
 def _content(archive: zipfile.ZipFile, file: IO[bytes], info: zipfile.ZipInfo) -> bytes:
@@ -78,6 +78,13 @@ def _content(archive: zipfile.ZipFile, file: IO[bytes], info: zipfile.ZipInfo) -
     file.seek(info.header_offset + 26)  # the lengths of a name and of something more, behind which the data begins
     file.seek(sum(struct.unpack("<HH", file.read(4))), 1)
     return pa.decompress(file.read(info.compress_size), info.file_size, codec="zstd", asbytes=True)
+
+
+def _read(data: bytes) -> Any:
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        return json.loads(data)  # takes NaN, for which a row is named, and not the log
 
 
 def _row(about: Row, sample: Row) -> Row:

@@ -31,10 +31,10 @@ def log_of(*samples: Any) -> dict[str, Any]:
     return {"version": 2, "status": "success", "eval": {"task": "sums", "model": "m"}, "samples": list(samples)}
 
 
-def opened(folder: Path, log: Any) -> Dataset:
+def opened(folder: Path, log: Any, skip_bad: bool = False) -> Dataset:
     path = folder / "log.json"
     path.write_text(json.dumps(log, indent=2))
-    return Dataset.open([path])
+    return Dataset.open([path], skip_bad=skip_bad)
 
 
 def test_an_archive_is_its_samples(log: Path) -> None:
@@ -96,3 +96,18 @@ def test_an_archive_that_is_no_log_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(GOLDEN.read_bytes()[:5000])
     with pytest.raises(UnreadableError, match="cannot be unpacked"):
         Dataset.open([path])
+
+
+def test_a_sample_that_is_no_json_is_named_and_the_others_read(tmp_path: Path) -> None:
+    base = next(inspect_logs.archived(GOLDEN))
+    made = [base, {**base, "uuid": "u2", "total_time": float("nan")}, {**base, "uuid": "u3", "target": "\ud83d"}]
+    path = tmp_path / "log.eval"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("header.json", json.dumps(log_of()))
+        for number, sample in enumerate(made):
+            archive.writestr(f"samples/{number}.json", json.dumps(sample))
+    for data in (Dataset.open([path], skip_bad=True), opened(tmp_path, log_of(*made), skip_bad=True)):
+        second, third = data.problems
+        assert (second.line, third.line, len(data.select())) == (2, 3, 1)
+        assert second.reason.startswith("not JSON: NaN at column ")
+        assert third.reason.startswith("a text has half of a character (a lone surrogate) at column ")
