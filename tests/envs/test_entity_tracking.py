@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -13,7 +15,7 @@ from llmgym.envs.entity_tracking import EntityTracking
 from llmgym.envs.entity_tracking.replies import says
 from llmgym.envs.entity_tracking.world import World
 from llmgym.errors import ConfigError, TaskError
-from llmgym.tasks import Task
+from llmgym.tasks import Task, TaskSet
 from tests.envs.checks import DEGENERATE, oracle_rewards, play, policy_reward
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -294,3 +296,14 @@ def test_rows() -> None:
 def test_malformed_rows_are_refused(row: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TaskError)):
         EntityTracking.read_row(row)
+
+
+def test_an_id_of_0_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    row = {"prompt": "Where?", "answer": "attic", "options": ["attic", "cellar"]}
+    path.write_text("".join(json.dumps(row | made) + "\n" for made in ({"id": 0}, {"id": None}, {"id": "x"})))
+    tasks = TaskSet.jsonl(path, EntityTracking.read_row)
+    assert tasks.size("train") == 3
+    assert [tasks.get(name).id for name in ("0", "x")] == ["0", "x"]
+    with pytest.raises(TaskError, match="unknown task 'None'"):
+        tasks.get("None")

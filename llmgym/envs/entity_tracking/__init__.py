@@ -119,7 +119,7 @@ class EntityTracking(ToolEnv):
         elif not (2 <= len(options) <= _MOST_OPTIONS and names and all(name in options for name in names)):
             raise ValueError(f"answer {answer!r:.100} is not among 2 to {_MOST_OPTIONS} options: {options!r:.200}")
         return Task(
-            id=str(row.get("id") or ""),
+            id=row.get("id", ""),
             prompt=prompt,
             answer=[names],
             metadata={"questions": [{"asked": [], "options": list(options)}], "later": []},
