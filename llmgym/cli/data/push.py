@@ -40,7 +40,9 @@ def run(
     ] = None,
     public: Annotated[bool, typer.Option("--public", help="On the Hub: everybody may read it.")] = False,
     skip_bad: SkipBad = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace what has the same name there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace what has the same name there, and send all of its files.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Push run folders, files of rows and exports.

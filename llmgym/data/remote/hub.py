@@ -97,6 +97,8 @@ class Repository:
         there: Mapping[str, Manifest],
         licence: str | None,
         moved: Moved,
+        *,
+        force: bool = False,
     ) -> None:
         """Send what is not there yet, and the card.
 
@@ -105,6 +107,7 @@ class Repository:
             there: What has been pushed there, by name.
             licence: See `card_of`.
             moved: Told how many bytes have gone over.
+            force: Send all files, those too that manifests there have already.
 
         Raises:
             RemoteError: It failed; what has gone over is not sent again by the next push.
@@ -117,7 +120,7 @@ class Repository:
             before = there.get(manifest.name)
             have = {file.path: file.sha256 for file in before.files} if before else {}
             for file in manifest.files:
-                if have.pop(file.path, None) != file.sha256:
+                if have.pop(file.path, None) != file.sha256 or force:
                     adding = CommitOperationAdd(file.path, files[file.path])
                     self._attempt(
                         f"sending {self.url}/{file.path}",
@@ -126,7 +129,7 @@ class Repository:
                     operations.append(adding)
                 moved(file.size)
             gone += have
-            if before != manifest:
+            if before != manifest or force:
                 operations.append(CommitOperationAdd(f"{manifest.name}{SUFFIX}", manifest.dump()))
         operations += [CommitOperationDelete(path) for path in gone]
         card = self._card()

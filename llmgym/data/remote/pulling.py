@@ -150,7 +150,8 @@ def _fetch_one(folder: Folder, file: File, path: Path, moved: Callable[[int], ob
     if digest.hexdigest() != file.sha256:
         path.unlink()
         raise RemoteError(
-            f"{folder.url}/{file.path} is not what its manifest says: was it pushed again meanwhile? Repeat the command"
+            f"{folder.url}/{file.path} is not what its manifest says: repeat the command, if it was pushed again "
+            "meanwhile; else it was damaged there, and `llmgym data push --force` sends it again"
         )
 
 

@@ -44,7 +44,8 @@ def push(
     Args:
         paths: What to push; each is called there as it is here.
         url: Where: hf://datasets/OWNER/NAME, s3://BUCKET/FOLDER or another URL of fsspec.
-        force: Replace what is there under the same name and is something else.
+        force: Replace what is there under the same name, whatever it is: all files are sent, those too that the
+            manifest there has already.
         public: Everybody may read a repository of the Hub, which is private else.
         licence: The Hub's identifier of the data's licence; None for the one that all tasks have, if it is one.
         opened: How rows are read for the Hub; None for `Dataset.open`.
@@ -73,15 +74,15 @@ def push(
             _check_free(manifest, there.get(manifest.name), folder, force)
         sent = list(zip(manifests, [item.files for item in items], strict=True))
         if repository is None:
-            _send(folder, sent, there, _Gone(manifests, progress))
+            _send(folder, sent, there, _Gone(manifests, progress), force=force)
         else:
             made = stack.enter_context(TemporaryDirectory(prefix="llmgym-push-"))
             open_ = opened or (lambda path: Dataset.open([path]))
             sent = [
-                _with_table(item, manifest, there.get(manifest.name), Path(made), open_)
+                _with_table(item, manifest, None if force else there.get(manifest.name), Path(made), open_)
                 for item, manifest in zip(items, manifests, strict=True)
             ]
-            repository.commit(sent, there, licence, _Gone([manifest for manifest, _ in sent], progress))
+            repository.commit(sent, there, licence, _Gone([manifest for manifest, _ in sent], progress), force=force)
         for item, manifest in zip(items, manifests, strict=True):
             _check_same(item, manifest)
     return [manifest for manifest, _ in sent]
@@ -140,12 +141,18 @@ def _with_table(
 
 
 def _send(
-    folder: Folder, sent: Sequence[tuple[Manifest, Mapping[str, Path]]], there: Mapping[str, Manifest], gone: _Gone
+    folder: Folder,
+    sent: Sequence[tuple[Manifest, Mapping[str, Path]]],
+    there: Mapping[str, Manifest],
+    gone: _Gone,
+    *,
+    force: bool,
 ) -> None:
     for manifest, files in sent:
         before = there.get(manifest.name)
         have = {file.path: file.sha256 for file in before.files} if before else {}
-        arrived = [f for f in manifest.files if have.get(f.path) == f.sha256 and folder.size(f.path) == f.size]
+        trusted = {} if force and before and before.complete else have  # what is not complete has just been sent
+        arrived = [f for f in manifest.files if trusted.get(f.path) == f.sha256 and folder.size(f.path) == f.size]
         for file in arrived:
             gone(file.size)
         if before == manifest and len(arrived) == len(manifest.files):

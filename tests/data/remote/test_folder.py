@@ -71,6 +71,18 @@ def test_what_is_there_is_not_sent_again(url: str, run: Path, tmp_path: Path, mo
     push([run], url)
 
 
+def test_what_was_damaged_there_is_sent_again(url: str, run: Path, tmp_path: Path) -> None:
+    push([run], url)
+    fs, root = at(url)
+    fs.pipe_file(f"{root}/first/rollouts.jsonl", b"#" + (run / "rollouts.jsonl").read_bytes()[1:])
+    fs.rm_file(f"{root}/first/summary.json")
+    with pytest.raises(RemoteError, match=r"is not what its manifest says: .*push --force"):
+        pull(url, tmp_path / "out")
+    push([run], url, force=True)
+    pull(url, tmp_path / "out")
+    assert same(run, tmp_path / "out" / "first")
+
+
 def test_nothing_is_replaced_without_a_word(url: str, run: Path, tmp_path: Path) -> None:
     push([run], url)
     pull(url, tmp_path / "out")
