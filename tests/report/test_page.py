@@ -50,7 +50,7 @@ def test_a_run(tmp_path: Path) -> None:
         text = await page.ask("document.body.innerText")
         for part in ("Reward", "pass@1", "pass@3", "Learning", "Groups"):
             assert part in text
-        assert await page.ask("document.querySelectorAll('.u-wrap canvas').length") >= 5
+        await page.until("document.querySelectorAll('.u-wrap canvas').length >= 5")  # drawn a frame later
         await page.go("#/episodes", f"{ROWS} === 15")
         await page.press("/")
         await page.ask(
