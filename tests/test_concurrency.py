@@ -568,6 +568,33 @@ def note_and_sleep(path: str) -> None:
     time.sleep(EVER)
 
 
+def test_work_that_nobody_waits_for_any_more_ends_before_python_does() -> None:
+    code = """
+import asyncio, os, threading, time
+from llmgym.concurrency.threads import in_thread
+
+begun, left = threading.Event(), threading.Event()
+
+def work():
+    begun.set()
+    left.wait()
+    time.sleep(0.5)
+    os.write(1, b"ended")
+
+async def main():
+    waiting = asyncio.create_task(in_thread(work, 60, lambda job: None))
+    while not begun.is_set():
+        await asyncio.sleep(0.01)
+    waiting.cancel()
+
+asyncio.run(main())
+os.write(1, b"left ")
+left.set()
+"""
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, b"left ended")
+
+
 def kill_parent_and_hang() -> None:
     os.kill(os.getppid(), signal.SIGKILL)
     hang_in_c()

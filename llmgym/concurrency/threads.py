@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import contextvars
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -97,11 +99,33 @@ def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
         future.set_exception(error)
 
 
+_GRACE_S = 5.0
+_working: set[Job] = set()  # without what ran past its deadline
+
+
+@atexit.register
+def _let_work_end() -> None:
+    """Wait for a moment for work that nobody waits for any more, before Python ends.
+
+    A thread that comes back from native code to a Python that is ending is unwound by `pthread_exit`. Code of Rust and
+    C++ does not let itself be unwound so, and aborts the process.
+    """
+    end = time.monotonic() + _GRACE_S
+    with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C, which waits for nothing
+        for job in list(_working):
+            job.thread.join(max(0.0, end - time.monotonic()))
+
+
 THREADS = Places(min(32, CORES + 4), "threads")
 
 
 class Job:
-    """A function that runs in a thread of its own, and holds a place while it does."""
+    """A function that runs in a thread of its own, and holds a place while it does.
+
+    Attributes:
+        future: What comes of it.
+        thread: Where it runs.
+    """
 
     def __init__(self, function: Callable[[], Any], places: Places) -> None:
         """Start it.
@@ -115,10 +139,14 @@ class Job:
         self._over = self._late = False
         self.future: asyncio.Future[Any] = self._loop.create_future()
         context = contextvars.copy_context()
-        thread = threading.Thread(target=context.run, args=(self._work, function), name="llmgym-blocking", daemon=True)
+        self.thread = threading.Thread(
+            target=context.run, args=(self._work, function), name="llmgym-blocking", daemon=True
+        )
+        _working.add(self)
         try:
-            thread.start()
+            self.thread.start()
         except (RuntimeError, MemoryError) as error:
+            _working.discard(self)
             places.give()
             raise EnvironmentFailure(f"no thread can be started: {error}", kind="infrastructure") from error
 
@@ -144,6 +172,7 @@ class Job:
             failure = RuntimeError(f"StopIteration: {error}")
         except BaseException as error:  # noqa: BLE001 -- SystemExit of a tool is a failure of the tool
             failure = error if isinstance(error, Exception) else Exited(str(error))
+        _working.discard(self)
         with self._lock:
             self._over = True
         if self._late:
@@ -184,6 +213,7 @@ async def in_thread(function: Callable[[], T], seconds: float, leave: Callable[[
         job.abandon(leave)
         raise
     if not done:
+        _working.discard(job)
         job.abandon(leave)
         raise PastDeadline
     return job.future.result()
