@@ -78,6 +78,16 @@ def test_another_one_of_the_name_needs_force(hub: FakeHub, run: Path) -> None:
     assert "6 rows" in hub.repos["me/runs"].files["README.md"].decode()
 
 
+def test_what_was_lost_there_is_sent_again_with_force(hub: FakeHub, run: Path, tmp_path: Path) -> None:
+    push([run], URL)
+    before = dict(hub.repos["me/runs"].files)
+    del hub.repos["me/runs"].files["first/rollouts.jsonl"], hub.repos["me/runs"].files["data/first.parquet"]
+    push([run], URL, force=True)
+    assert hub.repos["me/runs"].files.keys() == before.keys()
+    pull(URL, tmp_path / "out")
+    assert (tmp_path / "out" / "first" / "rollouts.jsonl").read_bytes() == (run / "rollouts.jsonl").read_bytes()
+
+
 def test_an_earlier_revision_is_pulled(hub: FakeHub, run: Path, tmp_path: Path) -> None:
     before = (run / "summary.json").read_bytes()
     push([run], URL)
