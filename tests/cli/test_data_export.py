@@ -62,6 +62,7 @@ def test_a_configuration_bounds_what_a_kind_goes_by(run: Path, tmp_path: Path) -
     [
         (["kto", "--to", "verl"], "error: verl takes no data for 'kto'; it is for trl, generic"),
         (["ppo", "--to", "verl"], "error: there is no export 'ppo'; there is sft, dpo, grpo, kto, reward-model"),
+        (["sft", "--to", "foo"], "error: there is no trainer 'foo'; there is trl, verl, openrlhf, nemo-rl, generic"),
         (["dpo", "--to", "trl", "--pairs", "few"], "error: --pairs few: a number, or all"),
         (["dpo", "--to", "trl", "--pairs", "0"], "error: pairs is 0; at least 1, or all"),
     ],

@@ -62,9 +62,9 @@ class Recipe:
         Raises:
             ConfigError: There is none; says what there is.
         """
-        for value, known in ((self.kind, KINDS), (self.trainer, TRAINERS)):
+        for what, value, known in (("export", self.kind, KINDS), ("trainer", self.trainer, TRAINERS)):
             if value not in known:
-                raise ConfigError(f"there is no export {value!r}; there is {', '.join(known)}")
+                raise ConfigError(f"there is no {what} {value!r}; there is {', '.join(known)}")
         if self.kind not in SUPPORTED[self.trainer]:
             able = ", ".join(trainer for trainer in TRAINERS if self.kind in SUPPORTED[trainer])
             raise ConfigError(f"{self.trainer} takes no data for {self.kind!r}; it is for {able}")
