@@ -65,7 +65,10 @@ const overview = (() => {
   }
 
   const KINDS = /** @type {[string, string][]} */ ([["solved", "all repeats solve it"], ["mixed", "repeats differ: there is something to learn from"],
-    ["constant between", "all earn the same, between"], ["failed", "no repeat earns anything"], ["single", "one episode only"], ["unscored", "no repeat has a reward"]]);
+    ["constant between", "all earn the same, in between"], ["failed", "no repeat earns anything"], ["single", "one episode only"], ["unscored", "no repeat has a reward"]]);
+
+  /** @param {string} name */
+  const colour = (name) => name.split(" ")[0];
 
   /** @param {any} scope */
   function kinds(scope) {
@@ -73,10 +76,10 @@ const overview = (() => {
     if (!total) return h("p.empty", "nothing to show");
     const found = KINDS.filter(([name]) => scope.groups[name]);
     return h("div", h("div.stack", found.map(([name, what]) => {
-      const part = h("span", { class: name, title: `${name}: ${what}` });
+      const part = h("span", { class: colour(name), title: `${name}: ${what}` });
       part.style.flexGrow = String(scope.groups[name]);
       return part;
-    })), h("ul.kinds", found.map(([name, what]) => h("li", h("span.dot", { class: name }), h("b", name), h("span.muted", what), h("span.grow"), count(scope.groups[name]),
+    })), h("ul.kinds", found.map(([name, what]) => h("li", h("span.dot", { class: colour(name) }), h("b", name), h("span.muted", what), h("span.grow"), count(scope.groups[name]),
       h("span.muted.share", `${Math.round((100 * scope.groups[name]) / total)}%`)))));
   }
 
