@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from llmgym.data.index import Index, merged_metrics
-from llmgym.data.scalars import FIXED, PLACES
+from llmgym.data.index import Index
+from llmgym.data.scalars import FIXED, PLACES, column_of
 from llmgym.errors import ConfigError
 from llmgym.loading import expect_modules
 from llmgym.rollout.retired import read_retired
@@ -62,7 +62,7 @@ def connect(folders: Sequence[Path]) -> Any:
 
 def define(connection: Any, indexes: Sequence[Index], threshold: float) -> None:
     """Make the tables. A row that a run has retired, or that is there twice, is in none."""
-    merged = merged_metrics(indexes)
+    merged = _merged(indexes)
     metrics = "".join(f", null::double as {quoted(name)}" for name in merged.values())
     columns = ", ".join(f"null::{_TYPES[kind]} as {name}" for name, kind in FIXED.items())
     places = ", ".join(f"0::bigint as {name}" for name in PLACES)
@@ -84,6 +84,15 @@ def define(connection: Any, indexes: Sequence[Index], threshold: float) -> None:
     connection.execute(f"create view found as {' union all by name '.join(parts)}")
     connection.execute("create view rows as select * exclude (llmgym_nth) from found where llmgym_nth = 1")
     connection.execute(f"create view groups as {_GROUPS.replace('$threshold', repr(float(threshold)))}")
+
+
+def _merged(indexes: Sequence[Index]) -> dict[str, str]:
+    """The column of each metric of several indexes: two that differ in case are two, whichever came first where."""
+    merged: dict[str, str] = {}
+    for index in indexes:
+        for metric in index.meta.metrics:
+            column_of(metric, merged)
+    return merged
 
 
 def _named(index: Index, merged: Mapping[str, str]) -> str:

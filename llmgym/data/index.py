@@ -27,7 +27,7 @@ from llmgym.data.lines import Span, lines_of, read_blocks, starts_of
 from llmgym.data.memory import steady_columns
 from llmgym.data.output import replacing
 from llmgym.data.problems import BAD, Problem, ProblemKind, UnreadableError
-from llmgym.data.scalars import COLUMNS, COUNTED, OURS, PLACES
+from llmgym.data.scalars import COUNTED, PLACES, column_of
 from llmgym.data.shapes import BY_NAME, Shape, rollouts, shape_of
 from llmgym.data.shards import Rows, Shard, have_unique_ids, merged, read_shard
 from llmgym.data.strictness import encoding_flaw, explained, is_utf8
@@ -177,26 +177,6 @@ class Index:
             raise UnreadableError(self.path, _CHANGED)
 
 
-def merged_metrics(indexes: Sequence[Index]) -> dict[str, str]:
-    """The column of each metric of several indexes: two that differ in case are two, whichever came first where."""
-    merged: dict[str, str] = {}
-    for index in indexes:
-        for metric in index.meta.metrics:
-            _column_of(metric, merged)
-    return merged
-
-
-def _column_of(metric: str, known: dict[str, str]) -> str:
-    """The column of a metric, added to those that are known: its name, unless a column has it, whatever its case."""
-    if metric not in known:
-        taken = {name.lower() for name in (*COLUMNS, *known.values())}
-        name = "".join(letter if letter.isprintable() else "_" for letter in metric)
-        while not name or name.lower() in taken or name.lower().startswith(OURS):
-            name = f"metric_{name}"
-        known[metric] = name
-    return known[metric]
-
-
 # --- where it is, and whose ----------------------------------------------------------------------
 
 
@@ -300,10 +280,9 @@ class _Builder:
             for file in self.folder.glob("*.parquet"):  # of another file
                 file.unlink()
         lines_path = self._unpacked()
-        meta.stamp, before = _stamp(lines_path), len(meta.shards)
-        size = meta.stamp[0]
+        size, _ = meta.stamp = _stamp(lines_path)
         shape = BY_NAME[meta.shape] if meta.rows else shape_of(lines_path, self.path)
-        meta.shape, torn = shape.NAME, None
+        meta.shape, torn, before = shape.NAME, None, len(meta.shards)
         for position, block in read_blocks(lines_path, meta.size):
             if position >= size:
                 break  # written since
@@ -402,8 +381,7 @@ class _Builder:
                 own or name for own, name in zip(columns["episode_id"], columns["id"], strict=True)
             ]
         metrics = {name: values for name, values in shape.metrics(rows).items() if name not in COUNTED}
-        known = self.meta.metrics
-        self._rows.add(columns | places, {_column_of(name, known): values for name, values in metrics.items()})
+        self._rows.add(columns | places, {column_of(name, self.meta.metrics): made for name, made in metrics.items()})
         self._held, self._places = [], []
 
     def _write(self) -> None:

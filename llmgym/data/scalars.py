@@ -130,3 +130,14 @@ OURS = "llmgym_"
 
 #: The columns that are no metrics.
 COLUMNS = (*FIXED, *PLACES, "source", *MEASURED, ROW)
+
+
+def column_of(metric: str, known: dict[str, str]) -> str:
+    """The column of a metric, added to those that are known: its name, unless a column has it, whatever its case."""
+    if metric not in known:
+        taken = {name.lower() for name in (*COLUMNS, *known.values())}
+        name = "".join(letter if letter.isprintable() else "_" for letter in metric)
+        while not name or name.lower() in taken or name.lower().startswith(OURS):
+            name = f"metric_{name}"
+        known[metric] = name
+    return known[metric]

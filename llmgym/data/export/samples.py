@@ -154,11 +154,8 @@ def of_group(
     if episode.segments and episode.turns and episode.played is None:
         length, counted = episode.turns[0].start, True
     env = environments.get(episode.env_id)
-    ref = (
-        None
-        if env is None
-        else TaskRef(env, episode.task_id, episode.seed, agent=episode.agent if episode.agents > 1 else "")
-    )
+    agent = episode.agent if episode.agents > 1 else ""
+    ref = None if env is None else TaskRef(env, episode.task_id, episode.seed, agent=agent)
     return Sample(
         episode, length, counted, chat(prompt, recipe.malformed_calls), rewards=rewards, number=number, ref=ref
     )

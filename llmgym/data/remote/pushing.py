@@ -44,8 +44,7 @@ def push(
     Args:
         paths: What to push; each is called there as it is here.
         url: Where: hf://datasets/OWNER/NAME, s3://BUCKET/FOLDER or another URL of fsspec.
-        force: Replace what is there under the same name, whatever it is: all files are sent, those too that the
-            manifest there has already.
+        force: Replace what is there under the same name, whatever it is, and send all of its files.
         public: Everybody may read a repository of the Hub, which is private else.
         licence: The Hub's identifier of the data's licence; None for the one that all tasks have, if it is one.
         opened: How rows are read for the Hub; None for `Dataset.open`.
