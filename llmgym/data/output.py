@@ -12,7 +12,7 @@ from typing import IO
 
 from llmgym.errors import ConfigError
 from llmgym.files import naming
-from llmgym.rollout.folder import ROLLOUTS
+from llmgym.rollout.folder import SOURCES
 
 _FRAME = 1 << 20
 
@@ -128,7 +128,11 @@ def check_free(*paths: Path | str, force: bool, inputs: Iterable[Path | str] = (
     Raises:
         ConfigError: One is there already, is an input, or can be no file.
     """
-    sources = [source / ROLLOUTS if source.is_dir() else source for source in map(Path, inputs)]
+    sources = [
+        file
+        for source in map(Path, inputs)
+        for file in ([source / name for name in SOURCES] if source.is_dir() else [source])
+    ]
     for path in map(Path, paths):
         with naming(path):
             _check_free(path, sources, force=force)

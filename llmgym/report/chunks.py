@@ -73,7 +73,8 @@ def _texts(rows: Sequence[Trajectory], vocabularies: Sequence[Vocabulary]) -> di
             for segment in row.segments
         ]
         if own:
-            found[vocabulary.name] = vocabulary.texts(np.unique(np.concatenate(own)).tolist())
+            texts = vocabulary.texts(np.unique(np.concatenate(own)).tolist())
+            found.setdefault(vocabulary.name, {}).update(texts)  # two runs may be of one model
     return found
 
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from llmgym.data.memory import steady
 from llmgym.data.output import replacing
@@ -69,7 +71,7 @@ def write_report(report: Report, path: Path, *, force: bool = False, progress: P
         try:
             with steady():
                 report.update(sink, progress)
-            place = None if kept is not None else f"{beside.name}/{folder.name}/"
+            place = None if kept is not None else f"{quote(os.fsencode(beside.name))}/{folder.name}/"
             temporary.write_text(page(report, packs=kept or {}, place=place), "utf-8")
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)

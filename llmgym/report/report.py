@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import msgspec
 
 from llmgym.data.problems import Problem
 from llmgym.errors import ConfigError
+from llmgym.messages import scrub
 from llmgym.report.chunks import ROWS, pack
 from llmgym.report.columns import Columns
 from llmgym.report.failing import grouped
@@ -77,7 +79,8 @@ class Report:
         self._threshold = _threshold_of(self.sources) if threshold is None else threshold
         self._tallies: list[dict[str, Tally]] = [{} for _ in paths]
         self._open: list[tuple[int, Trajectory]] = []  # rows of a pack that is not full
-        self._failures: dict[tuple[int, str], tuple[int, Trajectory]] = {}  # by run and id: number and row
+        self._failures: list[tuple[int, int, Trajectory]] = []  # run, number and row
+        self._lost: set[tuple[int, str]] = set()  # run and id of those that are in no file of results
         self.packs = 0
 
     @property
@@ -102,25 +105,32 @@ class Report:
         if any(stale):
             self._begin()
         before = len(self.columns)
+        try:
+            self._read(sink, progress)
+        finally:  # of what is in the columns, a page shows the rows, though one behind them cannot be used
+            if self._open and len(self.columns) != before:
+                sink(self.packs, self._packed())
+        return len(self.columns) != before or not before
+
+    def _read(self, sink: Sink, progress: Progress | None) -> None:
         for run, source in enumerate(self.sources):
             for episode in source.episodes():
                 for entry in episode:
-                    self._tallies[run].setdefault(entry.row.env_id, Tally()).add(entry)
                     self._add(run, entry, sink)
                 if progress and not len(self.columns) % ROWS:
                     progress(sum(one.done for one in self.sources), sum(one.size for one in self.sources))
         for run, source in enumerate(self.sources):
             for entry in source.failures():
-                if (run, entry.row.id) not in self._failures:
-                    self._failures[run, entry.row.id] = len(self.columns), entry.row
+                if (run, entry.row.id) not in self._lost:
+                    self._lost.add((run, entry.row.id))
                     self._add(run, entry, sink)
-        if len(self.columns) == before and before:
-            return False
-        if self._open:
-            sink(self.packs, self._packed())
-        return True
 
     def _add(self, run: int, entry: Entry, sink: Sink) -> None:
+        tally = self._tallies[run].setdefault(entry.row.env_id, Tally())
+        if entry.row.finished:
+            tally.add(entry)
+        else:
+            self._failures.append((run, len(self.columns), entry.row))
         self.columns.append(run, entry)
         self._open.append((run, entry.row))
         if len(self._open) == ROWS:
@@ -135,9 +145,11 @@ class Report:
         """What a page shows before its tables."""
         runs: list[dict[str, Any]] = []
         for number, (source, tallies) in enumerate(zip(self.sources, self._tallies, strict=True)):
+            lost = Counter(row.env_id for run, _, row in self._failures if run == number)
             runs.append(
                 {
                     **_described(source),
+                    "failed": dict(lost),
                     "vocabulary": _vocabulary(self._vocabularies[number]),
                     "all": statistics(merged(tallies.values()), self._threshold),
                     "envs": {name: statistics(tallies[name], self._threshold) for name in sorted(tallies)},
@@ -148,7 +160,7 @@ class Report:
             "threshold": self._threshold,
             "rows": len(self.columns),
             "pack": ROWS,
-            "failures": grouped(self._failures.values()),
+            "failures": grouped((number, row) for _, number, row in self._failures),
             "problems": [str(problem) for problem in self.problems[:20]],
             "num_problems": len(self.problems),
         }
@@ -181,7 +193,7 @@ def _described(source: Source) -> dict[str, Any]:
     known = source.description
     path = source.path.resolve()
     name = path.name if source.is_run and source.path.is_dir() else source.path.name
-    said: dict[str, Any] = {"name": name or str(path), "torn": source.torn}
+    said: dict[str, Any] = {"name": scrub(name or str(path)), "torn": source.torn}
     if known is not None:
         said |= {
             "config": known.config,

@@ -55,10 +55,7 @@ class Viewer:
         self._name, self._version = secrets.token_hex(4), 0
         try:
             report.update(self._keep, progress)
-            self._server = ThreadingHTTPServer((HOST, port), _handler(self))
-        except OSError as error:
-            self._folder.cleanup()
-            raise ConfigError(f"cannot listen on port {port}: {error.strerror}; --port names another") from error
+            self._server = self._listening(port)
         except BaseException:
             self._folder.cleanup()
             raise
@@ -106,10 +103,17 @@ class Viewer:
         except FileNotFoundError:
             return None
 
+    def _listening(self, port: int) -> ThreadingHTTPServer:
+        try:
+            return ThreadingHTTPServer((HOST, port), _handler(self))
+        except OSError as error:
+            raise ConfigError(f"cannot listen on port {port}: {error.strerror}; --port names another") from error
+
     def _keep(self, number: int, data: bytes) -> None:
         path = Path(self._folder.name) / f"{number}.new"
         path.write_bytes(data)
         path.replace(path.with_suffix(""))
+        self._version += 1
 
     def _update(self) -> None:
         try:
@@ -125,7 +129,7 @@ def _handler(viewer: Viewer) -> type[BaseHTTPRequestHandler]:
         """Answers what a page asks; nothing of the folder is served but that."""
 
         def do_GET(self) -> None:
-            if (self.headers.get("Host") or "").rpartition(":")[0] not in _NAMES:  # another site's name, bound to us
+            if (self.headers.get("Host") or "").partition(":")[0] not in _NAMES:  # another site's name, bound to us
                 self.send_error(HTTPStatus.FORBIDDEN)
                 return
             asked = urlsplit(self.path)

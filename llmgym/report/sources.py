@@ -129,12 +129,18 @@ class Source:
             self.done, self._lines = line.position + len(line.data) + line.whole, line.number
             if entry is None:
                 continue
+            if self._pending and self._pending[0].row.episode_id != entry.row.episode_id:
+                yield from self._whole()  # what was filtered may lack agents
             self._pending.append(entry)
-            if len(self._pending) < entry.row.agents:
-                continue
-            episode, self._pending = self._pending, []
-            if not self._takes_retired(episode):
-                yield episode
+            if len(self._pending) >= entry.row.agents:
+                yield from self._whole()
+        if not self.is_run:  # a run may be about to write the others
+            yield from self._whole()
+
+    def _whole(self) -> Iterator[list[Entry]]:
+        episode, self._pending = self._pending, []
+        if episode and not self._takes_retired(episode):
+            yield episode
 
     def failures(self) -> list[Entry]:
         """The last failure of each episode that has no result."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,8 @@ from llmgym.rollout.thresholds import reaches
 
 _MOST_K = 64  # of the curve
 _VERSIONS = 400  # points of the curve over weight versions
+
+_COUNTS = ("rows", "episodes", "turns", "sampled", "context", "tokens", "wall_s", "engine_s", "env_s", "unscored")
 
 #: Rewards of episodes, by environment, task and agent.
 Rewards = dict[tuple[str, str, str], list[float]]
@@ -38,18 +40,22 @@ class Tally:
     tasks: Rewards = field(default_factory=dict)
     groups: Rewards = field(default_factory=dict)
     versions: dict[int, Rewards] = field(default_factory=dict)
-    counts: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    counts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_COUNTS, 0.0))
     statuses: Counter[str] = field(default_factory=Counter)
     tool_errors: Counter[str] = field(default_factory=Counter)
     cost: float = 0.0
+    _games: set[str] = field(default_factory=set[str])  # episodes of several agents, each of which has a row
 
     def add(self, entry: Entry) -> None:
         """Count a row that finished."""
         row = entry.row
         sampled = row.sampled_tokens
         context = sum(len(segment.ids) for segment in row.segments) - sampled
+        new = row.agents == 1 or row.episode_id not in self._games
+        if row.agents > 1:
+            self._games.add(row.episode_id)
         for name, value in (
-            ("rows", 1), ("episodes", 1 / row.agents), ("turns", len(row.turns)), ("sampled", sampled),
+            ("rows", 1), ("episodes", int(new)), ("turns", len(row.turns)), ("sampled", sampled),
             ("context", context), ("tokens", int(bool(row.segments))),
             *((name, row.timings.get(name, 0.0)) for name in ("wall_s", "engine_s", "env_s")),
         ):  # fmt: skip

@@ -17,11 +17,15 @@ from llmgym.rollout.config import GroupSettings
 from llmgym.rollout.description import FILE, Description, read_description
 from llmgym.rollout.index import Index
 from llmgym.rollout.lines import whole_lines
+from llmgym.rollout.retired import FILE as RETIRED
 from llmgym.rollout.retired import read_retired
 from llmgym.rollout.summary import summarize
 from llmgym.trajectory import Trajectory
 
 ROLLOUTS, FAILURES, SUMMARY = "rollouts.jsonl", "failures.jsonl", "summary.json"
+
+#: What a run is; all else in its folder is made of these.
+SOURCES = (FILE, ROLLOUTS, FAILURES, RETIRED)
 
 
 @dataclass(frozen=True, slots=True)

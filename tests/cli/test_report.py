@@ -28,11 +28,12 @@ def test_a_page_elsewhere(tmp_path: Path) -> None:
     again = llmgym("report", run, "-o", path)
     assert (again.returncode, again.stderr) == (2, f"error: {path} is there already; --force replaces it\n")
     assert llmgym("report", run, "-o", path, "--force").returncode == 0
-    rows = run / "rollouts.jsonl"
-    before = rows.read_bytes()
-    done = llmgym("report", run, "-o", rows, "--force")
-    assert (done.returncode, done.stderr) == (2, f"error: {rows} is the file that is read; write to another one\n")
-    assert rows.read_bytes() == before
+    for name in ("rollouts.jsonl", "run.json", "failures.jsonl", "retired.jsonl"):
+        read = run / name
+        before = read.read_bytes()
+        done = llmgym("report", run, "-o", read, "--force")
+        assert (done.returncode, done.stderr) == (2, f"error: {read} is the file that is read; write to another one\n")
+        assert read.read_bytes() == before
 
 
 def test_a_page_of_two_runs_is_in_neither(tmp_path: Path) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llmgym.messages import assistant, user
+from llmgym.messages import assistant, tool_call, user
 from llmgym.report import Report, write_report
 from llmgym.report.serving import Viewer
 from llmgym.rollout import RunStore
+from llmgym.trajectory import Turn
 from tests import chromium
 from tests.chromium import Page
 from tests.data.rows import episode
@@ -146,6 +148,73 @@ def test_numbers_of_calls_are_as_they_were_written(tmp_path: Path) -> None:
         await page.until(EPISODE)
         said = await page.ask("[...document.querySelectorAll('dl.arguments dd')].map(one => one.textContent)")
         assert said == ["18446744073709551617", "1.10"]
+
+    visit(look)
+
+
+def test_calls_have_their_own_results(tmp_path: Path) -> None:
+    said: list[Any] = [user("look")]
+    for place in "abc":  # of which the first is what had been said before
+        said.append(assistant("", {"id": "1", **tool_call("look", at=place)}))
+        said.append({"role": "tool", "tool_call_id": "1", "name": "look", "content": f"nothing in {place}"})
+    row = episode(messages=[*said, assistant("", {"id": "1", **tool_call("look", at="d")})], turns=1)
+    row.opening, row.turns = 3, [Turn(0.0, "stop", 0, 0)] * 3
+    url = page_of(tmp_path, runs.store(tmp_path / "run", [row]))
+
+    async def look(page: Page) -> None:
+        await page.open(f"{url}#/e/0")
+        await page.until(EPISODE)
+        parts = "[...one.querySelectorAll('dd, .result')].map(part => part.lastChild.textContent)"
+        calls = f"[...document.querySelectorAll('.call')].map(one => {parts})"
+        assert await page.ask(calls) == [
+            ["a", "nothing in a"], ["b", "nothing in b"], ["c", "nothing in c"], ["d", "no result"],
+        ]  # fmt: skip
+        assert await page.ask("document.querySelectorAll('.message.tool').length") == 0
+
+    visit(look)
+
+
+def test_runs_that_differ_in_what_they_have(tmp_path: Path) -> None:
+    one = runs.store(tmp_path / "one", [*runs.plain(2, 2), runs.failing(1)])
+    others = [replace(episode("t", repeat, 1.0), env_id="test/Else-v0") for repeat in range(3)]
+    other = runs.store(tmp_path / "other", [*runs.plain(2, 3), *others])
+    url = page_of(tmp_path, one, other)
+    parts = "[...one.querySelectorAll('.label, .value')].map(part => part.textContent).join(' ')"
+    tiles = f"[...document.querySelectorAll('.tile')].map(one => {parts})"
+
+    async def look(page: Page) -> None:
+        await page.open(url)
+        assert {"pass@2 1 0.889", "Episodes 4 9", "Failures 1 0"} <= set(await page.ask(tiles))
+        await page.ask("document.querySelector('select').value = 'test/Else-v0'; 1")
+        await page.ask("document.querySelector('select').dispatchEvent(new Event('change'))")
+        assert {"Reward – 1", "pass@3 – 1", "Episodes – 3", "Failures 0 0"} <= set(await page.ask(tiles))
+        assert await page.ask("document.querySelectorAll('.tile .interval:not(.other)').length") == 0
+
+    visit(look)
+
+
+def test_a_run_in_which_all_failed(tmp_path: Path) -> None:
+    url = page_of(tmp_path, runs.store(tmp_path / "run", [runs.failing(number) for number in range(3)]))
+
+    async def look(page: Page) -> None:
+        await page.open(url)
+        tiles = await page.ask(
+            "[...document.querySelectorAll('.tile')].map(one => one.innerText.replaceAll('\\n', ' '))"
+        )
+        assert {"Reward – mean", "Episodes 0 of 30", "Time – an episode"} <= set(tiles)
+        assert "Failures 3 see what went wrong" in tiles
+
+    visit(look)
+
+
+def test_a_page_of_any_name_finds_its_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmgym.report.page.WITHIN", 0)
+    report = Report([runs.store(tmp_path / "run", runs.plain())])
+    url = write_report(report, tmp_path / "100%41 of #1?.html").as_uri()
+
+    async def look(page: Page) -> None:
+        await page.open(f"{url}#/e/0")
+        await page.until(EPISODE)
 
     visit(look)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import zlib
 from pathlib import Path
@@ -26,6 +27,7 @@ from llmgym.report.vocabulary import Vocabulary, vocabulary_of
 from llmgym.rollout import RunStore
 from llmgym.rollout.folder import open_records, summarize_folder
 from llmgym.tasks import Task
+from llmgym.trajectory import segment_of
 from tests.data.rows import changed, episode, line, run_of
 from tests.report import runs
 
@@ -90,6 +92,36 @@ def test_figures_are_those_of_summary_quality_and_compare(tmp_path: Path) -> Non
     assert found["tasks"] == summary["tasks"] == score.tasks - 1 == 5
     assert found["passes"][:2] == summary["pass_at_k"] == measured["pass_at_k"]
     assert found["passes"][0]["value"] == pytest.approx((0.75 + 1 + 1 + 0 + 0) / 5) == score.pass_at_1.mean
+
+
+def test_runs_in_which_nothing_finished(tmp_path: Path) -> None:
+    for rows, failed in ([], 0), ([runs.failing(1), runs.failing(2)], 2):
+        report, _ = read(runs.store(tmp_path / str(failed), rows))
+        (run,) = report.summary()["runs"]
+        assert set(run["all"]["counts"].values()) == {0}
+        assert sum(run["failed"].values()) == failed
+
+
+def test_failures_of_a_file_are_failures(tmp_path: Path) -> None:
+    run = runs.store(tmp_path / "run", [runs.failing(1), runs.failing(2)])
+    summary = read(run / "failures.jsonl")[0].summary()
+    assert [group["count"] for group in summary["failures"]] == [2]
+    assert summary["runs"][0]["all"]["counts"]["episodes"] == 0
+
+
+@pytest.mark.parametrize("agents", [1, 2, 3])
+def test_episodes_are_counted_whole(tmp_path: Path, agents: int) -> None:
+    names = "abc"[:agents]
+    report, _ = read(
+        runs.store(tmp_path / "run", (episode(f"t{n}", agent=a, agents=agents) for n in range(100) for a in names))
+    )
+    assert report.summary()["runs"][0]["all"]["counts"]["episodes"] == 100
+
+
+def test_a_file_with_the_rows_of_one_agent(tmp_path: Path) -> None:
+    (tmp_path / "black.jsonl").write_bytes(b"".join(line(f"t{n}", agent="black", agents=2) for n in range(3)))
+    report, _ = read(tmp_path / "black.jsonl")
+    assert len(report.columns) == report.summary()["runs"][0]["all"]["counts"]["episodes"] == 3
 
 
 def _copied(folder: Path) -> Path:
@@ -189,6 +221,11 @@ def test_what_cannot_be_reported(tmp_path: Path) -> None:
         Report([tmp_path / "nowhere"])
 
 
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    run = runs.store(tmp_path / os.fsdecode(b"r\xffn"), runs.plain(1))
+    assert "<title>r\ufffdn · llmgym</title>" in write_report(Report([run]), tmp_path / "page.html").read_text("utf-8")
+
+
 # --- texts of tokens -----------------------------------------------------------------------------
 
 
@@ -204,6 +241,17 @@ def test_texts_of_tokens() -> None:
 
     pieces: Any = Tokenizer(models.BPE(vocab={"▁a": 0, "<0xF0>": 1, "é": 2}, merges=[]))
     assert list(Vocabulary("m", pieces).texts([0, 1, 2]).values()) == [" a", "\\xf0", "é"]
+
+
+def test_texts_of_two_runs_of_one_model() -> None:
+    from tokenizers import Tokenizer, models
+
+    made: Any = Tokenizer(models.WordLevel({"one": 0, "two": 1}, unk_token="one"))
+    rows = [episode(), episode()]
+    for number, row in enumerate(rows):
+        row.segments = [segment_of([number], [], [])]
+    data, *_ = unpacked(pack(rows, [Vocabulary("m", made), Vocabulary("m", made)]))
+    assert data["texts"] == {"m": {"0": "one", "1": "two"}}
 
 
 def test_without_a_tokenizer() -> None:

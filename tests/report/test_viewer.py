@@ -72,6 +72,24 @@ def test_a_run_that_breaks_stays_as_it_was(tmp_path: Path) -> None:
     viewer._server.server_close()
 
 
+def test_rows_before_one_that_breaks_are_shown_whole(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", [line("a")])
+    viewer = Viewer(Report([run]), complain=lambda error: None)
+    before, pack = viewer.state, viewer.pack(0)
+    with (run / "rollouts.jsonl").open("ab") as file:
+        file.write(line("b") + b"{\n")
+    assert '"rows":2' in viewer.news(before)
+    assert viewer.pack(0) != pack
+    after = viewer.state
+    assert after != before
+    assert viewer.news(after) == ""
+    viewer._server.server_close()
+
+
+def test_a_browser_leaves_out_the_usual_port(viewer: Viewer) -> None:
+    assert "<title>" in get(viewer.url, Host="127.0.0.1")
+
+
 def test_a_port_that_is_taken(viewer: Viewer, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--port"):
         Viewer(Report([run_of(tmp_path / "other", [line("a")])]), port=int(viewer.url.split(":")[2].strip("/")))

@@ -15,10 +15,10 @@ from llmgym.data.output import manifest_of
 from llmgym.data.remote.manifest import File, Kind, is_name
 from llmgym.errors import ConfigError
 from llmgym.rollout.description import FILE
+from llmgym.rollout.folder import ROLLOUTS, SOURCES, SUMMARY
 from llmgym.rollout.journal import lock_folder
 
-ROLLOUTS = "rollouts.jsonl"
-_OF_A_RUN = (ROLLOUTS, "failures.jsonl", "retired.jsonl", FILE, "summary.json", "verification.json")
+_OF_A_RUN = (*SOURCES, SUMMARY, "verification.json")
 _BLOCK = 1 << 20
 
 

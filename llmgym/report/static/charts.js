@@ -64,7 +64,7 @@ const charts = (() => {
         whole = whole && Number.isInteger(value);
       }
     }
-    if (low > high) return null;
+    if (low > high || high - low === Infinity) return null;
     if (whole) {
       const step = Math.max(1, Math.ceil((high - low + 1) / 40));
       const start = step === 1 ? low : Math.floor(low / step) * step;

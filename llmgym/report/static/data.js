@@ -11,10 +11,12 @@ const R = (() => {
   let summary = null;
   /** @type {any} */
   let columns = null;
-  /** @type {Map<number, {promise: Promise<any>, take: (text: string) => void}>} */
+  /** @type {Map<number, Promise<any>>} */
   const packs = new Map();
   /** @type {((state: any) => void) | null} */
   let onLive = null;
+
+  /** @typedef {HTMLScriptElement & {take: (text: string) => void}} PackScript */
 
   /** @param {string} text */
   async function unzip(text) {
@@ -59,30 +61,28 @@ const R = (() => {
   /** @param {number} number */
   function pack(number) {
     const known = packs.get(number);
-    if (known) return known.promise;
-    /** @type {(text: string) => void} */
-    let take = () => {};
-    /** @type {(reason: Error) => void} */
-    let refuse = () => {};
-    const promise = new Promise((resolve, reject) => {
-      take = (text) => openPack(text).then(resolve, reject);
-      refuse = reject;
-    });
-    packs.set(number, { promise, take });
+    if (known) return known;
     const inside = held(`pack-${number}`);
-    if (inside) take(inside);
-    else if (summary.place === null) refuse(new Error("this page has no such episode"));
-    else {
-      const script = document.createElement("script");
-      script.src = `${summary.place}${number}.js${summary.live ? `?${summary.live}` : ""}`;
+    const promise = inside ? openPack(inside) : loadPack(number);
+    packs.set(number, promise);
+    return promise;
+  }
+
+  /** @param {number} number */
+  async function loadPack(number) {
+    if (summary.place === null) throw new Error("this page has no such episode");
+    const script = /** @type {PackScript} */ (document.createElement("script"));
+    script.src = `${summary.place}${number}.js${summary.live ? `?${summary.live}` : ""}`;
+    const text = await new Promise((resolve, reject) => {
+      script.take = resolve; // of its own, since a page that grows may ask anew for what is on its way
       script.onerror = () => {
         packs.delete(number);
-        refuse(new Error(`${script.src} is not there; the folder beside the page goes with it`));
+        reject(new Error(`${script.src} is not there; the folder beside the page goes with it`));
       };
-      script.onload = () => script.remove();
       document.head.append(script);
-    }
-    return promise;
+    });
+    script.remove();
+    return openPack(text);
   }
 
   /** A row, whole. @param {number} number */
@@ -112,7 +112,7 @@ const R = (() => {
     /** The log-probability of a token; null where there is none. @param {any} pack @param {number} at */
     logprob: (pack, at) => (pack.logprobs[at] === UNKNOWN ? null : -pack.logprobs[at] / 1000),
     /** Called by the scripts of packs. @param {number} number @param {string} text */
-    pack: (number, text) => packs.get(number)?.take(text),
+    pack: (number, text) => /** @type {PackScript} */ (document.currentScript).take(text),
     /** Ask a server for what is new, every two seconds. @param {(state: any) => void} listener */
     watch(listener) {
       onLive = listener;
@@ -129,8 +129,8 @@ const R = (() => {
     },
     /** Called by a server's script. @param {any} found @param {string} index */
     async live(found, index) {
-      summary = found;
       await loadColumns(index);
+      summary = found;
       packs.clear();
       onLive?.(summary);
     },

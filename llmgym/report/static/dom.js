@@ -89,8 +89,8 @@ const count = (value) => value.toLocaleString("en-US");
 /** @param {number | null | undefined} value @param {number} [digits] */
 function number(value, digits = 3) {
   if (value === null || value === undefined) return "–";
-  if (Number.isInteger(value)) return count(value);
   const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e15) return count(value);
   if (size >= 1e6 || size < 1e-4) return value.toPrecision(3);
   return size >= 100 ? count(Math.round(value)) : String(Number(value.toFixed(digits)));
 }

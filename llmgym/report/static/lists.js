@@ -119,7 +119,8 @@ const lists = (() => {
       task.other = mean(task.sums[1]);
       task.delta = task.mean === null || task.other === null ? null : task.other - task.mean;
       task.solved = all.length ? all.filter((/** @type {number} */ r) => r >= R.summary.threshold - 1e-6).length / all.length : null;
-      task.gap = all.length ? Math.max(...all) - Math.min(...all) : null;
+      const [low, high] = all.reduce((/** @type {number[]} */ [a, b], /** @type {number} */ r) => [Math.min(a, r), Math.max(b, r)], [Infinity, -Infinity]);
+      task.gap = all.length ? high - low : null;
     }
     return [...found.values()];
   }

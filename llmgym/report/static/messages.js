@@ -108,25 +108,30 @@ function transcript(row) {
  * @param {(at: number) => string} note of other messages @param {number} [from] the first that is shown */
 function talk(row, messages, said, note, from = 0) {
   const names = new Set((row.pack.tools[row.tools] ?? []).map((/** @type {any} */ one) => one.function?.name));
-  const results = new Map();
-  messages.forEach((m) => { if (m.role === "tool" && !results.has(m.tool_call_id)) results.set(m.tool_call_id, m); });
   const answered = new Set();
+  /** The result of a call of a message: before the next one speaks, since ids may come again. @param {any} call @param {number} at */
+  const resultOf = (call, at) => {
+    for (let i = at + 1; i < messages.length && messages[i].role !== "assistant"; i++) {
+      if (messages[i].role === "tool" && messages[i].tool_call_id === call.id && !answered.has(messages[i])) return messages[i];
+    }
+    return undefined;
+  };
   /** @type {any[]} */
   const out = [];
   messages.forEach((message, at) => {
     if (at < from) return;
     const by = said(message, at);
-    if (by) {
+    if (by || message.role === "assistant") {
       const calls = message.tool_calls ?? [];
       const thought = message.reasoning_content ?? message.reasoning;
-      if (by.before) out.push(by.before);
-      out.push(h("section.message.assistant", by.attributes ?? {}, by.head,
+      if (by?.before) out.push(by.before);
+      out.push(h("section.message.assistant", by?.attributes ?? {}, by?.head ?? h("header", h("span.role", "assistant"), h("span.note", note(at))),
         thought ? h("details.thought", h("summary", "reasoning"), prose(pretty(thought))) : null,
         contentOf(message) ? prose(contentOf(message)) : calls.length ? null : h("div.text.muted", "(empty reply)"),
         calls.map((/** @type {any} */ call) => {
-          const result = results.get(call.id);
-          if (result) answered.add(result);
-          return callCard(call, result, row.played || names.has(call.function?.name));
+          const result = resultOf(call, at);
+          answered.add(result);
+          return callCard(call, result, row.played || !by || names.has(call.function?.name));
         })));
     } else if (message.role === "tool") {
       if (!answered.has(message)) out.push(plainMessage("tool", message, message.name ? flat(message.name) : ""));

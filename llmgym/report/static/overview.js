@@ -10,8 +10,8 @@ const overview = (() => {
     return found.low === null || found.low === undefined ? "" : `${number(found.low, digits)} – ${number(found.high, digits)}`;
   }
 
-  /** @param {any} found @param {number} low @param {number} high */
-  function bar(found, low, high) {
+  /** @param {any} found @param {number} run @param {number} low @param {number} high */
+  function bar(found, run, low, high) {
     const mean = found.mean ?? found.value; // of rewards, or pass@k
     if (mean === null || mean === undefined || high <= low) return null;
     const place = (/** @type {number} */ value) => `${(100 * Math.min(1, Math.max(0, (value - low) / (high - low)))).toFixed(2)}%`;
@@ -19,12 +19,15 @@ const overview = (() => {
     band.style.left = place(found.low ?? mean);
     band.style.right = `calc(100% - ${place(found.high ?? mean)})`;
     dot.style.left = place(mean);
-    return h("span.interval", band, dot);
+    return h("span.interval", { class: run ? "other" : "" }, band, dot);
   }
 
-  /** @param {string} label @param {any[]} values one for each run @param {any} [below] @param {any} [more] */
-  function tile(label, values, below, more) {
-    return h("div.tile", h("div.label", label),
+  /** @param {any[]} found the mean rewards of each run, or null */
+  const rewardBars = (found) => h("div.bars", found.map((one, run) => one && bar(one, run, Math.min(0, one.low ?? 0), Math.max(1, one.high ?? 1))));
+
+  /** @param {string} label @param {any[]} values one for each run @param {any} [below] @param {any} [more] @param {string} [href] of what is wrong */
+  function tile(label, values, below, more, href) {
+    return h(href ? "a.tile.bad" : "div.tile", { href }, h("div.label", label),
       h("div.values", values.map((value, run) => h("span.value", { class: run ? "other" : "" }, value))),
       more ?? null, h("div.below", below ?? ""));
   }
@@ -32,35 +35,36 @@ const overview = (() => {
   /** @param {any} summary @param {string} env */
   function tiles(summary, env) {
     const runs = summary.runs;
-    const scopes = runs.map((/** @type {any} */ run) => scopeOf(run, env)).filter(Boolean);
-    const first = scopes[0];
+    const scopes = runs.map((/** @type {any} */ run) => scopeOf(run, env));
+    const first = scopes.find(Boolean);
     if (!first) return h("p.empty", "no finished episode yet");
-    const each = (/** @type {(scope: any) => any} */ of) => scopes.map(of);
-    const last = (/** @type {any} */ scope) => scope.passes[scope.passes.length - 1];
-    const below = (/** @type {(scope: any) => string} */ of) => [...new Set(each(of))].join(" / ");  // once where runs agree
+    const two = scopes.length > 1;
+    const each = (/** @type {(scope: any) => any} */ of) => scopes.map((/** @type {any} */ scope) => (scope ? of(scope) : "–"));
+    const there = scopes.filter(Boolean), scored = there.filter((/** @type {any} */ scope) => scope.passes.length);
+    const below = (/** @type {(scope: any) => string} */ of) => [...new Set(there.map(of))].filter(Boolean).join(" / "); // once where runs agree
+    const mean = (/** @type {any} */ scope, /** @type {string} */ name) => (scope.counts.rows ? scope.counts[name] / scope.counts.rows : null);
+    const pass = (/** @type {any} */ scope, /** @type {number} */ k) => scope.passes.find((/** @type {any} */ point) => point.k === k);
+    const most = Math.max(0, ...(scored[0]?.passes ?? []).map((/** @type {any} */ point) => point.k).filter((/** @type {number} */ k) => scored.every((/** @type {any} */ scope) => pass(scope, k))));
     const ended = below((s) => Object.entries(s.statuses).map(([name, many]) => `${count(/** @type {number} */ (many))} ${name.replace(/_/g, " ")}`).slice(0, 2).join(", "));
-    const failed = summary.failures.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + (env ? one.envs[env] ?? 0 : one.count), 0);
     const out = [
-      tile("Reward", each((s) => number(s.reward.mean)), scopes.length > 1 ? "mean" : h("span", { title: "95% interval over tasks" }, interval(first.reward) || "mean"),
-        h("div.bars", scopes.map((/** @type {any} */ s) => bar(s.reward, Math.min(0, s.reward.low ?? 0), Math.max(1, s.reward.high ?? 1))))),
+      tile("Reward", each((s) => number(s.reward.mean)), two ? "mean" : h("span", { title: "95% interval over tasks" }, interval(first.reward) || "mean"),
+        rewardBars(scopes.map((/** @type {any} */ s) => s?.reward))),
     ];
-    if (first.passes.length) {
-      out.push(tile("pass@1", each((s) => number(s.passes[0]?.value)), scopes.length > 1 ? `reward ≥ ${number(summary.threshold)}` : `${interval(first.passes[0])}`,
-        h("div.bars", scopes.map((/** @type {any} */ s) => s.passes[0] && bar(s.passes[0], 0, 1)))));
-      if (last(first).k > 1) out.push(tile(`pass@${last(first).k}`, each((s) => number(last(s)?.value)), scopes.length > 1 ? "" : interval(last(first)),
-        h("div.bars", scopes.map((/** @type {any} */ s) => last(s) && bar(last(s), 0, 1)))));
+    for (const k of new Set(most ? [1, most] : [])) {
+      out.push(tile(`pass@${k}`, each((s) => number(pass(s, k)?.value)), two ? (k === 1 ? `reward ≥ ${number(summary.threshold)}` : "") : interval(pass(first, k)),
+        h("div.bars", scopes.map((/** @type {any} */ s, /** @type {number} */ run) => s && pass(s, k) && bar(pass(s, k), run, 0, 1)))));
     }
     out.push(
-      tile("Episodes", each((s) => count(Math.round(s.counts.episodes))), scopes.length === 1 && !env && runs[0].planned && runs[0].planned > first.counts.episodes ? `of ${count(runs[0].planned)}, ${ended}` : ended),
-      tile("Tasks", each((s) => count(s.tasks)), `${below((s) => number((s.scored || 0) / (s.tasks || 1), 1))} episodes each`),
-      tile("Turns", each((s) => number((s.counts.turns || 0) / (s.counts.rows || 1), 2)), "an episode"),
-      tile("Sampled tokens", each((s) => (s.counts.tokens ? brief(s.counts.sampled || 0) : "–")), below((s) => (s.counts.tokens ? `${number((s.counts.sampled || 0) / (s.counts.rows || 1), 1)} an episode` : "the policy gives none"))),
-      tile("Time", each((s) => duration((s.counts.wall_s || 0) / (s.counts.rows || 1))), "an episode"),
+      tile("Episodes", each((s) => count(s.counts.episodes)), !two && !env && runs[0].planned > first.counts.episodes ? [`of ${count(runs[0].planned)}`, ended].filter(Boolean).join(", ") : ended),
+      tile("Tasks", each((s) => count(s.tasks)), below((s) => (s.tasks ? `${number(s.scored / s.tasks, 1)} episodes each` : ""))),
+      tile("Turns", each((s) => number(mean(s, "turns"), 2)), "an episode"),
+      tile("Sampled tokens", each((s) => (s.counts.tokens ? brief(s.counts.sampled) : "–")), below((s) => (s.counts.tokens ? `${number(mean(s, "sampled"), 1)} an episode` : s.counts.rows ? "the policy gives none" : ""))),
+      tile("Time", each((s) => duration(mean(s, "wall_s"))), "an episode"),
     );
-    if (first.cost) out.push(tile("Cost", each((s) => `$${number(s.cost, 4)}`), "of models"));
-    if (failed || runs.some((/** @type {any} */ run) => run.planned)) {
-      out.push(h(failed ? "a.tile" : "div.tile", failed ? { href: "#/failures", class: "bad" } : {}, h("div.label", "Failures"), h("div.values", h("span.value", count(failed))), h("div.below", failed ? "see what went wrong" : "none")));
-    }
+    if (there.some((/** @type {any} */ s) => s.cost)) out.push(tile("Cost", each((s) => `$${number(s.cost, 4)}`), "of models"));
+    const lost = runs.map((/** @type {any} */ run) => (env ? run.failed[env] ?? 0 : Object.values(run.failed).reduce((sum, many) => sum + many, 0)));
+    if (lost.some(Boolean)) out.push(tile("Failures", lost.map(count), "see what went wrong", null, "#/failures"));
+    else if (runs.some((/** @type {any} */ run) => run.planned)) out.push(tile("Failures", lost.map(count), "none"));
     return h("div.tiles", out);
   }
 
@@ -156,12 +160,12 @@ const overview = (() => {
     const table = new Table([
       { name: "env", label: "Environment", track: "minmax(150px, 3fr)", phone: true, value: (i) => names[i], cell: (i) => h("b", flat(String(names[i]))) },
       column("reward", "Reward", (s) => s.reward.mean, number, true),
-      { name: "interval", label: "95% interval", track: "minmax(90px, 1.3fr)", value: (i) => of(i, (s) => s.reward.low)[0], cell: (i) => h("div.bars", of(i, (s) => s.reward).map((/** @type {any} */ one) => one && bar(one, Math.min(0, one.low ?? 0), Math.max(1, one.high ?? 1)))) },
+      { name: "interval", label: "95% interval", track: "minmax(90px, 1.3fr)", value: (i) => of(i, (s) => s.reward.low)[0], cell: (i) => rewardBars(of(i, (s) => s.reward)) },
       column("pass", "pass@1", (s) => s.passes[0]?.value, number, true),
       column("tasks", "Tasks", (s) => s.tasks, count),
-      column("episodes", "Episodes", (s) => Math.round(s.counts.episodes), count),
-      column("turns", "Turns", (s) => (s.counts.turns || 0) / s.counts.rows, (/** @type {number} */ v) => number(v, 1)),
-      column("tokens", "Tokens", (s) => (s.counts.tokens ? (s.counts.sampled || 0) / s.counts.rows : null), (/** @type {number} */ v) => number(v, 0)),
+      column("episodes", "Episodes", (s) => s.counts.episodes, count),
+      column("turns", "Turns", (s) => (s.counts.rows ? s.counts.turns / s.counts.rows : null), (/** @type {number} */ v) => number(v, 1)),
+      column("tokens", "Tokens", (s) => (s.counts.tokens ? s.counts.sampled / s.counts.rows : null), (/** @type {number} */ v) => number(v, 0)),
     ], { open: (i) => choose(names[i]), sort: "env" });
     const narrow = innerWidth < 640;
     table.element.style.height = `${Math.min(12, rows.length) * (narrow ? 62 : 37) + 42}px`;
@@ -169,5 +173,5 @@ const overview = (() => {
     return h("section.card.wide", h("header", h("h3", "Environments"), h("span.note", "choose one to see it alone")), table.element);
   }
 
-  return { tiles, plots, environments, interval, bar };
+  return { tiles, plots, environments };
 })();
