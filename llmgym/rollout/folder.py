@@ -25,7 +25,7 @@ from llmgym.trajectory import Trajectory
 ROLLOUTS, FAILURES, SUMMARY = "rollouts.jsonl", "failures.jsonl", "summary.json"
 
 #: What a run is; all else in its folder is made of these.
-SOURCES = (FILE, ROLLOUTS, FAILURES, RETIRED)
+SOURCES = (ROLLOUTS, FAILURES, RETIRED, FILE)
 
 
 @dataclass(frozen=True, slots=True)
