@@ -69,10 +69,11 @@ def identity(message: Message) -> bytes:
     return blake2b(orjson.dumps(said), digest_size=_SIZE).digest()
 
 
-def _canonical(arguments: str) -> Any:
+def _canonical(arguments: str) -> str:
+    """Arguments without what another program may write otherwise; those that are no JSON as they are."""
     try:
-        return orjson.dumps(orjson.loads(arguments), option=orjson.OPT_SORT_KEYS).decode()
-    except orjson.JSONDecodeError:
+        return msgspec.json.encode(msgspec.json.decode(arguments), order="sorted").decode()
+    except (msgspec.DecodeError, RecursionError):
         return arguments
 
 

@@ -203,7 +203,8 @@ class GatewayServer:
                 case "GET", ["health" | "ready"]:
                     answer = b'{"status":"ok"}'
                 case "POST", ["sessions"]:
-                    answer = self._begin(msgspec.json.decode(await self._read(receive), type=Begin))
+                    begin = msgspec.json.decode(await self._read(receive), type=Begin)
+                    answer = self._begin(begin, self._reached(scope))
                 case "POST", ["sessions", token, "end"]:
                     told = await self._read(receive)
                     answer = await self._end(token, msgspec.json.decode(told or b"{}", type=End))
@@ -221,7 +222,12 @@ class GatewayServer:
     async def _read(self, receive: Any) -> bytes:
         return await read_body(receive, self.config.body_limit)
 
-    def _begin(self, begin: Begin) -> bytes:
+    def _reached(self, scope: Any) -> str:
+        """Where the client of a request finds this server: an address such as 0.0.0.0 is none for others."""
+        host = dict(scope["headers"]).get(b"host")
+        return f"{scope['scheme']}://{host.decode('latin-1')}" if host else self.url
+
+    def _begin(self, begin: Begin, url: str) -> bytes:
         name = begin.trajectory().id
         if len(self._live) >= self.config.sessions:
             raise ServeError("overloaded", f"there are {len(self._live)} sessions: end some, or raise --sessions")
@@ -230,7 +236,7 @@ class GatewayServer:
             raise ServeError("bad_request", f"there is a session {name} already: give another `repeat`")
         session = self._gateway.open(name, self._sampling)
         self._live[session.token] = _Live(session, begin, time.perf_counter())
-        base = f"{self.url}{session.path}"
+        base = f"{url}{session.path}"
         return msgspec.json.encode(
             {
                 "session": session.token,
@@ -247,6 +253,8 @@ class GatewayServer:
         if (live := self._live.get(token)) is None:
             raise ServeError("unknown_session", "there is no such session: it has ended, or never was")
         recording = await self._gateway.close(live.session)
+        if token in self._ended:  # by another request, while this one waited for replies to stop
+            return self._ended[token]
         trajectory = live.what.trajectory()
         trajectory.sampling = self._params
         recording.fill(trajectory)

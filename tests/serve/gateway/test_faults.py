@@ -20,8 +20,8 @@ from tests.rollouts import WordPolicy, Words
 PATHS = ["v1/chat/completions", "v1/responses", "v1/messages", "v1/messages/count_tokens", "tools", "v1/models", "x"]
 
 
-def opened(**bounds: Any) -> tuple[Gateway, Any]:
-    policy: Any = WordPolicy(codec := Words(), lambda prompt: "fine")
+def opened(reply: str = "fine", **bounds: Any) -> tuple[Gateway, Any]:
+    policy: Any = WordPolicy(codec := Words(), lambda prompt: reply)
     gateway = Gateway(policy, codec, **bounds)  # type: ignore[arg-type]
     return gateway, gateway.open("e", Sampling(max_tokens=64, stop_token_ids=(0,)))
 
@@ -82,6 +82,46 @@ def test_no_body_is_the_gateways_failure(path: str, body: Any) -> None:
 def test_what_is_no_request_is_refused(path: str, body: bytes) -> None:
     gateway, session = opened()
     assert asyncio.run(post(gateway, f"{session.path}/{path}", body))[0] == 400
+
+
+@pytest.mark.parametrize("body", [{"text": {"format": None}}, {"text": None}, {"text": {"verbosity": "low"}}])
+def test_a_format_that_is_none_is_none(body: Any) -> None:
+    gateway, session = opened()
+    given = json.dumps({"input": "x", **body}).encode()
+    assert asyncio.run(post(gateway, f"{session.path}/v1/responses", given))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ['{"a":123456789012345678901234567890}', '{"a":1.10,"b":1e400}', '{"a":NaN}', "[1]", "{", '{"a":1,"a":2}',
+     '{"a":' + "[" * 500 + "]" * 500 + "}"],
+)  # fmt: skip
+@pytest.mark.parametrize("stream", [False, True])
+def test_whatever_arguments_a_model_writes_reach_the_program_and_come_back(arguments: str, stream: bool) -> None:
+    gateway, session = opened(f'<tool_call>{{"name":"look","arguments":{arguments}}}</tool_call>')
+    said: Any = [{"role": "user", "content": "x"}]
+
+    async def ask() -> Any:
+        body = json.dumps({"messages": said, "stream": stream, "tools": [{"name": "look", "input_schema": {}}]})
+        status, _, answer = await post(gateway, f"{session.path}/v1/messages", body.encode())
+        assert status == 200, answer
+        if not stream:
+            return json.loads(answer, parse_constant=pytest.fail)["content"]
+        events = [json.loads(line[6:]) for line in answer.decode().splitlines() if line.startswith("data: ")]
+        (start,) = (event["content_block"] for event in events if event["type"] == "content_block_start")
+        (delta,) = (event["delta"] for event in events if event["type"] == "content_block_delta")
+        return [{**start, "input": json.loads(delta["partial_json"], parse_constant=pytest.fail)}]
+
+    async def run() -> None:
+        content = await ask()
+        result = {"type": "tool_result", "tool_use_id": content[0]["id"], "content": "seen"}
+        said.extend([{"role": "assistant", "content": content}, {"role": "user", "content": [result]}])
+        await ask()
+
+    asyncio.run(run())
+    first, second = session.recording.nodes
+    assert second.parent is first  # the tokens go on
+    assert session.trouble is None
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_there() -> None:

@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,34 @@ def test_a_session_is_recorded_and_kept_with_its_reward(serve: Any, tmp_path: Pa
     (kept,) = read_rollouts(tmp_path / "run")
     assert kept.messages == trajectory.messages
     assert client.ask(session, "hello")[0] == 404
+
+
+def test_ends_at_once_are_one(serve: Any, tmp_path: Path) -> None:
+    async def reply(prompt: str) -> str:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.2)  # an engine takes its time to stop
+        return "late"
+
+    client = serve(reply, output=str(tmp_path / "run"))
+    session = client.begin("one")
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(client.ask, session, "hello")
+        while not client.server._policy.requests:  # type: ignore[attr-defined]
+            time.sleep(0.01)
+        first, second = pool.map(lambda _: client.end(session, reward=1.0), range(2))
+        assert asked.result()[0] == 400
+    assert first == second
+    assert first[0] == 200
+
+
+def test_a_session_is_where_its_client_has_found_the_server(serve: Any) -> None:
+    client = serve(host="0.0.0.0")
+    port = client.server.url.rpartition(":")[2]
+    status, begun = client.post(f"http://localhost:{port}/sessions", {"task_id": "one"})
+    assert (status, begun["anthropic_base_url"].startswith(f"http://localhost:{port}/s/")) == (200, True)
+    assert client.ask(begun, "hello").startswith("reply")
 
 
 def test_what_others_have_scored_is_not_scored_again(serve: Any, tmp_path: Path) -> None:

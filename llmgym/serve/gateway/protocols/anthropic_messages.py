@@ -19,6 +19,7 @@ PATH: Final = "/v1/messages"
 WAITING: Final = b'event: ping\ndata: {"type":"ping"}\n\n'
 _BESIDE_TEXT = ("tool_use", "thinking", "redacted_thinking")  # in a message of the assistant
 _MALFORMED = "_malformed"  # the argument that stands for arguments which are no object
+_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -84,7 +85,7 @@ def events(node: Node, model: str, asked: Body) -> Iterator[bytes]:
         kind = block["type"]
         if kind == "tool_use":
             empty: dict[str, Any] = {**block, "input": {}}
-            delta = {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
+            delta = {"type": "input_json_delta", "partial_json": orjson.dumps(block["input"]).decode()}
         else:
             empty = {"type": kind, kind: ""}
             delta = {"type": f"{kind}_delta", kind: block[kind]}
@@ -194,13 +195,16 @@ def _blocks(node: Node) -> list[dict[str, Any]]:
     return blocks or [{"type": "text", "text": ""}]
 
 
-def _arguments(text: str) -> dict[str, Any]:
-    """Arguments as an object, which is all that this protocol has; what is none is told as it was written."""
+def _arguments(text: str) -> Any:
+    """Arguments as an object, which is all that this protocol has; what is none is told as it was written.
+
+    An object stands as the model wrote it, to the last digit of its numbers.
+    """
     try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {_MALFORMED: text}
+        _object(text)
+    except (msgspec.DecodeError, RecursionError):
+        return {_MALFORMED: text}
+    return orjson.Fragment(text)
 
 
 def _reason(node: Node) -> str:

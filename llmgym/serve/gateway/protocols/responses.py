@@ -22,6 +22,12 @@ _IN: Final = "__"  # between a namespace and a name in it
 _LEFT_OUT: Final = ("web_search", "web_search_preview")
 
 
+class Text(msgspec.Struct, frozen=True):
+    """How the text of a reply is wanted."""
+
+    format: dict[str, Any] | None = None
+
+
 class Body(msgspec.Struct, frozen=True):
     """What we look at in a request; how replies are sampled is the run's to say."""
 
@@ -32,7 +38,7 @@ class Body(msgspec.Struct, frozen=True):
     stream: bool | None = None
     previous_response_id: str | None = None
     tool_choice: Any = None
-    text: dict[str, Any] | None = None
+    text: Text | None = None
 
     def asked(self, reader: Reader) -> Asked:
         """The same for any protocol.
@@ -45,7 +51,7 @@ class Body(msgspec.Struct, frozen=True):
             raise ServeError("bad_request", "previous_response_id: this gateway keeps no state: send the whole input")
         if self.tool_choice not in (None, "auto", "none"):
             raise ServeError("bad_request", f"tool_choice={self.tool_choice!r:.100}: the policy chooses: leave it out")
-        if (self.text or {}).get("format", {}).get("type", "text") != "text":
+        if self.text and self.text.format and self.text.format.get("type", "text") != "text":
             raise ServeError("bad_request", "text.format: the policy is not constrained: leave it out")
         tools = reader.tools(self.tools, _tools) if self.tool_choice != "none" else []
         said = [_text_part("user", self.input)] if isinstance(self.input, str) else self.input
