@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import urllib.request
 from typing import Any
 
@@ -21,7 +22,8 @@ def ask(url: str, body: Any = None) -> Any:
 def main() -> None:
     """Play one episode."""
     tools = ask(os.environ["LLMGYM_TOOLS_URL"])
-    messages: list[Any] = json.loads(os.environ["LLMGYM_MESSAGES"])
+    known = os.environ.get("LLMGYM_MESSAGES")  # which holds no task of more than 128 KiB
+    messages: list[Any] = json.loads(known) if known else [{"role": "user", "content": sys.stdin.read()}]
     while True:
         request = {"model": os.environ["LLMGYM_MODEL"], "messages": messages, "tools": tools}
         said = ask(os.environ["OPENAI_BASE_URL"] + "/chat/completions", request)["choices"][0]["message"]

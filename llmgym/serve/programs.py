@@ -41,6 +41,7 @@ from llmgym.trajectory import Trajectory, Turn
 
 _TAIL: Final = 500  # characters of what a program wrote to its standard error
 _ENDING_S: Final = 2.0  # that a program has to end by itself when it is asked to
+_LONGEST: Final = 128 << 10  # bytes of a variable on Linux, with its name and what stands between and behind them
 
 
 @dataclass(slots=True)
@@ -233,11 +234,11 @@ class ProgramRunner:
     def _environ(self, session: Session, opening: Sequence[Message], folder: str) -> dict[str, str]:
         """The variables of a program: those of this process, and what it needs to know."""
         base = f"{self._url}{session.path}"
+        task = {"LLMGYM_TASK": _prompt(opening), "LLMGYM_MESSAGES": msgspec.json.encode(opening).decode()}
         return {
             **(os.environ if self._door is None else walls.variables()),
+            **{name: text for name, text in task.items() if _fits(name, text)},
             "HOME": folder,
-            "LLMGYM_TASK": _prompt(opening),
-            "LLMGYM_MESSAGES": msgspec.json.encode(opening).decode(),
             "LLMGYM_MODEL": self._model,
             "LLMGYM_TOOLS_URL": f"{base}/tools",
             "LLMGYM_MCP_URL": f"{base}/mcp",
@@ -262,6 +263,11 @@ def _silence(said: Trajectory) -> PolicyError | None:
 def _prompt(opening: Sequence[Message]) -> str:
     """The opening as one text."""
     return "\n\n".join(message["content"] for message in opening)
+
+
+def _fits(name: str, text: str) -> bool:
+    """Whether a text can be that of an environment variable."""
+    return "\0" not in text and len(f"{name}={text}".encode()) < _LONGEST
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -110,5 +110,21 @@ class Holding(Slow):
         return "Go on."
 
 
-for made in (Slow, Broken, Unscored, Wordy, Talk, Grouped, Shut, Holding):
+class Begun(Slow):
+    """Takes its time to begin."""
+
+    async def setup(self, task: Task, seconds: float = 0.0) -> None:
+        """Wait."""
+        await asyncio.sleep(0.3)
+        self.seconds = seconds
+
+
+class Prompted(Slow):
+    """Asks in words that are hard to pass on."""
+
+    PROMPTS = ("x" * 200_000, "a\0b", "half a pair \ud83d")
+    tasks = TaskSet.generated(lambda rng: Task(prompt=Prompted.PROMPTS[rng.integers(3)]))
+
+
+for made in (Slow, Broken, Unscored, Wordy, Talk, Grouped, Shut, Holding, Begun, Prompted):
     gymnasium.register(f"{made.__name__}-v0", entry_point=f"{__name__}:{made.__name__}")

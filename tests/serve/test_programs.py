@@ -75,6 +75,14 @@ def test_a_program_that_fails_leaves_its_episode_unscored(command: str, said: st
     assert said in (found[0].error or "")
 
 
+def test_a_task_that_is_no_variable_is_on_the_standard_input() -> None:
+    found, _ = played(PROGRAM, lambda prompt: "fine", "tests.serve.environments:Prompted-v0", num_tasks=8)
+    assert {(t.status, t.reward, t.error) for t in found} == {("completed", 1.0, None)}
+    asked = {t.messages[0]["content"] for t in found}
+    assert {len(text) > 1 << 17 for text in asked} == {True, False}
+    assert any("\0" in text for text in asked)
+
+
 def test_a_policy_that_fails_leaves_the_episode_unscored_whatever_the_program_does() -> None:
     def gone(prompt: str) -> str:
         raise PolicyUnavailable("the engine is gone")
