@@ -6,6 +6,7 @@ import base64
 import binascii
 import secrets
 from typing import Any
+from urllib.parse import unquote, unquote_to_bytes
 
 from llmgym.serve.bodies import respond
 from llmgym.serve.session import refused
@@ -13,7 +14,7 @@ from llmgym.serve.trouble import ServeError
 
 _OPEN = frozenset({"/health", "/ready"})
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]", "testserver"})
-_PREFIX = "/t/"
+_PREFIX = b"/t/"
 
 
 class Guard:
@@ -40,13 +41,13 @@ class Guard:
         if self._local and not _is_local(headers.get(b"host", b"localhost").decode("latin-1")):
             await _turn_away(scope, receive, send, "this server answers to localhost; --host lets others in")
             return
-        path: str = scope["path"]
         shown = _shown(headers.get(b"authorization", b"")) or headers.get(b"x-api-key", b"")
+        path: bytes = scope["raw_path"]
         if path.startswith(_PREFIX):
-            given, _, rest = path.removeprefix(_PREFIX).partition("/")
-            shown = given.encode()
-            prefix = f"{_PREFIX}{given}"
-            scope = {**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode(), "llmgym.prefix": prefix}
+            given, _, rest = path.removeprefix(_PREFIX).partition(b"/")
+            shown = unquote_to_bytes(given)  # in which a slash is one of the token
+            path, prefix = b"/" + rest, (_PREFIX + given).decode("latin-1")
+            scope = {**scope, "path": unquote(path.decode("latin-1")), "raw_path": path, "llmgym.prefix": prefix}
         if self._token is not None and scope["path"] not in _OPEN and not secrets.compare_digest(shown, self._token):
             await _turn_away(scope, receive, send, "the token is missing or wrong: send Authorization: Bearer TOKEN")
             return
@@ -55,10 +56,11 @@ class Guard:
 
 def _shown(authorization: bytes) -> bytes:
     """The token of a header; the password, where a client was given a URL such as `http://llmgym:TOKEN@HOST`."""
-    if not authorization.startswith(b"Basic "):
-        return authorization.removeprefix(b"Bearer ")
+    scheme, _, given = authorization.partition(b" ")
+    if scheme.lower() != b"basic":
+        return given or authorization
     try:
-        return base64.b64decode(authorization.removeprefix(b"Basic ")).partition(b":")[2]
+        return base64.b64decode(given).partition(b":")[2]
     except binascii.Error:
         return b""
 

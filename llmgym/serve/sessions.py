@@ -69,11 +69,7 @@ class Sessions:
             if self.ending and isinstance(request, Reset):
                 raise ServeError("overloaded", "this server is ending, and begins no more episodes")
             if isinstance(request, Reset) and not request.session:
-                session = await self.open(request.env, url)
-                answer = await session.take(request)
-                if answer[0] != 200:
-                    await self._end(session)
-                return answer
+                return await self._first(await self.open(request.env, url), request)
             session = self.find(request.session)
         except Exception as error:  # noqa: BLE001 -- whatever it is, the client is told
             return refused(error)
@@ -81,6 +77,16 @@ class Sessions:
         if session.lost or isinstance(request, Close):
             await self._end(session)
         return answer
+
+    async def _first(self, session: Session, request: Reset) -> Answer:
+        """Begin the first episode of a session, which ends where that fails, or where its client has left."""
+        answer = None
+        try:
+            answer = await session.take(request)
+            return answer
+        finally:
+            if answer is None or answer[0] != 200:
+                await self._end(session)
 
     async def judge(self, request: Group) -> GroupGraded:
         """Score the repeats of a task beside each other, on an instance of no session.

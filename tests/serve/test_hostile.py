@@ -13,7 +13,9 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from urllib.parse import quote
 
+import gymnasium
 import pytest
 
 pytest.importorskip("uvicorn")
@@ -417,6 +419,18 @@ def test_a_token_that_is_not_it_opens_nothing(
     status, told = ask(server, "GET", path, **headers)
     assert (status, told["error"]["wrong"]) == (401, "unauthorized")
     assert "s3cret" not in told["error"]["message"]
+
+
+@pytest.mark.parametrize("token", ["s3cret", "aGk/+A==", "%2F%", "a:b c"])
+def test_a_token_of_any_characters_opens(serve: Callable[..., EnvServer], token: str) -> None:
+    server, quoted = serve(token=token), quote(token, safe="")
+    basic = base64.b64encode(f"llmgym:{token}".encode()).decode()
+    shown = [f"Bearer {token}", f"bearer {token}", f"Basic {basic}", f"basic {basic}"]
+    ways = [("/v1", {"Authorization": each}) for each in shown]
+    for path, headers in [*ways, ("/v1", {"X-API-Key": token}), (f"/t/{quoted}/v1", {})]:
+        assert ask(server, "GET", path, **headers)[0] == 200, (path, headers)
+    remote = f"{server.url}/t/{quoted}"
+    gymnasium.make("llmgym/Remote-v0", url=remote, env_id="llmgym/Calculator-v0").reset(seed=1)
 
 
 def test_a_socket_needs_the_token(serve: Callable[..., EnvServer]) -> None:

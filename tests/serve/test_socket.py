@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -35,3 +36,18 @@ def test_many_messages_at_once_are_answered_in_their_order(serve: Serve) -> None
         for number in numbers:
             socket.send(json.dumps([number, {"op": "close", "session": "none"}]))
         assert [json.loads(socket.recv(timeout=30))[0] for _ in numbers] == numbers
+
+
+def test_a_client_that_leaves_while_its_session_begins_leaves_none(serve: Serve) -> None:
+    server = serve("tests.serve.environments:Begun-v0")
+    url = server.url.replace("http", "ws", 1) + "/v1/ws"
+    with connect(url) as socket, connect(url) as other:
+        for number in range(3):
+            socket.send(json.dumps([number, {"op": "reset", "env": "Begun-v0", "seed": number}]))
+        while len(server.sessions) < 3:
+            threading.Event().wait(0.01)
+        socket.close()
+        while len(server.sessions):
+            threading.Event().wait(0.01)
+        other.send(json.dumps([1, {"op": "reset", "env": "Begun-v0", "seed": 1}]))
+        assert json.loads(other.recv(timeout=30))[1] == 200
