@@ -211,7 +211,8 @@ class Session:
             group.add(job.repeat, [trajectory], finished=trajectory.finished)
         else:
             trajectories = self._settle(trajectories)
-            group.add(job.repeat, trajectories if self._keep else None, finished=trajectories[0].finished)
+            kept = self._keep or job.env.verifies_groups  # the store has no failures, and a group looks at all of it
+            group.add(job.repeat, trajectories if kept else None, finished=trajectories[0].finished)
         await self._pass_on(job, group)
         return True
 

@@ -156,6 +156,14 @@ async def test_failed_and_unscored_members_are_none(tmp_path: Path) -> None:
     assert not waiting(tmp_path / "run")
 
 
+async def test_members_may_fail_where_nobody_reads_the_groups(tmp_path: Path) -> None:
+    for output in (None, tmp_path / "run"):
+        summary = await collector(Says("fail", "x", "xxx"), output).collect()
+        assert (summary["finished"], summary["failed"]) == (2, {"environment": 1})
+        assert summary["reward"]["mean"] == pytest.approx(1 + 0.5 * (1 + 2) / 3 / 2)
+    assert state["groups"] == [[None, "x", "xxx"]] * 2
+
+
 @pytest.mark.parametrize("texts", [("x", "fail"), ("x", "?"), ("fail", "fail")])
 async def test_one_that_is_alone_keeps_its_own_reward(texts: tuple[str, str], tmp_path: Path) -> None:
     [group] = await groups(collector(Says(*texts), tmp_path / "run", num_repeats=2))
