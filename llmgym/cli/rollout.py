@@ -24,7 +24,8 @@ from llmgym.errors import ConfigError, LLMGymError, StoreError
 if TYPE_CHECKING:
     from llmgym.rollout import Collector, RolloutConfig
 
-_TIME = re.compile(r"(?=.)(?:{0}h)?(?:{0}m)?(?:{0}s?)?".format(r"(\d+(?:\.\d+)?)"))
+# A number alone is seconds, and none behind a unit: 1h30 may be meant in minutes.
+_TIME = re.compile(r"(?=.)(?:{0}h)?(?:{0}m)?(?:{0}s)?|{0}".format(r"(\d+(?:\.\d+)?)"))
 ENDLESS_TASKS = 32  # of an environment that makes them without end, where nobody says how many
 
 EXAMPLES = """
@@ -254,7 +255,7 @@ def _seconds(text: str | None) -> float | str | None:
     found = None if text is None else _TIME.fullmatch(text.strip())
     if found is None:
         return text
-    return math.fsum(float(number or 0) * unit for number, unit in zip(found.groups(), (3600, 60, 1), strict=True))
+    return math.fsum(float(number or 0) * unit for number, unit in zip(found.groups(), (3600, 60, 1, 1), strict=True))
 
 
 def _players(given: Iterable[str]) -> dict[str, str | list[str]]:

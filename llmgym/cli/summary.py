@@ -11,6 +11,7 @@ import typer
 
 from llmgym.cli.output import print_json
 from llmgym.cli.scores import print_summary
+from llmgym.errors import StoreError
 
 EXAMPLES = """
 \b
@@ -27,7 +28,7 @@ def run(
     """Summarise a run again, from what its folder holds.
 
     RUN is its folder. No policy is needed, and the run may be going on, or have been killed. `summary.json` is written
-    anew, unless the run has the folder.
+    anew, unless the run has the folder, or nothing can be written there.
     """
     from llmgym.rollout.folder import open_records, summarize_folder
     from llmgym.rollout.journal import FolderInUseError, lock_folder
@@ -43,6 +44,9 @@ def run(
         lock = lock_folder(folder)
     except FolderInUseError:
         print("the run goes on, and writes its own summary.json when it ends", file=sys.stderr)
+        return
+    except StoreError as error:  # such as a colleague's run, which all may read
+        print(f"summary.json stays as it is: {error}", file=sys.stderr)
         return
     try:
         write_summary(folder, summary)

@@ -31,7 +31,7 @@ from llmgym.rollout.session import Session
 from llmgym.rollout.spans import EpisodeSpans
 from llmgym.rollout.stock import take_stock
 from llmgym.rollout.store import RunStore
-from llmgym.rollout.summary import count_episodes, summarize
+from llmgym.rollout.summary import summarize
 from llmgym.rollout.table import GameRunner
 from llmgym.rollout.trackers import TrackedRun, Tracker, make_tracker
 from llmgym.rollout.tracking import Scoreboard, tracked
@@ -137,6 +137,11 @@ class Collector:
             raise ConfigError("env_ids is empty; name an environment, such as llmgym/Calculator-v0")
         self._policy, self._models, self._policies = given, dict(models or {}), dict(policies or {})
         self._codec = None if isinstance(codec, str) else codec
+        if "://" in str(output):  # as a path it would be a folder here, of an odd name
+            raise ConfigError(
+                f"output {str(output)!r} is a URL, and a run folder is on this machine: name a folder, and `llmgym "
+                "data push` it there"
+            )
         self._output = Path(output) if output is not None else None
         self.progress = Progress()
         self.summary: dict[str, Any] | None = None
@@ -238,13 +243,14 @@ class Collector:
         self, stack: AsyncExitStack, cast: Cast, store: RunStore | None, board: Scoreboard | None, *, keep: bool
     ) -> Running:
         """What runs the episodes."""
-        config, agent = self.config, self.config.agent
+        config = self.config
         notes = [] if board is None else [board.take]
         if cast.spans is not None:
             stack.push_async_callback(asyncio.to_thread, cast.spans.close)
             notes.append(cast.spans.take)
-        if not cast.started:  # nothing is served for programs that nobody begins
-            agent = msgspec.structs.replace(agent, agent_command=None)
+        if not cast.started:  # nothing is served for programs that nobody begins, and there is no engine to look at
+            config = config.with_settings(agent_command=None, num_samples_in_parallel=1)
+        agent = config.agent
         params, count = agent.responses_create_params, self.progress.count_turn
         runner = await stack.enter_async_context(running(agent, cast.policy, cast.codec, config.limits, params, count))
         return Session(config, cast.policy, runner, cast.games, store, self.progress, keep=keep, notes=notes)
@@ -306,10 +312,7 @@ class Collector:
         everything = session.records if store is None else list(store.records.values())
         failed = session.failed if store is None else store.failed
         progress = self.progress
-        planned = max(
-            progress.planned or 0, count_episodes(everything)
-        )  # the folder may hold more than was asked for this time
-        self.summary = summarize(everything, failed, planned, self.config.groups, progress.seconds)
+        self.summary = summarize(everything, failed, progress.planned, self.config.groups, progress.seconds)
         if store is not None:
             store.write_summary(self.summary)
 

@@ -16,7 +16,7 @@ from llmgym.records import EpisodeRecord, FailureRecord, load_row, read_failure,
 from llmgym.rollout.config import GroupSettings
 from llmgym.rollout.description import FILE, Description, read_description
 from llmgym.rollout.index import Index
-from llmgym.rollout.lines import whole_lines
+from llmgym.rollout.lines import damaged_lines, whole_lines
 from llmgym.rollout.retired import FILE as RETIRED
 from llmgym.rollout.retired import read_retired
 from llmgym.rollout.summary import summarize
@@ -74,7 +74,8 @@ def read_failures(path: Path) -> dict[str, FailureRecord]:
     try:
         with path.open("rb") as lines:
             for line in whole_lines(lines):
-                add_failure(failures, read_failure(line.data, f"{path}:{line.number}"))
+                with damaged_lines():
+                    add_failure(failures, read_failure(line.data, f"{path}:{line.number}"))
     except FileNotFoundError:
         pass
     except OSError as error:

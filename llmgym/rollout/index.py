@@ -9,7 +9,7 @@ from pathlib import Path
 
 from llmgym.errors import StoreError
 from llmgym.records import REST, EpisodeRecord, read_record, read_records
-from llmgym.rollout.lines import whole_lines
+from llmgym.rollout.lines import damaged_lines, whole_lines
 from llmgym.rollout.retired import Key
 from llmgym.trajectory import FINISHED
 
@@ -56,7 +56,8 @@ class Index:
         """
         number = 1
         for block, end, start in _blocks(self.path):
-            number = self._read_block(block, end, start, number)
+            with damaged_lines():
+                number = self._read_block(block, end, start, number)
         if self._pending:
             self.size = self._pending[0][1]
             self._pending = []

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
+
+from llmgym.errors import StoreError
 
 
 class Line(NamedTuple):
@@ -19,6 +22,19 @@ class Line(NamedTuple):
     number: int
     offset: int
     data: bytes
+
+
+@contextmanager
+def damaged_lines() -> Generator[None]:
+    """Say of a line of a run folder that cannot be read what can be done about it.
+
+    Raises:
+        StoreError: As the block, which names file and line.
+    """
+    try:
+        yield
+    except StoreError as error:
+        raise StoreError(f"{error}; take that line out to read the others") from None
 
 
 def whole_lines(lines: Iterable[bytes], number: int = 1, offset: int = 0) -> Iterator[Line]:

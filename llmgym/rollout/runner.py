@@ -7,6 +7,7 @@ import importlib
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
@@ -19,14 +20,14 @@ from llmgym.rollout.config import AgentSettings, Limits, ResponsesCreateParams
 from llmgym.rollout.episode import run_episode
 from llmgym.rollout.instances import Instances
 from llmgym.rollout.speakers import ChatSpeaker, OracleSpeaker, Speaker, TokenSpeaker
-from llmgym.rollout.stop import Stop
+from llmgym.rollout.stop import LimitReached, Stop
 from llmgym.tasks import Task, stable_hash
 from llmgym.trajectory import Status, Trajectory, Turn
 
 T = TypeVar("T")
 
 _RETRIED = frozenset({"policy_error", "env_error"})
-_BACKOFF_S = 0.5
+_BACKOFF_S, _DOUBLINGS = 0.5, 6  # half a minute at most
 
 
 class Runner(Protocol):
@@ -169,7 +170,11 @@ async def retried(once: Callable[[int], Awaitable[T]], status: Callable[[T], Sta
         result = await once(attempt)
         if status(result) not in _RETRIED or attempt == most or stop.requested:
             return result
-        await asyncio.sleep(_BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+        pause = _BACKOFF_S * 2 ** min(attempt - 1, _DOUBLINGS) * random.uniform(0.5, 1.5)
+        try:
+            await stop.bounded(partial(asyncio.sleep, pause), 2 * pause + 1)
+        except LimitReached:  # nobody waits for it any more
+            return result
         attempt += 1
 
 

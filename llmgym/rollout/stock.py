@@ -27,7 +27,7 @@ def take_stock(store: RunStore, order: TaskOrder, sources: Sequence[TaskSource],
     Returns:
         How many episodes are owed.
     """
-    planned: set[str] = set()
+    planned: dict[str, str] = {}
     owed = 0
     # Tasks are made until all are found of which something is stored: the others owe all, whatever they are.
     sought = {record.episode_id for record in store.records.values()} | {name for name, _ in store.retired_keys}
@@ -39,20 +39,23 @@ def take_stock(store: RunStore, order: TaskOrder, sources: Sequence[TaskSource],
             continue
         task = source.plan(config.tasks.split, config.tasks.seed, index)
         group = f"{source.id}/{task.id}"
-        planned.add(group)
+        planned[group] = task.content_hash
         first = before * config.groups.num_started
         names = [f"{group}/{first + n}" for n in range(config.groups.num_started)]
         sought.difference_update(names)
         have = settle(store, names, task.content_hash, source.agents)
         owed += max(0, config.groups.num_repeats - len(have))
     by_id = {source.id: source for source in sources}
+    rest = store.records.values()  # repeats that are not planned this time, too
+    changed = [record.id for record in rest if planned.get(record.group_id, record.task_hash) != record.task_hash]
     gone = [
         record.id
-        for record in store.records.values()
+        for record in rest
         if record.group_id not in planned and not _is_there(by_id.get(record.env_id), record)
     ]
-    if gone:
-        store.retire(gone, _REMOVED)
+    for rows, why in ((changed, _CHANGED), (gone, _REMOVED)):
+        if rows:
+            store.retire(rows, why)
     return owed
 
 

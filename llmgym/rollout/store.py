@@ -52,7 +52,10 @@ class RunStore:
         """
         if str(path) in ("", "."):
             raise StoreError("the run folder has no name of its own: was a variable not set?")
-        self.path = Path(path)
+        try:
+            self.path = Path(path).absolute()  # an environment may change the working directory
+        except OSError as error:
+            raise StoreError(f"cannot make the run folder {path}: no working directory: {error.strerror}") from error
         self.waiting = Waiting(self.path)
         self._fsync_seconds = fsync_seconds
         self._dirty = False

@@ -40,7 +40,7 @@ def summarize(
     Args:
         records: Finished episodes.
         failures: Episodes without a result.
-        planned: Episodes that the run is to hold; None where that is not known.
+        planned: Episodes that the last session was to end with; None where that is not known, or there is no end.
         groups: How many repeats it has, and which of them are counted.
         wall_s: Seconds that the session took; None where that is not known.
 
@@ -48,9 +48,10 @@ def summarize(
         JSON data. Means are over scored episodes; how many were not is said beside them.
     """
     records, failures = list(records), list(failures)
+    finished = _count_episodes(records)
     summary: dict[str, Any] = {
-        "planned": planned,
-        "finished": count_episodes(records),
+        "planned": None if planned is None else max(planned, finished),  # an earlier session may have planned more
+        "finished": finished,
         "failed": dict(Counter(failure.kind for failure in failures).most_common()),
         "failures": _failures(failures),
         "statuses": dict(Counter(record.status for record in records)),
@@ -81,7 +82,7 @@ def summarize(
     return summary
 
 
-def count_episodes(records: Sequence[EpisodeRecord]) -> int:
+def _count_episodes(records: Sequence[EpisodeRecord]) -> int:
     """Episodes, of which each agent has a record."""
     several = {record.episode_id for record in records if record.agents > 1}
     return sum(record.agents == 1 for record in records) + len(several)

@@ -297,7 +297,7 @@ def test_a_time(text: str, seconds: float) -> None:
     assert _seconds(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "1.2.3", "2d", "m", "30m1h", "-5", "1h 30m", "1e3", "0"])
+@pytest.mark.parametrize("text", ["", "soon", "1.2.3", "2d", "m", "30m1h", "-5", "1h 30m", "1h30", "1e3", "0"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     done = rollout("answer", None, "--time-budget", text)
     assert done.returncode == 2

@@ -69,6 +69,14 @@ def test_a_run_that_goes_on_keeps_its_summary(run: Path) -> None:
     assert not (run / "summary.json").exists()
 
 
+def test_a_run_that_may_only_be_read_is_summarised(run: Path) -> None:
+    (run / "lock").unlink()
+    (run / "lock").mkdir()  # nobody can open it to write, root neither
+    done = llmgym("summary", run)
+    assert (done.returncode, done.stdout.startswith("3 of 9 episodes finished")) == (0, True)
+    assert done.stderr == f"summary.json stays as it is: cannot write to the run folder {run}: Is a directory\n"
+
+
 @pytest.mark.parametrize("name", ["nothing", ".", "run.json"])
 def test_what_is_no_run_folder_is_one_line(name: str, run: Path) -> None:
     done = llmgym("summary", run.parent / name if name != "run.json" else run / name)

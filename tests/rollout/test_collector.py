@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from llmgym.errors import ConfigError, PolicyError, PolicyUnavailable, RegistryError, StoreError, TaskError
 from llmgym.rollout import Collector, read_rollouts
 from llmgym.rollout import store as store_module
+from llmgym.rollout.folder import open_records, summarize_folder
 from llmgym.trajectory import Trajectory
 from tests import environments  # noqa: F401 -- registers test/Adder-v0
 from tests.rollouts import (
@@ -287,6 +288,11 @@ async def test_a_run_is_extended_with_tasks_and_repeats(tmp_path: Path) -> None:
     assert ids(tmp_path) == whole(3, tasks)
 
 
+def test_a_run_folder_is_no_url() -> None:
+    with pytest.raises(ConfigError, match=r"output 's3://mine/runs' is a URL.* `llmgym data push` it there"):
+        letters()(output="s3://mine/runs")
+
+
 async def test_a_run_may_be_asked_for_less(tmp_path: Path) -> None:
     await letters(num_tasks=8, num_repeats=2)(policy=Script(answer), output=tmp_path).collect()
     policy, asked = counting()
@@ -294,6 +300,7 @@ async def test_a_run_may_be_asked_for_less(tmp_path: Path) -> None:
     assert len(await trajectories(less)) == 3
     assert less.summary is not None
     assert (less.summary["planned"], less.summary["finished"]) == (16, 16)
+    assert summarize_folder(open_records(tmp_path)) == less.summary
     assert asked == []
     assert len(ids(tmp_path)) == 16
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmgym.errors import ConfigError, PolicyUnavailable
+from llmgym.errors import ConfigError, PolicyError, PolicyUnavailable
 from llmgym.policies.base import EngineLoad, Generation
 from llmgym.rollout import session
 from llmgym.rollout.parallelism import AdaptiveLimit
@@ -103,6 +104,16 @@ async def test_a_run_finds_how_much_its_engine_takes(monkeypatch: pytest.MonkeyP
     assert policy.most > 32  # where it starts
     assert collector.progress.limit > 32
     assert policy.looks > 3
+
+
+async def test_a_complete_run_looks_at_no_engine(tmp_path: Path) -> None:
+    async def load() -> EngineLoad:
+        raise PolicyError("not started")
+
+    policy, make = Busy(64), letters(num_samples_in_parallel="auto", num_tasks=2)
+    for _ in range(2):
+        assert (await make(policy=policy, codec=policy.codec, output=tmp_path).collect())["finished"] == 2
+        policy.load = load  # type: ignore[method-assign]
 
 
 async def test_a_policy_that_cannot_be_measured_needs_a_number() -> None:

@@ -70,6 +70,13 @@ async def test_tasks_that_were_mended_or_removed_leave_no_stale_reward(sums: Sum
     assert sorted(open_records(sums.run).records) == [f"llmgym/Calculator-mental-v0/{q}/0" for q in ("q1", "q2")]
 
 
+async def test_a_task_that_was_mended_takes_all_of_its_repeats_with_it(sums: Sums) -> None:
+    sums.write(q1=("What is 2 + 2?", 5))
+    assert await sums.collect(num_repeats=3) == (0.0, 3)
+    sums.write(q1=("What is 2 + 2?", 4))
+    assert await sums.collect(num_repeats=1) == (1.0, 1)  # fewer of them this time
+
+
 async def test_a_complete_run_is_summarised_without_its_policy(sums: Sums) -> None:
     sums.write(q1=("What is 2 + 2?", 4))
     await sums.collect()

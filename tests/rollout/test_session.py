@@ -11,7 +11,9 @@ import orjson
 import pytest
 
 from llmgym.policies.base import Generation
+from llmgym.rollout import runner
 from llmgym.rollout.budget import Budget
+from llmgym.rollout.stop import Stop
 from tests.rollouts import LETTERS, WordPolicy, Words, letters, say, shout_first
 
 
@@ -95,6 +97,33 @@ async def test_a_spare_stands_in_for_an_episode_that_failed() -> None:
     assert collector.progress.failed > 0
     assert collector.progress.finished == 78
     assert collector.progress.owed == 0
+
+
+async def test_nobody_waits_for_an_episode_that_is_to_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_BACKOFF_S", 3600.0)
+    first = iter([True])
+    policy = WordPolicy(Words(), lambda prompt: 1 / 0 if next(first, False) else say(prompt))
+    for stragglers in ("drop", "keep"):
+        make = letters(num_tasks=1, num_repeats=2, num_spare_repeats=1, stragglers=stragglers)
+        collector = make(policy=policy, codec=policy.codec)
+        summary = await asyncio.wait_for(collector.collect(), 60)
+        assert summary["statuses"] == {"completed": 2}
+        first = iter([True])
+
+
+async def test_pauses_between_tries_do_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def once(attempt: int) -> int:
+        return attempt
+
+    monkeypatch.setattr(runner, "_BACKOFF_S", 0.5)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    assert await runner.retried(once, lambda _: "policy_error", 2000, Stop()) == 2000
+    assert 10 < max(pauses) < 60
 
 
 async def test_a_whole_group_is_given_though_its_spare_came_after_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -245,9 +245,11 @@ def test_readers_name_the_line(tmp_path: Path) -> None:
         file.write(b'{"id": 3}\n')
     with pytest.raises(StoreError, match=r"rollouts\.jsonl:2: not a rollout"):
         list(read_rollouts(tmp_path))
+    with pytest.raises(StoreError, match=r"rollouts\.jsonl:2: not a rollout.*; take that line out to read the others$"):
+        open_records(tmp_path)
     (tmp_path / "rollouts.jsonl").write_bytes(b"")
     (tmp_path / "failures.jsonl").write_bytes(b"7\n")
-    with pytest.raises(StoreError, match=r"failures\.jsonl:1: not a rollout"):
+    with pytest.raises(StoreError, match=r"failures\.jsonl:1: not a rollout.*; take that line out to read the others$"):
         open_store(tmp_path)
 
 
@@ -666,6 +668,20 @@ def test_a_folder_needs_a_name(path: Any, tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(StoreError, match="the run folder has no name of its own"):
         open_store(path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_stays_where_it_is_though_an_environment_changes_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = open_store(Path("run"))
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    store.write_summary({"planned": 1})
+    store.waiting.add("a", episode(0))
+    store.close()
+    assert not list(Path().iterdir())
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"summary.json", "waiting"}
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
