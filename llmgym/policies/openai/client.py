@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import random
 import time
@@ -20,6 +21,9 @@ T = TypeVar("T")
 _PROBE_S = 20.0
 _BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 8.0
 _CLOSED = Trouble("it was closed")
+# Refusals of a request, between which others were answered: by a limit on the run that is seldom, since of two requests
+# that are one too many the other is refused as often. A request that exceeds the limit by itself would go on for ever.
+_OVERTAKEN = 20
 
 _log = logging.getLogger("llmgym.policies.openai")
 
@@ -79,7 +83,7 @@ class Client:
         seconds: float,
         tries: int,
     ) -> T | Trouble:
-        url, failures = self._address.url(path), 0
+        url, failures, overtaken, replies = self._address.url(path), 0, 0, None
         while not self._closed:
             line = await self._line()
             if (over := await line.limiter.enter()) is not None:
@@ -98,6 +102,13 @@ class Client:
             if outcome.limited:
                 if not (again and tries):
                     return outcome
+                overtaken += replies is not None and line.limiter.replies > replies
+                replies = line.limiter.replies
+                if overtaken == _OVERTAKEN:
+                    said = (
+                        f"{outcome.text}; others were answered meanwhile, {overtaken} times: does it exceed the limit?"
+                    )
+                    return dataclasses.replace(outcome, text=said, passing=False)
             elif not outcome.passing or outcome.spent or failures >= tries:
                 return outcome
             else:

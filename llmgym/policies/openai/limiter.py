@@ -31,6 +31,7 @@ class Pace:
         cut: When the limit was cut last; what was sent before does not speak against the new one.
         refused_since: When the first request was refused after the last reply; None where none was.
         refusals: Cuts since the last reply.
+        replies: All of them.
     """
 
     limit: float = math.inf
@@ -38,6 +39,7 @@ class Pace:
     cut: float = 0.0
     refused_since: float | None = None
     refusals: int = 0
+    replies: int = 0
 
 
 class Limiter:
@@ -84,6 +86,7 @@ class Limiter:
         """Note a reply; `pause` seconds until the server says that it takes more."""
         pace = self._pace
         pace.refused_since, pace.refusals = None, 0
+        pace.replies += 1
         if self._live + 1 > pace.limit:  # else it says nothing about a higher one
             pace.limit += 1 / pace.limit
         if pause:
@@ -114,6 +117,11 @@ class Limiter:
         return True
 
     @property
+    def replies(self) -> int:
+        """Replies that came so far."""
+        return self._pace.replies
+
+    @property
     def limit(self) -> float:
         """Requests that may be there at once."""
         return self._pace.limit
@@ -138,8 +146,10 @@ class Limiter:
             if not turn.done():
                 self._live += 1
                 turn.set_result(None)
-        pause = self._pace.until - time.monotonic()
-        if self._waiting and pause > 0 and self._timer is None:
+        if (
+            self._waiting and self._timer is None and self._live + 1 <= self._pace.limit
+        ):  # else a turn that ends does so
+            pause = max(0.0, self._pace.until - time.monotonic())  # which may be over since it was asked for
             self._timer = asyncio.get_running_loop().call_later(pause, self._ring)
 
     def _ring(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, cast
 
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
+_LINE_END = re.compile("\r\n|\n|\r")  # and none of the others that text may have
 _LAST = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -27,7 +29,7 @@ def joined(text: str) -> dict[str, Any] | None:
 def _join(text: str) -> dict[str, Any]:
     whole: dict[str, Any] = {}
     message: dict[str, Any] = {}
-    calls: dict[int, dict[str, Any]] = {}
+    calls: list[tuple[Any, dict[str, Any]]] = []
     reason = None
     for event in _events(text):
         if event.get("error"):
@@ -43,26 +45,31 @@ def _join(text: str) -> dict[str, Any]:
     if reason is None:
         raise ValueError("a stream that nobody asked for, which ends before its reply does")
     if calls:
-        message["tool_calls"] = list(calls.values())
+        message["tool_calls"] = [call for _, call in calls]
     return {**whole, "choices": [{"message": message, "finish_reason": reason}]}
 
 
 def _events(text: str) -> Iterator[dict[str, Any]]:
-    for line in text.splitlines():
+    for line in _LINE_END.split(text):
         if line.startswith("data:") and (data := line[5:].strip()) not in ("", "[DONE]"):
             event = json.loads(data)
             if isinstance(event, dict):
                 yield cast("dict[str, Any]", event)
 
 
-def _add(delta: dict[str, Any], message: dict[str, Any], calls: dict[int, dict[str, Any]]) -> None:
+def _add(delta: dict[str, Any], message: dict[str, Any], calls: list[tuple[Any, dict[str, Any]]]) -> None:
     """Add a piece of a reply."""
     for key in _TEXTS:
         if isinstance(delta.get(key), str):
             message[key] = message.get(key, "") + delta[key]
     for place, given in enumerate(delta.get("tool_calls") or ()):
-        call = calls.setdefault(given.get("index", place), {"function": {"name": "", "arguments": ""}})
+        index = place if given.get("index") is None else given["index"]
+        function, name = given.get("function") or {}, given.get("id")
+        call = next((call for at, call in reversed(calls) if at == index), None)
+        # Gemini gives all calls of a reply the index 0.
+        if call is None or (name and function.get("name") and call.get("id", name) != name):
+            call = {"function": {"name": "", "arguments": ""}}
+            calls.append((index, call))
         call |= {key: given[key] for key in ("id", "extra_content") if given.get(key)}
-        function = given.get("function") or {}
         for key in ("name", "arguments"):
             call["function"][key] += function.get(key) or ""

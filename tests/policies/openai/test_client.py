@@ -254,6 +254,25 @@ async def test_a_request_that_is_larger_than_the_limit_never_passes() -> None:
     assert type(error.value) is PolicyError
 
 
+async def test_a_request_that_is_refused_while_others_are_answered_holds_them_back_no_longer() -> None:
+    words = "This request would exceed your organization's rate limit of 30,000 input tokens per minute"
+    no, asked = reply({"error": {"message": words}}, 429, retry_after="0.001"), 0
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        large = "large" in await request.text()
+        asked += large
+        return await (no if large else HELLO)(request)
+
+    async with serving(answer) as server, started(server.policy(max_retries=1)) as policy:
+        large = asyncio.create_task(ask(policy, messages=[user("large")]))
+        while not large.done():
+            assert (await ask(policy)).message == assistant("x")
+    assert type(large.exception()) is PolicyError
+    assert "others were answered meanwhile" in str(large.exception())
+    assert asked == 21
+
+
 async def test_when_nothing_is_left_the_next_waits() -> None:
     last = reply(
         {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]},

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+from itertools import chain, repeat
+from types import SimpleNamespace
 
 import pytest
 
 from llmgym.concurrency import watched
+from llmgym.policies.openai import limiter as limiter_module
 from llmgym.policies.openai.limiter import Limiter, Pace
 from llmgym.policies.openai.trouble import Trouble
 
@@ -59,6 +62,12 @@ async def test_all_are_answered_by_a_server_that_takes_few() -> None:
     assert found == [None] * 300
     assert server.limiter.limit < 16
     assert server.refused < 2 * 300
+
+
+async def test_a_pause_that_ends_while_it_is_looked_at_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = chain([0.9, 0.95], repeat(1.1))
+    monkeypatch.setattr(limiter_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert await asyncio.wait_for(Limiter(Pace(limit=1.0, until=1.0), 60).enter(), 5) is None
 
 
 async def test_one_crowd_is_one_cut() -> None:

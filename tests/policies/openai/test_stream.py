@@ -54,6 +54,30 @@ def test_text_and_calls_are_put_together() -> None:
     }
 
 
+@pytest.mark.parametrize("indices", [(0, 0, 0), (None, None, None), (0, 0, 1)])
+def test_calls_are_told_apart_by_their_ids_where_their_indices_do_not(indices: tuple[int | None, ...]) -> None:
+    pieces = [
+        part(index=index, id=f"c{number}", function={"name": "add", "arguments": f'{{"a": {number}'})
+        for number, index in enumerate(indices)
+    ]
+    rest = part(index=indices[-1], id="c2", function={"arguments": "}"})
+    found = joined(events(*pieces, rest, chunk({}, "tool_calls")))
+    assert found is not None
+    calls = found["choices"][0]["message"]["tool_calls"]
+    assert [call["id"] for call in calls] == ["c0", "c1", "c2"]
+    assert {call["function"]["name"] for call in calls} == {"add"}
+    assert calls[-1]["function"]["arguments"] == '{"a": 2}'
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_text_may_have_ends_of_lines_of_its_own(end: str) -> None:
+    said = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg"
+    lines = [json.dumps(event, ensure_ascii=False) for event in (chunk({"content": said}), chunk({}, "stop"))]
+    found = joined("".join(f"data: {line}{end}{end}" for line in lines))
+    assert found is not None
+    assert found["choices"][0]["message"] == {"content": said}
+
+
 def test_a_whole_reply_in_one_event() -> None:
     choice = {"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}
     found = joined(events({"choices": [choice]}, "[DONE]"))
