@@ -109,11 +109,13 @@ def _groups(batches: Iterable[Any]) -> Iterator[Any]:
     import pyarrow as pa
 
     group: list[Any] = []
+    rows = size = 0
     for batch in batches:
         group.append(batch)
-        if sum(map(len, group)) >= _GROUP or sum(one.nbytes for one in group) >= _MOST_BYTES:
+        rows, size = rows + len(batch), size + batch.nbytes
+        if rows >= _GROUP or size >= _MOST_BYTES:
             yield pa.Table.from_batches(group)
-            group = []
+            group, rows, size = [], 0, 0
     if group:
         yield pa.Table.from_batches(group)
 
