@@ -32,6 +32,7 @@ from llmgym.concurrency import (
 )
 from llmgym.concurrency import in_process as run_in_process
 from llmgym.concurrency import in_thread as run_in_thread
+from llmgym.concurrency.cores import usable
 from llmgym.concurrency.processes import PROCESSES
 from llmgym.concurrency.threads import THREADS
 from llmgym.errors import EnvironmentFailure
@@ -690,3 +691,30 @@ def test_a_tied_program_is_as_it_would_be_without() -> None:
         assert running.communicate(timeout=60) == ("", said)
         assert running.returncode == status
         lifeline.close()
+
+
+@pytest.mark.parametrize(
+    ("files", "own", "cores"),
+    [
+        ({}, "0::/", 64),
+        ({"cpu.max": "max 100000\n"}, "0::/\n", 64),
+        ({"cpu.max": "400000 100000\n"}, "0::/\n", 4),
+        ({"cpu.max": "150000 100000\n"}, "", 2),
+        ({"cpu.max": "5000 100000\n"}, "0::/\n", 1),
+        ({"cpu.max": "9000000 100000\n"}, "0::/\n", 64),
+        ({"pods/cpu.max": "300000 100000\n", "pods/one/cpu.max": "max 100000\n"}, "0::/pods/one\n", 3),
+        ({"pods/cpu.max": "300000 100000\n", "pods/one/cpu.max": "200000 100000\n"}, "0::/pods/one\n", 2),
+        ({"cpu/cpu.cfs_quota_us": "250000\n", "cpu/cpu.cfs_period_us": "100000\n"}, "1:cpu:/\n0::/\n", 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, "1:cpu:/\n0::/\n", 64),
+    ],
+)
+def test_a_container_has_the_cores_of_its_quota(
+    files: dict[str, str], own: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "own").write_text(own)
+    assert usable(tmp_path, tmp_path / "own") == cores
+    assert usable(tmp_path, tmp_path / "missing") >= cores

@@ -6,20 +6,19 @@ import asyncio
 import atexit
 import contextlib
 import contextvars
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from llmgym.concurrency.cores import usable
 from llmgym.concurrency.deadlines import Exited, Leftover, PastDeadline
 from llmgym.errors import EnvironmentFailure
 
 T = TypeVar("T")
 
-# The cores that this process may use: a container has fewer than its host.
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = usable()
 
 
 class Places:
