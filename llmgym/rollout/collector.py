@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import msgspec
-
 from llmgym.chat import ChatPolicy, Policy
 from llmgym.codec.base import ChatCodec
 from llmgym.concurrency import calm_collection
@@ -18,7 +16,8 @@ from llmgym.errors import ConfigError, StoreError
 from llmgym.policies import as_policy
 from llmgym.policies.base import gives_tokens
 from llmgym.records import EpisodeRecord, FailureRecord
-from llmgym.rollout.config import EnvConfig, RolloutConfig, parse_config
+from llmgym.rollout.config import EnvConfig, RolloutConfig, as_data, parse_config
+from llmgym.rollout.description import as_json
 from llmgym.rollout.groups import Group
 from llmgym.rollout.identity import known_after, known_before
 from llmgym.rollout.instances import Instances
@@ -277,7 +276,7 @@ class Collector:
         """Who is told how the run goes; what is missing for that is said before anything is loaded."""
         config = self.config
         name = self._output.name if self._output else ", ".join(env.name for env in config.tasks.environments)
-        run = TrackedRun(name, self._output, config.settings)
+        run = TrackedRun(name, self._output, as_json(config.settings))
         return [(tracker.name, make_tracker(tracker, run)) for tracker in config.session.trackers]
 
     def _spans(self, policy: Policy) -> EpisodeSpans | None:
@@ -341,7 +340,7 @@ class Collector:
 def _env_id(env: Any) -> Any:
     """An environment as a configuration names it."""
     if isinstance(env, EnvConfig):
-        return msgspec.to_builtins(env)
+        return as_data(env)
     if isinstance(env, str | dict):
         return env
     what = env.__name__ if isinstance(env, type) else type(env).__name__

@@ -89,6 +89,13 @@ class ResponsesCreateParams(msgspec.Struct, frozen=True, forbid_unknown_fields=T
         return Sampling(max_tokens=given.pop("max_output_tokens"), stop_token_ids=stop_token_ids, **given)
 
 
+def as_data(value: Any) -> Any:
+    """Structs as mappings; what else is in them stays as it is, since arguments of environments may be any objects."""
+    if isinstance(value, msgspec.Struct):
+        return {name: as_data(getattr(value, name)) for name in value.__struct_fields__}
+    return [as_data(item) for item in value] if isinstance(value, list) else value
+
+
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Settings that belong together."""
 
@@ -311,9 +318,8 @@ class RolloutConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All settings by name, as plain data."""
-        parts: dict[str, dict[str, Any]] = msgspec.to_builtins(self)
-        return {name: value for part in parts.values() for name, value in part.items()}
+        """All settings by name, as plain data, with the objects that were given as arguments of environments."""
+        return {name: value for part in as_data(self).values() for name, value in part.items()}
 
     def with_settings(self, **settings: Any) -> RolloutConfig:
         """The same with other settings."""

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from llmgym.errors import StoreError
 from llmgym.records import FORMAT
@@ -97,7 +99,22 @@ def read_description(folder: Path) -> Description | None:
 
 def as_json(data: Mapping[str, Any]) -> dict[str, Any]:
     """Data as it comes back from a file, without its secrets."""
-    return msgspec.json.decode(msgspec.json.encode(redact(data)))
+    return msgspec.json.decode(msgspec.json.encode(redact(plain(data))))
+
+
+def plain(data: Any) -> Any:
+    """As JSON data; an object that has no such form by its class."""
+    return msgspec.to_builtins(data, enc_hook=named, str_keys=True)
+
+
+def named(value: Any) -> Any:
+    """What stands for an object that is no JSON data: a path and NumPy's numbers say what they are."""
+    if isinstance(value, PathLike):
+        return fspath(value)
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    cls = value if isinstance(value, type) or callable(value) else type(value)
+    return f"{cls.__module__}.{getattr(cls, '__qualname__', type(cls).__qualname__)}"
 
 
 def check_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from llmgym.codec.base import ChatCodec
 from llmgym.policies.base import gives_tokens
 from llmgym.policies.fingerprint import fingerprint
 from llmgym.rollout.config import RolloutConfig
+from llmgym.rollout.description import named, plain
 from llmgym.rollout.instances import Instances
 from llmgym.rollout.order import TaskOrder
 
@@ -71,28 +72,18 @@ def _environment(instances: Instances) -> dict[str, Any]:
     return {
         "label": instances.id,
         "id": instances.config.env_id,
-        "entry_point": entry_point if isinstance(entry_point, str) else _named(entry_point),
+        "entry_point": entry_point if isinstance(entry_point, str) else named(entry_point),
         "kwargs": plain_arguments(instances),
-        "wrappers": _plain(instances.config.wrappers),
+        "wrappers": plain(instances.config.wrappers),
     }
 
 
 def plain_arguments(instances: Instances) -> Any:
     """What decides the results of an environment, as JSON data."""
-    return _plain(instances.arguments)
+    return plain(instances.arguments)
 
 
 def _policy(policy: Policy, given: Mapping[str, Any]) -> dict[str, Any]:
     own: Mapping[str, Any] | None = getattr(policy, "options", None)
     options = own if isinstance(own, Mapping) else {k: v for k, v in given.items() if k not in _TRANSPORT}
-    return {"kind": type(policy).__name__, "options": _plain(options), "weights": fingerprint(policy.model)}
-
-
-def _plain(data: Any) -> Any:
-    """As JSON data; an object that has no such form by its class."""
-    return msgspec.to_builtins(data, enc_hook=_named, str_keys=True)
-
-
-def _named(value: Any) -> str:
-    cls = value if isinstance(value, type) or callable(value) else type(value)
-    return f"{cls.__module__}.{getattr(cls, '__qualname__', type(cls).__qualname__)}"
+    return {"kind": type(policy).__name__, "options": plain(options), "weights": fingerprint(policy.model)}

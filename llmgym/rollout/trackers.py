@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from llmgym.errors import ConfigError
-from llmgym.redaction import redact
 from llmgym.rollout.config import TrackConfig
 
 PROJECT = "llmgym"  # unless the options have another
@@ -26,7 +25,7 @@ class TrackedRun:
     Attributes:
         name: Name of its folder, or of its environments.
         folder: The folder; None where nothing is kept.
-        config: Its settings.
+        config: Its settings as JSON data, without secrets.
     """
 
     name: str
@@ -67,7 +66,7 @@ class WandbTracker:
         import wandb  # pyright: ignore[reportMissingImports]
 
         given = {
-            "project": PROJECT, "name": run.name, "dir": run.folder, "config": redact(run.config),
+            "project": PROJECT, "name": run.name, "dir": run.folder, "config": run.config,
             "settings": {"console": "off"},  # what is printed is the user's
             "reinit": "create_new",
         }  # fmt: skip
@@ -95,7 +94,7 @@ class MlflowTracker:
         known = self._client.get_experiment_by_name(experiment)
         number = known.experiment_id if known else self._client.create_experiment(experiment)
         self._id = self._client.create_run(number, run_name=run.name).info.run_id
-        params = [Param(name, str(value)[:500]) for name, value in redact(run.config).items()]
+        params = [Param(name, str(value)[:500]) for name, value in run.config.items()]
         self._client.log_batch(self._id, params=params)
 
     def log(self, values: Mapping[str, float], step: int) -> None:
@@ -142,7 +141,7 @@ class TrackioTracker:
         for name, module in list(sys.modules.items()):
             if name.partition(".")[0] == "trackio":  # what it says is not for standard output, where the summary goes
                 vars(module)["print"] = functools.partial(print, file=sys.stderr)
-        given = {"project": PROJECT, "name": run.name, "config": redact(run.config), "embed": False}
+        given = {"project": PROJECT, "name": run.name, "config": run.config, "embed": False}
         self._run: Any = trackio.init(**given | options)
 
     def log(self, values: Mapping[str, float], step: int) -> None:

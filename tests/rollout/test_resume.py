@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 import orjson
 import pytest
 
@@ -20,6 +21,7 @@ from llmgym.policies.scripted import ScriptedPolicy
 from llmgym.rewards import Reward
 from llmgym.rollout import Collector, Endless, open_records, read_rollouts
 from llmgym.rollout.budget import Budget
+from llmgym.rollout.config import EnvConfig
 from llmgym.tasks import Task, TaskSet
 from tests.rollouts import LETTERS, Script, answer
 
@@ -327,6 +329,21 @@ async def test_numbers_beyond_64_bits_name_a_run_as_any_others_do(tmp_path: Path
     assert (await graded(tmp_path, "verdict_one", 3, **huge).collect())["finished"] == 3
     with pytest.raises(StoreError, match="seed was 1"):
         await graded(tmp_path, "verdict_one", **huge | {"seed": 10**25 + 1}).collect()
+
+
+async def test_arguments_of_environments_may_be_objects(sums: Sums) -> None:
+    sums.write(q1=("What is 2 + 2?", 4), q2=("What is 1 + 1?", 2))
+
+    def collector(most: int) -> Collector:
+        kwargs = {"tasks": sums.file, "max_operand": np.int64(most)}
+        env = EnvConfig("llmgym/Calculator-mental-v0", kwargs)
+        return Collector.from_config(Collector([env], ScriptedPolicy(say)).config, sums.run)
+
+    assert (await collector(50).collect())["finished"] == 2
+    [known] = orjson.loads((sums.run / "run.json").read_bytes())["config"]["env_ids"]
+    assert known["kwargs"] == {"tasks": str(sums.file), "max_operand": 50}
+    with pytest.raises(StoreError, match="max_operand was 50, is 60"):
+        await collector(60).collect()
 
 
 async def test_what_an_instance_does_to_its_arguments_no_other_sees(tmp_path: Path) -> None:
