@@ -20,6 +20,7 @@ from llmgym.errors import ConfigError, ContextLengthExceeded, MissingExtraError,
 from llmgym.policies import Generation, Sampling, TokenPolicy, VersionSpan, make_policy
 from llmgym.policies.base import EngineLoad, MeasuredPolicy
 from llmgym.policies.server import ServerPolicy, endpoint, pool
+from llmgym.policies.server import policy as policy_module
 from llmgym.policies.server.endpoint import parse_addresses
 
 Answer = Callable[[web.Request, dict[str, Any]], Awaitable[web.StreamResponse]]
@@ -515,6 +516,18 @@ async def test_tries_are_bounded() -> None:
         with pytest.raises(PolicyUnavailable, match=r"failed 2 times, the last time with: .*500 boom"):
             await ask(policy)
     assert len(server.requests) == 2
+
+
+async def test_a_busy_server_costs_time_and_no_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_module, "_BACKOFF_S", 0.0001)
+    server, busy = Server(), says(429, "slow down")
+    async with running(server, max_retries=1) as policy:
+        server.faults = [busy] * 6 + [says(500, "boom")] + [busy] * 3
+        assert (await ask(policy)).token_ids == expected()[0]
+    async with running(server, max_retries=1, unavailable_timeout=0.1) as policy:
+        server.faults = [busy] * 999
+        with pytest.raises(PolicyUnavailable, match=r"the last time with: .*429 slow down"):
+            await ask(policy)
 
 
 async def test_a_session_moves_on_when_its_server_fails() -> None:

@@ -112,8 +112,8 @@ class Client:
             elif not outcome.passing or outcome.spent or failures >= tries:
                 return outcome
             else:
+                await asyncio.sleep(random.uniform(0.75, 1) * min(_BACKOFF_S * 2 ** min(failures, 9), _LONGEST_BACKOFF_S))
                 failures += 1
-                await asyncio.sleep(random.uniform(0.75, 1) * min(_BACKOFF_S * 2 ** (failures - 1), _LONGEST_BACKOFF_S))
         return _CLOSED
 
     def _note(self, outcome: object, answer: Answer | Trouble, sent: float, limiter: Limiter) -> bool:

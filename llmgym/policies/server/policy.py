@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -75,8 +76,8 @@ class ServerPolicy:
             timeout: Seconds for one try of a request.
             connect_timeout: Seconds to get a connection.
             probe_timeout: Seconds for each request of a probe.
-            unavailable_timeout: Seconds to wait for a server to come back, where all are gone.
-            max_retries: Tries after the first.
+            unavailable_timeout: Seconds to wait for a server to come back, where all are gone or busy.
+            max_retries: Tries after the first; that a server is busy (429) costs none before `unavailable_timeout`.
 
         Raises:
             ConfigError: An address or option makes no sense.
@@ -231,10 +232,11 @@ class ServerPolicy:
         pool = self._running()
         sampling = self._checked(prompt_ids, sampling, request_id)
         failed: Endpoint | None = None
-        said = ""
-        for attempt in range(self._max_retries + 1):
+        said, attempt, failures = "", 0, 0
+        patience = time.monotonic() + self._unavailable_timeout
+        while failures <= self._max_retries:
             if attempt:
-                await asyncio.sleep(random.uniform(0.5, 1.0) * min(_BACKOFF_S * 2**attempt, _MAX_BACKOFF_S))
+                await asyncio.sleep(random.uniform(0.5, 1.0) * min(_BACKOFF_S * 2.0 ** min(attempt, 9), _MAX_BACKOFF_S))
             endpoint = await pool.pick(session_id, failed, self._unavailable_timeout)
             # An engine may know the first try still when the second comes.
             name = f"{request_id}~{attempt}" if attempt else request_id
@@ -246,15 +248,14 @@ class ServerPolicy:
                 if pool is not self._pool:
                     raise PolicyError(f"request {request_id}: the policy was closed") from None
                 pool.failed(endpoint, fault)
-                failed, said = endpoint, str(fault)
+                failed, said, attempt = endpoint, str(fault), attempt + 1
+                failures += fault.counts or time.monotonic() > patience  # to be busy is no failure
             else:
                 pool.succeeded(endpoint)
                 return reply.generation
             finally:
                 endpoint.live -= 1
-        raise PolicyUnavailable(
-            f"request {request_id} failed {self._max_retries + 1} times, the last time with: {said}"
-        )
+        raise PolicyUnavailable(f"request {request_id} failed {attempt} times, the last time with: {said}")
 
     async def load(self) -> EngineLoad:
         """How busy the servers in use are, by their `/metrics`.

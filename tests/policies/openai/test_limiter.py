@@ -70,6 +70,12 @@ async def test_a_pause_that_ends_while_it_is_looked_at_is_over(monkeypatch: pyte
     assert await asyncio.wait_for(Limiter(Pace(limit=1.0, until=1.0), 60).enter(), 5) is None
 
 
+async def test_a_server_may_refuse_for_days() -> None:
+    limiter = Limiter(Pace(refusals=5000), 1e6)
+    assert await limiter.enter() is None
+    assert limiter.refused(asyncio.get_running_loop().time(), refusal())
+
+
 async def test_one_crowd_is_one_cut() -> None:
     pace = Pace()
     limiter = Limiter(pace, 60)
