@@ -112,7 +112,8 @@ class Client:
             elif not outcome.passing or outcome.spent or failures >= tries:
                 return outcome
             else:
-                await asyncio.sleep(random.uniform(0.75, 1) * min(_BACKOFF_S * 2 ** min(failures, 9), _LONGEST_BACKOFF_S))
+                backoff = min(_BACKOFF_S * 2 ** min(failures, 9), _LONGEST_BACKOFF_S)
+                await asyncio.sleep(random.uniform(0.75, 1) * backoff)
                 failures += 1
         return _CLOSED
 
