@@ -6,7 +6,7 @@ summary read. `rollout_schema` is the format as a JSON Schema.
 
 from __future__ import annotations
 
-from llmgym.records.reading import load_row, read_failure, read_record, read_records
+from llmgym.records.reading import is_trainable, load_row, read_failure, read_record, read_records
 from llmgym.records.row import FORMAT, REST, Counts, EpisodeRecord, FailureRecord, Timings
 from llmgym.records.schema import rollout_schema
 from llmgym.records.writing import UnstorableError, dump_row, dump_with_record, failure_of, record_of
@@ -22,6 +22,7 @@ __all__ = [
     "dump_row",
     "dump_with_record",
     "failure_of",
+    "is_trainable",
     "load_row",
     "read_failure",
     "read_record",

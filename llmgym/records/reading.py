@@ -37,11 +37,16 @@ class _Versioned(msgspec.Struct):
     format: int
 
 
+class _Training(msgspec.Struct):
+    trainable: bool = True
+
+
 _row_decoder = msgspec.json.Decoder(Row)
 _record_decoder = msgspec.json.Decoder(EpisodeRecord)
 _records_decoder = msgspec.json.Decoder(list[EpisodeRecord])
 _failure_decoder = msgspec.json.Decoder(FailureRecord)
 _version_decoder = msgspec.json.Decoder(_Versioned)
+_training_decoder = msgspec.json.Decoder(_Training)
 
 T = TypeVar("T", Row, EpisodeRecord, FailureRecord)
 
@@ -95,6 +100,11 @@ def read_failure(line: bytes, place: str = "a row") -> FailureRecord:
         StoreError: It is no row of format 1; names what is missing.
     """
     return _decode(_failure_decoder, line, place)
+
+
+def is_trainable(line: bytes) -> bool:
+    """Whether the tokens of a row are to be trained on; read without all else of it."""
+    return _training_decoder.decode(line).trainable
 
 
 def _decode(decoder: msgspec.json.Decoder[T], line: bytes, place: str) -> T:

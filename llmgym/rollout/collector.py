@@ -294,7 +294,7 @@ class Collector:
             return
         board = Scoreboard(self.config.groups, self.progress)
         if store is not None:
-            board.take_records(store.records.values())
+            board.take_records(store.counted())
         async with tracked(trackers, board):
             yield board
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import Counter
-from collections.abc import Iterable, KeysView, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, KeysView, Sequence
 from contextlib import ExitStack, closing
 from itertools import accumulate
 from pathlib import Path
@@ -14,7 +14,16 @@ from typing import Any
 import msgspec
 
 from llmgym.errors import StoreError
-from llmgym.records import FORMAT, EpisodeRecord, FailureRecord, dump_with_record, failure_of, load_row, read_failure
+from llmgym.records import (
+    FORMAT,
+    EpisodeRecord,
+    FailureRecord,
+    dump_with_record,
+    failure_of,
+    is_trainable,
+    load_row,
+    read_failure,
+)
 from llmgym.redaction import redact
 from llmgym.rollout import retired
 from llmgym.rollout.description import FILE, Description, as_json, check_same, read_description
@@ -280,6 +289,21 @@ class RunStore:
         if row_id not in self._index.offsets:
             raise StoreError(f"{self._rollouts.path} has no {row_id}")
         return self._rollouts.read(self._index.offsets[row_id])
+
+    def counted(self) -> Iterator[EpisodeRecord]:
+        """A record of each finished episode: of a game that of the agent as which it counts, see `groups.counted`.
+
+        Raises:
+            StoreError: A line cannot be read.
+        """
+        games: dict[str, list[EpisodeRecord]] = defaultdict(list)
+        for record in self.records.values():
+            if record.agents == 1:
+                yield record
+            else:
+                games[record.episode_id].append(record)
+        for shares in games.values():
+            yield next((share for share in shares if is_trainable(self.line(share.id))), shares[0])
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write `summary.json`."""

@@ -83,6 +83,18 @@ async def test_a_resumed_run_goes_on_from_where_it_was(listeners: list[Listener]
     assert listeners[1].told[-1][1]["reward/all"] == 1.0
 
 
+async def test_a_game_counts_once_in_later_sessions_too(listeners: list[Listener], tmp_path: Path) -> None:
+    seats = {"player_0": "script", "player_1": "train"}
+    for _ in range(2):
+        run = Collector(["llmgym/Leduc-v0"], "random", policies=seats, num_tasks=8, track=["wandb"], output=tmp_path)
+        await run.collect()
+    (step, first), (again, second) = (listener.told[-1] for listener in listeners)
+    assert (step, again) == (8, 8)
+    assert first["reward/all"] < 0  # of the trained one; what both earned adds up to nothing
+    for name in ("episodes/finished", "reward/all", "pass_at_1/all"):
+        assert first[name] == second[name]
+
+
 async def test_it_is_told_while_the_run_goes_on(listeners: list[Listener], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking, "_EVERY_S", 0.01)
     gate, told = asyncio.Event(), asyncio.Event()
