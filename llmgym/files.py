@@ -121,16 +121,3 @@ def naming(path: str | Path) -> Generator[None]:
         yield
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {os.strerror(error.errno) if error.errno else error}") from error
-
-
-@contextmanager
-def writing(path: str | Path) -> Generator[Path]:
-    """Make the folder of a file that the block writes.
-
-    Raises:
-        ConfigError: It cannot be written.
-    """
-    path = Path(path)
-    with naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield path

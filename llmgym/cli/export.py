@@ -10,7 +10,6 @@ import typer
 
 from llmgym.cli.settings import assign
 from llmgym.cli.verb import verb
-from llmgym.files import writing
 
 app = typer.Typer(no_args_is_help=True, help="Write the files that trainers are configured with.")
 
@@ -99,10 +98,12 @@ def _write(text: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text)
         return
-    with writing(output) as file:
+    from llmgym.data.output import replacing
+
+    with replacing(output, force=True) as file:
         file.write_text(text, encoding="utf-8")
 
 
-app.command("verl-config")(verb(verl_config, user_code=True))
-app.command("verl-data")(verb(verl_data, user_code=True))
-app.command("verl-tools")(verb(verl_tools, user_code=True))
+app.command("verl-config")(verb(verl_config, user_code=True, writes=True))
+app.command("verl-data")(verb(verl_data, user_code=True, writes=True))
+app.command("verl-tools")(verb(verl_tools, user_code=True, writes=True))

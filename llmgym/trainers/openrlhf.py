@@ -25,7 +25,6 @@ import orjson
 from llmgym.chat import FinishReason, Sampling
 from llmgym.concurrency import drive_in_background
 from llmgym.errors import PolicyError
-from llmgym.files import writing
 from llmgym.messages import Message, opens_reasoning, read_reply
 from llmgym.policies.base import Generation, LogprobsMode
 from llmgym.rollout.config import ResponsesCreateParams
@@ -64,9 +63,11 @@ def write_jsonl(path: str | Path, **settings: Any) -> int:
         ConfigError: A setting is wrong, or the file cannot be written.
         EnvironmentFailure: An environment's setup failed.
     """
+    from llmgym.data.output import replacing  # which training has no use for
+
     rows = task_rows(**settings)
     table = [{"input": row.messages, "label": row.ref.dumps(), "datasource": row.ref.env.name} for row in rows]
-    with writing(path) as file:
+    with replacing(path, force=True) as file:
         file.write_bytes(b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in table))
     return len(table)
 

@@ -414,7 +414,10 @@ def test_the_dataset_is_one_that_openrlhf_reads(tokenizer: Any, tmp_path: Path) 
     from openrlhf.datasets.prompts_dataset import PromptDataset
 
     path = tmp_path / "tasks.jsonl"
+    path.write_text("before")
+    (tmp_path / "same").hardlink_to(path)
     assert adapter.write_jsonl(path, env_ids=[PLAIN], num_tasks=3, seed=1) == 3
+    assert (tmp_path / "same").read_text() == "before"  # replaced as a whole
     table = [json.loads(line) for line in path.read_text().splitlines()]
     data = SimpleNamespace(input_key="input", label_key="label", apply_chat_template=True, image_key="images")
     strategy = SimpleNamespace(args=SimpleNamespace(data=data), is_rank_0=lambda: False)

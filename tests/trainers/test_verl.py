@@ -179,6 +179,19 @@ def test_export_verl_data(tmp_path: Path) -> None:
     assert [row["agent_name"] for row in read(file)] == ["tool_agent"] * 3
 
 
+@pytest.mark.parametrize("arguments", [["verl-config"], ["verl-tools", "--env", CALCULATOR],
+                                       ["verl-data", "--env", CALCULATOR, "--num-tasks", 1]])  # fmt: skip
+def test_what_is_exported_takes_the_place_of_what_was_there_as_a_whole(arguments: list[Any], tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    file, same = tmp_path / "x", tmp_path / "same"
+    file.write_text("before")
+    same.hardlink_to(file)
+    assert llmgym("export", *arguments, "--output", file).returncode == 0
+    assert same.read_text() == "before"  # whoever reads it reads on
+    assert file.stat().st_size > len("before")
+    assert sorted(tmp_path.iterdir()) == [same, file]
+
+
 def test_export_verl_tools() -> None:
     shown = llmgym("export", "verl-tools", "--env", "llmgym/Calculator-v0")
     tools = yaml.safe_load(shown.stdout)["tools"]
@@ -192,10 +205,10 @@ def test_export_verl_tools() -> None:
     [
         (["verl-config", "--set", "num_repeats=2"], "num_repeats: it comes from actor_rollout_ref.rollout.n"),
         (["verl-config", "--set", "turns"], "NAME=VALUE"),
-        (["verl-config", "--output", "/dev/null/a/x"], "cannot write /dev/null/a/x: Not a directory"),
+        (["verl-config", "--output", "/dev/null/a/x"], "/dev/null/a/x cannot be written: /dev/null is a file"),
         (["verl-data", "--env", "llmgym/Nope-v0", "--output", "x"], "there is no environment"),
         (["verl-data", "--env", CALCULATOR, "--output", "x"], "set num_tasks"),
-        (["verl-data", "--env", CALCULATOR, "--num-tasks", "1", "--output", "/dev/null/x"], "cannot write /dev/null/x"),
+        (["verl-data", "--env", CALCULATOR, "--num-tasks", "1", "--output", "/dev/null/x"], "x cannot be written"),
         (["verl-tools", "--env", "llmgym/Wordle-v0"], "has no tools"),
     ],
 )

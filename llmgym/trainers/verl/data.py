@@ -11,7 +11,6 @@ import orjson
 import yaml
 
 from llmgym.errors import ConfigError, MissingExtraError
-from llmgym.files import writing
 from llmgym.messages import ToolSchema
 from llmgym.rollout.config import EnvConfig
 from llmgym.spaces import AssistantSpace
@@ -62,6 +61,7 @@ def write_parquet(
         from pyarrow import parquet
     except ImportError:
         raise MissingExtraError("a Parquet file", "data") from None
+    from llmgym.data.output import replacing  # which training has no use for
 
     tasks, split = task_rows(env_ids=list(env_ids), **settings), settings.get("split", "train")
     # With a schema, a column has the same type in every file, whatever is in it.
@@ -77,7 +77,7 @@ def write_parquet(
         ),
     }
     rows = [_row(index, split, agent, task) for index, task in enumerate(tasks)]
-    with writing(path) as file:
+    with replacing(path, force=True) as file:
         parquet.write_table(pa.Table.from_pylist(rows, pa.schema(list(fields.items()))), file)
     return len(rows)
 
