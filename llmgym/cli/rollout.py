@@ -306,7 +306,7 @@ def _collect(collector: Collector, output: str | None) -> int | None:
         running = asyncio.current_task()
         assert running is not None
         with _interruptible(running, stopped):
-            async with show_progress(lambda: collector.progress):
+            async with show_progress(lambda: collector.progress, sys.stderr):
                 await collector.collect()
 
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
@@ -103,7 +102,7 @@ class Progress:
 
 
 @asynccontextmanager
-async def show_progress(read: Callable[[], Progress], stream: TextIO = sys.stderr) -> AsyncGenerator[None]:
+async def show_progress(read: Callable[[], Progress], stream: TextIO) -> AsyncGenerator[None]:
     """Show a run's progress on a stream while the block runs.
 
     Args:

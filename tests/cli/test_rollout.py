@@ -113,6 +113,12 @@ def test_a_failure_that_a_spare_stood_in_for_is_not_owed(tmp_path: Path) -> None
     assert rollout("clumsy", tmp_path / "run", *args, *sets).returncode == 0
 
 
+@pytest.mark.parametrize("stream", [0, 1, 2])
+def test_a_run_needs_no_streams(stream: int, tmp_path: Path) -> None:
+    done = rollout("answer", tmp_path / "run", limit=lambda: os.close(stream))
+    assert (done.returncode, ids(tmp_path / "run")) == (0, whole())
+
+
 def test_a_full_disk(tmp_path: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
