@@ -171,9 +171,9 @@ def place_of(error: BaseException | None) -> str | None:
 def _is_theirs(file: str, module: str = "") -> bool:
     if file.startswith(("<", os.path.join(_OURS, ""))):
         return False
-    # What Python and pip install is named by its whole path.
+    # What Python and pip install is named by its whole path, but for what was compiled by Cython.
     named = module.partition(".")[0] in _named - {"gymnasium"}  # through which every environment is made
-    return named or not file.startswith(_library_folders())
+    return named or not (file.startswith(_library_folders()) or file.endswith(".pyx"))
 
 
 # --- hints --------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import typer
 from llmgym.cli.settings import assign
 from llmgym.cli.verb import Several, verb
 from llmgym.errors import ConfigError
-from llmgym.files import read_yaml
+from llmgym.rollout.config import load_config
 from llmgym.rollout.problems import problems
 
 if TYPE_CHECKING:
@@ -136,9 +136,11 @@ def _settings(
     kind: type[D],
 ) -> D:  # fmt: skip
     """The configuration of a server: flags go over `--set`, and both over the file."""
-    settings: dict[str, Any] = read_yaml(config)[0] if config else {}
+    settings = load_config(config) if config else {}
     for text in assignments or ():
         assign(settings, text)
+    if "token" in settings:
+        raise ConfigError("token: secrets are no settings: give it by --token-file, or as the variable LLMGYM_TOKEN")
     settings |= {name: value for name, value in flags.items() if value is not None}
     if wrong := list(problems(settings, kind)):
         raise Several(wrong)
@@ -162,15 +164,16 @@ def _token(file: Path | None) -> str | None:
     """The token that was given; None where none was.
 
     Raises:
-        ConfigError: The file cannot be read, or is empty.
+        ConfigError: The file cannot be read, or holds what no header does.
     """
     try:
-        token = os.environ.get("LLMGYM_TOKEN") if file is None else file.read_text().strip()
+        token = os.environ.get("LLMGYM_TOKEN") if file is None else file.read_text("utf-8", "replace").strip()
     except OSError as error:
         raise ConfigError(f"--token-file {file}: {error.strerror}") from error
-    if token == "" or (token is not None and not token.isascii()):
+    if token is not None and not (token and token.isascii() and token.isprintable()):
         raise ConfigError(
-            "the token is empty or has letters beyond ASCII: write one such as `openssl rand -hex 16` gives"
+            "the token is empty, or has line breaks or letters beyond ASCII: write one such as `openssl rand -hex 16` "
+            "gives"
         )
     return token
 

@@ -49,12 +49,16 @@ class ServeConfig(Door, frozen=True, kw_only=True, forbid_unknown_fields=True):
             any. A step that holds the event loop, or Python's lock, stands still.
     """
 
-    env_ids: list[str | EnvConfig]
+    env_ids: list[str | EnvConfig] = []
     models: dict[str, str] = {}
     front: fronts.Front | None = None
     ping_s: Annotated[float, Meta(ge=0)] = 60.0
     workers: Positive = 1
     frozen_s: Annotated[float, Meta(ge=0)] = 120.0
+
+    def __post_init__(self) -> None:
+        """Refuse environments of one name."""
+        _ = self.environments
 
     @property
     def environments(self) -> list[EnvConfig]:
