@@ -21,7 +21,7 @@ MAX_STATED = 200  # characters of an answer; a longer one is no short answer
 _FENCE = re.compile(r"```[\w-]*\n(?P<inside>[^`]*)\n?```")
 _COMMAND = re.compile(r"\\(?:text|textbf|mathrm|mathbf|texttt)\s*\{([^{}]*)\}")
 _LISTED = re.compile(r"\d\s*[,;]\s+\d|\d\s*\n")  # numbers side by side, of which none is the answer
-_VERSION = re.compile(r"(?<![\w.])\d+(?:\.\d+)+(?!\w)")
+_VERSION = re.compile(r"(?<![\w.])v?(\d+(?:\.\d+)+)(?!\w)", re.IGNORECASE)
 _COMMA = re.compile(r"[,;](?=\s)")
 _MOST_COMMAS = 2  # of a sentence around a number; with more it is a list of which one is right
 _ASIDE = re.compile(r"\s\([^()]*\)[.\s]*$")  # what explains a name: "Whitby (as its document says)"
@@ -32,8 +32,8 @@ _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 _DATES = [
     re.compile(rf"\b{form}\b", re.IGNORECASE)
     for form in (
-        r"(?P<year>\d{4})[-/](?P<month>\d\d?)[-/](?P<day>\d\d?)",
-        rf"{_DAY}(?:\s+of)?\s+{_MONTH},?\s+(?P<year>\d{{4}})",
+        r"(?P<year>\d{4})[-/](?P<month>\d\d?)[-/](?P<day>\d\d?)(?:T[\d:.]*Z?)?",
+        rf"{_DAY}\.?(?:\s+(?:day\s+)?of)?[\s-]+{_MONTH},?[\s-]+(?P<year>\d{{4}})",
         rf"{_MONTH}\s+{_DAY},?\s+(?P<year>\d{{4}})",
     )
 ]
@@ -71,7 +71,8 @@ def check(answer: str, reference: str | Sequence[str], *, kind: Kind = "name") -
     if len(found.formulas) > 1 or found.is_turned or (kind != "name" and len(_COMMA.findall(stated)) > _MOST_COMMAS):
         return wrong("several answers", "unparsable")
     stated = _COMMAND.sub(r"\1", stated)
-    return correct() if any(_same(stated, right, kind) for right in references) else wrong()
+    readings = [stated, _COMMAND.sub(r"\1", found.line)] if kind == "name" and found.line else [stated]
+    return correct() if any(_same(each, right, kind) for right in references for each in readings) else wrong()
 
 
 def prove(reference: str | Sequence[str], *, kind: Kind = "name") -> None:
@@ -88,7 +89,7 @@ def _same(stated: str, right: str, kind: Kind) -> bool:
     if kind == "date":
         return read_date(stated) == read_date(right)
     if kind == "version":
-        return set(_VERSION.findall(stated)) == {right.strip()}
+        return set(_VERSION.findall(stated)) == set(_VERSION.findall(right))
     if kind == "number":
         return not _LISTED.search(stated) and bool(numbers.check(stated, right))
     return _bare(right) in (_bare(stated), _bare(_ASIDE.sub("", stated)))

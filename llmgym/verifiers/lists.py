@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from llmgym.errors import TaskError
 from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, graded, too_long, unscored, wrong
-from llmgym.verifiers.numbers.statements import statements
+from llmgym.verifiers.numbers.statements import below_heading, statements
 from llmgym.verifiers.strings import normalised
 from llmgym.verifiers.text import boxes, folded, without_thoughts
 
@@ -107,11 +107,11 @@ def _plain(text: str) -> str:
 
 
 def stated(text: str) -> str:
-    """The part of a reply without thoughts that is its answer: the last box or statement, else all of it."""
+    """The part of a reply without thoughts that is its answer: the last box or statement, or what its heading says."""
     boxed, says = list(boxes(text)), list(statements(text))
     if says and (not boxed or says[-1][0] >= boxed[-1][1]):
         return _behind(text[says[-1][1] :])
-    return boxed[-1][2] if boxed else text
+    return boxed[-1][2] if boxed else below_heading(text)
 
 
 def _behind(text: str) -> str:

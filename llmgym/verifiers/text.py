@@ -11,7 +11,7 @@ from typing import NamedTuple
 _THOUGHT = re.compile(
     r"<(?P<end>/?)(?:think|thinking|thought|thoughts|reasoning)>|\[(?P<stop>/?)THINK\]", re.IGNORECASE
 )
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*([\w+.-]*)[ \t]*\r?")
+_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)(?P<more>[^`~\r]*)\r?")
 _BOX = re.compile(r"\\(?:boxed|fbox)[ ]?\{")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
@@ -82,7 +82,11 @@ class Blocks(NamedTuple):
 
 
 def fenced_blocks(text: str) -> Blocks:
-    """The blocks of Markdown that stand between fences, without what a fence is indented; the last may lack its end."""
+    """The blocks of Markdown that stand between fences, without what a fence is indented; the last may lack its end.
+
+    A fence may say more than a name ("```python title=x.py"), and be indented, as in a list; one that is indented by
+    more than another, such as in a docstring, does not end its block.
+    """
     found: list[Block] = []
     around = False
     lines = text.split("\n")
@@ -94,7 +98,12 @@ def fenced_blocks(text: str) -> Blocks:
             if fence:
                 opened, indent = (fence[1], fence[2], at), line[: fence.start(1)]
             around = around or bool(not fence and line.strip())
-        elif fence and not fence[2] and fence[1].startswith(opened[0]):
+        elif (
+            fence
+            and not (fence[2] or fence["more"].strip())
+            and fence[1].startswith(opened[0])
+            and (fence.start(1) < len(indent) + 4)
+        ):
             found.append(Block(opened[1], _content(lines[opened[2] + 1 : at], indent), is_closed=True))
             opened = None
     if opened is not None:

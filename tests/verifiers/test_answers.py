@@ -28,6 +28,7 @@ RIGHT = {
             "The answer: is it? Answer: Isker Falls",
             "Answer: Isker Falls (see document d12)",
             "Answer: the `Isker` Falls.",
+            "## Answer\n\nIsker Falls",
         ],
     ),
     "number": (
@@ -46,7 +47,10 @@ RIGHT = {
             "Aurora Kettle 3 has been sold since 1987.",
         ],
     ),
-    "version": ("3.10", ["3.10", "Python 3.10.", "It came in version 3.10.", "Answer: `3.10`", "in 3.10, as 3.10"]),
+    "version": (
+        "3.10",
+        ["3.10", "v3.10", "Python 3.10.", "It came in version 3.10.", "Answer: `3.10`", "in 3.10, as 3.10"],
+    ),
     "date": (
         "1987-03-14",
         [
@@ -57,6 +61,10 @@ RIGHT = {
             "1987/03/14",
             "She was born on 14 Mar 1987.",
             "**14 March, 1987**",
+            "14-Mar-1987",
+            "14. March 1987",
+            "the 14th day of March 1987",
+            "1987-03-14T00:00:00Z",
         ],
     ),
 }
@@ -107,6 +115,18 @@ def test_what_states_the_right_answer_is_right(kind: answers.Kind, reply: str) -
 )
 def test_what_states_another_or_several_earns_nothing(kind: answers.Kind, reply: str) -> None:
     assert answers.check(reply, RIGHT[kind][0], kind=kind).score == 0
+
+
+@pytest.mark.parametrize("name", ["Dr. Smith", "J. K. Rowling", "St. Louis", "Back so soon", "Gone since Friday"])
+def test_names_with_full_stops_and_small_words(name: str) -> None:
+    assert answers.check(f"I looked it up.\n\nAnswer: **{name}**\n\nIt is in two sources.", name)
+    assert answers.check(f"<answer>{name}</answer>", name)
+    assert not answers.check(f"Answer: {name} or Whitby", name)
+
+
+def test_a_version_with_its_letter() -> None:
+    assert answers.check("Python 3.10", "v3.10", kind="version")
+    assert not answers.check("v3.1", "v3.10", kind="version")
 
 
 def test_one_of_several_is_enough() -> None:

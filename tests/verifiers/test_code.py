@@ -40,6 +40,14 @@ RIGHT = {
     "an output last": fenced("def add(a, b):\n    return a + b") + "\n" + fenced("3", "text"),
     "a first try": fenced("def add(a, b):\n    return a") + "\nNo:\n" + fenced("def add(a, b):\n    return a + b"),
     "in a class": fenced("class Solution:\n    def add(self, a, b):\n        return a + b"),
+    "types without an import": fenced(
+        "class Solution:\n    def add(self, a: List[int], b: int):\n        return a + b"
+    ),
+    "a title": '```python title="add.py"\ndef add(a, b): return a + b\n```',
+    "deep in a list": "- Add:\n  - so:\n\n     ```python\n     def add(a, b):\n         return a + b\n     ```\n",
+    "a fence in a docstring": fenced(
+        'def add(a, b):\n    """\n    ```\n    add(1, 2)\n    ```\n    """\n    return a + b'
+    ),
     "prints": fenced("def add(a, b):\n    print(a, b)\n    return a + b"),
     "prints much": fenced("def add(a, b):\n    print('x' * 10**6)\n    return a + b"),
     "closes its output": fenced("import os, sys\nos.close(1)\ndef add(a, b):\n    return a + b"),
@@ -69,6 +77,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "text": ("def add(a, b): return str(a + b)", "wrong", "wrong_answer"),
     "prints instead": ("def add(a, b): print(a + b)", "wrong", "wrong_answer"),
     "raises": ("def add(a, b): raise ValueError('no')", "wrong", "runtime_error"),
+    "types of a function": ("def add(a: List[int], b): return a + b", "wrong", "runtime_error"),
     "no function": ("def plus(a, b): return a + b", "wrong", "runtime_error"),
     "no function by that name": ("add = 5", "wrong", "runtime_error"),
     "no Python": ("I cannot do that.", "unparsable", "syntax_error"),

@@ -20,6 +20,7 @@ CODE = r"[a-z]+-\d{4}"
         ("The codes are:\n\n1. amber-1234\n2. cedar-9876", 1),
         ('```json\n["amber-1234", "cedar-9876"]\n```', 1),
         ("I saw elm-1111 first.\n\nAnswer:\n- amber-1234\n- cedar-9876\n\nelm-2222 was older.", 1),
+        ("elm-1111 is none.\n\n## Answer\n\namber-1234, cedar-9876", 1),
         ("<think>elm-1111</think>Final answer: [amber-1234, cedar-9876]", 1),
         ("amber-1234", 2 / 3),
         ("amber-1234, cedar-9876, elm-1111", 0.8),

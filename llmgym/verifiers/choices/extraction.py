@@ -24,7 +24,7 @@ _ANSWER = re.compile(  # and what it says, which may be the next line
     r"|^[#*_ \t]{0,8}(?:final |correct |my )?answer[*_: \t]{0,8}\n(?P<under>\s{0,200}[^\n]+)",
     re.IGNORECASE | re.MULTILINE,
 )
-_TAG = re.compile(r"<answer>([^<\n]*)</answer>", re.IGNORECASE)
+_TAG = re.compile(r"<answer>\s{0,9}([^<\n]*?)\s{0,9}</answer>", re.IGNORECASE)
 _BETWEEN_BOXES = re.compile(r"[\s$,*]{0,9}(?:\b(?:or|and)\b|[,/&])?[\s$*]{0,9}")
 _LETTERED = re.compile(r"(?i:(?:option|choice|answer)\s*:?\s*)?[(\[]?\s?[A-Z](?![\w'])", re.ASCII)
 
@@ -55,7 +55,7 @@ def extract(text: str, options: Options, grading: str) -> str | None:
 def _read(reply: str, options: Options) -> tuple[str | None, bool]:
     """The option that a reply chooses, "" where it is unclear which; and whether it states it."""
     if letter := choice(reply, options):
-        return letter, False
+        return letter, _TAG.fullmatch(reply.strip()) is not None
     wrong: set[str] = set()
     read = parts(marked(_formal(reply, options), options))
     for part in reversed(read):

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import types
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,8 @@ def main() -> None:
 def _load(source: str, name: str) -> Callable[..., Any]:
     module = types.ModuleType("solution")
     sys.modules["solution"] = module  # where dataclasses look for it
+    if "class Solution" in source:  # as LeetCode has it: `def f(self, numbers: List[int])`, and no import
+        module.__dict__.update({name: getattr(typing, name) for name in typing.__all__})
     exec(compile(source, "solution.py", "exec", dont_inherit=True), module.__dict__)
     owner = module.__dict__.get("Solution")
     if name not in module.__dict__ and isinstance(owner, type) and hasattr(owner, name):

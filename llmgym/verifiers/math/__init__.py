@@ -21,7 +21,7 @@ from llmgym.verifiers.math.forms import Kind, Unreadable, compare, kind_of
 from llmgym.verifiers.math.formulas import NeedsLibrary, Options, compare_in_worker, prepare
 from llmgym.verifiers.math.notation import MAX_LENGTH, excess, is_formula
 from llmgym.verifiers.numbers import Percent, Quantity, Units, parse_quantity
-from llmgym.verifiers.numbers.quantities import check_options, stated_quantity
+from llmgym.verifiers.numbers.quantities import agree, check_options, stated_quantity
 from llmgym.verifiers.text import without_thoughts
 
 __all__ = ["Kind", "acheck", "check", "kind_of", "prove"]
@@ -148,7 +148,7 @@ def _needs_library(reference: str, kind: Kind, options: Options) -> bool:
 @lru_cache(maxsize=1024)
 def _fault(reference: str, kind: Kind) -> str:
     """What is wrong with a reference, as far as that shows without the library; "" where nothing is."""
-    if not reference or not (kind in ("text", "choice", "base") or is_formula(reference)):
+    if not reference or not (kind in ("text", "choice", "base") or is_formula(reference) or parse_quantity(reference)):
         return "it is no formula; words have the kind text"
     try:
         compare(reference, reference, kind, lambda *_: True)
@@ -168,12 +168,21 @@ def _given(said: str, kind: Kind, last_number: bool) -> str | Quantity | Verdict
             return stated
     if not found.formulas or not found.formulas[-1]:
         return wrong("no box, no statement of an answer, and more than a line", "no_answer")
-    if len(found.formulas) > 1 and kind != "set":
+    several = found.formulas[:1] if _is_one(found.formulas) else found.formulas
+    if len(several) > 1 and kind != "set":
         return wrong("several answers side by side", "unparsable")
-    given = ", ".join(found.formulas)
+    given = ", ".join(several)
     if len(given) > MAX_LENGTH:
         return wrong(f"an answer of {len(given):,} characters; {MAX_LENGTH} are read", "too_long")
     return given
+
+
+def _is_one(formulas: list[str]) -> bool:
+    """Whether an answer is one number written in several ways: "1/2 or 0.5"."""
+    if len(set(formulas)) < len(formulas):
+        return False
+    first, *others = map(parse_quantity, formulas)
+    return first is not None and all(other is not None and not agree(other, first) for other in others)
 
 
 def _is_list(text: str) -> bool:

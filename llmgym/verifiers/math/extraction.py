@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from llmgym.verifiers.numbers.statements import TURN, statements
+from llmgym.verifiers.numbers.statements import TURN, below_heading, statements
 from llmgym.verifiers.text import boxes
 
 _MATHS = re.compile(
@@ -13,6 +13,10 @@ _MATHS = re.compile(
     re.DOTALL,
 )
 _BOXES_JOINED = re.compile(r"[\s$*,]{0,9}(?:\b(?:or|and)\b|[,/&])[\s$*]{0,9}(?:[A-Za-z]\s{0,3}=\s{0,3})?")
+_MATHS_JOINED = re.compile(
+    r"[ *_]{0,4}(?:,?[ ](?:or|and)\b(?:[ ](?:maybe|perhaps|possibly))?|[,;/](?:[ ](?:or|and)\b)?)[ *_]{0,4}"
+    r"(?=\$|\\[(\[])"
+)
 _FENCE = re.compile(r"```[a-z]*\n(?P<line>[^\n]*)\n```")
 _TAG_END = re.compile(r"</answer>", re.IGNORECASE)
 _END = re.compile(r"\.(?=\s|$)|\n|[.,;:]?\s(?:because|since|as|so|which|where|who)\b")
@@ -26,23 +30,26 @@ class Answer(NamedTuple):
         formulas: The answer; several where a reply gives several side by side, none where it gives none.
         is_boxed: Whether it stands in a box.
         is_turned: Whether the reply turns to something else behind it ("No, wait").
+        line: The whole line behind "the answer is", which may be a name with a full stop in it.
     """
 
     formulas: list[str]
     is_boxed: bool = False
     is_turned: bool = False
+    line: str = ""
 
 
 def extract(text: str) -> Answer:
     r"""The answer of a reply without thoughts.
 
-    The last `\boxed{...}` that is closed or "the answer is ..." counts, else the whole of a reply that is one line.
+    The last `\boxed{...}` that is closed or "the answer is ..." counts, else the whole of a reply, or of what stands
+    below its heading "Answer", that is one line.
     """
     boxed = list(boxes(text))
     stated = list(statements(text))
     if stated and (not boxed or stated[-1][0] >= boxed[-1][1]):
-        said, end = _statement(text, stated[-1][1]), stated[-1][1]
-        return Answer([said] if said else [], is_turned=TURN.search(text, end) is not None)
+        end = stated[-1][1]
+        return Answer(_statement(text, end), is_turned=TURN.search(text, end) is not None, line=_rest(text, end, "\n"))
     if boxed:
         found = [boxed[-1]]
         for box in reversed(boxed[:-1]):
@@ -51,21 +58,30 @@ def extract(text: str) -> Answer:
             found.insert(0, box)
         turned = TURN.search(text, found[-1][1]) is not None
         return Answer([content.strip() for _, _, content in found], is_boxed=True, is_turned=turned)
-    alone = text.strip()
+    alone = below_heading(text).strip()
     if fenced := _FENCE.fullmatch(alone):
         alone = fenced["line"]
     return Answer([_bare(alone)] if alone and "\n" not in alone else [])
 
 
-def _statement(text: str, start: int) -> str:
-    """What stands behind "the answer is": the formula that it begins with, else the rest of the sentence."""
-    if maths := _MATHS.match(text, start):
-        return next(group for group in maths.groups() if group).strip()
+def _statement(text: str, start: int) -> list[str]:
+    """What stands behind "the answer is": the formulas that it begins with, else the rest of the sentence."""
+    found: list[str] = []
+    at: int | None = start
+    while at is not None and (maths := _MATHS.match(text, at)):
+        found.append(next(group for group in maths.groups() if group).strip())
+        joint = _MATHS_JOINED.match(text, maths.end())
+        at = joint.end() if joint else None
+    if found:
+        return found
+    return [said] if (said := _rest(text, start, _END)) else []
+
+
+def _rest(text: str, start: int, end: str | re.Pattern[str]) -> str:
+    """What stands behind a place, up to the end of a tag, or else to what ends it."""
     rest = text[start : start + 2000].lstrip(" \t\n*_`")
-    if tag := _TAG_END.search(rest):
-        rest = rest[: tag.start()]
-    elif end := _END.search(rest):
-        rest = rest[: end.start()]
+    if found := _TAG_END.search(rest) or re.search(end, rest):
+        rest = rest[: found.start()]
     return _bare(rest)
 
 

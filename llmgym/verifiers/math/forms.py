@@ -29,7 +29,8 @@ _IN_BASE = re.compile(
 )
 _PREFIXES = {"2": "0b", "8": "0o", "16": "0x"}  # as programs write numbers in these bases
 _LETTER = re.compile(
-    r"[\s(\[]*(?:\\(?:text|textbf|mathrm|mathbf)\s?\{)?[\s(\[]*([A-Za-z])(?:[)\].:}].*|\s*$)", re.DOTALL
+    r"[\s(\[]*(?:\\(?:text|textbf|mathrm|mathbf)\s?\{)?\s*(?i:option|choice)?[\s(\[]*([A-Za-z])(?:[)\].:}].*|\s*$)",
+    re.DOTALL,
 )
 _WORDS = re.compile(r"\\(?:text|textbf|textit|texttt|mathrm|mathtt|mbox)\s?\{([^{}]*)\}")
 _NAME = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\([A-Za-z](?:,[A-Za-z])*\))?'?|\\angle\s?[A-Z]+")
@@ -123,7 +124,10 @@ def _same_base(reference: str, answer: str) -> bool:
 
 def _value(answer: str) -> str:
     """The side of an equation that is the value: 5 of "x = 5", "5 = x" and "2 + 3 = 5"; the exact one before "≈"."""
-    sides = [side.strip() for side in _EQUALS.split(_ABOUT.split(answer)[0])]
+    exact, *near = (side.strip() for side in _ABOUT.split(answer))
+    sides = [
+        side.strip() for side in _EQUALS.split(near[0] if near and (not exact or _NAME.fullmatch(exact)) else exact)
+    ]
     return sides[0] if len(sides) > 1 and _NAME.fullmatch(sides[-1]) and not _NAME.fullmatch(sides[0]) else sides[-1]
 
 
@@ -190,21 +194,46 @@ def _elements(text: str) -> list[str]:
 
 
 def _same_set(reference: str, answer: str, same: Same) -> bool:
+    wanted = _elements(reference)
+    if len(named := _names(wanted)) > 1:
+        return _same_system(wanted, answer, same)
     if _is_pair(answer) and len(_split(answer[1:-1])) > 1 and not _is_pair(reference):
         raise Unreadable("a tuple, and no set")
-    wanted, given = _elements(reference), _elements(answer)
+    given = _elements(answer)
+    if named:
+        if _names(given) - named:
+            return False
+        wanted = list(map(_value, wanted))
     if max(len(wanted), len(given)) > MAX_ELEMENTS:
         raise Unreadable(f"more than {MAX_ELEMENTS} elements")
 
     def equal(one: str, other: str) -> bool:
+        other = _value(other)
         pairs = [_is_pair(part) and len(_split(part[1:-1])) > 1 for part in (one, other)]
         if any(pairs):
             return all(pairs) and _same_tuple(one, other, same)
-        return same(one, _value(other))
+        return same(one, other)
 
     return all(any(equal(one, other) for other in given) for one in wanted) and all(
         any(equal(one, other) for one in wanted) for other in given
     )
+
+
+def _same_system(wanted: list[str], answer: str, same: Same) -> bool:
+    """Values of different names, such as "x = 2, y = -1": in any order with their names, and in this one without."""
+    values = _value(answer)
+    given = _split(values[1:-1]) if _is_pair(values) else _elements(answer)
+    if len(given) != len(wanted):
+        return False
+    if _names(given):
+        wanted, given = sorted(wanted), sorted(given)
+    return all(_same_equation(one, other, same) for one, other in zip(wanted, given, strict=True))
+
+
+def _names(elements: list[str]) -> set[str]:
+    """The names that elements such as "x = 2" give values to; x_1 and x_2 are values of one."""
+    sides = [[side.strip() for side in _EQUALS.split(element)] for element in elements]
+    return {side[0].partition("_")[0] for side in sides if len(side) == 2 and _NAME.fullmatch(side[0])}
 
 
 def _same_tuple(reference: str, answer: str, same: Same) -> bool:

@@ -25,7 +25,8 @@ from llmgym.verifiers.numbers.units import Unit, leading_unit
 
 _MEMORY = 2 * 1024**3  # bytes that a comparison may take
 _ROUNDED = Fraction(1, 10**6)  # how far off a reference with a decimal point may be, as a share of it
-_EXACT = 1e-20  # the same for numbers that are computed to 40 places
+_PLACES, _MOST_PLACES = 40, 2000  # to which numbers are computed
+_LOST = 20  # of these, that the computing may cost
 _INFINITE = {r"\infty": 1, r"+\infty": 1, r"-\infty": -1}
 _PROBED = 1e-9
 
@@ -220,6 +221,8 @@ def _parsed(formula: str) -> Any:
 
 def _near(wanted: Any, given: Any, relative: float, absolute: float) -> bool | None:
     """Whether two values without variables are as near as they must be; None where they are not both such values."""
+    import sympy
+
     if not all(_is_expression(value) and not value.free_symbols for value in (wanted, given)):
         return None
     right, value = _computed(wanted), _computed(given)
@@ -227,17 +230,21 @@ def _near(wanted: Any, given: Any, relative: float, absolute: float) -> bool | N
         return None
     if right.is_infinite or value.is_infinite:
         return bool(right == value)
-    return bool(abs(value - right) <= max(absolute, max(relative, _EXACT) * abs(right)))
+    places, bound = _PLACES, max(absolute, relative * abs(right))
+    if not bound and abs(right) > 1:  # 2^{100}-1 begins with the same forty digits as 2^{100}
+        places += min(_MOST_PLACES, int(sympy.N(sympy.log(abs(right), 10))))
+        right, value = _computed(wanted, places), _computed(given, places)
+    return bool(abs(value - right) <= max(bound, abs(right) * sympy.Float(10) ** (_LOST - places)))
 
 
-def _computed(value: Any) -> Any:
-    """A value to 40 places; None where it has none, or sympy cannot tell."""
+def _computed(value: Any, places: int = _PLACES) -> Any:
+    """A value to some places; None where it has none, or sympy cannot tell."""
     import sympy
 
-    number = sympy.N(value, 40)
+    number = sympy.N(value, places)
     parts = number.as_real_imag() if number.is_number else ()
     if not parts or not all(part.is_Number for part in parts):
-        number = sympy.N(value.doit(), 40)  # such as `Mod`, which is not evaluated yet
+        number = sympy.N(value.doit(), places)  # such as `Mod`, which is not evaluated yet
         parts = number.as_real_imag() if number.is_number else ()
     return number if parts and all(part.is_Number and part is not sympy.nan for part in parts) else None
 

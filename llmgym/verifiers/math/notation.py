@@ -15,7 +15,7 @@ _SYMBOLS = {
     r"\leqslant": r"\le ", r"\geqslant": r"\ge ", r"\leq": r"\le ", r"\geq": r"\ge ", r"\neq": r"\ne ",
     r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\cfrac": r"\frac", r"\varnothing": r"\emptyset ", r"\lbrace": r"\{",
     r"\rbrace": r"\}", r"\lt": "<", r"\gt": ">", r"\%": "%", r"\$": "$", "**": "^", r"\div": "/",
-    r"\textrm": r"\text", "~": " ",
+    r"\textrm": r"\text", "~": " ", r"\varepsilon": r"\epsilon ", r"\varphi": r"\phi ",
 }  # fmt: skip
 _SYMBOL = re.compile("|".join(rf"{re.escape(symbol)}(?![a-z])" if symbol[-1].isalpha() else re.escape(symbol)
                               for symbol in sorted(_SYMBOLS, key=len, reverse=True)))  # fmt: skip
@@ -24,6 +24,7 @@ _SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
 _NOTHING = re.compile(
     r"\\(?:left|right|displaystyle|textstyle|[bB]ig[lr]?|q?quad|limits)(?![a-zA-Z])|(?<!\\)\\[!,;: ]|\{,\}"
 )
+_BETWEEN = re.compile(r"(?<=[A-Za-z0-9}])\\[,;: ](?=[A-Za-z]|\\(?:text|mathrm)\b)")  # "m\,s^{-1}"
 _UPRIGHT = re.compile(r"\\(?:mathrm|text|rm|operatorname)\s?\{\s?(e|i|d|pi|sin|cos|tan|log|ln|exp)\s?\}")
 _STYLED = re.compile(  # a number in another type
     r"\\(?:text|math|bold)(?:bf|tt|sf|it|rm|symbol)?\s?\{([^{}A-Za-z\\]*(?:\\frac\{[^{}A-Za-z]*\}\{[^{}A-Za-z]*\})?)\}"
@@ -39,6 +40,10 @@ _SCIENTIFIC = re.compile(r"(?<![\w.])([0-9]+(?:\.[0-9]+)?)[eE]([+-]?[0-9]{1,3})(
 _MIXED = re.compile(
     r"(?<![\w.}/^])([0-9]{1,9}) ?"
     r"(?:\\frac\{([0-9]{1,9})\}\{([0-9]{1,9})\}|(?<= )([0-9]{1,9})/([0-9]{1,9})(?![\w.]))"
+)
+_DEGREES = re.compile(
+    r"(?P<function>\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])(?:\s?\^\{?[0-9]\}?)?\s?[({]?\s?)"
+    r"(?P<angle>[0-9]+(?:\.[0-9]+)?)\s?\^\{?\s?\\circ\s?\}?"
 )
 _POWER = re.compile(r"\^\(([^()]*)\)|\^(-?[0-9]{2,})")
 _MISREAD = re.compile(r"\\[lcdv]?dots|\.\.\.|…|\\pmod|[0-9]_")  # dots for what is left out, congruences, other bases
@@ -60,7 +65,7 @@ def normalised(text: str, *, thousands: bool = True) -> str:
     """
     text = folded(text).strip().strip("$").strip()
     text = _SUPERSCRIPT.sub(lambda match: "^{" + "".join(_RAISED[char] for char in match[0]) + "}", text)
-    text = _UPRIGHT.sub(_as_command, _NOTHING.sub("", text))
+    text = _UPRIGHT.sub(_as_command, _NOTHING.sub("", _BETWEEN.sub(" ", text)))
     text = _SYMBOL.sub(lambda match: _SYMBOLS[match[0]], text)
     text = _MATHS_IN_TEXT.sub(r"\1\2}", _STYLED.sub(r"\1", text))
     for _ in range(3):  # roots within roots
@@ -72,8 +77,9 @@ def normalised(text: str, *, thousands: bool = True) -> str:
 
 
 def spelt_out(text: str) -> str:
-    """A normalised formula in which "1 1/2" and "1e6" are a sum and a power, and "x'" is no "x", for the library."""
+    """A normalised formula as the library reads it: "1 1/2", "1e6" and a sine's degrees spelt out, and "x'" no "x"."""
     text = re.sub(r"(?<=[a-zA-Z])('+)", lambda match: f"_{{prime{len(match[1])}}}", text)
+    text = _DEGREES.sub(r"\g<function>{(\\frac{\g<angle>\\pi}{180})}", text)
     text = _SCIENTIFIC.sub(r"\1\\cdot 10^{\2}", text)
     return _MIXED.sub(lambda match: rf"({match[1]}+\frac{{{match[2] or match[4]}}}{{{match[3] or match[5]}}})", text)
 

@@ -51,7 +51,7 @@ _NUMBER = re.compile(
       | (?P<raised>[⁻]?[{_SUPERSCRIPT}]{{1,4}})
       | [ ]?/[ ]?\(?(?P<under>[{_MINUS}])?(?P<denominator>{_unsigned("g2")})(?![\w/])
       | [ ](?:and[ ])?(?P<top>[0-9]{{1,9}})/(?P<bottom>[0-9]{{1,9}})(?![\w/])
-      | [ ](?P<scale>hundred|thousand|million|billion|trillion)\b
+      | [ {{]{{1,3}}(?P<scale>hundred|thousand|million|billion|trillion)\b(?:[ ]?\}})?
     )?
     """,
     re.VERBOSE,

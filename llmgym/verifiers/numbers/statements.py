@@ -20,6 +20,9 @@ _STATED = re.compile(
     r"|####|<answer>",
     re.IGNORECASE,
 )
+_HEADING = re.compile(
+    r"^[#*_ \t]{0,8}(?:the |my )?(?:final |correct )?answer[*_: \t]{0,8}$", re.IGNORECASE | re.MULTILINE
+)
 _NOT_STATED = re.compile(
     r"(?:wrong|incorrect|first|initial|previous|other|another|your|possible)[\s*_]{1,4}$", re.IGNORECASE
 )
@@ -38,13 +41,16 @@ _ITEM_END = re.compile(r"[\s$*_`]{0,6}(?:$|[,;.]|(?:or|and)\b)")
 _OPERATOR = re.compile(r"[\s$)\]}]{0,4}(?:[-+*/×÷·^x]|\\times|\\cdot|\\div)[\s$(\[{]{0,4}")
 TURN = re.compile(
     r"(?:^|[.!?\n]\s{0,3}|[—–]\s?)(?:(?:hmm+|oh|oops|sorry|but),? )?"
-    r"(?:no|wait|actually|correction|scratch that|oops|hold on)\b",
+    r"(?:no(?=\s*(?:$|[,.!:;…–—-])|\s(?:wait|it|that|this|the)\b)"
+    r"|wait|actually|correction|scratch that|oops|hold on)\b",
     re.IGNORECASE,
 )
 _ALONE = re.compile(r"[\s*_`$=#>\\()\[\]{}≈~€£¥₹+–-]*(?:(?:minus|negative)[\s$€£¥]*)?", re.IGNORECASE)
 _UNIT = re.compile(r"[\s*_`$\\()\[\]{}.!%°€£¥]*(?:[A-Za-z°²³/^0-9]{1,15}[\s*_`$\\()\[\]{}.!]*)?")
 
 _OR = re.compile(r"[\s$*_`)\]}]{0,6}(?:,? ?\bor\b)[\s$*_`(\\[{]{0,6}")
+_FORMULA = re.compile(r"\\(?:sqrt|pi|log|ln|sin|cos|tan|exp|binom)(?![a-z])|[√π]|[0-9]!")  # of which a number is a part
+_EQUATION = re.compile(r"[=≈]|\\approx(?![a-z])")
 
 _NEAR = 60  # characters around a number in which its unit stands
 
@@ -112,6 +118,12 @@ def statements(text: str) -> Iterator[tuple[int, int]]:
             yield match.span()
 
 
+def below_heading(text: str) -> str:
+    """What stands below the last line that is "Answer" or the like alone; all of a text without one."""
+    headings = list(_HEADING.finditer(text))
+    return text[headings[-1].end() :] if headings else text
+
+
 class _Reply:
     """A reply in plain notation, and the ways to find the number that it states."""
 
@@ -138,6 +150,8 @@ class _Reply:
                 end, content = boxed[start]
                 found = _Reply(content).last(0, len(content))
                 before = forms[place - 1] if place else -1
+                if found and _FORMULA.search(content) and not _EQUATION.search(content):
+                    return _UNCLEAR
                 if found and before in boxed and _BOXES_JOINED.fullmatch(text, boxed[before][0], start):
                     return _UNCLEAR
             else:

@@ -77,10 +77,11 @@ _OTHERS: tuple[tuple[str, str, Fraction | int], ...] = (
 )
 _NAME = r"°[CF]?|[$¢€£¥₹]|[A-Za-zµΩ]+"
 _TERM = re.compile(
-    rf"(?P<power>square |sq\.? |cubic |cu\.? )?(?P<name>{_NAME})(?:\^?(?P<exponent>-?[1-9])|(?P<raised>[²³]))?(?![\w^])"
+    rf"(?P<power>square |sq\.? |cubic |cu\.? )?(?P<name>{_NAME})"
+    r"(?:\^?(?P<exponent>-?[1-9])|(?P<raised>⁻?[¹²³])|[ ](?P<named>squared|cubed)\b)?(?![\w^])"
 )
-_OVER = re.compile(r"(?P<over> ?/ ?| per )|[ ]?[·*][ ]?")
-_POWERS = {"sq": 2, "cu": 3}
+_OVER = re.compile(r"(?P<over> ?/ ?| per )|[ ]?[·*][ ]?|[ ](?=[A-Za-zµΩ]+(?:\^|[⁻²³]))")  # "m/s", "m·s", "m s^-1"
+_POWERS = {"sq": 2, "cu": 3, "¹": 1, "²": 2, "³": 3}
 _AMONG = re.compile(r"\\(?:cdot|times)(?![a-z])")
 _HOT = re.compile(r"(?:degrees?|°)[ ]?([CF])(?:elsius|ahrenheit)?\b", re.IGNORECASE)
 _LOOSE = re.compile(r"\\(?:text|mathrm|rm|mbox)(?![a-z])|[{}~]|\\[,;:! ]")
@@ -106,8 +107,12 @@ def leading_unit(text: str) -> tuple[Unit | None, str]:
         if match["name"] == "in" and text[match.end() :].strip(" .,;"):
             break  # "5 in total"
         power = _POWERS.get((match["power"] or "")[:2], 1)
-        if match["exponent"] or match["raised"]:
-            power = int(match["exponent"] or "²³".index(match["raised"]) + 2)
+        if match["exponent"]:
+            power = int(match["exponent"])
+        elif raised := match["raised"]:
+            power = _POWERS[raised[-1]] * (-1 if raised[0] == "⁻" else 1)
+        elif match["named"]:
+            power = _POWERS[match["named"][:2]]
         for base, exponent in unit.dimension:
             dimension[base] += sign * power * exponent
         factor *= unit.factor ** (sign * power)

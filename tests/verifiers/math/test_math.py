@@ -143,6 +143,32 @@ PAIRS: list[tuple[str, str, bool]] = [
     ("3211_8", r"\texttt{3211}", True),
     ("10202_3", r"10202 \text{ (base 3)}", True),
     ("10202_3", r"10202 \text{ (base 4)}", False),
+    # values of different names
+    ("x=2, y=-1", r"y=-1,\ x=2", True),
+    ("x=2, y=-1", "x=-1, y=2", False),
+    ("x=2, y=-1", "(2,-1)", True),
+    ("x=2, y=-1", "(-1,2)", False),
+    ("x=2, y=-1", "2, -1", True),
+    ("x=2, y=-1", "-1, 2", False),
+    ("x=2, y=-1", "x=2", False),
+    ("x=2, x=-1", "-1, 2", True),
+    ("x=2, x=-1", "y=2, y=-1", False),
+    ("x_1=2, x_2=-1", r"x=-1 \text{ or } x=2", True),
+    (r"\{(1,2),(3,4)\}", "(x,y)=(1,2),(3,4)", True),
+    # numbers that are about so
+    ("3.14", r"\approx 3.14", True),
+    ("3.14", r"x \approx 3.14", True),
+    ("3", r"4 \approx 3", False),
+    # units and amounts in words
+    ("150 minutes", "2.5 hours", True),
+    ("150 minutes", "3 hours", False),
+    ("5 m/s", r"5\,\mathrm{m\,s^{-1}}", True),
+    ("5 m/s", r"5 \text{ m s}^{-2}", False),
+    ("5 J", r"5\ \mathrm{kg\,m^2\,s^{-2}}", True),
+    ("25 m^2", "25 meters squared", True),
+    ("1500000", r"1.5 \text{ million}", True),
+    ("1.5", r"1.5 \text{ million}", False),
+    ("B", r"\text{Option B}", True),
 ]
 
 BY_LIBRARY: list[tuple[str, str, bool]] = [
@@ -185,6 +211,19 @@ BY_LIBRARY: list[tuple[str, str, bool]] = [
     (r"\sin^2 x", r"1-\cos^2 x", True),
     ("x", "x'", False),
     ("a", "b", False),
+    # numbers that begin with the same forty digits
+    ("2^{100}", "2^{100}-1", False),
+    ("2^{100}", "4^{50}", True),
+    ("100!", "100!+1", False),
+    (r"10^{50}\pi", r"10^{50}\pi+1", False),
+    ("(2^{100},1)", "(2^{100}-1,1)", False),
+    # degrees of an angle, and letters in two forms
+    ("1/2", r"\sin 30^\circ", True),
+    ("3/4", r"\cos^2(30°)", True),
+    ("1/2", r"\sin 30", False),
+    (r"2\pi r", r"2\pi\,r", True),
+    (r"\varepsilon_0", r"\epsilon_0", True),
+    (r"\varphi", r"\phi", True),
 ]
 
 
@@ -264,6 +303,12 @@ def test_options(reference: str, answer: str, options: dict[str, Any], right: bo
         ("The answer is $4.", True),
         (r"\boxed{\text{Answer: }4}", False),
         ("First 2.\nThen 4.", False),
+        ("I add them.\n\n## Final Answer\n\n4", True),
+        ("## Answer\n\n2 and 2\nmake 4", False),
+        ("The answer is $4$ or $5$.", False),
+        (r"The answer is \(4\), \(5\).", False),
+        (r"The answer is $\frac{8}{2}$ or $4$.", True),
+        (r"\boxed{4}. No other solution is there, since 7 > 6.", True),
         ("", False),
     ],
 )
@@ -275,6 +320,11 @@ def test_the_last_number_counts_where_the_task_says_so() -> None:
     assert check("First 2.\nThen 4.", "4").reason == "no_answer"
     assert check("First 2.\nThen 4.", "4", last_number=True)
     assert check(r"First $x+1$." "\n\nThen more.", "x+1", last_number=True).reason == "no_answer"
+
+
+def test_several_formulas_are_a_set() -> None:
+    assert check("The answer is $1$ and $2$.", r"\{1,2\}")
+    assert check(r"The answer is \(1\), \(2\), and \(3\).", r"\{1,2,3\}")
 
 
 def test_several_boxes_are_a_set() -> None:
