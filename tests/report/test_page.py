@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -130,6 +131,20 @@ def test_what_a_program_had_beside_its_conversation(tmp_path: Path, device: str)
         await page.until("document.querySelectorAll('.segment').length === 5")
         assert await page.ask("document.querySelectorAll('.segment.untrained .token.sampled').length") == 6
         assert await page.ask("document.querySelectorAll('.badge').length") == 5
+
+    visit(look)
+
+
+def test_a_search_finds_what_was_said_in_any_context(tmp_path: Path) -> None:
+    url = page_of(tmp_path, runs.store(tmp_path / "run", [*runs.plain(2), runs.branching()]))
+
+    async def look(page: Page) -> None:
+        await page.open(f"{url}#/episodes")
+        await page.until(f"{ROWS} === 7")
+        await page.ask("document.querySelector('.deep input').click()")
+        await page.ask("document.querySelector('.search').value = '\"a title\"'; 1")
+        await page.ask("document.querySelector('.search').dispatchEvent(new Event('input'))")
+        await page.until(f"{ROWS} === 1")
 
     visit(look)
 
@@ -345,6 +360,31 @@ def test_nothing_is_wider_than_the_page(tmp_path: Path, device: str) -> None:
             assert await page.ask(wide) <= 0, place
 
     visit(look)
+
+
+def test_what_is_on_its_way_when_a_run_goes_on_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    viewer = Viewer(Report([runs.store(tmp_path / "run", runs.plain(1))]))
+    given = viewer.pack
+
+    def slow(number: int) -> str | None:
+        time.sleep(0.3)
+        return given(number)
+
+    monkeypatch.setattr(viewer, "pack", slow)
+    thread = threading.Thread(target=viewer.run)
+    thread.start()
+
+    async def look(page: Page) -> None:
+        await page.open(viewer.url)
+        asked = "R.episode(0).then(row => { window.arrived = row.id })"
+        await page.ask(f"{asked}; R.live(R.summary, document.getElementById('index').textContent)")
+        await page.until("window.arrived === 'test/Say-v0/t0/0'")
+
+    try:
+        visit(look)
+    finally:
+        viewer.close()
+        thread.join()
 
 
 def test_it_goes_on_while_the_run_does(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ const transcripts = (() => {
   /** @param {any} value */
   const text = (value) => (value === null || value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value));
 
-  /** @param {any} row */
-  const said = (row) => row.messages.flatMap((/** @type {any} */ message) => [text(message.reasoning_content ?? message.reasoning), text(message.content),
+  /** All that was said in an episode, in other contexts of a program too. @param {any} row */
+  const said = (row) => [...row.messages, ...row.segments.flatMap((/** @type {any} */ segment) => segment.messages ?? [])].flatMap((/** @type {any} */ message) => [text(message.reasoning_content ?? message.reasoning), text(message.content),
     ...(message.tool_calls ?? []).map((/** @type {any} */ call) => `${call.function?.name} ${text(call.function?.arguments)}`)]).join("\n");
 
   /** @param {string} whole @param {number} at @param {number} length */
