@@ -8,6 +8,8 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from tests.command import environ, llmgym
 from tests.data.rows import line, run_of
 from tests.report import runs
@@ -74,14 +76,19 @@ def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr.startswith("1 bad rows left out")) == (0, True)
 
 
-def test_view_says_where_it_is_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_view_says_where_it_is_and_leaves_nothing_behind(tmp_path: Path, number: int) -> None:
     run = runs.store(tmp_path / "run", runs.plain())
     command = [sys.executable, "-m", "llmgym", "view", str(run)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    (tmp_path / "tmp").mkdir()
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ(TMPDIR=str(tmp_path / "tmp"))
+    ) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         with urllib.request.urlopen(url, timeout=10) as answer:
             assert b"<title>run" in answer.read()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         said = process.communicate(timeout=20)
     assert (process.returncode, said) == (0, ("", ""))
+    assert not list((tmp_path / "tmp").iterdir())
