@@ -14,6 +14,7 @@ from llmgym.policies import make_policy
 from llmgym.policies.base import gives_load
 from llmgym.registry import check_id
 from llmgym.rollout.config import RolloutConfig, config_problems, load_config, parse_config
+from llmgym.rollout.roles import cast_roles
 from llmgym.rollout.seats import Players
 from llmgym.wrappers import find_wrapper
 
@@ -111,9 +112,19 @@ def _wrong_policy(settings: dict[str, Any]) -> Iterator[str]:
     except LLMGymError as error:
         yield str(error)
         return
+    yield from _wrong_models(settings.get("models"), policy)
     yield from _wrong_players(settings.get("policies") or {}, policy)
     if settings.get("num_samples_in_parallel") == "auto" and not gives_load(policy):
         yield f'num_samples_in_parallel is "auto", but {policy.name} does not know how busy it is; give a number'
+
+
+def _wrong_models(models: Any, own: Policy) -> Iterator[str]:
+    """Models of roles that there are not; which roles there are is known once the environments are made."""
+    for role, spec in models.items() if isinstance(models, dict) else ():
+        try:
+            cast_roles({role: spec}, own)
+        except LLMGymError as error:
+            yield str(error)
 
 
 def _wrong_players(policies: Any, own: Policy) -> Iterator[str]:

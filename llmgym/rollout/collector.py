@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,6 +235,7 @@ class Collector:
         for env in config.tasks.environments:
             environments.append(self._instances(env, models))
             stack.push_async_callback(environments[-1].aclose)
+        _expect_roles(models, environments)
         games = self._games(environments, players)
         return Cast(policy, models, players, environments, games, self._spans(policy))
 
@@ -335,6 +336,14 @@ class Collector:
         from llmgym.codec import codec_for
 
         return codec_for(policy.tokenizer, self.config.agent.codec)
+
+
+def _expect_roles(models: Mapping[str, ChatPolicy], environments: Sequence[Instances]) -> None:
+    """See that each model has a role: a judge whose name is misspelt would judge nothing."""
+    known = dict.fromkeys(role for instances in environments for role in instances.sample.roles)
+    if unknown := [role for role in models if role not in known]:
+        there_is = f"there is {', '.join(known)}" if known else "they use no models"
+        raise ConfigError(f"models: no environment of the run has the role {unknown[0]!r}; {there_is}")
 
 
 def _env_id(env: Any) -> Any:

@@ -130,7 +130,16 @@ class TaskSettings(_Part, frozen=True):
     num_tasks: _Positive | None = None
 
     def __post_init__(self) -> None:
-        """Refuse two environments whose episodes could not be told apart: an episode's id begins with the name."""
+        """Refuse two environments whose episodes could not be told apart, and one that is to draw from another split.
+
+        An episode's id begins with the name; tasks are drawn for the environments, and not by them.
+        """
+        for env in self.environments:
+            if (split := env.kwargs.get("split", self.split)) != self.split:
+                raise ValueError(
+                    f"env_ids: {env.name!r} has the argument split={split!r}, and the run draws from {self.split!r}: "
+                    "`split` is a setting of the whole run"
+                )
         names = [env.name for env in self.environments]
         for name in names:
             if longer := [other for other in names if other.startswith(f"{name}/")]:

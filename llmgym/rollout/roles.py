@@ -84,14 +84,20 @@ def cast_roles(
         models: Policies by role; "policy" is the run's own.
         own: The run's policy.
         codec: Its codec, or the kind of it.
+
+    Raises:
+        ConfigError: One is no policy; names the role.
     """
     made: dict[str, ChatPolicy] = {}
     found: dict[str, ChatPolicy] = {}
     for role, model in models.items():
-        if isinstance(model, str):
-            if model not in made:
-                made[model] = chat_policy(own, codec) if model == OWN else chat_policy(model)
-            found[role] = made[model]
-        else:
-            found[role] = chat_policy(model)
+        try:
+            if isinstance(model, str):
+                if model not in made:
+                    made[model] = chat_policy(own, codec) if model == OWN else chat_policy(model)
+                found[role] = made[model]
+            else:
+                found[role] = chat_policy(model)
+        except ConfigError as error:
+            raise ConfigError(f"models: {role!r}: {error}") from None
     return found

@@ -124,6 +124,12 @@ def test_a_file_that_cannot_be_read_is_all_that_is_said_where_it_would_say_the_r
     assert len(problems(file=tmp_path / "absent.yaml", env_ids=None, policy=None)) == 1
 
 
+def test_models_of_roles_are_looked_at_before_anything_is_loaded() -> None:
+    first, second = problems("models={judge: nobody, user: 'openai:', critic: random, own: policy}")
+    assert first.startswith("models: 'judge': unknown policy 'nobody'")
+    assert second.startswith("models: 'user': ")
+
+
 def test_players_are_looked_at_before_anything_is_loaded() -> None:
     forms = "give 'train', 'frozen', 'frozen:POLICY' or 'script'"
     assert problems(policies={"player_0": "trian"}) == (f"policies: 'player_0' cannot be 'trian'; {forms}",)

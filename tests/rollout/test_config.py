@@ -59,6 +59,10 @@ def test_environments_are_ids_or_have_arguments() -> None:
     assert config.tasks.environments == [EnvConfig("x/Y-v0"), EnvConfig("x/Z-v0", {"n": 1})]
 
 
+def test_the_split_of_an_environment_may_be_that_of_the_run() -> None:
+    assert parse_config({"env_ids": [{"id": "x/Y-v0", "kwargs": {"split": "test"}}], "split": "test"})
+
+
 def test_environments_may_have_wrappers() -> None:
     wrappers = [{"name": "ToolPenalty", "kwargs": {"per_call": 0.01}}, {"name": "EpisodeStatistics"}]
     config = parse_config({"env_ids": [{"id": "x/Y-v0", "wrappers": wrappers}]})
@@ -118,6 +122,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"env_ids": "x/Y-v0"}, "env_ids: Expected `array`, got `str`"),
         ({"env_ids": [{"kwargs": {}}]}, "env_ids[0]: Object missing required field `id`"),
         ({"codec": "words"}, "codec: 'words' is no kind of codec; there are auto, renderer and template, or choose"),
+        (
+            {"env_ids": [{"id": "x/Y-v0", "kwargs": {"split": "test"}}]},
+            "env_ids: 'x/Y-v0' has the argument split='test', and the run draws from 'train': `split` is a setting",
+        ),
         ({"context_management": "summarize"}, "it is 'summarize'; there is strategy, trigger, keep, instructions"),
     ],
 )

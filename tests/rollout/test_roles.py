@@ -10,6 +10,7 @@ from llmgym.chat import Sampling, Usage
 from llmgym.errors import ConfigError
 from llmgym.messages import user
 from llmgym.policies.reference import RandomPolicy
+from llmgym.rollout import Collector
 from llmgym.rollout.roles import TokenChat, cast_roles, chat_policy
 from tests.judging import check_judge_away, check_judge_of_itself, episodes
 from tests.rollouts import WordPolicy, Words
@@ -63,6 +64,14 @@ def test_each_model_is_there_once(policy: Opinion) -> None:
     assert cast_roles({"a": "policy"}, other)["a"] is other
     with pytest.raises(ConfigError, match="is no policy: it has neither"):
         chat_policy(object())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("env", "said"), [("llmgym/CustomerServiceLive-v0", "there is user"),
+                                           ("llmgym/Calculator-v0", "they use no models")])  # fmt: skip
+async def test_a_role_that_no_environment_has_is_refused(env: str, said: str) -> None:
+    models = {"user": "random", "usr": "random"} if "Live" in env else {"usr": "random"}
+    with pytest.raises(ConfigError, match=f"no environment of the run has the role 'usr'; {said}"):
+        await Collector([env], "random", models=models, num_tasks=1).collect()
 
 
 async def test_a_policy_may_judge_itself(policy: Opinion) -> None:
