@@ -222,6 +222,12 @@ def test_rows_of_nemo_gym_are_read_as_the_environment_reads_them(serve: Serve) -
     assert (status, "/rows" in told["detail"]) == (400, True)
 
 
+@pytest.mark.parametrize("level", [3, None, [["#"]], [{}], {"a": 1}])
+def test_rows_that_a_reader_trips_over_are_refused(serve: Serve, level: Any) -> None:
+    status, told = Client(serve("llmgym/Sokoban-v0", front="nemo_gym")).post("/seed_session", {"level": level})
+    assert (status, "cannot read this row" in told["detail"]) == (400, True)
+
+
 @pytest.mark.parametrize("params", [3, "x", [], {"input": 3}, {"input": [3]}, {"input": [{"type": "picture"}]}])
 def test_rows_that_are_none_begin_nothing(serve: Serve, params: Any) -> None:
     server = serve(front="nemo_gym")

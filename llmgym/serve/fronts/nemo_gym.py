@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from llmgym.adapters.remote.protocol import Opened, Reset
+from llmgym.loading import described
 from llmgym.responses import from_items
 from llmgym.rollout.reference import TaskRef
 from llmgym.serve.fronts import web
@@ -117,10 +118,9 @@ class NeMoGym:
             core: Any = instances.sample.unwrapped
             try:
                 reset = Reset(env=self._name, task=core.read_row(row))
-            except (KeyError, TypeError, ValueError) as error:
-                raise ServeError(
-                    "bad_request", f"{self._name} cannot read this row: {error}; GET /rows has some"
-                ) from None
+            except Exception as error:  # noqa: BLE001 -- the reader may be an author's
+                said = f"{self._name} cannot read this row: {described(error)}; GET /rows has some"
+                raise ServeError("bad_request", said) from None
         session, opened = await self._sessions.begin(reset)
         session.notes = episode = Episode(self._sessions, session, **known)
         return episode, opened
