@@ -84,6 +84,27 @@ def test_what_is_no_request_is_refused(path: str, body: bytes) -> None:
     assert asyncio.run(post(gateway, f"{session.path}/{path}", body))[0] == 400
 
 
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("chat/completions", {"n": 2}), ("chat/completions", {"tool_choice": "required"}),
+        ("chat/completions", {"response_format": {"type": "json_object"}}), ("chat/completions", {"logprobs": True}),
+        ("chat/completions", {"functions": [{"name": "look", "parameters": {}}]}),
+        ("responses", {"previous_response_id": "r"}), ("responses", {"conversation": {"id": "c"}}),
+        ("responses", {"conversation": "c"}), ("responses", {"text": {"format": {"type": "json_schema"}}}),
+        ("messages", {"tool_choice": {"type": "any"}}), ("messages", {"mcp_servers": [{"type": "url", "url": "x"}]}),
+    ],
+)  # fmt: skip
+def test_what_is_not_done_is_refused_by_name(path: str, asked: dict[str, Any]) -> None:
+    gateway, session = opened()
+    said: Any = [{"role": "user", "content": "x"}]
+    for body in ({"messages": said, "input": said}, {"messages": said, "input": said, **dict.fromkeys(asked)}):
+        assert asyncio.run(post(gateway, f"{session.path}/v1/{path}", orjson.dumps(body)))[0] == 200
+    status, _, told = asyncio.run(post(gateway, f"{session.path}/v1/{path}", orjson.dumps({**body, **asked})))
+    assert status == 400
+    assert next(iter(asked)) in orjson.loads(told)["error"]["message"]
+
+
 @pytest.mark.parametrize("body", [{"text": {"format": None}}, {"text": None}, {"text": {"verbosity": "low"}}])
 def test_a_format_that_is_none_is_none(body: Any) -> None:
     gateway, session = opened()

@@ -52,6 +52,7 @@ class Body(msgspec.Struct, frozen=True):
     stop_sequences: list[End] | None = None
     stream: bool | None = None
     tool_choice: dict[str, Any] | None = None
+    mcp_servers: list[Any] | None = None
 
     def asked(self, reader: Reader) -> Asked:
         """The same for any protocol.
@@ -63,6 +64,8 @@ class Body(msgspec.Struct, frozen=True):
         choice = (self.tool_choice or {}).get("type", "auto")
         if choice not in ("auto", "none"):
             raise ServeError("bad_request", f"tool_choice {choice!r:.100}: the policy chooses: leave it out")
+        if self.mcp_servers:
+            raise ServeError("bad_request", "mcp_servers: this gateway runs no tools: give them to the program")
         said: list[msgspec.Raw | bytes] = [*self.messages]
         if self.system:
             said.insert(0, orjson.dumps({"role": "system", "content": _text(self.system)}))

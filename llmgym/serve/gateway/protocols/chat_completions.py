@@ -25,6 +25,7 @@ class Body(msgspec.Struct, frozen=True):
 
     messages: list[msgspec.Raw]
     tools: msgspec.Raw = NONE
+    functions: list[Any] | None = None
     stop: End | list[End] | None = None
     max_tokens: Most | None = None
     max_completion_tokens: Most | None = None
@@ -46,6 +47,10 @@ class Body(msgspec.Struct, frozen=True):
             raise ServeError("bad_request", f"n={self.n}: this gateway gives one choice; ask several times")
         if self.tool_choice not in (None, "auto", "none"):
             raise ServeError("bad_request", f"tool_choice={self.tool_choice!r:.100}: the policy chooses: leave it out")
+        if self.logprobs:
+            raise ServeError("bad_request", "logprobs: they are recorded, and told to no program: leave it out")
+        if self.functions:
+            raise ServeError("bad_request", "functions: this gateway has tools: send them as those")
         if self.response_format and self.response_format.get("type") != "text":
             raise ServeError("bad_request", "response_format: the policy is not constrained: leave it out")
         tools = reader.tools(self.tools, from_tools) if self.tool_choice != "none" else []

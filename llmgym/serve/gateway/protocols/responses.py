@@ -37,6 +37,7 @@ class Body(msgspec.Struct, frozen=True):
     max_output_tokens: Most | None = None
     stream: bool | None = None
     previous_response_id: str | None = None
+    conversation: str | dict[str, Any] | None = None
     tool_choice: Any = None
     text: Text | None = None
 
@@ -47,8 +48,9 @@ class Body(msgspec.Struct, frozen=True):
             ServeError: It asks for what a gateway does not do.
             MessageError: The items or tools are malformed.
         """
-        if self.previous_response_id:
-            raise ServeError("bad_request", "previous_response_id: this gateway keeps no state: send the whole input")
+        for name in ("previous_response_id", "conversation"):
+            if getattr(self, name):
+                raise ServeError("bad_request", f"{name}: this gateway keeps no state: send the whole input")
         if self.tool_choice not in (None, "auto", "none"):
             raise ServeError("bad_request", f"tool_choice={self.tool_choice!r:.100}: the policy chooses: leave it out")
         if self.text and self.text.format and self.text.format.get("type", "text") != "text":
