@@ -6,6 +6,7 @@ by what they are about, each with its rules, and what needs some of them takes t
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -179,19 +180,27 @@ class AgentSettings(_Part, frozen=True):
     policy_options: dict[str, Any] = {}
     models: dict[str, str] = {}
     policies: dict[str, str | list[str]] = {}
-    agent_command: Annotated[str, Meta(min_length=1)] | None = None
+    agent_command: str | None = None
     agent_sandbox: Literal["bubblewrap"] | None = None
     codec: str = "auto"
     responses_create_params: ResponsesCreateParams = ResponsesCreateParams()
 
     def __post_init__(self) -> None:
-        """Refuse a codec that there is not."""
+        """Refuse a codec that there is not, and a command that is none."""
         try:
             check_kind(self.codec)
         except ConfigError as error:
             raise ValueError(f"codec: {error}") from None
-        if self.agent_command is not None and self.policies:
+        if self.agent_command is None:
+            return
+        if self.policies:
             raise ValueError("agent_command: a program plays for one agent; leave policies out")
+        try:
+            words = shlex.split(self.agent_command)
+        except ValueError as error:
+            raise ValueError(f"agent_command: {error}, in {self.agent_command!r:.200}") from None
+        if not (words and words[0]):
+            raise ValueError("agent_command: it is empty; name a program, such as 'python agent.py'")
 
 
 class ContextManagement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -121,7 +121,7 @@ class ProgramRunner:
         """The runner, as long as its gateway serves; with a sandbox, programs are behind a wall.
 
         Raises:
-            ConfigError: The command is none, there is no wall, or the policy gives no tokens.
+            ConfigError: There is no wall, or the policy gives no tokens.
             MissingExtraError: The extra `serve` is not installed.
         """
         expect_modules("an agent program", "serve", "starlette", "uvicorn", "httptools")
@@ -130,8 +130,6 @@ class ProgramRunner:
             raise ConfigError(
                 f"agent_command needs a policy with tokens, and {policy.name} has none: see docs/policies.md"
             )
-        if not command.split():
-            raise ConfigError("agent_command is empty: name a program, such as 'python agent.py'")
         if sandbox:
             await asyncio.to_thread(walls.check)
         async with AsyncExitStack() as stack:

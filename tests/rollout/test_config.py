@@ -179,6 +179,14 @@ def test_two_environments_of_one_name_are_refused(env_ids: list[Any]) -> None:
         parse_config({"env_ids": env_ids}, "c")
 
 
+@pytest.mark.parametrize(
+    ("command", "said"), [("python 'agent.py", "No closing quotation"), ("", "empty"), (" ", "empty"), ("''", "empty")]
+)
+def test_a_command_that_is_none_is_refused(command: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=f"agent_command: .*{said}"):
+        parse_config({"env_ids": ["llmgym/Calculator-v0"], "agent_command": command})
+
+
 def test_a_label_tells_configurations_of_an_environment_apart() -> None:
     config = parse_config({"env_ids": ["m:x/Y-v0", {"id": "x/Y-v0", "kwargs": {"n": 2}, "label": "two"}]})
     assert [(env.name, env.env_id) for env in config.tasks.environments] == [("x/Y-v0", "x/Y-v0"), ("two", "x/Y-v0")]
