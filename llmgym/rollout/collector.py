@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import gymnasium
+
 from llmgym.chat import ChatPolicy, Policy
 from llmgym.codec.base import ChatCodec
 from llmgym.concurrency import calm_collection
@@ -257,7 +259,15 @@ class Collector:
 
     def _instances(self, env: EnvConfig, models: Mapping[str, ChatPolicy]) -> Instances:
         tasks, most = self.config.tasks, self.config.limits.max_turns
-        return Instances(env, max_turns=most, split=tasks.split, models=models, several=bool(self._policies))
+        made = Instances(env, max_turns=most, split=tasks.split, models=models, several=bool(self._policies))
+        registered = (gymnasium.spec(env.env_id).kwargs | env.kwargs).get("split", tasks.split)
+        if registered != tasks.split:
+            made.close()
+            raise ConfigError(
+                f"{env.id} is registered with split={registered!r}, and the run draws from {tasks.split!r}: say "
+                f"split={registered!r}, or --split {registered}"
+            )
+        return made
 
     def _games(self, environments: list[Instances], players: Players) -> dict[str, GameRunner]:
         """What runs the environments, where all agents of their games are played."""

@@ -177,6 +177,15 @@ def test_arguments_of_the_registration_are_part_of_a_run(tmp_path: Path) -> None
         asyncio.run(collect(3))
 
 
+async def test_a_split_of_the_registration_is_that_of_the_run() -> None:
+    name = "test/Registered-v0"
+    gymnasium.registry.pop(name, None)
+    gymnasium.register(name, entry_point="tests.rollouts:Letters", kwargs={"split": "test"})
+    with pytest.raises(ConfigError, match=f"{name} is registered with split='test', and the run draws from 'train'"):
+        await Collector([name], Script(answer)).collect()
+    assert (await Collector([name], Script(answer), split="test").collect())["finished"] == 1
+
+
 def test_secrets_are_never_written(tmp_path: Path) -> None:
     options = {"api_key": "sk-SECRET", "base_url": "http://name:SECRET@127.0.0.1:9/v1", "max_retries": 0}
     collector = Collector([LETTERS], "openai:m", policy_options=options, num_tasks=1, output=tmp_path / "run")
