@@ -90,11 +90,11 @@ def reinforce_plus_plus(rewards: ArrayLike, num_tokens: ArrayLike) -> NDArray[np
         num_tokens: int[B]; sampled tokens of each row.
     """
     values, weights = np.asarray(rewards, dtype=np.float64), np.asarray(num_tokens, dtype=np.float64)
-    if not weights.sum():
+    counted = values[weights > 0]
+    if not len(counted) or np.ptp(counted) <= _EQUAL:  # of the rewards, since a mean of large ones is rounded
         return np.zeros(len(values), dtype=np.float32)
     centred = values - np.average(values, weights=weights)
-    deviation = np.sqrt(np.average(centred**2, weights=weights))
-    return (centred / deviation if deviation > _EQUAL else np.zeros_like(centred)).astype(np.float32)
+    return (centred / np.sqrt(np.average(centred**2, weights=weights))).astype(np.float32)
 
 
 def gae(rewards: ArrayLike, values: ArrayLike, mask: ArrayLike, gamma: float, lam: float) -> NDArray[np.float32]:

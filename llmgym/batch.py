@@ -65,7 +65,8 @@ class TokenBatch:
     def advantages(self, estimator: Estimator = "grpo") -> Any:
         """float32[B]; how much better each row's episode was than its group, or the batch.
 
-        "grpo", "dr_grpo", "rloo" or "reinforce++"; `llmgym.advantages` says what they are, and has GAE over tokens.
+        "grpo", "dr_grpo", "rloo" or "reinforce++"; `llmgym.advantages` says what they are, and has GAE over tokens. Ask
+        before rows are taken for micro-batches: in some of them a group is not whole.
         """
         arrays = (self.episode_rewards, self.group_ids, self.episode_ids, self.loss_mask)
         rewards, groups, episodes, mask = (_array(values) for values in arrays)

@@ -79,6 +79,7 @@ def test_groups_of_one_and_of_equals_teach_nothing() -> None:
         assert estimator(rewards, groups, episodes).tolist() == [0.0] * 4
     assert advantages.reinforce_plus_plus([2.0, 2.0], [1, 9]).tolist() == [0.0, 0.0]
     assert advantages.reinforce_plus_plus([2.0, 3.0], [0, 0]).tolist() == [0.0, 0.0]
+    assert not advantages.reinforce_plus_plus([1e12 / 3] * 3, [1, 3, 7]).any()  # whose mean is rounded
 
 
 def test_reinforce_plus_plus_weighs_tokens() -> None:
