@@ -9,7 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llmgym.env.reading import read_reward
 from llmgym.messages import Message, system, user
+from llmgym.rewards import Reward
 from llmgym.tasks import Task
 
 _YOUR_TURN = "It is your turn."
@@ -148,6 +150,15 @@ class TextGame(ABC):
                 if not self.over:
                     self.play(mover, moves[mover])
             self._call()
+
+    def earned(self, agent: str) -> Reward:
+        """What an agent has earned in a game that is over, with the metrics of the game and its own.
+
+        Raises:
+            TypeError: It is no number, or a metric is none.
+        """
+        metrics = {**self.metrics(), "illegal_moves": float(self._illegal[agent])}
+        return read_reward(Reward(score=self.rewards()[agent], metrics=metrics))
 
     def quit(self, agent: str) -> None:
         """End the game since an agent cannot go on."""

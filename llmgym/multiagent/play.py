@@ -56,14 +56,14 @@ class Play:
         """What is known of the game beside what an agent is told; at its end with metrics, and whether it is scored."""
         told: dict[str, Any] = {"task_id": self.game.task.id}
         if self.game.over:
-            told["metrics"] = {**self.game.metrics(), "illegal_moves": float(self.game.illegal[agent])}
-            told["scored"] = self.game.rewards()[agent] is not None
+            earned = self.game.earned(agent)
+            told |= {"metrics": earned.metrics, "scored": earned.value is not None}
         return told
 
     def rewards(self) -> dict[str, float]:
         """What the agents earn with the last move; PettingZoo has no word for unscored, which is 0 here."""
-        earned = self.game.rewards() if self.game.over else {}
-        return {agent: float(earned.get(agent) or 0.0) for agent in self.game.agents}
+        over = self.game.over
+        return {agent: self.game.earned(agent).value or 0.0 if over else 0.0 for agent in self.game.agents}
 
     def render(self) -> str:
         """What is new to each agent, as text."""

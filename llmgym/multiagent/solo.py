@@ -69,9 +69,7 @@ class SoloGame(ToolEnv):
     def verify(self, episode: Episode) -> Reward:
         """What the policy's agent has earned; one that was cut off has lost."""
         self.game.quit(self.seat)
-        illegal = float(self.game.illegal[self.seat])
-        metrics = {**self.game.metrics(), "illegal_moves": illegal}
-        return Reward(score=self.game.rewards()[self.seat], metrics=metrics)
+        return self.game.earned(self.seat)
 
     def oracle(self, task: Task) -> Iterator[str]:
         """Play well until the game is over."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -279,22 +280,19 @@ class _Table:
 
     def _score(self, game: TextGame) -> None:
         """Give each agent what it has earned, and the last that it is told."""
-        rewards, metrics = game.rewards(), dict(game.metrics())
+        scores = {agent: game.earned(agent) for agent in self._seats}
         for agent, seat in self._seats.items():
-            trajectory, reward = seat.trajectory, rewards[agent]
+            trajectory, reward = seat.trajectory, scores[agent].value
+            if reward is not None and not math.isfinite(reward):
+                reward = None
             new = list(game.news(agent))
             trajectory.messages += new
             if not trajectory.turns:
                 trajectory.opening = len(trajectory.messages)
             elif reward is None or reward:
                 trajectory.turns[-1].reward = reward
-            trajectory.reward = None if reward is None else float(reward)
-            trajectory.reward_parts = {"score": Part(trajectory.reward)}
-            trajectory.metrics = {
-                **metrics,
-                "illegal_moves": float(game.illegal[agent]),
-                "quit": float(game.quitter == agent),
-            }
+            trajectory.reward, trajectory.reward_parts = reward, {"score": Part(reward)}
+            trajectory.metrics = {**scores[agent].metrics, "quit": float(game.quitter == agent)}
 
     def fail(self, error: Exception, kind: Kind | None = None, agent: str = "") -> None:
         """Leave the episode unscored for all agents."""

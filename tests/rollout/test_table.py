@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -288,6 +289,26 @@ async def test_a_broken_game_is_nobodys_loss(monkeypatch: pytest.MonkeyPatch) ->
             assert (trajectory.status, trajectory.reward) == ("env_error", None)
             assert trajectory.failure is not None
             assert (trajectory.failure.kind, trajectory.failure.stage) == ("environment", "respond")
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf])
+async def test_what_is_no_reward_is_unscored(monkeypatch: pytest.MonkeyPatch, value: float | None) -> None:
+    monkeypatch.setattr(
+        "llmgym.multiagent.games.leduc.LeducGame.rewards", lambda self: {"player_0": 1, "player_1": value}
+    )
+    for group in await collected(collector(call, num_tasks=1, max_attempts=1)):
+        for trajectory in group.trajectories:
+            assert trajectory.status == "completed"
+            assert trajectory.reward == trajectory.turns[-1].reward == (1.0 if trajectory.agent == "player_0" else None)
+
+
+@pytest.mark.parametrize("part", ["rewards", "metrics"])
+async def test_a_text_is_no_number(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    monkeypatch.setattr(f"llmgym.multiagent.games.leduc.LeducGame.{part}", lambda self: dict.fromkeys(SEATS, "much"))
+    (group, _) = await collected(collector(call, num_tasks=1, max_attempts=1))
+    (trajectory,) = group.trajectories
+    assert (trajectory.status, trajectory.reward) == ("env_error", None)
+    assert "much" in str(trajectory.error)
 
 
 async def test_limits_cost_the_one_who_reaches_them() -> None:
