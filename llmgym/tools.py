@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import math
@@ -243,6 +244,8 @@ def _fields(name: str, function: Callable[..., Any], notes: dict[str, str]) -> l
                 "positional only"
             )
         hint = hints[parameter.name]
+        if parameter.default is None:
+            hint = hint | None  # `unit: str = None`, as it is often written
         if parameter.name in notes:
             hint = Annotated[hint, msgspec.Meta(description=notes[parameter.name])]
         if parameter.default is parameter.empty:
@@ -292,9 +295,20 @@ def render_result(result: Any) -> str:
     return scrub(text)
 
 
+_JSON = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    """A dataclass with its defaults, which are attributes of the class alone where msgspec read it from arguments."""
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        raise TypeError
+    names = (field.name for field in dataclasses.fields(value))
+    return {name: getattr(value, name) for name in names if not name.startswith("_")}
+
+
 def _as_json(result: Any) -> str:
     try:
-        return orjson.dumps(result, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
+        return orjson.dumps(result, _as_dict, _JSON).decode()
     except TypeError as problem:
         try:  # orjson refuses integers beyond 64 bits and lone surrogates
             return json.dumps(result, ensure_ascii=False)

@@ -493,6 +493,28 @@ def test_blocking_tools_that_fail_are_answered(workshop: Workshop) -> None:
     assert texts == ["Error: hang did not finish in time", "Error: SystemExit: 3"]
 
 
+class Interrupting(Adder):
+    """Tools that raise what Ctrl-C raises, as code that they run may."""
+
+    @tool
+    def interrupt(self) -> None:
+        raise KeyboardInterrupt
+
+    @tool
+    async def interrupt_later(self) -> None:
+        await asyncio.sleep(0)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.timeout(20)
+def test_an_interrupt_of_a_tool_leaves_the_event_loop_running() -> None:
+    env = Interrupting()
+    env.reset(seed=0)
+    for name in ("interrupt", "interrupt_later"):
+        assert answer(env, tool_call(name))[0].startswith("Error: ")
+    assert env.metrics["tool_errors"] == 2
+
+
 class Places(Adder):
     """Tools that say which task they run in."""
 

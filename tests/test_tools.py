@@ -104,6 +104,20 @@ def test_schemas_are_json() -> None:
         assert json.loads(json.dumps(each.schema)) == each.schema
 
 
+def test_a_parameter_whose_default_is_none_may_be_null() -> None:
+    class Lookup(ToolEnv):
+        @tool
+        def look(self, city: str = None) -> None:  # type: ignore[assignment]  # noqa: RUF013
+            """Look."""
+
+    look = Lookup.tools["look"]
+    assert look.schema["function"]["parameters"]["properties"]["city"]["anyOf"] == [
+        {"type": "string"},
+        {"type": "null"},
+    ]
+    assert look.parse('{"city": null}') == look.parse("{}") == {"city": None}
+
+
 def test_subclasses_replace_remove_and_add_tools() -> None:
     assert list(Documented.tools) == ["look", "move", "rest"]
     assert list(Renamed.tools) == ["look", "move", "extra"]
@@ -212,6 +226,11 @@ def test_any_docstring_can_be_read(text: str) -> None:
 )
 def test_results_are_text_or_json(result: Any, text: str) -> None:
     assert render_result(result) == text
+
+
+def test_a_dataclass_that_came_as_an_argument_keeps_its_defaults() -> None:
+    point = Documented.tools["move"].parse('{"to": {"x": 1}}')["to"]
+    assert render_result([point]) == '[{"x":1,"y":0}]'
 
 
 @pytest.mark.parametrize("result", [object(), {1, 2}, b"bytes", {"a": object()}])

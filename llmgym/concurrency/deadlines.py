@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
@@ -19,7 +20,7 @@ class PastDeadline(TimeoutError):
 
 
 class Exited(Exception):
-    """`SystemExit` of work that runs beside other work, which must not end the process."""
+    """`SystemExit` of work that runs beside other work, or its own `KeyboardInterrupt`, which must not end that."""
 
 
 Exited.__name__ = "SystemExit"  # which is what authors know it by
@@ -74,12 +75,14 @@ async def bounded(
 
 
 async def _contained(work: Awaitable[T], start: Callable[[], object] | None, over: asyncio.Future[None]) -> T:
-    """The work; a task would let SystemExit end the event loop."""
+    """The work; a task would let SystemExit and KeyboardInterrupt end the event loop."""
     try:
         if start is not None:
             start()
         return await work
-    except SystemExit as error:
+    except (SystemExit, KeyboardInterrupt) as error:
+        if is_outside(error):
+            raise
         raise Exited(str(error)) from error
     finally:
         _settle(over)
@@ -164,7 +167,9 @@ async def shielded(work: Awaitable[T]) -> T:
 
 def is_outside(error: BaseException) -> bool:
     """Whether an exception ends what runs the work, and says nothing of the work: all others are the work's own."""
-    return isinstance(error, KeyboardInterrupt | GeneratorExit) or is_cancellation(error)
+    if isinstance(error, KeyboardInterrupt):  # Ctrl-C is raised in the main thread alone
+        return threading.current_thread() is threading.main_thread()
+    return isinstance(error, GeneratorExit) or is_cancellation(error)
 
 
 def is_cancellation(error: BaseException) -> bool:
