@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import msgspec
 
@@ -122,6 +122,21 @@ class ChatGeneration:
     finish_reason: FinishReason
     usage: Usage = _NO_USAGE
     model: str = ""
+
+
+def wrong_reply(found: object) -> str | None:
+    """What of a reply but its message is not as `ChatGeneration` has it, so that nobody could read it back."""
+    if not isinstance(found, ChatGeneration):
+        return f"`chat` gave {found!r:.100}, which is no ChatGeneration"
+    if found.finish_reason not in get_args(FinishReason):
+        return f"the reply ended with {found.finish_reason!r:.100}; there is 'stop', 'length', 'abort'"
+    usage = found.usage
+    if not isinstance(usage, Usage):
+        return f"its usage is {usage!r:.100}, which is no Usage"
+    counts = usage.input_tokens, usage.output_tokens, usage.calls
+    if not (all(isinstance(count, int) for count in counts) and isinstance(usage.cost, int | float | None)):
+        return f"its usage is {usage!r:.200}; tokens and calls are integers, and the cost is a number"
+    return None if isinstance(found.model, str) else f"its model is {found.model!r:.100}, which is no text"
 
 
 @runtime_checkable
@@ -245,6 +260,8 @@ class Role:
                 raise
             said = f"the {self.name} gave no reply: {type(error).__name__}: {error}"
             raise EnvironmentFailure(said, kind="model_role") from error
+        if wrong := wrong_reply(found):
+            raise EnvironmentFailure(f"the {self.name} gave no reply: {wrong}", kind="model_role")
         if found.finish_reason == "abort":
             raise EnvironmentFailure(f"the reply of the {self.name} was aborted", kind="model_role")
         reply = as_assistant(found.message)

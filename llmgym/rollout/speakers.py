@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from llmgym.chat import ChatGeneration, ChatPolicy, FinishReason, Sampling, Usage
+from llmgym.chat import ChatGeneration, ChatPolicy, FinishReason, Sampling, Usage, wrong_reply
 from llmgym.codec.base import ChatCodec
 from llmgym.env.reading import copies
 from llmgym.errors import ContextLengthExceeded, PolicyError
@@ -246,6 +247,12 @@ def _check(generation: Generation, sampling: Sampling) -> None:
         raise PolicyInvalid(f"the reply has {wrong}")
     if sampled and not (min(generation.token_ids) >= 0 and max(generation.token_ids) < _MOST_ID):
         raise PolicyInvalid("a token is no id")
+    numbers = [
+        generation.cached_tokens,
+        *(n for span in generation.versions for n in (span.version, span.start, span.end)),
+    ]
+    if not all(isinstance(number, int | np.integer) for number in numbers):
+        raise PolicyInvalid(f"cached tokens, or versions with their spans, are no integers: {numbers}")
     if generation.finish_reason == "abort":
         raise PolicyError("the engine aborted the request")
     if generation.finish_reason not in ("stop", "length"):
@@ -330,8 +337,8 @@ class ChatSpeaker:
             request_id=f"{self._name}/{self._turn}{what}",
             session_id=self._name,
         )
-        if not isinstance(generation, ChatGeneration):
-            raise PolicyInvalid(f"`chat` gave {generation!r:.100}, which is no ChatGeneration")
+        if wrong := wrong_reply(generation):
+            raise PolicyInvalid(wrong)
         self.usage += generation.usage
         if generation.finish_reason == "abort":
             raise PolicyError("the reply was aborted")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llmgym.chat import ChatGeneration, Sampling
+from llmgym.chat import ChatGeneration, Sampling, Usage
 from llmgym.concurrency import held
 from llmgym.errors import CodecError, ContextLengthExceeded, PolicyError, PolicyUnavailable
-from llmgym.messages import user
+from llmgym.messages import assistant, user
 from llmgym.policies.base import Generation, VersionSpan
 from llmgym.rewards import Part
 from llmgym.rollout import ChatSpeaker, Limits, TokenSpeaker, run_episode
@@ -184,6 +184,8 @@ def raises(error: BaseException) -> Any:
         (lambda _: Generation([1, 2], [-1.0, -9999.0], "stop"), "a log-probability of -9999.0, which stands for"),
         (lambda _: Generation([1], [-3.4e38], "stop"), "a log-probability of -3.4e+38, which stands for"),
         (lambda _: Generation([1], [0.1], "stop"), "a log-probability of 0.1, above 0: are these logits?"),
+        (lambda _: Generation([1], [-1.0], "stop", (VersionSpan("v1", 0, 1),)), "are no integers: [0, 'v1', 0, 1]"),
+        (lambda _: Generation([1], [-1.0], "stop", cached_tokens=1.0), "are no integers: [1.0]"),
         (lambda _: Generation([1], [-1.0], "abort"), "the engine aborted the request"),
     ],
 )
@@ -317,9 +319,14 @@ async def test_tools_that_fail_are_answered() -> None:
     [
         (ChatGeneration(user("hi"), "stop"), "not an assistant message"),
         ("hi", "`chat` gave 'hi', which is no ChatGeneration"),
+        (ChatGeneration(assistant("hi"), "tool_calls"), "ended with 'tool_calls'; there is 'stop', 'length', 'abort'"),
+        (ChatGeneration(assistant("hi"), "stop", {"input_tokens": 1}), "{'input_tokens': 1}, which is no Usage"),
+        (ChatGeneration(assistant("hi"), "stop", Usage(1.5)), "tokens and calls are integers"),
+        (ChatGeneration(assistant("hi"), "stop", Usage(cost="1")), "and the cost is a number"),
+        (ChatGeneration(assistant("hi"), "stop", model=3), "its model is 3, which is no text"),
     ],
 )
-async def test_a_chat_policy_that_says_no_message_fails(given: Any, said: str) -> None:
+async def test_a_chat_policy_that_says_what_no_row_can_hold_fails(given: Any, said: str) -> None:
     class Odd:
         name = model = "odd"
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from llmgym.chat import Sampling, Usage
+from llmgym.chat import ChatGeneration, Sampling, Usage
 from llmgym.errors import ConfigError
-from llmgym.messages import user
+from llmgym.messages import assistant, user
 from llmgym.policies.reference import RandomPolicy
 from llmgym.rollout import Collector
 from llmgym.rollout.roles import TokenChat, cast_roles, chat_policy
@@ -81,6 +81,16 @@ async def test_a_policy_may_judge_itself(policy: Opinion) -> None:
 
 async def test_a_judge_that_is_away_leaves_an_episode_unscored(policy: Opinion) -> None:
     await check_judge_away(policy)
+
+
+async def test_a_judge_that_says_what_no_row_can_hold_leaves_an_episode_unscored(policy: Opinion) -> None:
+    class Judge(RandomPolicy):
+        async def chat(self, *_: Any, **__: Any) -> ChatGeneration:
+            return ChatGeneration(assistant("yes"), "stop", Usage(0.5, calls=1))  # type: ignore[arg-type]
+
+    for trajectory in (await episodes(policy, Judge(), codec=policy.codec))[0]:
+        assert (trajectory.status, trajectory.failure and trajectory.failure.kind) == ("env_error", "model_role")
+        assert "the judge gave no reply: its usage is Usage(input_tokens=0.5" in (trajectory.error or "")
 
 
 @pytest.mark.parametrize("kind", ["template", "own"])
