@@ -120,7 +120,6 @@ class Session:
         return await asyncio.shield(working)
 
     def _done(self, work: asyncio.Future[Answer]) -> None:
-        self.touched = time.monotonic()
         if not work.cancelled():
             self._answer = work.result()
 
@@ -270,3 +269,5 @@ class Session:
             self.lost = self.lost or found.kind in _SPOILS
             self._metrics.failed(self.name, found.kind)
             raise found from error
+        finally:
+            self.touched = time.monotonic()

@@ -54,3 +54,16 @@ def test_an_instance_is_given_back_when_what_it_does_has_ended() -> None:
         await sessions.aclose()
 
     asyncio.run(run())
+
+
+def test_a_session_is_idle_from_the_end_of_what_it_did() -> None:
+    async def run() -> None:
+        sessions = sessions_of("tests.serve.environments:Slow-v0")
+        session = await sessions.open("Slow-v0")
+        await session.reset(Reset(seed=1))
+        began = session.touched
+        await session.step("x")  # which takes 0.2 s
+        assert session.touched >= began + 0.2
+        await sessions.aclose()
+
+    asyncio.run(run())
