@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+from numbers import Integral, Real
 from typing import Any, cast
 
 from llmgym.chat import ChatGeneration, ChatPolicy, FinishReason, Policy, Sampling
@@ -44,6 +45,7 @@ POLICIES = {
     "human": ("human", "HumanPolicy", "", "a person at this terminal"),
 }
 
+_NUMBERS = {"int": Integral, "float": Real}  # by annotation
 _NAMES_A_MODEL = frozenset({"transformers", "vllm"})
 
 
@@ -76,6 +78,7 @@ def make_policy(spec: Any, **options: Any) -> Policy:
         check_folder(argument)
     module, name, _, _ = POLICIES[kind]
     cls = getattr(importlib.import_module(f"llmgym.policies.{module}"), name)
+    _expect_options(spec, cls, options)
     try:
         return cls(*([argument] if argument else []), **options)
     except (TypeError, ValueError) as error:
@@ -115,6 +118,22 @@ def as_policy(value: Any, **options: Any) -> Policy:
 def forms() -> dict[str, str]:
     """Each short form as it is written, and what it is."""
     return {f"{kind}:{argument}" if argument else kind: text for kind, (_, _, argument, text) in POLICIES.items()}
+
+
+def _expect_options(spec: str, cls: type, options: dict[str, Any]) -> None:
+    """Refuse options that a class of policies does not have, and what is no number where it takes one."""
+    taken = inspect.signature(cls).parameters
+    named = [name for name, parameter in taken.items() if parameter.kind is parameter.KEYWORD_ONLY]
+    open_ = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())
+    for name, value in options.items():
+        if name not in taken and not open_:
+            raise ConfigError(f"policy {spec!r} has no option {name!r}; there is {', '.join(named) or 'none'}")
+        kind, _, optional = str(taken[name].annotation if name in taken else "").partition(" | ")
+        number = _NUMBERS.get(kind)
+        if number is None or (value is None and optional == "None"):
+            continue
+        if not isinstance(value, number) or isinstance(value, bool):
+            raise ConfigError(f"policy {spec!r}: {name} is {value!r:.100}; give a number of type {kind}")
 
 
 def _hint(kind: str, argument: str) -> str:

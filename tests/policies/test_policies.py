@@ -67,10 +67,22 @@ def test_what_is_none_is_answered_in_a_line(value: Any, said: str) -> None:
 
 def test_options_go_with_a_name() -> None:
     assert make_policy("random", seed=3).model == "random:3"
-    with pytest.raises(ConfigError, match=r"policy 'random': .*'sed'"):
+    with pytest.raises(ConfigError, match="policy 'random' has no option 'sed'; there is seed"):
         make_policy("random", sed=3)
+    with pytest.raises(ConfigError, match="policy 'human' has no option 'seed'; there is none"):
+        make_policy("human", seed=3)
     with pytest.raises(ConfigError, match="policy_options seed are for a policy that is named"):
         make_policy(answer, seed=3)
+
+
+@pytest.mark.parametrize("spec", ["openai:m", "http://localhost:8000"])
+@pytest.mark.parametrize(
+    ("name", "value"), [("timeout", "60s"), ("timeout", None), ("max_retries", 1.5), ("max_retries", True)]
+)
+def test_options_that_are_no_numbers_are_named(spec: str, name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"{name} is {value!r}; give a number"):
+        make_policy(spec, **{name: value})
+    make_policy(spec, **{name: 3})
 
 
 def test_every_short_form_is_shown_as_it_is_written() -> None:
