@@ -127,7 +127,7 @@ def _expect_options(spec: str, cls: type, options: dict[str, Any]) -> None:
     open_ = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())
     for name, value in options.items():
         if name not in taken and not open_:
-            raise ConfigError(f"policy {spec!r} has no option {name!r}; there is {', '.join(named) or 'none'}")
+            raise ConfigError(f"policy {spec!r}: there is no option {name!r}, but {', '.join(named) or 'none'}")
         kind, _, optional = str(taken[name].annotation if name in taken else "").partition(" | ")
         number = _NUMBERS.get(kind)
         if number is None or (value is None and optional == "None"):

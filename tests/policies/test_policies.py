@@ -67,9 +67,9 @@ def test_what_is_none_is_answered_in_a_line(value: Any, said: str) -> None:
 
 def test_options_go_with_a_name() -> None:
     assert make_policy("random", seed=3).model == "random:3"
-    with pytest.raises(ConfigError, match="policy 'random' has no option 'sed'; there is seed"):
+    with pytest.raises(ConfigError, match="policy 'random': there is no option 'sed', but seed"):
         make_policy("random", sed=3)
-    with pytest.raises(ConfigError, match="policy 'human' has no option 'seed'; there is none"):
+    with pytest.raises(ConfigError, match="policy 'human': there is no option 'seed', but none"):
         make_policy("human", seed=3)
     with pytest.raises(ConfigError, match="policy_options seed are for a policy that is named"):
         make_policy(answer, seed=3)
