@@ -7,14 +7,17 @@ files without a name, whose descriptors are passed; nothing is ever unpickled.
 from __future__ import annotations
 
 import _socket  # what `socket` adds to it would make every fork dearer
+import errno
 import json
 import os
 import struct
+import time
 from collections.abc import Sequence
 from typing import Any
 
 _CHUNK = 1 << 16
 _LONGEST = 1 << 20  # bytes of a line
+_PATIENCE, _PAUSE = 5.0, 0.001  # seconds, for descriptors on their way to arrive
 _INT = struct.calcsize("i")
 _RIGHTS = _socket.CMSG_SPACE(16 * _INT)  # bytes that the descriptors of a message take at most
 # What `json.loads` and `json.dumps` do besides costs the zygote pages of memory, which every fork makes dearer.
@@ -55,10 +58,21 @@ class Channel:
         line = _encode({**message, "fds": len(fds)}).encode() + b"\n"
         rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))] if fds else []
         try:
-            sent = self._socket.sendmsg([line], rights)
+            sent = self._send(line, rights)
             self._socket.sendall(line[sent:])
         except OSError as error:
             raise Closed(str(error)) from None
+
+    def _send(self, line: bytes, rights: list[tuple[int, int, bytes]]) -> int:
+        """Send the start of a line; waits while more descriptors of this user are on their way than he may have."""
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return self._socket.sendmsg([line], rights)
+            except OSError as error:
+                if error.errno != errno.ETOOMANYREFS or time.monotonic() > until:
+                    raise
+                time.sleep(_PAUSE)
 
     def receive(self) -> list[tuple[dict[str, Any], list[int]]]:
         """The messages that are whole; waits for the first bytes, as the socket does.

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmgym.sandbox.wire import Channel, Closed, blank, read_all
+from tests.rollouts import ROOT
 
 MESSAGES = st.lists(st.dictionaries(st.text(max_size=5).filter(lambda key: key != "fds"), st.text() | st.integers()))
 
@@ -93,6 +96,27 @@ def test_a_message_without_an_end_is_not_kept_for_ever() -> None:
         next(n for n, _ in enumerate(reads) if n > 100)
     ours.close()
     channel.close()
+
+
+_CROWD = """
+import resource, socket, threading
+from llmgym.sandbox.inside import kernel
+from llmgym.sandbox.wire import Channel
+crowd, ours, theirs = socket.socketpair(), *map(Channel, socket.socketpair())
+socket.send_fds(crowd[0], [b"x"], [0] * 100)
+kernel.drop_capabilities()
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+threading.Timer(0.2, crowd[1].recv, [1]).start()  # those arrive
+ours.send({"a": 1}, [0])
+((message, fds),) = theirs.receive()
+print(message, len(fds))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_descriptors_wait_for_others_that_are_on_their_way() -> None:
+    done = subprocess.run([sys.executable, "-c", _CROWD], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.stdout, done.stderr) == ("{'a': 1} 1\n", "")
 
 
 def test_the_other_side_is_gone() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -310,7 +311,16 @@ async def test_cancelling_those_that_wait(box: Sandbox, monkeypatch: pytest.Monk
     assert (await box.run("print(1)")).stdout == "1\n"
 
 
-async def test_nothing_grows(box: Sandbox) -> None:
+async def test_descriptors_on_their_way_elsewhere_are_not_those_of_a_run(box: Sandbox) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        socket.send_fds(ours, [b"x"], [0] * 200)  # three times what a run may have open
+        assert (await box.run("print(1)", files={"f": b"x"}, outputs=["f"])).files == {"f": b"x"}
+
+
+async def test_nothing_grows(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zygotes, "CORES", 2)
+
     async def some(count: int) -> None:
         await asyncio.gather(*(box.run("print(1)", files={"f": b"x"}, outputs=["f"]) for _ in range(count)))
 

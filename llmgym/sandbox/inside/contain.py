@@ -138,8 +138,16 @@ def _limit(limits: dict[str, Any], own_size: int, *, hard_cpu: bool) -> None:
     # The first process of a namespace is not sent the soft limit's signal.
     _set(resource.RLIMIT_CPU, seconds, seconds if hard_cpu else seconds + 1)
     _set(resource.RLIMIT_FSIZE, *(max(limits["disk"], limits["output"] + 1),) * 2)
-    _set(resource.RLIMIT_NOFILE, *(limits["files"],) * 2)
     _set(resource.RLIMIT_AS, size, size)
+
+
+def limit_files(count: int) -> None:
+    """Limit the files that this process may have open, once the last descriptor is passed.
+
+    The kernel holds against this limit how many descriptors of the user are on their way over any socket (unix(7),
+    ETOOMANYREFS), and those of many runs that begin at once are more than a run may have open.
+    """
+    _set(resource.RLIMIT_NOFILE, count, count)
 
 
 def _set(kind: int, soft: int, hard: int) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llmgym.sandbox.inside import kernel, programs, sessions, walls
-from llmgym.sandbox.inside.contain import LINUX, SLOTS, Containment, first_uid
+from llmgym.sandbox.inside.contain import LINUX, SLOTS, Containment, first_uid, limit_files
 from llmgym.sandbox.wire import Channel, Closed, blank
 
 # What programs often import. None that does something at a fork, which costs every run more than it saves one: no
@@ -224,6 +224,7 @@ class Zygote:
             here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
             channel.send({}, [here])
             os.close(here)
+        limit_files(message["limits"]["files"])
         gc.enable()
         return _action(message, program, channel)
 
