@@ -10,7 +10,7 @@ import contextlib
 import functools
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -229,18 +229,23 @@ class Driver:
         """Add a step's reward to the episode and to its last turn; unscored (NaN, or infinite) makes both None."""
         _, reward, _, _, info = step
         trajectory = self.trajectory
-        value = reward if math.isfinite(reward) else None
-        if value is None or trajectory.reward is None:
-            trajectory.reward = None
-        else:
-            self._rewards.append(value)
-            trajectory.reward = math.fsum(self._rewards)
+        self._rewards.append(reward)
+        trajectory.reward = _total(self._rewards)
         if trajectory.turns:
             last = trajectory.turns[-1]
-            last.reward = None if value is None or last.reward is None else last.reward + value
+            last.reward = None if last.reward is None else _total((last.reward, reward))
         if "reward_parts" in info:
             trajectory.reward_parts = parts_of(info)
         return step
+
+
+def _total(rewards: Sequence[float]) -> float | None:
+    """The sum of rewards; None where one is unscored (NaN, or infinite), or the sum is beyond all numbers."""
+    try:
+        total = math.fsum(rewards)
+    except (OverflowError, ValueError):  # ValueError: infinities of both signs
+        return None
+    return total if math.isfinite(total) else None
 
 
 def mark_failed(trajectory: Trajectory, error: Exception, kind: Kind | None, outside: Outside) -> None:

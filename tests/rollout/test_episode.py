@@ -17,6 +17,7 @@ from llmgym.policies.base import Generation, VersionSpan
 from llmgym.rewards import Part
 from llmgym.rollout import ChatSpeaker, Limits, TokenSpeaker, run_episode
 from llmgym.tasks import Task
+from llmgym.tools import tool
 from llmgym.trajectory import Trajectory, Turn
 from tests.rollouts import Letters, Only, Script, WordPolicy, Words, answer, call_faults, say, shout_first
 
@@ -75,6 +76,19 @@ async def test_rewards_go_to_their_turns_and_add_up() -> None:
     assert trajectory.opening == 2
     assert [m["role"] for m in trajectory.messages] == ["system", "user", "assistant", "tool", "assistant"]
     assert trajectory.timings["wall_s"] >= trajectory.timings["engine_s"] + trajectory.timings["env_s"]
+
+
+async def test_rewards_that_add_up_to_no_number_leave_an_episode_unscored() -> None:
+    class Rich(Letters):
+        @tool
+        def shout(self, letter: str) -> str:
+            """Pay too much."""
+            self.reward(1.5e308)
+            return letter.upper()
+
+    trajectory, _ = await run(lambda prompt: shout_first(prompt.partition("<assistant>")[0]), env=Rich(max_turns=2))
+    assert [turn.reward for turn in trajectory.turns] == [1.5e308, 1.5e308]
+    assert (trajectory.status, trajectory.reward) == ("max_turns", None)
 
 
 async def test_a_template_that_rewrites_history_forks_into_exact_segments() -> None:
