@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from llmgym.data.lines import Line, read_lines
+from llmgym.data.lines import Line, Span, fetch, read_lines
 from llmgym.data.problems import BadRowsError, Problem, UnreadableError
 from llmgym.data.shapes import Shape, rollouts, shape_of
 from llmgym.data.strictness import encoding_flaw, explained
@@ -77,7 +77,8 @@ class Source:
             unpack(self.path, self.rows)
         self.problems: list[Problem] = []
         self.torn, self.done = False, 0
-        self._skip_bad, self._lines = skip_bad, 0
+        self._skip_bad = skip_bad
+        self._last: Line | None = None
         self._shape: Shape | None = None
         self._seen: set[str] = set()
         self._failed: set[str] = set()
@@ -104,12 +105,22 @@ class Source:
 
         So it is where rows were retired, failures made good, the policy is known by now, or the file is another one.
         """
-        if self.size < self.done or (self.is_run and read_retired(self.rows.parent) != self._retired):
+        if not self._is_as_it_was() or (self.is_run and read_retired(self.rows.parent) != self._retired):
             return True
         if self.description is None or not self.is_run:
             return False
         before, self.description = self.description, read_description(self.rows.parent) or self.description
         return before.confirmed != self.description.confirmed or not self._failed.isdisjoint(self._seen)
+
+    def _is_as_it_was(self) -> bool:
+        """Whether the line that was read last is still there."""
+        if self._last is None:
+            return True
+        _, position, data, _ = self._last
+        try:
+            return next(fetch(self.rows, [Span(position, len(data))])) == data
+        except UnreadableError:
+            return False
 
     def episodes(self) -> Iterator[list[Entry]]:
         """Episodes that are new: for each the rows of its agents.
@@ -122,11 +133,11 @@ class Source:
             return
         shape = self._shape = self._shape or shape_of(self.rows, self.path)
         self.torn = False
-        for line in read_lines(self.rows, self.done, self._lines + 1):
+        for line in read_lines(self.rows, self.done, self._last.number + 1 if self._last else 1):
             entry = self._row(line, shape)
             if self.torn:
                 return
-            self.done, self._lines = line.position + len(line.data) + line.whole, line.number
+            self.done, self._last = line.position + len(line.data) + line.whole, line
             if entry is None:
                 continue
             if self._pending and self._pending[0].row.episode_id != entry.row.episode_id:

@@ -152,6 +152,16 @@ def test_only_what_is_new_is_read(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_a_file_that_is_replaced_is_read_anew(tmp_path: Path, rows: int) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(line("a") + line("b"))
+    report, packs = read(path)
+    path.write_bytes(b"".join(line(f"other {number}") for number in range(rows)))
+    assert report.update(packs.__setitem__)
+    assert report.columns.words["task"].words == [f"other {number}" for number in range(rows)]
+
+
 def test_packs_have_the_rows_whole(tmp_path: Path) -> None:
     rows = list(runs.plain(ROWS, 1))
     rows[7].segments = runs.segments([5, 3])
