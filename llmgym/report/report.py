@@ -144,10 +144,12 @@ class Report:
     def summary(self) -> dict[str, Any]:
         """What a page shows before its tables."""
         runs: list[dict[str, Any]] = []
-        for number, (source, tallies) in enumerate(zip(self.sources, self._tallies, strict=True)):
+        named = zip(_names(self.sources), self.sources, self._tallies, strict=True)
+        for number, (name, source, tallies) in enumerate(named):
             lost = Counter(row.env_id for run, _, row in self._failures if run == number)
             runs.append(
                 {
+                    "name": name,
                     **_described(source),
                     "failed": dict(lost),
                     "vocabulary": _vocabulary(self._vocabularies[number]),
@@ -189,11 +191,18 @@ def _vocabulary(vocabulary: Vocabulary) -> dict[str, Any]:
     return {"name": vocabulary.name, "missing": vocabulary.missing}
 
 
+def _names(sources: Sequence[Source]) -> list[str]:
+    """What runs are called: the last part of their paths, or as many as tell them apart."""
+    paths = [source.path.resolve() if source.path.is_dir() else source.path.absolute() for source in sources]
+    length = 1
+    while len({path.parts[-length:] for path in paths}) < len(paths):
+        length += 1
+    return [scrub(str(Path(*path.parts[-length:]))) for path in paths]
+
+
 def _described(source: Source) -> dict[str, Any]:
     known = source.description
-    path = source.path.resolve()
-    name = path.name if source.is_run and source.path.is_dir() else source.path.name
-    said: dict[str, Any] = {"name": scrub(name or str(path)), "torn": source.torn}
+    said: dict[str, Any] = {"torn": source.torn}
     if known is not None:
         said |= {
             "config": known.config,

@@ -103,6 +103,23 @@ def test_agents_have_a_lane_each(tmp_path: Path) -> None:
         width = "one.offsetWidth - one.firstChild.offsetWidth - one.lastChild.offsetWidth"
         empty = await page.ask(f"[...document.querySelectorAll('.cell')].map(one => {width})")
         assert max(empty) <= 1
+        turns = await page.ask("[...document.querySelectorAll('[data-turn]')].map(one => one.id)")
+        assert len(set(turns)) == len(turns) == 2  # each has a cell that leads to it
+
+    visit(look)
+
+
+@pytest.mark.parametrize("agents", [1, 2])
+def test_many_turns_fit_in_a_lane(tmp_path: Path, agents: int) -> None:
+    rows = [episode("long", turns=300, agent=agent, agents=agents) for agent in ("black", "white")[:agents]]
+    url = page_of(tmp_path, runs.store(tmp_path / "run", rows))
+
+    async def look(page: Page) -> None:
+        await page.size("phone")
+        await page.open(f"{url}#/e/0")
+        await page.until("document.querySelectorAll('.cell').length >= 300")
+        ends = "[...document.querySelectorAll('.cell')].map(one => one.getBoundingClientRect().right)"
+        assert await page.ask(f"Math.max(...{ends}) <= document.querySelector('.lanes').getBoundingClientRect().right")
 
     visit(look)
 

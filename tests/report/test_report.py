@@ -231,6 +231,16 @@ def test_what_cannot_be_reported(tmp_path: Path) -> None:
         Report([tmp_path / "nowhere"])
 
 
+def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for folder in ("old", "new"):
+        runs.store(tmp_path / folder / "run" / "first", runs.plain(1))
+    paths = [tmp_path / folder / "run" / "first" for folder in ("old", "new")]
+    report, _ = read(*paths)
+    assert [run["name"] for run in report.summary()["runs"]] == ["old/run/first", "new/run/first"]
+    report, _ = read(*(path / "rollouts.jsonl" for path in paths[:1]))
+    assert [run["name"] for run in report.summary()["runs"]] == ["rollouts.jsonl"]
+
+
 def test_a_name_that_is_no_text(tmp_path: Path) -> None:
     run = runs.store(tmp_path / os.fsdecode(b"r\xffn"), runs.plain(1))
     assert "<title>r\ufffdn · llmgym</title>" in write_report(Report([run]), tmp_path / "page.html").read_text("utf-8")

@@ -6,6 +6,7 @@ const charts = (() => {
   /** @type {Set<any>} */
   const drawn = new Set();
   const HEIGHT = 180;
+  const WHOLE = Array.from({ length: 16 }, (_, i) => [1, 2, 5].map((one) => one * 10 ** i)).flat(); // steps of an axis
   const watcher = new ResizeObserver((entries) => {
     for (const entry of entries) {
       const plot = /** @type {any} */ (entry.target).plot;
@@ -107,7 +108,7 @@ const charts = (() => {
         y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ high) => [0, high * 1.08 || 1] },
       },
       axes: [
-        axis({ grid: { show: false }, incrs: whole ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 1e5, 1e6] : undefined,
+        axis({ grid: { show: false }, incrs: whole ? WHOLE : undefined,
           values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map((v) => brief(v)) }),
         axis({ size: 38, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map((v) => `${Number(v.toFixed(2))}%`) }),
       ],
@@ -146,8 +147,8 @@ const charts = (() => {
         } },
       },
       axes: [
-        axis({ grid: { show: false }, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 1e4, 1e5] }),
-        axis({ size: 38 }),
+        axis({ grid: { show: false }, incrs: WHOLE, space: Math.max(50, 8 * count(xs[xs.length - 1]).length) }),
+        axis({ size: 38, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map((v) => (Math.abs(v) < 1e4 ? count(v) : brief(v))) }),
       ],
       series: [{}, ...series.flatMap((_, run) => [
         { stroke: "transparent", points: { show: false } }, { stroke: "transparent", points: { show: false } },

@@ -58,10 +58,10 @@ const episodes = (() => {
     return h("section.lanes", h("header", h("b", "Time"), h("span.key", h("span.dot.engine"), "engine"), h("span.key", h("span.dot.env"), "environment"),
       h("span.grow"), h("span.note", rows.length === 1 && rows[0].timings.wall_s ? `${duration(totals[0])} in turns, ${duration(rows[0].timings.wall_s)} in all` : duration(most))),
     rows.map((row, at) => {
-      const lane = h("div.lane");
+      const lane = h("div.lane", { class: row.turns.length > 64 ? "many" : "" });
       row.turns.forEach((/** @type {any} */ turn, /** @type {number} */ index) => {
         const cell = h("a.cell", { title: `turn ${index + 1}: engine ${duration(turn.engine_s)}, environment ${duration(turn.env_s)}`,
-          onclick: () => document.getElementById(`turn-${index}`)?.scrollIntoView({ behavior: "smooth", block: "center" }) });
+          onclick: () => document.getElementById(`turn-${row.number}-${index}`)?.scrollIntoView({ behavior: "smooth", block: "center" }) });
         const spent = (turn.engine_s || 0) + (turn.env_s || 0);
         cell.style.flexGrow = String(spent / most);
         const engine = h("span.engine"), env = h("span.env"); // shares: what grows by less than 1 does not fill its place

@@ -85,7 +85,7 @@ function transcript(row) {
   out.push(...talk(row, row.messages, (message, at) => {
     if (message.role !== "assistant" || at < row.opening) return null;
     const made = notes.get(turn);
-    const attributes = { id: `turn-${turn}`, "data-turn": turn };
+    const attributes = { id: `turn-${row.number}-${turn}`, "data-turn": turn };
     return { before: made ? h("div.compaction", h("b", "context compacted"), made.note ? prose(made.note) : " old results of tools were cleared") : null,
       attributes, head: turnHead(row.turns[turn] ?? {}, `turn ${++turn}`) };
   }, (at) => (at < row.opening ? "" : row.played ? "from the program" : "from the environment")));
