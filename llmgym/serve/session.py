@@ -222,10 +222,12 @@ class Session:
             self.closed = True
             with contextlib.suppress(Exception, SystemExit):  # there is none, or its end does not matter any more
                 await self._env.aend(verify=False)
+        env = self._env
+        del self._env, self._oracle  # what is lost is not to stay in memory beside the last answer
         if self.lost:
-            await self.instances.discard(self._env)
+            await self.instances.discard(env)
         else:
-            await self.instances.release(self._env)
+            await self.instances.release(env)
 
     # --- within -----------------------------------------------------------------------------------
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
 pytest.importorskip("prometheus_client")
 
 from llmgym.adapters.remote.protocol import Reset
+from llmgym.errors import EnvironmentFailure
 from llmgym.messages import tool_call
 from llmgym.rollout.config import TaskSettings
 from llmgym.rollout.instances import Instances
@@ -64,6 +67,22 @@ def test_a_session_is_idle_from_the_end_of_what_it_did() -> None:
         began = session.touched
         await session.step("x")  # which takes 0.2 s
         assert session.touched >= began + 0.2
+        await sessions.aclose()
+
+    asyncio.run(run())
+
+
+def test_an_instance_that_cannot_be_used_any_more_does_not_stay_in_memory() -> None:
+    async def run() -> None:
+        sessions = sessions_of("tests.serve.environments:Broken-v0")
+        session = await sessions.open("Broken-v0")
+        await session.reset(Reset(seed=1))
+        instance = weakref.ref(session._env.unwrapped)
+        with pytest.raises(EnvironmentFailure, match="the disk is gone"):
+            await sessions.use(session, session.call(tool_call("lose"), same=False))
+        gc.collect()
+        assert sessions.find(session.id).closed  # its last answer is still known
+        assert instance() is None
         await sessions.aclose()
 
     asyncio.run(run())
