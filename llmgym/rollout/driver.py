@@ -80,15 +80,16 @@ class Driver:
         trajectory.task = self._task
         try:
             self._env = await self._instances.acquire()
-            messages, info = await self._env.areset(seed=trajectory.seed, options={"task": self._task})
-        except BaseException as error:  # whatever an environment or a wrapper raises
+            given, info = await self._env.areset(seed=trajectory.seed, options={"task": self._task})
+            self._live = True
+            messages, tools = _messages(given), _shared(msgspec.json.encode(info["tools"]))
+        except BaseException as error:  # whatever an environment or a wrapper raises, or gives
             if is_outside(error):
                 raise
             await self.fail(failure(error, self._instances.id, "setup" if self._env is None else "wrapper"))
             return False
-        self._live = True
-        trajectory.messages, trajectory.opening = list(messages), len(messages)
-        trajectory.tools, trajectory.reward = _shared(msgspec.json.encode(info["tools"])), 0.0
+        trajectory.messages, trajectory.opening = messages, len(messages)
+        trajectory.tools, trajectory.reward = tools, 0.0
         return True
 
     async def step(self, message: Message | str, turn: Turn | None = None, *, cut: bool = False) -> list[Message]:
@@ -145,15 +146,15 @@ class Driver:
         """Have the instance take a message, and record what comes of it."""
         began = time.perf_counter()
         try:
-            result = await act()
-        except BaseException as error:  # whatever an environment or a wrapper raises
+            given, _, terminated, truncated, _ = self._credit(await act())
+            new = _messages(given)
+        except BaseException as error:  # whatever an environment or a wrapper raises, or gives
             if is_outside(error):
                 raise
             turn.env_s, turn.reward = turn.env_s + time.perf_counter() - began, None
             await self.fail(failure(error, self._instances.id, "wrapper"))
             return []
         turn.env_s += time.perf_counter() - began
-        new, _, terminated, truncated, _ = self._credit(result)
         self.trajectory.messages += new
         if terminated or truncated:
             self._live = False
@@ -174,7 +175,7 @@ class Driver:
         self._live = False
         try:
             self._credit(await self._env.aend(verify=verify))
-        except BaseException as error:  # whatever an environment or a wrapper raises
+        except BaseException as error:  # whatever an environment or a wrapper raises, or gives
             if is_outside(error):
                 raise
             await self.fail(failure(error, self._instances.id, "wrapper"))
@@ -237,6 +238,14 @@ class Driver:
         if "reward_parts" in info:
             trajectory.reward_parts = parts_of(info)
         return step
+
+
+def _messages(given: Sequence[Message]) -> list[Message]:
+    """The messages of an observation, which a wrapper may have made into anything."""
+    messages = list(given)
+    if not all(isinstance(message, dict) and "role" in message for message in messages):
+        raise TypeError(f"the observation is {given!r:.100}, which are no messages")
+    return messages
 
 
 def _total(rewards: Sequence[float]) -> float | None:

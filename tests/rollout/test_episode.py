@@ -19,7 +19,8 @@ from llmgym.rollout import ChatSpeaker, Limits, TokenSpeaker, run_episode
 from llmgym.tasks import Task
 from llmgym.tools import tool
 from llmgym.trajectory import Trajectory, Turn
-from tests.rollouts import Letters, Only, Script, WordPolicy, Words, answer, call_faults, say, shout_first
+from llmgym.wrappers import ToolWrapper
+from tests.rollouts import Letters, Only, Script, WordPolicy, Words, answer, call_faults, call_tools, say, shout_first
 
 LETTER = Task(id="a", prompt="spell a", answer="A")
 
@@ -266,6 +267,44 @@ async def test_an_environment_that_fails_is_an_environment_error(fault: str, sai
     assert (trajectory.status, trajectory.reward) == ("env_error", None)
     assert trajectory.error is not None
     assert said in trajectory.error
+
+
+class Odd(ToolWrapper):
+    """Gives what `odd` makes of what the environment gives."""
+
+    odd: Any = None
+
+    def on_reset(self, observation: Any, info: Any) -> Any:
+        return self.odd(observation, info) if self.first else (observation, info)
+
+    def on_step(self, action: Any, result: Any) -> Any:
+        return result if self.first else self.odd(*result)
+
+
+@pytest.mark.parametrize(
+    ("first", "odd", "said"),
+    [
+        (True, lambda *_: None, "cannot unpack non-iterable NoneType"),
+        (True, lambda seen, info: (None, info), "'NoneType' object is not iterable"),
+        (True, lambda seen, info: ("hello", info), "the observation is 'hello', which are no messages"),
+        (True, lambda seen, info: (seen, {}), "KeyError: 'tools'"),
+        (True, lambda seen, info: (seen, {"tools": [object()]}), "Encoding objects of type object"),
+        (False, lambda *_: None, "cannot unpack non-iterable NoneType"),
+        (False, lambda seen, *rest: ([3], *rest), r"the observation is [3], which are no messages"),
+        (False, lambda seen, reward, *rest: (seen, None, *rest), "must be real number, not NoneType"),
+        (False, lambda *result: (*result[:4], None), "'NoneType' is not iterable"),
+    ],
+)
+async def test_what_a_wrapper_gives_is_the_environments_fault(first: bool, odd: Any, said: str) -> None:
+    env: Any = Odd(Letters())
+    env.odd, env.first = odd, first
+    trajectory = Trajectory("x/Y-v0", "a", 0, 1)
+    speaker = ChatSpeaker(Script(call_tools), Sampling(), Limits(), "n")
+    await run_episode(Only(env), LETTER, speaker, trajectory, Limits())
+    assert (trajectory.status, trajectory.reward) == ("env_error", None)
+    assert trajectory.failure is not None
+    assert trajectory.failure.stage == "wrapper"
+    assert said in str(trajectory.error)
 
 
 async def test_an_environment_serves_again_after_each_failure() -> None:
