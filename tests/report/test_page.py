@@ -226,15 +226,21 @@ def test_runs_that_differ_in_what_they_have(tmp_path: Path) -> None:
 
 
 def test_a_run_in_which_all_failed(tmp_path: Path) -> None:
-    url = page_of(tmp_path, runs.store(tmp_path / "run", [runs.failing(number) for number in range(3)]))
+    rows = [*map(runs.failing, range(3)), replace(runs.failing(3), env_id="test/Else-v0")]
+    url = page_of(tmp_path, runs.store(tmp_path / "run", rows))
+    tiles = "[...document.querySelectorAll('.tile')].map(one => one.innerText.replaceAll('\\n', ' '))"
 
     async def look(page: Page) -> None:
         await page.open(url)
-        tiles = await page.ask(
-            "[...document.querySelectorAll('.tile')].map(one => one.innerText.replaceAll('\\n', ' '))"
-        )
-        assert {"Reward – mean", "Episodes 0 of 30", "Time – an episode"} <= set(tiles)
-        assert "Failures 3 see what went wrong" in tiles
+        shown = await page.ask(tiles)
+        assert {"Reward – mean", "Episodes 0 of 30", "Time – an episode"} <= set(shown)
+        assert "Failures 4 see what went wrong" in shown
+        await page.ask("document.querySelector('select').value = 'test/Else-v0'; 1")
+        await page.ask("document.querySelector('select').dispatchEvent(new Event('change'))")
+        assert "Failures 1 see what went wrong" in await page.ask(tiles)
+        await page.go("#/failures", "document.querySelector('.failure')")
+        assert await page.ask("document.querySelector('.failure .count').textContent") == "1"
+        assert await page.ask("document.querySelectorAll('.failure .link').length") == 1
 
     visit(look)
 

@@ -156,12 +156,13 @@ const lists = (() => {
   function failures(summary, env) {
     const groups = summary.failures.filter((/** @type {any} */ one) => !env || one.envs[env]);
     if (!groups.length) return h("p.empty.good", "No episode failed.");
+    const c = R.columns, code = env && c ? c.words.env.indexOf(env) : -1;
     return h("div.failures", groups.map((/** @type {any} */ one, /** @type {number} */ place) => h("details.card.failure", { open: place === 0 },
-      h("summary", h("span.count", count(one.count)), h("b", flat(one.kind.replace(/_/g, " "))), one.stage ? h("span.muted", `in ${flat(one.stage)}`) : null,
+      h("summary", h("span.count", count(env ? one.envs[env] : one.count)), h("b", flat(one.kind.replace(/_/g, " "))), one.stage ? h("span.muted", `in ${flat(one.stage)}`) : null,
         one.error ? h("code", flat(one.error)) : null, h("span.words", flat(one.first.trim().split("\n").pop() ?? ""))),
       h("p.muted", Object.entries(one.envs).map(([name, many]) => `${flat(name)} ${count(/** @type {number} */ (many))}`).join(" · ")),
       h("h4", "The first of them"), prose(one.first || "(nothing was said)", "mono"),
-      h("p", one.rows.map((/** @type {number} */ row, /** @type {number} */ at) => h("a.link", { href: `#/e/${row}` }, `episode ${at + 1}`))))));
+      h("p", one.rows.filter((/** @type {number} */ row) => code < 0 || c.env[row] === code).map((/** @type {number} */ row, /** @type {number} */ at) => h("a.link", { href: `#/e/${row}` }, `episode ${at + 1}`))))));
   }
 
   return { search, words, searchBox, episodeTable, tasksOf, taskTable, searchTasks, failures, reset: () => { lowered = null; } };
