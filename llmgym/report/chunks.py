@@ -112,11 +112,13 @@ def _row(row: Trajectory, segments: list[dict[str, Any]], tools: int) -> dict[st
         said["branches"] = [_turn(turn) for turn in row.branches]
     if row.played is not None:
         said["played"] = row.played.messages
-    for name in ("compactions", "failure", "error", "usage", "model_calls", "tool_errors"):
+    for name in ("compactions", "failure", "error", "usage", "model_calls", "tool_errors", "policy"):
         if value := getattr(row, name):
             said[name] = value
     if row.attempts > 1:
         said["attempts"] = row.attempts
+    if not row.trainable:
+        said["trainable"] = False
     return said
 
 

@@ -109,6 +109,26 @@ def test_agents_have_a_lane_each(tmp_path: Path) -> None:
     visit(look)
 
 
+def test_tokens_that_are_not_trained_are_told_apart(tmp_path: Path) -> None:
+    game = runs.crowd()
+    game[1].trainable, game[1].policy = False, "frozen"
+    url = page_of(tmp_path, runs.store(tmp_path / "run", [*game, episode("unscored", reward=None), episode("scored")]))
+    legends = "[...document.querySelectorAll('.legend')].map(one => one.firstChild.textContent)"
+
+    async def look(page: Page) -> None:
+        await page.open(f"{url}#/e/0")
+        await page.until(EPISODE)
+        await page.press("2")
+        await page.until("document.querySelectorAll('.legend').length === 2")
+        assert await page.ask(legends) == ["sampledin the loss", "samplednot trained: an opponent's"]
+        assert await page.ask("document.querySelectorAll('.segment.untrained').length") == 1
+        for place, said in ((2, "samplednot trained: unscored"), (3, "sampledin the loss")):
+            await page.go(f"#/e/{place}", f"{EPISODE}?.dataset.episode.includes('scored')")
+            await page.until(f"{legends}[0] === {said!r}")
+
+    visit(look)
+
+
 @pytest.mark.parametrize("agents", [1, 2])
 def test_many_turns_fit_in_a_lane(tmp_path: Path, agents: int) -> None:
     rows = [episode("long", turns=300, agent=agent, agents=agents) for agent in ("black", "white")[:agents]]

@@ -50,8 +50,8 @@ const episodes = (() => {
       value === null ? "–" : number(value), weight === 1 ? null : h("small", ` × ${number(weight)}`))));
   }
 
-  /** Where the time went, turn by turn. @param {any[]} rows */
-  function lanes(rows) {
+  /** Where the time went, turn by turn. @param {any[]} rows @param {boolean} [agents] whether they are those of one episode */
+  function lanes(rows, agents) {
     const totals = rows.map((row) => row.turns.reduce((/** @type {number} */ sum, /** @type {any} */ turn) => sum + (turn.engine_s || 0) + (turn.env_s || 0), 0));
     const most = Math.max(...totals);
     if (!(most > 0)) return null;
@@ -73,7 +73,7 @@ const episodes = (() => {
       const rest = h("span");
       rest.style.flexGrow = String(Math.max(0, 1 - totals[at] / most));
       lane.append(rest);
-      return rows.length > 1 ? h("div.lanerow", h("span.lanename", flat(row.agents > 1 ? row.agent : `repeat ${row.repeat}`)), lane) : lane;
+      return rows.length > 1 ? h("div.lanerow", h("span.lanename", R.summary.runs.length > 1 ? h("span.dot", { class: row.run ? "other" : "own" }) : null, flat(agents ? row.agent : ` repeat ${row.repeat}`)), lane) : lane;
     }));
   }
 
@@ -85,7 +85,7 @@ const episodes = (() => {
         h("dd", typeof value === "number" ? number(value, 4) : prose(value === null ? "–" : pretty(value), "mono"))]))) : null;
     };
     return h("div.details",
-      table("Episode", { id: row.id, seed: row.seed, attempts: row.attempts ?? 1, ...(row.answer === undefined ? {} : { answer: row.answer }) }),
+      table("Episode", { id: row.id, seed: row.seed, attempts: row.attempts ?? 1, ...(row.policy ? { "played by": row.policy } : {}), ...(row.answer === undefined ? {} : { answer: row.answer }) }),
       table("Metrics", row.metrics), table("Seconds", row.timings), table("Tool errors", row.tool_errors), table("Usage", row.usage),
       table("Sampling", row.sampling), table("Task", row.metadata));
   }
@@ -135,7 +135,7 @@ const episodes = (() => {
       place.replaceChildren(h("article.episode.wide",
         h("div.sidehead", h("h2", flat(`${rows[0].env} · ${rows[0].task}${agents ? ` · repeat ${rows[0].repeat}` : ""}`)), h("span.muted", agents ? `${rows.length} agents` : `${rows.length} episodes side by side`),
           repeats.length > 1 ? squares(repeats, numbers) : null),
-        lanes(rows), tabs(rows[0], draw),
+        lanes(rows, agents), tabs(rows[0], draw),
         h("div.columns", rows.map((row) => h("div.column", h(agents ? "div" : "a", agents ? {} : { href: `#/e/${row.number}` }, title(row, true, agents)), body(row))))));
     };
     place.dataset.episode = rows[0].id;

@@ -145,16 +145,19 @@ function talk(row, messages, said, note, from = 0) {
 /** How a message begins, or which tools it calls. @param {any} message */
 const excerptOf = (message) => contentOf(message).slice(0, 120) || (message.tool_calls ?? []).map((/** @type {any} */ call) => `${call.function?.name}()`).join(", ");
 
-/** What a context is to the agent, and whether its replies are trained. @param {any} segment */
-function contextOf(segment) {
+/** Why none of an episode's tokens are trained; "" where they are. @param {any} row */
+const untrained = (row) => (row.trainable === false ? "an opponent's" : row.reward === null ? "unscored" : "");
+
+/** What a context is to the agent, and whether its replies are trained. @param {any} row @param {any} segment */
+function contextOf(row, segment) {
   if (segment.delivered === false) return { name: "Reply that reached nobody", trained: false };
   if (segment.role === "abandoned") return { name: "Reply that was dropped for another", trained: false };
   if (segment.role) return { name: segment.role === "auxiliary" ? "Beside the agent" : `Beside the agent: ${segment.role}`, trained: false };
-  return { name: segment.messages ? "Another context of the agent" : "The conversation", trained: segment.spans.length > 0 };
+  return { name: segment.messages ? "Another context of the agent" : "The conversation", trained: segment.spans.length > 0 && !untrained(row) };
 }
 
-/** @param {any} segment */
-const trainedMark = (segment) => (contextOf(segment).trained ? h("span.chip", "trained") : h("span.chip.quiet", "not trained"));
+/** @param {any} row @param {any} segment */
+const trainedMark = (row, segment) => (contextOf(row, segment).trained ? h("span.chip", "trained") : h("span.chip.quiet", "not trained"));
 
 /** The contexts that an agent program had beside its last conversation, each from where it parts from that.
  * @param {any} row */
@@ -167,7 +170,7 @@ function contexts(row) {
     const own = (row.branches ?? []).filter((/** @type {any} */ turn) => (turn.segment ?? 0) === place);
     let left = messages.filter((/** @type {any} */ m) => m.role === "assistant").length - own.length;
     return h("details.modelcall.context", { "data-segment": place },
-      h("summary", h("b", contextOf(segment).name), trainedMark(segment),
+      h("summary", h("b", contextOf(row, segment).name), trainedMark(row, segment),
         h("span.note", apart ? `after ${many(apart, "message")} of the conversation` : "begun by itself"), h("span.excerpt", flat(excerptOf(messages[messages.length - 1])))),
       talk(row, messages, (message) => {
         if (message.role !== "assistant") return null;

@@ -98,7 +98,7 @@ const tokens = (() => {
     } }, folded ? "show context" : "hide context");
     const mode = row.sampling?.logprobs_mode;
     return h("div.legend",
-      h("span.key", h("span.token.sampled", "sampled"), "in the loss"),
+      h("span.key", h("span.token.sampled", "sampled"), untrained(row) ? `not trained: ${untrained(row)}` : "in the loss"),
       h("span.key", h("span.token.context", "context"), "masked"),
       h("span.key", "p = 1", bar, "p ≤ 0.0025"),
       mode ? h("span.key.muted", `log-probabilities: ${flat(String(mode))}`) : null,
@@ -131,9 +131,9 @@ const tokens = (() => {
     }
     body.append(more);
     fill();
-    return h("section.segment", { class: contextOf(segment).trained ? "" : "untrained" },
+    return h("section.segment", { class: contextOf(row, segment).trained ? "" : "untrained" },
       h("header", h("b", row.segments.length > 1 ? `Segment ${place + 1} of ${row.segments.length}` : "One segment"),
-        row.played ? [h("span.note", contextOf(segment).name), trainedMark(segment)] : null,
+        row.played ? [h("span.note", contextOf(row, segment).name), trainedMark(row, segment)] : null,
         h("span.note", `${many(segment.length, "token")}, ${count(sampled)} sampled`),
         sampled ? h("span.note", `mean log-probability ${number(total / sampled)}`) : null),
       strip(row, segment), body);
@@ -205,7 +205,7 @@ const tokens = (() => {
       h("code.big", JSON.stringify(texts[id] ?? `#${id}`).slice(1, -1).replace(HIDDEN, markOf)),
       field("id", String(id)), field("place", count(at)),
       run?.sampled ? field("probability", logprob === null ? "unknown" : number(Math.exp(logprob), 4)) : field("loss", "masked"),
-      run?.sampled && !contextOf(segment).trained ? field("loss", "not trained") : null,
+      run?.sampled && !contextOf(row, segment).trained ? field("loss", "not trained") : null,
       run?.sampled && logprob !== null ? field("log", logprob.toFixed(3)) : null,
       turn ? field("in", turn.name) : null,
       run?.version !== null && run?.version !== undefined ? field("weights", String(run.version)) : null,
