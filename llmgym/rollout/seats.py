@@ -56,6 +56,7 @@ class Players:
         """
         self._own, self._made = own, list[Policy]()
         self.others: dict[str, Policy] = {}
+        self._given: dict[str, Any] = {}
         self._codecs: dict[int, ChatCodec | None] = {}
         self.assigned = {who: [self._player(who, one) for one in _listed(given)] for who, given in policies.items()}
         for who, players in self.assigned.items():
@@ -73,6 +74,12 @@ class Players:
         kind, _, spec = name.partition(":")
         if kind != FROZEN or not spec:
             raise ConfigError(f"policies: {who!r} cannot be {name!r}; give {_FORMS}")
+        known = self._given.setdefault(name, given)
+        if known is not given and not (isinstance(known, str) and isinstance(given, str)):
+            raise ConfigError(
+                f"policies: {who!r}: another policy is called {spec!r}, too; give one of them a `name` of its own, by "
+                "which rows say who played"
+            )
         if name not in self.others:
             try:
                 self.others[name] = as_policy(spec if isinstance(given, str) else given)

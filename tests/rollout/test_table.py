@@ -353,6 +353,26 @@ async def test_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
     assert (made.summary["planned"], made.summary["finished"]) == (12, 12)
 
 
+async def test_two_opponents_of_one_name_are_not_taken_for_one() -> None:
+    def play(messages: Any, tools: Any) -> str:
+        return "call"
+
+    other = lambda messages, tools: "fold"  # noqa: E731
+    other.__qualname__ = play.__qualname__
+    with pytest.raises(
+        ConfigError, match=r"'player_1': another policy is called '.*play', too; give one of them a `name`"
+    ):
+        await collector(call, {"player_0": "train", "player_1": [play, other]}).collect()
+    assert (await collector(call, {"player_0": play, "player_1": [play, play]}).collect())["finished"] == 4
+    named = ScriptedPolicy(other)
+    named.name = "other"
+    made = collector(call, {"player_0": play, "player_1": named})
+    assert {t.policy for group in await collected(made) for t in group.trajectories} == {
+        f"frozen:{ScriptedPolicy(play).name}",
+        "frozen:other",
+    }
+
+
 @pytest.mark.parametrize(("policies", "said"), [
     ({"player_0": "train"}, "nobody plays player_1"),
     ({"player": "trian"}, "'player' cannot be 'trian'; give"),
