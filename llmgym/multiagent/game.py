@@ -119,7 +119,7 @@ class TextGame(ABC):
 
     def news(self, agent: str) -> tuple[Message, ...]:
         """What is new to an agent since it last spoke, as fresh messages; first of all what it is told at the start."""
-        told = "\n".join(self._news[agent]) or ("" if self.over else _YOUR_TURN)
+        told = "\n".join(self._news[agent]) or (_YOUR_TURN if agent in self.waiting else "")
         new = (user(told),) if told else ()
         return new if agent in self._briefed else (system(self.brief(agent)), *new)
 

@@ -65,6 +65,7 @@ def test_moves_at_once_are_not_seen_before_all_are_there() -> None:
     assert texts(game, "player_1") == ["You are player_1.", "It is your turn."]
     game.say("player_1", "5")
     assert game.waiting == ["player_0"]
+    assert texts(game, "player_1") == []
     assert texts(game, "player_0") == ["You are player_0.", "It is your turn."]
     game.say("player_0", "five")
     assert texts(game, "player_0") == ["That is no legal move: Say a number. Try again."]

@@ -141,7 +141,7 @@ def test_debate() -> None:
     lines = [["Ada", 9], ["Ben", 5], ["Ada", 2], ["Ben", 4]]
     game.begin(Task(id="a", metadata={"people": ["Ada", "Ben"], "lines": lines, "rounds": 1, "swapped": 1}))
     game.say("debater_0", "Ben sold 40! <quote>2</quote> [from the books] 9. Ben sold 90.")
-    assert len(game.news("judge_0")) == 2
+    assert [message["role"] for message in game.news("judge_0")] == ["system"]
     game.say("debater_1", "<quote>1</quote>")
     told = game.news("judge_0")[1]["content"]
     assert "debater_0, for Ben: Ben sold 40!" in told
