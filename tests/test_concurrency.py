@@ -718,3 +718,18 @@ def test_a_container_has_the_cores_of_its_quota(
     (tmp_path / "own").write_text(own)
     assert usable(tmp_path, tmp_path / "own") == cores
     assert usable(tmp_path, tmp_path / "missing") >= cores
+
+
+_FILES = """
+import resource
+from llmgym.concurrency.descriptors import allow_descriptors
+for soft, hard, wanted in ((64, 500, 300), (400, 500, 300), (64, 500, 900)):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    allow_descriptors(wanted)
+    print(*resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+def test_as_many_open_files_as_there_may_be() -> None:
+    done = subprocess.run([sys.executable, "-c", _FILES], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "300 500\n400 500\n500 500\n"

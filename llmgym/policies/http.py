@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
+from llmgym.concurrency.descriptors import allow_descriptors
 from llmgym.errors import MissingExtraError
-
-_OPEN_FILES = 65_536
 
 
 def open_session(feature: str, extra: str, keep_alive: float, headers: Mapping[str, str] | None) -> Any:
@@ -30,22 +28,12 @@ def open_session(feature: str, extra: str, keep_alive: float, headers: Mapping[s
         import aiohttp
     except ImportError:
         raise MissingExtraError(feature, extra) from None
-    _raise_open_files()
+    allow_descriptors()
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, keepalive_timeout=keep_alive),
         headers=headers,
         cookie_jar=aiohttp.DummyCookieJar(),
     )
-
-
-def _raise_open_files() -> None:
-    with contextlib.suppress(ImportError, OSError, ValueError):  # not on Windows; not always allowed
-        import resource
-
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
-        if soft != resource.RLIM_INFINITY and soft < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def proxy_for(url: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import math
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -172,7 +173,7 @@ async def retried(once: Callable[[int], Awaitable[T]], status: Callable[[T], Sta
             return result
         pause = _BACKOFF_S * 2 ** min(attempt - 1, _DOUBLINGS) * random.uniform(0.5, 1.5)
         try:
-            await stop.bounded(partial(asyncio.sleep, pause), 2 * pause + 1)
+            await stop.bounded(partial(asyncio.sleep, pause), math.inf)
         except LimitReached:  # nobody waits for it any more
             return result
         attempt += 1

@@ -17,8 +17,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from llmgym.concurrency.descriptors import allow_descriptors
 from llmgym.concurrency.threads import CORES
 from llmgym.sandbox import walls
+from llmgym.sandbox.inside.contain import SLOTS
 from llmgym.sandbox.results import SandboxFailure
 from llmgym.sandbox.walls import Level
 from llmgym.sandbox.wire import Channel, Closed, blank, read_all
@@ -27,6 +29,7 @@ _START_SECONDS = 60.0
 _END_SECONDS = 3.0
 _SEND_SECONDS = 5  # for a zygote to take a message; it does nothing else for long
 _AT_ONCE = 2  # runs on each zygote: one begins or ends while the other computes
+_MOST = SLOTS // 2  # runs and sessions; the other places are for those that have ended and whose files are wanted yet
 
 
 class Zygote:
@@ -84,7 +87,12 @@ class Zygote:
     @property
     def load(self) -> int:
         """Runs that are under way, sessions apart: those mostly wait."""
-        return len(self._pending.keys() - self._sessions)
+        return self.held - len(self._sessions)
+
+    @property
+    def held(self) -> int:
+        """Runs and sessions that are under way."""
+        return len(self._pending)
 
     @property
     def idle(self) -> bool:
@@ -259,14 +267,15 @@ class _Stock:
         loop = asyncio.get_running_loop()
         with self.lock:
             alike = [zygote for zygote in self.zygotes if zygote.key == key]
-            mine = [zygote for zygote in alike if zygote.loop is loop and zygote.alive()]
-            best = min(mine, key=lambda zygote: zygote.load, default=None)
+            mine = [zygote for zygote in alike if zygote.loop is loop and zygote.alive() and zygote.held < _MOST]
+            best = min(mine, key=lambda zygote: (zygote.load, zygote.held), default=None)
             if best is not None and (best.load < _AT_ONCE or len(mine) >= CORES):
                 return best
             for free in filter(lambda zygote: zygote.idle, alike):
                 free.attach(loop)
                 if free.alive():
                     return free
+            allow_descriptors()
             new = Zygote(*key)
             self.zygotes.append(new)
             new.attach(loop)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from llmgym.concurrency.descriptors import allow_descriptors
 from llmgym.errors import ConfigError
 
 _LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -59,9 +59,4 @@ class Door(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def raise_descriptors(self) -> None:
         """Allow as many open files as there may be connections, as far as this process may."""
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = self.connections + 512
-        if soft < wanted:
-            resource.setrlimit(
-                resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
-            )
+        allow_descriptors(self.connections + 512)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,15 @@ async def test_pauses_between_tries_do_not_grow_for_ever(monkeypatch: pytest.Mon
     monkeypatch.setattr(asyncio, "sleep", sleep)
     assert await runner.retried(once, lambda _: "policy_error", 2000, Stop()) == 2000
     assert 10 < max(pauses) < 60
+
+
+async def test_a_pause_between_tries_may_end_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def once(attempt: int) -> int:
+        asyncio.get_running_loop().call_soon(time.sleep, 1.1)  # as where thousands of episodes begin
+        return attempt
+
+    monkeypatch.setattr(runner, "_BACKOFF_S", 0.01)
+    assert await runner.retried(once, lambda _: "env_error", 2, Stop()) == 2
 
 
 async def test_a_whole_group_is_given_though_its_spare_came_after_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:

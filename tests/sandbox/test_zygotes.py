@@ -299,6 +299,18 @@ async def test_no_more_at_once_than_pays(box: Sandbox, monkeypatch: pytest.Monke
     assert ends[-1] - ends[0] > 0.02  # they did not all run together
 
 
+async def test_there_are_as_many_sessions_as_are_asked_for(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zygotes, "CORES", 1)
+    monkeypatch.setattr(zygotes, "_MOST", 2)
+    async with contextlib.AsyncExitStack() as sessions:
+        for number in range(5):
+            session = await sessions.enter_async_context(box.session())
+            assert (await session.run(f"x = {number}; x")).stdout == f"{number}\n"
+        assert (await box.run("print(1)")).ok
+        mine = [zygote for zygote in zygotes._stock.zygotes if zygote.loop is asyncio.get_running_loop()]
+        assert sorted(zygote.held for zygote in mine) == [1, 2, 2]
+
+
 async def test_cancelling_those_that_wait(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zygotes, "CORES", 2)
     tasks = [asyncio.create_task(box.run("import time; time.sleep(0.05)")) for _ in range(30)]
