@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from llmgym.env.reading import take_task
 from llmgym.messages import format_message
 from llmgym.multiagent.game import TextGame
 from llmgym.tasks import Task, TaskSet
@@ -43,14 +44,11 @@ class Play:
         self.game.begin(self._task(options or {}))
 
     def _task(self, options: dict[str, Any]) -> Task:
-        match options:
-            case {"task": Task() as task}:
-                return task
-            case {"task_id": str(name)}:
-                return self._tasks.get(name)
-            case _:  # PettingZoo's own suites pass options that no environment knows
-                self._episode += 1
-                return self._tasks.draw(self._split, self._seed, self._episode - 1, scope=self._name)
+        task = take_task({**options}, None, self._tasks)  # of any name, since PettingZoo's own suites pass such
+        if task is None:
+            task = self._tasks.draw(self._split, self._seed, self._episode, scope=self._name)
+            self._episode += 1
+        return task
 
     def info(self, agent: str) -> dict[str, Any]:
         """What is known of the game beside what an agent is told; at its end with metrics, and whether it is scored."""

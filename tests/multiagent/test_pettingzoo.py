@@ -88,6 +88,8 @@ def test_what_pettingzoo_gets() -> None:
     env = aec_env("llmgym/Leduc-v0", hands=2)
     with pytest.raises(TaskError, match="nothing"):
         env.reset(options={"task_id": "nothing"})
+    with pytest.raises(TaskError, match="'task' takes a Task, not 'train-0'"):
+        env.reset(options={"task": "train-0"})
     env.reset(seed=3)
     first = env.infos["player_0"]["task_id"]
     env.reset()
