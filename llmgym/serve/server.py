@@ -111,7 +111,12 @@ class EnvServer:
         found = [
             _info(name, await self.sessions.loaded(name), self.config.models) for name in self.sessions.environments
         ]
-        return ServerInfo(server=f"llmgym {__version__}", environments=found, workers=sorted(self.addresses(scope)))
+        return ServerInfo(
+            server=f"llmgym {__version__}",
+            environments=found,
+            workers=sorted(self.addresses(scope)),
+            body_limit=self.config.body_limit,
+        )
 
     def addresses(self, scope: Any) -> list[str]:
         """Where all processes are that share the work, this one first, to a client; nothing where there is one."""

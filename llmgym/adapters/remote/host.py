@@ -72,6 +72,7 @@ class Host:
 
     Attributes:
         where: Its address, without secrets.
+        body_limit: Most bytes of a request, where that is known.
     """
 
     _all: Final[dict[tuple[str, str | None], Host]] = {}
@@ -86,6 +87,7 @@ class Host:
         self._path = parts.path.rstrip("/")
         self._token = token
         self.headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self.body_limit: int | None = None
         self._info: ServerInfo | None = None
         self._lines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Line] = weakref.WeakKeyDictionary()
 
@@ -117,7 +119,9 @@ class Host:
 
     def other(self, url: str) -> Host:
         """The process of this server at which a session is, by the address of the session."""
-        return Host.at(url.partition("/v1/")[0], self._token)
+        found = Host.at(url.partition("/v1/")[0], self._token)
+        found.body_limit = self.body_limit
+        return found
 
     async def open(self, request: Reset, seconds: float) -> Opened:
         """Begin a session.
@@ -199,6 +203,7 @@ class Host:
                     f"{self.where} ({self._info.server}) speaks version {self._info.protocol} of the protocol, and "
                     f"this is version {VERSION}: install the same llmgym at both ends"
                 )
+            self.body_limit = self._info.body_limit
         there = {env.name: env for env in self._info.environments}
         if not name and len(there) == 1:
             return next(iter(there.values()))
@@ -299,7 +304,10 @@ class Line:
             EnvironmentFailure: The server cannot be reached, or its answer cannot be read.
         """
         number = self._number = self._number + 1
-        once = functools.partial(self._once, number, b"[%d,%b]" % (number, _encode(request)))
+        frame = b"[%d,%b]" % (number, _encode(request))
+        if (most := self._host.body_limit) is not None and len(frame) > most:  # which would end the line for all
+            raise self._host.failure(f"takes requests of {most} bytes, and not of {len(frame)}: raise its body_limit")
+        once = functools.partial(self._once, number, frame)
         try:
             return await self._host.asked(once, form, seconds)
         finally:
@@ -341,7 +349,7 @@ class Line:
             for waiting in (ready, *self._waiting.values()):
                 if not waiting.done():
                     waiting.set_exception(why)
-            ready.exception()  # perhaps nobody waits any more
+                    waiting.exception()  # perhaps nobody waits any more
 
     async def _hear(self, socket: Any) -> None:
         async for message in socket:

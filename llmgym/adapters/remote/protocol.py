@@ -292,12 +292,14 @@ class ServerInfo(_Form, frozen=True, kw_only=True):
         protocol: `VERSION` of these forms.
         environments: What it has.
         workers: Addresses of processes that share the work; a session belongs to one.
+        body_limit: Most bytes of a request; None where it does not say.
     """
 
     server: str
     protocol: int = VERSION
     environments: list[EnvInfo]
     workers: list[str] = []
+    body_limit: int | None = None
 
 
 class Tasks(_Form, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -17,6 +18,8 @@ import pytest
 pytest.importorskip("uvicorn")
 pytest.importorskip("aiohttp")
 
+from llmgym.adapters.remote.host import Host
+from llmgym.adapters.remote.protocol import Opened, Reset
 from llmgym.errors import ConfigError, EnvironmentFailure, StoreError, TaskError
 from llmgym.rollout import Collector, read_rollouts
 from llmgym.serve import EnvServer
@@ -94,6 +97,42 @@ def test_a_lost_connection_costs_nothing(serve: Serve) -> None:
     assert proxy.cuts > 5
     env.close()
     proxy.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_too_large_for_the_server_is_said_and_disturbs_nobody(
+    process: Callable[..., Process], workers: int
+) -> None:
+    server = process(body_limit=50_000, workers=workers)
+    env, other = (gymnasium.make("llmgym/Remote-v0", url=server.url) for _ in range(2))
+    for each in (env, other):
+        each.reset(seed=1)
+    with pytest.raises(EnvironmentFailure, match=r"takes requests of 50000 bytes, and not of 6.*raise"):
+        env.step("x" * 60_000)
+    assert other.step("x" * 40_000)[2]
+    env.reset(seed=2)
+    for each in (env, other):
+        each.close()
+
+
+def test_a_request_on_a_line_that_is_lost_leaves_no_trace(serve: Serve) -> None:
+    proxy = Proxy(serve().url)
+    lost: list[Any] = []
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context["message"]))
+        line = Host.at(proxy.url, None).line()
+        await line.ask(Reset(env="llmgym/Calculator-v0", seed=1), Opened, 30)
+        socket = await line._open()
+        line._waiting[99] = asyncio.get_running_loop().create_future()  # of one that could not be sent any more
+        await socket.close()
+        await line._reader
+        line._waiting.clear()
+        gc.collect()
+
+    asyncio.run(run())
+    proxy.close()
+    assert not lost
 
 
 def test_a_server_that_was_started_again_leaves_the_episode_unscored(serve: Serve) -> None:
