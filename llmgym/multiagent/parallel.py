@@ -59,7 +59,7 @@ class GameParallel(ParallelEnv[str, tuple[Message, ...], Any]):
         for agent in game.waiting:
             if not game.over:
                 game.say(agent, as_assistant(actions[agent])["content"])
-        rewards = self._play.rewards()
+        rewards = {agent: reward for agent, reward in self._play.rewards().items() if agent in self.agents}
         ended, cut = dict.fromkeys(self.agents, game.over), dict.fromkeys(self.agents, False)
         result = self._observations(), rewards, ended, cut, self._infos()
         if game.over:

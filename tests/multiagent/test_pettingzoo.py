@@ -73,6 +73,7 @@ def test_games_of_legal_moves(name: str) -> None:
             _, earned, ended, _, infos = rounds.step(moves)
         assert earned == total
         assert all(ended.values())
+        assert rounds.step({}) == ({}, {}, {}, {}, {})  # nobody is left
 
 
 def test_who_is_to_speak_says_something() -> None:
