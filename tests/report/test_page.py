@@ -450,3 +450,42 @@ def test_it_goes_on_while_the_run_does(tmp_path: Path) -> None:
     finally:
         viewer.close()
         thread.join()
+
+
+def test_what_is_looked_at_stays_while_a_run_goes_on(tmp_path: Path) -> None:
+    viewer = Viewer(Report([runs.store(tmp_path / "run", [*runs.plain(20), runs.failing(1)])]))
+    thread = threading.Thread(target=viewer.run)
+    thread.start()
+
+    async def grown(page: Page, task: int) -> None:
+        before = await page.ask("R.columns.rows")
+        store = RunStore(tmp_path / "run", {"environments": []}, runs.CONFIG, 0.0)
+        for row in runs.plain(1, start=task):
+            store.append(row)
+        store.close()
+        await page.until(f"R.columns.rows > {before}")
+
+    async def look(page: Page) -> None:
+        await page.size("laptop")
+        await page.open(f"{viewer.url}#/episodes")
+        await page.press("j")
+        await page.press("j")
+        await page.ask("document.querySelector('.tscroll').scrollTop = 700; 1")
+        await grown(page, 30)
+        await page.until("document.querySelector('.note').textContent === '64 of 64'")
+        assert await page.ask("document.querySelector('.tscroll').scrollTop") == 700
+        await page.press("j")
+        await page.until("document.querySelector('.tr.chosen').dataset.row === '2'")
+        await page.go("#/failures", "document.querySelector('.failure').open")
+        await page.ask(
+            "document.querySelector('.failure').open = false; document.querySelector('.failure').dataset.old = 1"
+        )
+        await grown(page, 40)
+        await page.until("document.querySelector('.failure:not([data-old])')")
+        assert not await page.ask("document.querySelector('.failure').open")
+
+    try:
+        visit(look)
+    finally:
+        viewer.close()
+        thread.join()

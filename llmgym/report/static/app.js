@@ -238,6 +238,24 @@
     lists.reset();
   }
 
+  /** Show what is new, and leave alone what a person looks at. */
+  function refresh() {
+    measure();
+    if (["e", "side"].includes(path().split("/")[0]) || document.activeElement?.tagName === "INPUT") return;
+    const folds = () => /** @type {HTMLDetailsElement[]} */ ([...main.querySelectorAll("details")]);
+    const named = (/** @type {HTMLDetailsElement} */ one) => one.querySelector("summary")?.lastChild?.textContent;
+    const open = new Map(folds().map((one) => [named(one), one.open]));
+    const top = scrollY, chosen = table?.rows[table.at], down = table?.scroller.scrollTop ?? 0;
+    show();
+    for (const one of folds()) one.open = open.get(named(one)) ?? one.open;
+    if (table) {
+      if (chosen !== undefined) table.at = table.rows.indexOf(chosen);
+      table.scroller.scrollTop = down;
+      table.paint();
+    }
+    scrollTo(0, top);
+  }
+
   R.start();
   show();
   addEventListener("hashchange", show);
@@ -252,6 +270,6 @@
     ready = true;
     show();
     document.body.dataset.ready = "yes";
-    if (summary().live) R.watch(() => { measure(); if (!["e", "side"].includes(path().split("/")[0]) && document.activeElement?.tagName !== "INPUT") show(); });
+    if (summary().live) R.watch(refresh);
   });
 })();
