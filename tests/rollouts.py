@@ -183,6 +183,13 @@ async def stuck(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> str
     return answer(messages, tools)
 
 
+def bold(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> str:
+    """Speak to the terminal, the first time; then raise so."""
+    if next(_count):
+        raise ValueError("\x1b[1mno")
+    return f"\x1b[1m{answer(messages, tools)}"
+
+
 def call_tools(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> Message:
     """Use the tool, then say what it said."""
     if messages[-1]["role"] == "tool":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llmgym.cli.output import print_table
+from llmgym.messages import visible
 from llmgym.rollout.figures import figure
 
 
@@ -43,7 +44,7 @@ def print_summary(summary: Mapping[str, Any], error: str | None, output: Path | 
     if wall_s is not None:
         print(f"session   {wall_s:.1f} s")
     if error is not None:
-        print(f"error     {error}")
+        print(f"error     {visible(error)}")
     if output is not None:
         print(f"run       {output}  (rollouts.jsonl, summary.json, run.json)")
 

@@ -27,7 +27,7 @@ def run(
 
     The messages, the tool calls with their results, and what was earned.
     """
-    from llmgym.messages import format_message
+    from llmgym.messages import format_message, visible
     from llmgym.rollout.folder import open_records, read_rollouts
 
     records = open_records(folder).records
@@ -46,7 +46,7 @@ def run(
     for at, message in enumerate(episode.messages):
         if at >= episode.opening and message["role"] == "assistant":
             if turn in notes:
-                print(f"[context] {notes[turn]}")
+                print(f"[context] {visible(notes[turn])}")
             turn += 1
         print(format_message(message))
     for segment in episode.segments:
@@ -57,4 +57,4 @@ def run(
     parts = "  ".join(f"{key}={part.value}" for key, part in episode.reward_parts.items())
     print(f"reward {'unscored' if episode.reward is None else f'{episode.reward:g}'}  {parts}".rstrip())
     if episode.task is not None and episode.task.answer is not None:
-        print(f"answer {episode.task.answer}")
+        print(f"answer {visible(str(episode.task.answer))}")

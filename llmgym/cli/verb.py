@@ -27,6 +27,7 @@ from llmgym.errors import (
     TaskError,
 )
 from llmgym.loading import described, place_of
+from llmgym.messages import visible
 from llmgym.registry import register_envs
 
 OK, SOME_FAILED, WRONG, NOTHING = 0, 1, 2, 3
@@ -165,7 +166,7 @@ def complain(error: BaseException) -> None:
     else:
         lines = (f"{described(error)} (--traceback shows it whole)",)
     for line in lines:
-        print(f"error: {' '.join(line.split())}", file=sys.stderr)
+        print(f"error: {visible(' '.join(line.split()))}", file=sys.stderr)
 
 
 def code_of(error: BaseException) -> int:

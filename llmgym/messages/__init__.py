@@ -16,6 +16,7 @@ from llmgym.messages.message import (
     system,
     tool_call,
     user,
+    visible,
 )
 from llmgym.messages.mistakes import explain_call, explain_json
 from llmgym.messages.reasoning import opens_reasoning, split_reasoning
@@ -47,6 +48,7 @@ __all__ = [
     "written_call",
     # for people
     "format_message",
+    "visible",
     # what people keep
     "read_message",
     "read_messages",

@@ -8,7 +8,10 @@ the environment's business, and a broken one must survive to be answered and sto
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Literal, NotRequired, TypedDict
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)")  # but tabs and ends of lines
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -106,8 +109,13 @@ def scrub(text: str) -> str:
     return text
 
 
+def visible(text: str) -> str:
+    """Text for a terminal, which would obey the control characters in it: they are shown as Python writes them."""
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
+
+
 def format_message(message: Message) -> str:
-    """Show a message as a person would read it, tool calls as `name(arguments)`."""
+    """Show a message as a person would read it, tool calls as `name(arguments)`, and no control characters."""
     calls = (call["function"] for call in message.get("tool_calls", ()))
     text = f"[{message['role']}] {message['content']}".rstrip()
-    return "\n".join([text, *(f"  -> {call['name']}({call['arguments']})" for call in calls)])
+    return visible("\n".join([text, *(f"  -> {call['name']}({call['arguments']})" for call in calls)]))

@@ -103,6 +103,13 @@ def test_failures_are_shown(tmp_path: Path) -> None:
     assert "RuntimeError: no idea" in done.stdout
 
 
+def test_what_a_model_says_controls_no_terminal(tmp_path: Path) -> None:
+    done = rollout("bold", tmp_path / "run", "--num-tasks", 2, "--set", "max_attempts=1")
+    assert (done.returncode, ids(tmp_path / "run").total()) == (1, 1)
+    assert "error     PolicyError: script:tests.rollouts.bold: ValueError: \\x1b[1mno" in done.stdout
+    assert "[assistant] \\x1b[1m" in llmgym("show", tmp_path / "run").stdout
+
+
 def test_a_failure_that_a_spare_stood_in_for_is_not_owed(tmp_path: Path) -> None:
     args = ["--num-tasks", 1, "--num-repeats", 2, "--num-samples-in-parallel", 1]
     sets = ["--set", "num_spare_repeats=1", "--set", "max_attempts=1"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmgym.messages import assistant, scrub, tool_call
+from llmgym.messages import assistant, format_message, scrub, tool_call
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates too
 
@@ -17,6 +19,18 @@ def test_scrub_changes_lone_surrogates_alone(text: str) -> None:
     clean.encode()
     assert len(clean) == len(text)
     assert all(a == b or b == "\ufffd" for a, b in zip(text, clean, strict=True))
+
+
+@given(ANY_TEXT)
+def test_what_people_are_shown_controls_no_terminal(text: str) -> None:
+    shown = format_message(assistant(text, tool_call("f", text)))
+    assert not any(
+        unicodedata.category(c) == "Cc" for c in shown.replace("\r\n", "").replace("\n", "").replace("\t", "")
+    )
+
+
+def test_control_characters_are_shown_as_python_writes_them() -> None:
+    assert format_message(assistant("a\x1b[2J\x07\x9b\rb\r\n\tc")) == "[assistant] a\\x1b[2J\\x07\\x9b\\rb\r\n\tc"
 
 
 def test_a_call_is_made_from_values_or_from_text() -> None:
