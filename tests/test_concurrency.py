@@ -26,6 +26,7 @@ from llmgym.concurrency import (
     WorkerError,
     bounded,
     drive,
+    drive_apart,
     drive_in_background,
     may_suspend,
     shielded,
@@ -34,7 +35,7 @@ from llmgym.concurrency import in_process as run_in_process
 from llmgym.concurrency import in_thread as run_in_thread
 from llmgym.concurrency.cores import usable
 from llmgym.concurrency.processes import PROCESSES
-from llmgym.concurrency.threads import THREADS
+from llmgym.concurrency.threads import THREADS, Places
 from llmgym.errors import EnvironmentFailure
 from tests.environments import burn
 from tests.rollouts import ROOT
@@ -124,6 +125,31 @@ def test_waiting_for_the_background_loop_on_itself_is_refused() -> None:
     with pytest.raises(RuntimeError, match="await areset"):
         drive_in_background(nested())
     assert drive_in_background(after_a_turn(4)) == 4
+
+
+def test_work_apart_may_be_waited_for_in_any_loop() -> None:
+    async def nested() -> int:
+        await asyncio.sleep(0)
+        return drive_apart(after_a_turn(3))
+
+    assert drive_apart(nested()) == asyncio.run(nested()) == drive_in_background(nested()) == 3
+
+
+@pytest.mark.timeout(20)
+def test_work_apart_does_not_wait_for_places_of_the_loop_that_waits_for_it() -> None:
+    async def nested() -> int:
+        places = Places(1, "places")
+        await places.take()
+        drive_apart(places.take())
+        places.give()
+        waiting = asyncio.ensure_future(places.take())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        places.give()
+        await waiting
+        return 3
+
+    assert drive_in_background(nested()) == 3
 
 
 def _child(connection: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmgym.concurrency.bridge import drive, drive_in_background, may_suspend, start_in_background
+from llmgym.concurrency.bridge import drive, drive_apart, drive_in_background, may_suspend, start_in_background
 from llmgym.concurrency.cycles import calm_collection
 from llmgym.concurrency.deadlines import Leftover, PastDeadline, bounded, ended, is_cancellation, is_outside, shielded
 from llmgym.concurrency.holds import Watch, held, watched
@@ -13,6 +13,7 @@ from llmgym.concurrency.threads import in_thread
 __all__ = [
     # synchronous callers
     "drive",
+    "drive_apart",
     "drive_in_background",
     "may_suspend",
     "start_in_background",

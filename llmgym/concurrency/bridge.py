@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import os
@@ -12,6 +13,9 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+#: Whether whoever waits for this work holds an event loop meanwhile: it must not wait for other work of that loop.
+HOLDING: contextvars.ContextVar[bool] = contextvars.ContextVar("llmgym_holding", default=False)
 
 _AWAITABLE = ("Awaitable", "Coroutine", "Future", "Task")
 
@@ -54,7 +58,25 @@ def drive_in_background(coroutine: Coroutine[Any, Any, T]) -> T:
     if asyncio._get_running_loop() is _background.loop():
         coroutine.close()
         raise RuntimeError("reset() and step() of an environment inside another one: await areset() and astep()")
-    future = start_in_background(coroutine)
+    return _await(start_in_background(coroutine))
+
+
+def drive_apart(coroutine: Coroutine[Any, Any, T]) -> T:
+    """As `drive_in_background`, for work that needs nothing of another loop: from the background loop itself, too.
+
+    So a plain `verify` may call `math.check`, whatever runs its environment.
+    """
+    running = asyncio._get_running_loop()
+    loop = (_second if running is _background.loop() else _background).loop()
+    return _await(asyncio.run_coroutine_threadsafe(coroutine if running is None else _holding(coroutine), loop))
+
+
+async def _holding(coroutine: Coroutine[Any, Any, T]) -> T:
+    HOLDING.set(True)
+    return await coroutine
+
+
+def _await(future: Future[T]) -> T:
     try:
         return future.result()
     except BaseException:
@@ -83,7 +105,8 @@ class _Background:
             return self._loop
 
 
-_background = _Background()
+_background, _second = _Background(), _Background()
 if hasattr(os, "register_at_fork"):
-    # A forked child has no thread of the loop, nor the one that may have held the lock.
+    # A forked child has no thread of a loop, nor the one that may have held the lock.
     os.register_at_fork(after_in_child=_background.__init__)
+    os.register_at_fork(after_in_child=_second.__init__)

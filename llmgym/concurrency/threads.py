@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from llmgym.concurrency.bridge import HOLDING
 from llmgym.concurrency.cores import usable
 from llmgym.concurrency.deadlines import Exited, Leftover, PastDeadline
 from llmgym.errors import EnvironmentFailure
@@ -25,7 +26,8 @@ class Places:
     """A bounded number of places for work, shared by all event loops of the process.
 
     A place is held until the work has really ended. Who finds none waits, as long as there is any that works: once all
-    places are held by work past its deadline, nothing says that one will ever be free.
+    places are held by work past its deadline, nothing says that one will ever be free. Who holds an event loop gets
+    one more, since all others may be of work that only goes on in that loop.
     """
 
     def __init__(self, limit: int, what: str) -> None:
@@ -43,7 +45,7 @@ class Places:
             EnvironmentFailure: All are held by work that ran past its deadline.
         """
         with self._lock:
-            if self._free:
+            if self._free > 0 or HOLDING.get():
                 self._free -= 1
                 return
             if self._hung >= self.limit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmgym.concurrency import drive_in_background as run_sync
+from llmgym.concurrency import drive_apart as run_sync
 from llmgym.sandbox.box import Sandbox
 from llmgym.sandbox.levels import Availability, SandboxUnavailable, control_groups, survey, taken
 from llmgym.sandbox.results import Limits, Result, SandboxFailure, Status

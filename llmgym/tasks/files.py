@@ -75,6 +75,9 @@ class CSVSource(_File, frozen=True):
     def _rows(self, file: TextIO) -> Iterator[Placed]:
         reader = csv.DictReader(file, strict=True)
         try:
+            names = reader.fieldnames or ()
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise TaskError(f"{self.path}:1: the column {twice!r} comes twice")
             for cells in reader:
                 yield f"{self.path}:{reader.line_num}", _cells(cells)
         except csv.Error as error:

@@ -142,6 +142,9 @@ def test_cells_of_csv_are_text_and_empty_ones_null(tmp_path: Path) -> None:
     assert [str(problem) for problem in validate_rows(path)] == [
         f"{path}:3: it has more cells than there are columns: 2; quote commas"
     ]
+    path.write_text("prompt,answer,answer\na,1,2\n")
+    with pytest.raises(TaskError, match=rf"^{path}:1: the column 'answer' comes twice"):
+        list(validate_rows(path))
     path.write_text('prompt\n"a\n')
     with pytest.raises(TaskError, match=rf"^{path}:1: not CSV: unexpected end of data"):
         list(validate_rows(path))

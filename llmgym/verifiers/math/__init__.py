@@ -13,7 +13,7 @@ from fractions import Fraction
 from functools import cache, lru_cache
 from typing import get_args
 
-from llmgym.concurrency import PastDeadline, WorkerError, drive_in_background, in_process
+from llmgym.concurrency import PastDeadline, WorkerError, drive_apart, in_process
 from llmgym.errors import EnvironmentFailure, MissingExtraError, TaskError
 from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, too_long, unscored, wrong
 from llmgym.verifiers.math.extraction import Answer, extract
@@ -83,7 +83,7 @@ def check(
 ) -> Verdict:
     """As `acheck`, for callers that are not in an event loop: it waits where the library compares."""
     compared = _compare(answer, reference, kind, Options(relative, absolute, units, percent), last_number)
-    return compared if isinstance(compared, Verdict) else drive_in_background(_compare_by_library(*compared))
+    return compared if isinstance(compared, Verdict) else drive_apart(_compare_by_library(*compared))
 
 
 def prove(reference: str | float | Fraction, *, kind: Kind | None = None, units: Units = "optional") -> None:
@@ -99,7 +99,7 @@ def prove(reference: str | float | Fraction, *, kind: Kind | None = None, units:
     if found and _needs_library(text, kind, options):  # so far it was enough that both are written alike
         found = (text, text, kind, options)
     if not isinstance(found, Verdict):
-        found = drive_in_background(_compare_by_library(*found))
+        found = drive_apart(_compare_by_library(*found))
     if not found:
         why = found.detail or found.reason
         raise TaskError(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
-from llmgym.concurrency import PastDeadline, WorkerError, drive_in_background, in_process
+from llmgym.concurrency import PastDeadline, WorkerError, drive_apart, in_process
 from llmgym.errors import EnvironmentFailure, TaskError
 from llmgym.verifiers.base import Reason
 from llmgym.verifiers.sql.results import Result
@@ -194,7 +194,7 @@ class DuckDB:
         try:
             # The worker ends a query that can be interrupted, and is killed with one that cannot.
             job = in_process(duck.answer, self._name, self.script, query, max_rows, seconds, seconds=seconds + 1.0)
-            found = drive_in_background(job)
+            found = drive_apart(job)
         except PastDeadline:
             raise QueryError("timeout", f"it ran past {seconds} s") from None
         except (WorkerError, EnvironmentFailure) as error:

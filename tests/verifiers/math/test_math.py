@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmgym.concurrency import PastDeadline, WorkerError, in_process
+from llmgym.concurrency import PastDeadline, WorkerError, drive_in_background, in_process
 from llmgym.errors import EnvironmentFailure, MissingExtraError, TaskError
 from llmgym.verifiers import math
 from llmgym.verifiers.math import acheck, check, formulas, kind_of, prove
@@ -388,6 +388,14 @@ def test_mistakes_of_an_author_are_said() -> None:
         check("5", "5", kind="integer")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="unknown percent 'yes'"):
         check("5", "5", percent="yes")  # type: ignore[arg-type]
+
+
+def test_code_in_an_event_loop_may_wait_for_the_library() -> None:
+    async def verify() -> bool:
+        return bool(check(r"\boxed{1+x}", "x+1"))
+
+    assert drive_in_background(verify())
+    assert asyncio.run(verify())
 
 
 def test_a_missing_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
