@@ -65,6 +65,12 @@ async def read_body(receive: Any, limit: int) -> bytes:
     return b"".join(pieces)
 
 
+async def left(receive: Any) -> None:
+    """Wait until a client is gone, whose request was read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 async def respond(send: Any, status: int, body: bytes, kind: bytes = JSON, *, close: bool = False) -> None:
     """Send a whole answer.
 

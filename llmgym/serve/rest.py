@@ -29,12 +29,13 @@ from llmgym.adapters.remote.protocol import (
     Stepped,
     Tasks,
 )
-from llmgym.serve.bodies import decoded, read_body, respond
+from llmgym.serve.bodies import decoded, left, read_body, respond
 from llmgym.serve.session import Answer, encode, refused
 from llmgym.serve.trouble import ServeError
 
 if TYPE_CHECKING:
     from llmgym.serve.server import EnvServer
+    from llmgym.serve.sessions import Sessions
 
 _MOST_TASKS = 1000  # of one answer
 _MOST_REQUESTS = 4096  # of one batch
@@ -103,7 +104,7 @@ def routes(server: EnvServer) -> list[Route]:
             if session := scope["path_params"].get("session"):
                 msgspec.structs.force_setattr(request, "session", session)
                 return await sessions.take(request)
-            return await sessions.take(request, *server.addresses(scope)[:1])
+            return await _waited_for(sessions, request, server.addresses(scope)[:1], receive)
 
         return serve
 
@@ -151,6 +152,22 @@ def routes(server: EnvServer) -> list[Route]:
         Route("/v1/group", _Endpoint(posted(Group)), methods=["POST"]),
         Route("/v1/batch", _Endpoint(batch), methods=["POST"]),
     ]
+
+
+async def _waited_for(sessions: Sessions, request: Request, at: list[str], receive: Any) -> Answer:
+    """Do what asks for no session, as long as its client waits: nobody else knows of a session that begins."""
+    if sessions.is_instant(request):
+        return await sessions.take(request, *at)
+    work, gone = asyncio.ensure_future(sessions.take(request, *at)), asyncio.ensure_future(left(receive))
+    try:
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        work.cancel()
+        await asyncio.wait({work})
+        raise ServeError("too_slow", "the client left before this was done")
+    finally:
+        gone.cancel()
 
 
 class _Endpoint:

@@ -421,6 +421,18 @@ def test_a_token_that_is_not_it_opens_nothing(
     assert "s3cret" not in told["error"]["message"]
 
 
+def test_a_client_that_leaves_while_its_session_begins_leaves_none(serve: Callable[..., EnvServer]) -> None:
+    server = serve("tests.serve.environments:Begun-v0")
+    body = b'{"env": "Begun-v0", "seed": 1}'
+    with connected(server) as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        while len(server.sessions) == 0:
+            threading.Event().wait(0.01)
+    while len(server.sessions):
+        threading.Event().wait(0.01)
+    assert begin(server, env="Begun-v0")["session"]
+
+
 @pytest.mark.parametrize("token", ["s3cret", "aGk/+A==", "%2F%", "a:b c"])
 def test_a_token_of_any_characters_opens(serve: Callable[..., EnvServer], token: str) -> None:
     server, quoted = serve(token=token), quote(token, safe="")

@@ -19,7 +19,7 @@ from llmgym.codec.base import ChatCodec
 from llmgym.errors import CodecError, ContextLengthExceeded, MessageError, PolicyError, PolicyUnavailable
 from llmgym.messages import Role, ToolCall, assistant, system, user
 from llmgym.policies.base import TokenPolicy
-from llmgym.serve.bodies import read_body, respond
+from llmgym.serve.bodies import left, read_body, respond
 from llmgym.serve.gateway.attempts import Attempt, Attempts
 from llmgym.serve.gateway.conversation import Reader
 from llmgym.serve.gateway.protocols import DIALECTS, anthropic_messages
@@ -174,7 +174,7 @@ class Gateway:
             return
         marked = dict(scope["headers"]).get(b"x-stainless-retry-count", b"0") != b"0"
         attempt = session.attempts.begin(body, marked, lambda: session.reply(asked, self._reply_s))
-        gone = asyncio.ensure_future(_left(receive))
+        gone = asyncio.ensure_future(left(receive))
         try:
             await self._answer(attempt, gone, dialect, request, send)
         finally:
@@ -247,12 +247,6 @@ def _late_system(codec: ChatCodec) -> Role:
     except CodecError:
         return "user"
     return "system"
-
-
-async def _left(receive: Any) -> None:
-    """Wait until a client is gone."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _refuse(send: Any, error: Exception) -> None:
