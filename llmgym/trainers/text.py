@@ -14,11 +14,10 @@ from llmgym.concurrency import start_in_background
 from llmgym.messages import Message, ToolSchema
 from llmgym.rollout.driver import Driver
 from llmgym.trainers.common import Episodes, TaskRef
+from llmgym.trainers.siblings import StandIns
 from llmgym.trajectory import Trajectory
 
 _log = logging.getLogger("llmgym.trainers")
-
-_REMEMBERED = 1 << 16  # tasks whose rewards are known; a stream of new ones has no end
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +41,14 @@ class TextEpisodes:
     Attributes:
         episodes: Their environments and configuration.
         tokenizer: The trainer's; None where it renders messages itself.
+        stand_ins: For episodes that have no reward.
     """
 
     def __init__(self, tokenizer: Any = None, **settings: Any) -> None:
         """Configure them, as `Episodes`."""
         self.episodes, self.tokenizer = Episodes(tokenizer, **settings), tokenizer
         self.episodes.check_sampled_elsewhere()
-        self._scored: dict[str, tuple[float, int]] = {}
+        self.stand_ins = StandIns()
 
     async def open(self, ref: TaskRef) -> TextEpisode:
         """Start an episode; where the environment's setup fails for good, it is over with the first step.
@@ -60,19 +60,6 @@ class TextEpisodes:
         episode = TextEpisode(self, ref)
         await episode.open()
         return episode
-
-    def stand_in(self, ref: TaskRef) -> float:
-        """Mean reward of the scored episodes of a task so far, for one that has none; 0.0 where there are none."""
-        total, count = self._scored.get(ref.dumps(), (0.0, 1))
-        return total / count
-
-    def note(self, ref: TaskRef, reward: float) -> None:
-        """Remember the reward of an episode."""
-        key = ref.dumps()
-        total, count = self._scored.pop(key, (0.0, 0))
-        self._scored[key] = total + reward, count + 1
-        if len(self._scored) > _REMEMBERED:
-            del self._scored[next(iter(self._scored))]  # the one that was scored longest ago
 
 
 class TextEpisode:
@@ -143,13 +130,13 @@ class TextEpisode:
             return await self._unscored()
         earned, self.reward, self.done = total - self.reward, total, self._driver.done
         if self.done:
-            self._all.note(self._ref, self.reward)
+            self._all.stand_ins.note(self._ref, self.reward)
         return TextStep([] if self.done else [message.copy() for message in new], earned, self.done)
 
     async def _unscored(self) -> TextStep:
         if self.error is not None:
             _log.warning("%s, task %s: %s", self.trajectory.env_id, self._ref.task_id, self.error)
-        missing = self._all.stand_in(self._ref) - self.reward
+        missing = self._all.stand_ins.of(self._ref) - self.reward
         self.reward += missing
         self.done = self.unscored = True
         await self._driver.close()

@@ -271,6 +271,8 @@ async def test_an_episode_without_a_reward_gets_the_mean_of_its_siblings() -> No
     )
     assert [reward for _, reward in found] == [0.75, 1.0, 0.5, 0.75, 0.0, 0.0, 3.0, 0.25, 0.25]
     assert not siblings._running
+    later = await asyncio.gather(*run("a", None, None), *run("b", None))
+    assert [reward for _, reward in later] == [0.75, 0.75, 0.0], "of those before, where none at once has one"
 
 
 async def test_a_sibling_that_is_cancelled_or_fails_keeps_nobody_waiting() -> None:

@@ -112,7 +112,7 @@ def tokenizer_tools(tokenizer: Any) -> str:
 @pytest.mark.parametrize("fault", ["setup raise", "verify raise", "verify unscored"])
 def test_a_failure_ends_one_episode_and_is_counted(environment: Any, tokenizer: Any, fault: str) -> None:
     good, bad = task("a", PLAIN), task("a", PLAIN, faults={"a": fault})
-    environment._episodes.note(TaskRef.loads(bad), 0.75)
+    environment._episodes.stand_ins.note(TaskRef.loads(bad), 0.75)
     data = [datum(tokenizer, good), datum(tokenizer, bad), datum(tokenizer, good)]
     samples = rollout(environment, data, [["A"], ["A"], ["B"]], tokenizer)
     assert [sample["reward"] for sample in samples] == [1.0, 0.75, 0.0]

@@ -373,7 +373,7 @@ async def test_a_failure_gets_the_mean_of_the_task_so_far(tokenizer: Any, fault:
     failing = label("a", PLAIN, faults={"a": fault})
     (output,) = await group(executor, engine, tokenizer, failing, size=1)
     assert (output["reward"], output["extra_logs"]["llmgym/unscored"]) == (0.0, 1.0)  # nothing is known of this task
-    executor._episodes.note(TaskRef.loads(failing), 0.75)
+    executor._episodes.stand_ins.note(TaskRef.loads(failing), 0.75)
     (output,) = await group(executor, engine, tokenizer, failing, size=1)
     assert (output["reward"], output["extra_logs"]["llmgym/unscored"]) == (0.75, 1.0)
     assert output["extra_logs"]["llmgym/failed"] == float(fault != "verify unscored")

@@ -100,7 +100,7 @@ def test_a_failure_ends_one_episode_and_is_counted(fault: str, failed: float) ->
     for known, expected in ((None, 0.0), (0.75, 0.75)):
         env = make(faults={"a": fault})
         if known is not None:
-            env.episodes.note(env._ref, known)
+            env.episodes.stand_ins.note(env._ref, known)
         messages, _ = env.init([user("from the dataset")])
         assert messages == ([user("from the dataset")] if fault == "setup raise" else messages)
         step = env.step("A")

@@ -10,8 +10,9 @@ import pytest
 from llmgym.errors import ConfigError, TaskError
 from llmgym.messages import assistant, tool_call
 from llmgym.rollout.config import EnvConfig
-from llmgym.trainers import text
+from llmgym.trainers import siblings
 from llmgym.trainers.common import TaskRef
+from llmgym.trainers.siblings import StandIns
 from llmgym.trainers.text import TextEpisode, TextEpisodes, TextStep
 from tests.rollouts import PLAIN
 
@@ -75,11 +76,11 @@ async def test_a_stand_in_is_the_mean_of_the_task_so_far(fault: str) -> None:
 
 
 def test_stand_ins_of_the_latest_tasks_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "_REMEMBERED", 2)
-    episodes = TextEpisodes()
+    monkeypatch.setattr(siblings, "_REMEMBERED", 2)
+    found = StandIns()
     for task_id, reward in (("a", 1.0), ("b", 1.0), ("a", 0.0), ("c", 1.0)):
-        episodes.note(ref(task_id), reward)
-    assert [episodes.stand_in(ref(task_id)) for task_id in "abc"] == [0.5, 0.0, 1.0]
+        found.note(ref(task_id), reward)
+    assert [found.of(ref(task_id)) for task_id in "abc"] == [0.5, 0.0, 1.0]
 
 
 async def test_a_limit_of_the_trainer_ends_and_scores_an_episode() -> None:
@@ -87,7 +88,7 @@ async def test_a_limit_of_the_trainer_ends_and_scores_an_episode() -> None:
     episode = await play(episodes, SHOUT)
     assert await episode.finish() == TextStep([], 0.0, True)
     assert (episode.reward, episode.turns, episode.unscored) == (0.25, 1, False)
-    assert episodes.stand_in(ref()) == 0.25
+    assert episodes.stand_ins.of(ref()) == 0.25
 
 
 async def test_a_setup_that_passes_later_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
