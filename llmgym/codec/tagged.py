@@ -93,9 +93,8 @@ def tagged_arguments(raw: str, name: str, number: int, tools: Sequence[ToolSchem
     found, whole = dict(read[0]), read[1]
     if not whole:  # nobody knows what was meant, and who runs the rest runs another call
         return raw
-    parameters = next((t["function"].get("parameters") for t in tools if t["function"]["name"] == name), None) or {}
-    properties = parameters.get("properties", {})
-    values = {key: _value(text, _types(properties.get(key), parameters)) for key, text in found.items()}
+    parameters = next((t["function"].get("parameters") for t in tools if t["function"]["name"] == name), None)
+    values = {key: _value(text, _types_of(key, parameters)) for key, text in found.items()}
     return "{" + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {value}" for key, value in values.items()) + "}"
 
 
@@ -139,6 +138,14 @@ def _kinds(text: str) -> set[str]:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return set()
     return _KINDS[int] if isinstance(value, float) and value.is_integer() else _KINDS[type(value)]
+
+
+def _types_of(key: str, parameters: Any) -> set[str]:
+    """The types of a parameter; a schema that is none, as servers of tools give too, does not say."""
+    try:
+        return _types(parameters["properties"][key], parameters)
+    except (AttributeError, LookupError, TypeError):
+        return set()
 
 
 def _types(schema: Any, root: Mapping[str, Any], depth: int = 8) -> set[str]:

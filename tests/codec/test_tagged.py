@@ -241,3 +241,23 @@ def test_schemas_say_types_in_many_ways() -> None:
     nothing = [None, {}, {"anyOf": [{}, {"type": "null"}]}, {"$ref": "#/a/b"}, {"$ref": "#/loop"}, {"enum": []}]
     for schema in nothing:
         assert types(schema, loop={"$ref": "#/loop"}) == set()
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        None, [], "x", {}, {"properties": None}, {"properties": []}, {"properties": {"a": None}},
+        {"properties": {"a": True}}, {"properties": {"a": {"type": [{}]}}}, {"properties": {"a": {"enum": 5}}},
+        {"properties": {"a": {"$ref": "#/none"}}},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("family", ["qwen3.5-think", "glm4moe"])
+def test_a_schema_that_is_none_costs_no_call(family: str, parameters: Any) -> None:
+    codec, tokenizer = codec_for(families.tokenizer(family)), families.tokenizer(family)
+    written = {
+        "qwen3.5-think": "<tool_call>\n<function=now>\n<parameter=a>\n5\n</parameter>\n</function>\n</tool_call>",
+        "glm4moe": "<tool_call>now\n<arg_key>a</arg_key>\n<arg_value>5</arg_value>\n</tool_call>",
+    }[family]
+    tools: Any = [{"type": "function", "function": {"name": "now", "description": "", "parameters": parameters}}]
+    found = codec.parse(tokenizer.encode(f"x</think>{written}", add_special_tokens=False), (), tools)
+    assert [call["function"]["arguments"] for call in found.get("tool_calls", ())] == ['{"a": 5}']
