@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from llmgym.errors import MessageError, TaskError
-from llmgym.messages import Message, ToolCall, as_assistant, assistant, tool_call
+from llmgym.messages import Message, ToolCall, as_assistant, assistant, read_message, tool_call
 from llmgym.verifiers.base import MAX_ANSWER, Verdict, graded, too_long, unscored, wrong
 from llmgym.verifiers.matching import match
 from llmgym.verifiers.text import normalized
@@ -49,7 +49,7 @@ def check(
     Metrics: `calls` made, `matched` (the share of the right calls that were made), and `unparsable` calls.
 
     Args:
-        answer: The message, or text as a model writes it.
+        answer: The message, or text as a model writes it. Arguments may be objects, as chat templates have them.
         reference: The right calls. Where there is none, the message must have text and no call.
         mode: Which calls are right; only "f1" gives partial credit.
         strings: When texts are equal.
@@ -66,7 +66,7 @@ def check(
     except ValueError as error:
         return unscored("invalid_reference", str(error))
     try:
-        message = as_assistant(answer)
+        message = _read_answer(answer)
     except MessageError:
         return wrong("no assistant message", "unparsable")
     calls = message.get("tool_calls", [])
@@ -103,6 +103,17 @@ def _compare(
     if not found and unparsable:
         return wrong(f"arguments of {unparsable} of {len(calls)} calls are no JSON object", "unparsable", **metrics)
     return graded(float(found), "" if found == 1 else f"{matched} of {len(calls)} calls are right", **metrics)
+
+
+def _read_answer(answer: str | Message) -> Message:
+    """The message that an answer is, of an environment or of a data set or trainer, which have arguments as objects."""
+    try:
+        return as_assistant(answer)
+    except MessageError:
+        message = read_message(answer)
+        if message["role"] != "assistant":
+            raise
+        return message
 
 
 def _values(call: ToolCall) -> tuple[str, Any]:

@@ -55,6 +55,14 @@ def test_modes(made: tuple[int, ...], mode: tool_calls.Mode, score: float) -> No
     assert verdict.metrics["calls"] == len(made)
 
 
+def test_arguments_may_be_an_object_as_chat_templates_have_them() -> None:
+    for role, score in (("assistant", 1), ("user", 0)):
+        call = {"type": "function", "function": ONE}
+        made: Any = {"role": role, "content": [{"type": "text", "text": "I look."}], "tool_calls": [call]}
+        assert check(made, [ONE]).score == score
+        assert check(made, [TWO]).score == 0
+
+
 def test_where_no_call_is_right_a_message_must_say_something() -> None:
     for mode in ("exact", "order_free", "subset", "f1"):
         assert check("I have no tool for that.", [], mode=mode)
