@@ -104,13 +104,17 @@ class Report:
         stale = [source.refresh() for source in self.sources]
         if any(stale):
             self._begin()
-        before = len(self.columns)
+        known, before = self.columns, len(self.columns)
+
+        def changed() -> bool:
+            return self.columns is not known or len(known) != before
+
         try:
             self._read(sink, progress)
         finally:  # of what is in the columns, a page shows the rows, though one behind them cannot be used
-            if self._open and len(self.columns) != before:
+            if self._open and changed():
                 sink(self.packs, self._packed())
-        return len(self.columns) != before or not before
+        return changed() or not before
 
     def _read(self, sink: Sink, progress: Progress | None) -> None:
         for run, source in enumerate(self.sources):
@@ -119,6 +123,10 @@ class Report:
                     self._add(run, entry, sink)
                 if progress and not len(self.columns) % ROWS:
                     progress(sum(one.done for one in self.sources), sum(one.size for one in self.sources))
+        if any(source.made_good for source in self.sources):
+            self._begin()
+            self._read(sink, progress)
+            return
         for run, source in enumerate(self.sources):
             for entry in source.failures():
                 if (run, entry.row.id) not in self._lost:

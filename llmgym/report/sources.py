@@ -103,14 +103,19 @@ class Source:
     def refresh(self) -> bool:
         """Look whether what was read no longer counts, and has to be read again from the start.
 
-        So it is where rows were retired, failures made good, the policy is known by now, or the file is another one.
+        So it is where rows were retired, the policy is known by now, or the file is another one.
         """
         if not self._is_as_it_was() or (self.is_run and read_retired(self.rows.parent) != self._retired):
             return True
         if self.description is None or not self.is_run:
             return False
         before, self.description = self.description, read_description(self.rows.parent) or self.description
-        return before.confirmed != self.description.confirmed or not self._failed.isdisjoint(self._seen)
+        return before.confirmed != self.description.confirmed
+
+    @property
+    def made_good(self) -> bool:
+        """Whether an episode that `failures` gave has a result by now."""
+        return not self._failed.isdisjoint(self._seen)
 
     def _is_as_it_was(self) -> bool:
         """Whether the line that was read last is still there."""

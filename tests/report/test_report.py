@@ -152,6 +152,21 @@ def test_only_what_is_new_is_read(tmp_path: Path) -> None:
     store.close()
 
 
+def test_failures_that_are_made_good_are_none(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "run", {"environments": []}, runs.CONFIG, 0.0)
+    store.confirm({}, planned=None)
+    lost = runs.failing(1)
+    store.append(lost)
+    report, packs = read(tmp_path / "run")
+    before = packs[0]
+    store.append(episode(lost.task_id, 0, 1.0))
+    assert report.update(packs.__setitem__)
+    assert (len(report.columns), report.summary()["failures"]) == (1, [])
+    assert packs[0] != before
+    assert not report.update(packs.__setitem__)
+    store.close()
+
+
 @pytest.mark.parametrize("rows", [1, 2, 5])
 def test_a_file_that_is_replaced_is_read_anew(tmp_path: Path, rows: int) -> None:
     path = tmp_path / "rows.jsonl"
