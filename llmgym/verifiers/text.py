@@ -11,7 +11,7 @@ from typing import NamedTuple
 _THOUGHT = re.compile(
     r"<(?P<end>/?)(?:think|thinking|thought|thoughts|reasoning)>|\[(?P<stop>/?)THINK\]", re.IGNORECASE
 )
-_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([\w+.-]*)(?P<more>[^`~\r]*)\r?")
+_FENCE = re.compile(r"[ \t]*+(`{3,}+|~{3,}+)[ \t]*+([\w+.-]*+)(?P<more>[^`~\r]*+)\r?")
 _BOX = re.compile(r"\\(?:boxed|fbox)[ ]?\{")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 

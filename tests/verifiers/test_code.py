@@ -13,6 +13,7 @@ from llmgym.verifiers import code
 from llmgym.verifiers.base import MAX_ANSWER
 from llmgym.verifiers.code.comparing import same_output, same_value
 from llmgym.verifiers.code.runner import _encoded  # pyright: ignore[reportPrivateUsage]
+from llmgym.verifiers.text import fenced_blocks
 from tests.walled import need_a_wall
 
 need_a_wall()
@@ -61,6 +62,12 @@ RIGHT = {
     ),
     "thoughts": "<think>" + fenced("def add(a, b): return 0") + "</think>" + fenced("def add(a, b): return a + b"),
 }
+
+
+@pytest.mark.parametrize("line", ["```" + " " * 60_000 + "`", "```" + "a" * 60_000 + "`", " " * 60_000 + "`"])
+@pytest.mark.timeout(10)
+def test_lines_that_are_almost_fences_are_read_in_no_time(line: str) -> None:
+    assert not fenced_blocks(line).blocks
 
 
 @pytest.mark.parametrize("name", RIGHT)

@@ -80,10 +80,13 @@ _TERM = re.compile(
     rf"(?P<power>square |sq\.? |cubic |cu\.? )?(?P<name>{_NAME})"
     r"(?:\^?(?P<exponent>-?[1-9])|(?P<raised>⁻?[¹²³])|[ ](?P<named>squared|cubed)\b)?(?![\w^])"
 )
-_OVER = re.compile(r"(?P<over> ?/ ?| per )|[ ]?[·*][ ]?|[ ](?=[A-Za-zµΩ]+(?:\^|[⁻²³]))")  # "m/s", "m·s", "m s^-1"
+_OVER = re.compile(  # "m/s", "m·s", "m s^-1", "N m"
+    r"(?P<over> ?/ ?| per )|[ ]?[·*][ ]?|[ ](?=[A-Za-zµΩ]+(?:\^|[⁻²³]))|(?<=[NWA])[ ](?=[mhs](?![A-Za-z]))"
+)
 _POWERS = {"sq": 2, "cu": 3, "¹": 1, "²": 2, "³": 3}
 _AMONG = re.compile(r"\\(?:cdot|times)(?![a-z])")
 _HOT = re.compile(r"(?:degrees?|°)[ ]?([CF])(?:elsius|ahrenheit)?\b", re.IGNORECASE)
+_MICRO, _OHM = re.compile(r"\\mu(?![a-z])\s*"), re.compile(r"\\Omega(?![a-z])")
 _LOOSE = re.compile(r"\\(?:text|mathrm|rm|mbox)(?![a-z])|[{}~]|\\[,;:! ]")
 
 
@@ -130,7 +133,7 @@ def leading_unit(text: str) -> tuple[Unit | None, str]:
 def spelt(text: str) -> str:
     r"""Text behind a number without LaTeX: "\text{ cm}^{2}" as " cm^2", "^\circ" as "°"."""
     text = text.replace("^\\circ", "°").replace("^{\\circ}", "°").replace("\\degree", "°").replace("μ", "µ")
-    text = text.replace("years old", "years")
+    text = _OHM.sub("Ω", _MICRO.sub("µ", text.replace("years old", "years")))
     text = _LOOSE.sub(lambda match: " " if match[0][0] in "\\~" and len(match[0]) < 3 else "", _AMONG.sub("·", text))
     return _HOT.sub(lambda match: "°" + match[1].upper(), text)
 

@@ -40,6 +40,12 @@ from tests.verifiers.hostile import FORMULAS, PARTS
         ("5 m/s", "5 m s^-2", False),
         ("5 J", "5 kg m² s⁻²", True),
         ("5 m^2", "5 meters squared", True),
+        ("5 N·m", r"\boxed{5\,\mathrm{N\,m}}", True),
+        ("18 MJ", "5 kW h", True),
+        ("5 N·m", "5 N", False),
+        ("5 µm", r"\boxed{5\,\mu\text{m}}", True),
+        ("5 mm", r"\boxed{5\ \mu m}", False),
+        ("5 kΩ", r"\boxed{5000\ \Omega}", True),
         ("5 m^2", "5 meters", False),
         ("1500000", r"\boxed{1.5\text{ million}}", True),
         # a box with a formula of which the number is a part
