@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmgym.errors import ConfigError, RegistryError
 from llmgym.files import parse_yaml, read_yaml
 
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
+NUMBER = re.compile(r"[-+.\d]+[eE][-+]?\d+")  # as text, PyYAML writes it without quotes
+TEXT = st.text(max_size=8).filter(lambda text: not NUMBER.fullmatch(text))
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT
 DATA = st.recursive(
     LEAVES,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6) | st.integers(), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT | st.integers(), inner, max_size=4),
     max_leaves=20,
 )
 
@@ -25,6 +29,24 @@ DATA = st.recursive(
 def test_what_is_written_is_read(data: Any) -> None:
     assert parse_yaml(yaml.safe_dump(data), "f") == data
     assert parse_yaml(yaml.safe_dump(data, default_flow_style=True), "f") == data
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text("aeE.1-+ "),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("aeE.1"), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+@example([1e-5, 1e22])
+def test_json_is_read_as_json(data: Any) -> None:
+    assert parse_yaml(json.dumps(data), "f") == data
+
+
+def test_numbers_may_have_exponents() -> None:
+    assert parse_yaml("[1e-3, 1E5, -2.5e+3, .5e1]", "f") == [0.001, 1e5, -2500.0, 5.0]
+    assert parse_yaml("['1e5', 1e, e5, 1e5x, 1e5-2]", "f") == ["1e5", "1e", "e5", "1e5x", "1e5-2"]
 
 
 @pytest.mark.parametrize(
