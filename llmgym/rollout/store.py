@@ -314,7 +314,7 @@ class RunStore:
             raise self._lost
 
     def _sync_often(self) -> None:
-        while not self._closed.wait(self._fsync_seconds):
+        while not self._closed.wait(min(self._fsync_seconds, threading.TIMEOUT_MAX)):
             if self._dirty:
                 self._dirty = False
                 try:

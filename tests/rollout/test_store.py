@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -668,6 +669,15 @@ def test_a_folder_needs_a_name(path: Any, tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(StoreError, match="the run folder has no name of its own"):
         open_store(path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_seconds_between_two_syncs_may_be_beyond_what_a_thread_can_wait(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    store = open_store(tmp_path, 1e300)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(0.1)
+    assert [thread.name for thread in set(threading.enumerate()) - before] == ["llmgym-fsync"]
+    store.close()
 
 
 def test_a_folder_stays_where_it_is_though_an_environment_changes_the_working_directory(
