@@ -15,12 +15,9 @@ from llmgym.verifiers.base import MAX_ANSWER, Verdict, correct, unscored, wrong
 from llmgym.verifiers.sql.databases import Database, DuckDB, QueryError, SQLite
 from llmgym.verifiers.sql.results import Result, difference
 from llmgym.verifiers.sql.rules import MAX_ROWS, InvalidQuery, is_ordered, prove
-from llmgym.verifiers.text import without_thoughts
+from llmgym.verifiers.text import fenced_blocks, without_thoughts
 
 __all__ = ["Database", "DuckDB", "QueryError", "Result", "SQLite", "check", "is_ordered", "prove", "query_of"]
-
-_FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
-
 
 _BEGINS = re.compile(r"\s*(?:select|with|values|explain)\b", re.IGNORECASE)
 _PROSE = re.compile(
@@ -37,9 +34,9 @@ def query_of(answer: str) -> str:
     empty line. Where there is none, it is all that is no thought.
     """
     answer = without_thoughts(answer)
-    blocks = [(language.lower(), text) for language, text in _FENCE.findall(answer)]
-    named = [text for language, text in blocks if language in ("sql", "sqlite", "duckdb")]
-    found = named or [text for _, text in blocks]
+    blocks = [block for block in fenced_blocks(answer).blocks if block.is_closed]
+    named = [block.content for block in blocks if block.name.lower() in ("sql", "sqlite", "duckdb")]
+    found = named or [block.content for block in blocks]
     if not found and not _BEGINS.match(answer):
         found = [match["query"] for match in _PROSE.finditer(answer)]
     return (found or [answer])[-1].strip().rstrip(";").rstrip()
