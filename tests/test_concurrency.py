@@ -28,6 +28,7 @@ from llmgym.concurrency import (
     drive,
     drive_apart,
     drive_in_background,
+    held,
     may_suspend,
     shielded,
 )
@@ -759,3 +760,27 @@ for soft, hard, wanted in ((64, 500, 300), (400, 500, 300), (64, 500, 900)):
 def test_as_many_open_files_as_there_may_be() -> None:
     done = subprocess.run([sys.executable, "-c", _FILES], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout == "300 500\n400 500\n500 500\n"
+
+
+async def test_time_stands_still_while_work_waits_for_its_turn() -> None:
+    left: list[Any] = []
+
+    async def inner() -> str:
+        with held():
+            await asyncio.sleep(0.3)
+        return "its turn"
+
+    async def outer() -> str:
+        return await bounded(0.2, inner(), left.append)
+
+    assert await bounded(0.2, outer(), left.append) == "its turn"
+
+    async def late() -> None:
+        await inner()
+        await asyncio.sleep(5)
+
+    began = time.monotonic()
+    with pytest.raises(PastDeadline):
+        await bounded(0.2, late(), left.append)
+    assert time.monotonic() - began >= 0.45
+    assert not left

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import functools
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar
+
+from llmgym.concurrency.holds import Clock
 
 T = TypeVar("T")
 
@@ -44,7 +47,8 @@ async def bounded(
 ) -> T:
     """Await work for so many seconds, and not longer even where it swallows its cancellation.
 
-    The work is a task of its own, with its own `asyncio.timeout` blocks and cancel scopes.
+    The work is a task of its own, with its own `asyncio.timeout` blocks and cancel scopes. Its time stands still in its
+    blocks of `held`.
 
     Args:
         seconds: The deadline.
@@ -58,24 +62,28 @@ async def bounded(
     """
     loop = asyncio.get_running_loop()
     over = loop.create_future()  # with the work, or with its time: `asyncio.wait` costs another turn of the loop
-    task = asyncio.Task(_contained(work, start, over), loop=loop, **_EAGER)
+    clock = Clock(seconds, functools.partial(_settle, over))
+    task = asyncio.Task(_contained(work, start, over, clock), loop=loop, **_EAGER)
     if not task.done():
-        deadline = loop.call_later(seconds, _settle, over)
+        clock.start()
         try:
             await over
         except asyncio.CancelledError:
-            await shielded(ended(task, leave, deadline.when() - loop.time() if whole else 0.0))
+            await shielded(ended(task, leave, clock.left if whole else 0.0))
             raise
         finally:
-            deadline.cancel()
+            clock.stop()
     if task.done():
         return task.result()
     await shielded(ended(task, leave))
     raise PastDeadline
 
 
-async def _contained(work: Awaitable[T], start: Callable[[], object] | None, over: asyncio.Future[None]) -> T:
+async def _contained(
+    work: Awaitable[T], start: Callable[[], object] | None, over: asyncio.Future[None], clock: Clock
+) -> T:
     """The work; a task would let SystemExit and KeyboardInterrupt end the event loop."""
+    clock.wear()
     try:
         if start is not None:
             start()

@@ -6,7 +6,8 @@ watch; who makes others wait holds the watches of the context.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import asyncio
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
@@ -25,6 +26,62 @@ class Watch(Protocol):
 
 
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
+class Clock:
+    """The time that work has: a watch, and so are those around it, as what waits for others makes all of it wait."""
+
+    def __init__(self, seconds: float, ring: Callable[[], object]) -> None:
+        """Make it, of the event loop that runs.
+
+        Args:
+            seconds: The time.
+            ring: Called once it is over.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._around = _watch.get()
+        self._left, self._ring = seconds, ring
+        self._timer: asyncio.TimerHandle | None = None
+        self._holds = 0
+
+    @property
+    def left(self) -> float:
+        """Seconds that there are yet."""
+        return self._left if self._timer is None else self._timer.when() - self._loop.time()
+
+    def wear(self) -> None:
+        """Be the watch of this context, for good."""
+        _watch.set(self)
+
+    def start(self) -> None:
+        """Begin, or go on."""
+        if not self._holds and self._timer is None:
+            self._timer = self._loop.call_later(self._left, self._ring)
+
+    def stop(self) -> None:
+        """End, or stand still."""
+        if self._timer is not None:
+            self._left = self.left
+            self._timer.cancel()
+            self._timer = None
+
+    def hold(self) -> None:
+        """Stand still; of no effect in another event loop, which timers must not be touched from."""
+        if asyncio.get_running_loop() is not self._loop:
+            return
+        self._holds += 1
+        self.stop()
+        if self._around is not None:
+            self._around.hold()
+
+    def release(self) -> None:
+        """Go on, unless something else holds it."""
+        if asyncio.get_running_loop() is not self._loop:
+            return
+        self._holds -= 1
+        self.start()
+        if self._around is not None:
+            self._around.release()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from llmgym.sandbox.inside.programs import NO_MEMORY
 from llmgym.sandbox.results import Limits, Result, SandboxFailure, Status
 from llmgym.sandbox.walls import Level
 from llmgym.sandbox.wire import Channel, Closed, blank
-from llmgym.sandbox.zygotes import Zygote, take
+from llmgym.sandbox.zygotes import leased, place
 
 _GRACE = 1.0  # seconds from an interrupt to the end of what does not heed it
 _DEATH = 10.0  # seconds that a kill may take
@@ -54,8 +54,11 @@ class Session:
         Raises:
             SandboxFailure: It cannot be started.
         """
-        self._zygote: Zygote = take(self._level, self._imports)
-        await self._zygote.ready()
+        async with leased(self._level, self._imports) as self._zygote:
+            await self._begin()
+        return self
+
+    async def _begin(self) -> None:
         handover = runs.Handover(b"", b"", self._files, self._limits, link=True, grouped=self._zygote.grouped)
         try:
             message = handover.message(self._kind, ())
@@ -79,7 +82,6 @@ class Session:
         except BaseException:
             await self.aclose()
             raise
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -100,7 +102,7 @@ class Session:
         """
         if self._kind == "shell" and "\0" in source:
             raise ConfigError("a command of a shell cannot hold a NUL character")
-        async with self._turn:
+        async with self._turn, place(self._level, self._imports):
             started = time.monotonic()
             code, stdout, stderr = blank(runs.as_bytes(source)), blank(), blank()
             try:

@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from llmgym.concurrency import held
 from llmgym.concurrency.descriptors import allow_descriptors
 from llmgym.concurrency.threads import CORES
 from llmgym.sandbox import walls
@@ -314,13 +315,29 @@ def take(level: Level, imports: tuple[str, ...]) -> Zygote:
 
 
 @asynccontextmanager
+async def place(level: Level, imports: tuple[str, ...]) -> AsyncGenerator[None]:
+    """A place for a run, or a cell of a session; there are two for each core in each event loop.
+
+    Waiting for one counts against nobody's deadline: a full house makes work late, never wrong.
+    """
+    gate = _stock.gate((level, imports))
+    with held():
+        await gate.acquire()
+    try:
+        yield
+    finally:
+        gate.release()
+
+
+@asynccontextmanager
 async def leased(level: Level, imports: tuple[str, ...]) -> AsyncGenerator[Zygote]:
-    """A place for a run on a zygote that is up; there are two for each core in each event loop.
+    """A place on a zygote that is up.
 
     Raises:
         SandboxFailure: No zygote can be started.
     """
-    async with _stock.gate((level, imports)):
+    async with place(level, imports):
         zygote = take(level, imports)
-        await zygote.ready()
+        with held():
+            await zygote.ready()
         yield zygote

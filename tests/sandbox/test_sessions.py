@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import ast
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
 
+from llmgym.concurrency import Leftover, bounded
 from llmgym.errors import ConfigError
-from llmgym.sandbox import Limits, Sandbox
+from llmgym.sandbox import Limits, Sandbox, zygotes
 
 
 async def test_cells_share_their_names(box: Sandbox) -> None:
@@ -164,3 +167,18 @@ def read(path: Path) -> str:
         return path.read_text(errors="replace")
     except OSError:
         return ""
+
+
+async def test_cells_wait_for_their_turn_and_their_deadlines_with_them(
+    box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zygotes, "CORES", 1)
+    cell = "import time\nfor begun in [time.time()]: time.sleep(0.2)\nbegun, time.time()"
+    async with contextlib.AsyncExitStack() as stack:
+        sessions = [await stack.enter_async_context(box.session()) for _ in range(6)]
+        left: list[Leftover] = []
+        results = await asyncio.gather(*(bounded(0.45, session.run(cell), left.append) for session in sessions))
+    times = sorted(ast.literal_eval(result.stdout) for result in results)
+    assert not left
+    for begun, ended in times:
+        assert sum(other <= begun < end for other, end in times) <= 2, (begun, ended)
