@@ -13,6 +13,7 @@ import inspect
 import os
 import warnings
 from collections import Counter
+from collections.abc import Collection
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -180,16 +181,18 @@ def make_core(env_id: str, /, **kwargs: Any) -> ToolEnv:
         **kwargs: Arguments of the environment's class, over those of the registration.
 
     Raises:
-        RegistryError: The id is unknown, the class cannot be imported or made, it is no `ToolEnv`, or it is registered
-            with wrappers that the async core would not pass through.
+        RegistryError: The id is unknown, the class cannot be imported or made, needs arguments that are not there, is
+            no `ToolEnv`, or is registered with wrappers that the async core would not pass through.
         LLMGymError: What the constructor raised on purpose, such as `EnvironmentFailure`, or `ConfigError` for an
             argument that makes no sense.
     """
     spec = _spec_of(as_env_id(env_id))
-    if isinstance(spec.entry_point, str):
-        known = _entries.get(spec.id)
-        near = Path(known.source).parent if known else None
-        load(spec.entry_point, f"cannot make {spec.id}: entry point", kind=_MAKER, error=RegistryError, near=near)
+    if needed := _needed(_maker_of(spec), spec.kwargs | kwargs):
+        example = ", ".join(f"{name}: ..." for name in needed)
+        raise RegistryError(
+            f"{spec.id} needs {' and '.join(needed)}: {{id: {spec.id}, kwargs: {{{example}}}}} in a configuration, or "
+            f"arguments of gymnasium.make; `llmgym info {spec.id}` says which there are"
+        )
     try:
         own = {name: _own(value) for name, value in kwargs.items()}
         env = gymnasium.make(spec.id, disable_env_checker=True, **own)
@@ -201,6 +204,29 @@ def make_core(env_id: str, /, **kwargs: Any) -> ToolEnv:
         said = described(error).replace(_clutter(error), "")
         raise RegistryError(f"cannot make {spec.id}: {said}") from error
     return _unwrapped(env, spec.id)
+
+
+def _maker_of(spec: Any) -> Any:
+    """What makes an environment: its class, or a function.
+
+    Raises:
+        RegistryError: It cannot be imported.
+    """
+    if not isinstance(spec.entry_point, str):
+        return spec.entry_point
+    known = _entries.get(spec.id)
+    near = Path(known.source).parent if known else None
+    return load(spec.entry_point, f"cannot make {spec.id}: entry point", kind=_MAKER, error=RegistryError, near=near)
+
+
+def _needed(maker: Any, given: Collection[str]) -> list[str]:
+    """Arguments that have to be given and are not."""
+    try:
+        parameters = inspect.signature(maker).parameters.values()
+    except (TypeError, ValueError):  # not all callables say
+        return []
+    named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [one.name for one in parameters if one.kind in named and one.default is one.empty and one.name not in given]
 
 
 def _own(value: Any) -> Any:
@@ -255,20 +281,27 @@ def _unwrapped(env: Any, env_id: str) -> ToolEnv:
 def describe(env_id: str) -> dict[str, Any]:
     """All that is known of an environment, as JSON data: its entry, documentation, tools, tasks and an example."""
     found = entry(env_id)
+    known = {
+        **{key: getattr(found, key) for key in ("id", "base", "summary", "entry_point", "max_turns", "kwargs")},
+        "domains": list(found.domains),
+        "needs": list(found.needs),
+        "licence": found.tasks.licence,
+        "origin": found.tasks.origin,
+        "source": found.source,
+    }
+    maker = _maker_of(_spec_of(found.id))
+    if needed := _needed(maker, found.kwargs):
+        example = {"error": f"it needs {' and '.join(needed)}"}
+        said = inspect.getdoc(maker) or ""
+        return {**known, "splits": {}, "tools": [], "documentation": said, "example": example}
     env = make_core(found.id)
     try:
-        example = _example(env)
         return {
-            **{key: getattr(found, key) for key in ("id", "base", "summary", "entry_point", "max_turns", "kwargs")},
-            "domains": list(found.domains),
-            "needs": list(found.needs),
-            "licence": found.tasks.licence,
-            "origin": found.tasks.origin,
-            "source": found.source,
+            **known,
             "splits": {split: env.tasks.size(split) for split in env.tasks.splits},
             "tools": [tool.schema for tool in env.tools.values()],
             "documentation": inspect.cleandoc(type(env).__doc__ or ""),
-            "example": example,
+            "example": _example(env),
         }
     finally:
         env.close()

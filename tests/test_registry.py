@@ -432,3 +432,13 @@ def test_every_public_name_can_be_loaded() -> None:
     assert set(llmgym._LAZY) < set(llmgym.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         llmgym.nothing  # noqa: B018
+
+
+def test_what_an_environment_needs_is_said_before_it_is_made() -> None:
+    with pytest.raises(
+        RegistryError, match=r"llmgym/NeMoGym-v0 needs tasks: \{id: .*, kwargs: \{tasks: \.\.\.\}\} in a"
+    ):
+        make_core("llmgym/NeMoGym-v0", url="http://127.0.0.1:1")
+    found = describe("llmgym/NeMoGym-v0")
+    assert found["example"] == {"error": "it needs url and tasks"}
+    assert "`url`: that of the resource server" in found["documentation"]
