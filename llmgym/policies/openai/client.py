@@ -23,7 +23,8 @@ _BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 8.0
 _CLOSED = Trouble("it was closed")
 # Refusals of a request, between which others were answered: by a limit on the run that is seldom, since of two requests
 # that are one too many the other is refused as often. A request that exceeds the limit by itself would go on for ever.
-_OVERTAKEN = 20
+# Small ones may use up all that a large one waits for, too: after ten refusals it goes before them, and alone.
+_OVERTAKEN, _ALONE = 20, 10
 
 _log = logging.getLogger("llmgym.policies.openai")
 
@@ -83,10 +84,11 @@ class Client:
         seconds: float,
         tries: int,
     ) -> T | Trouble:
-        url, failures, overtaken, replies = self._address.url(path), 0, 0, None
+        url, failures, overtaken = self._address.url(path), 0, 0
+        replies, alone = None, False
         while not self._closed:
             line = await self._line()
-            if (over := await line.limiter.enter()) is not None:
+            if (over := await line.limiter.enter(alone=alone)) is not None:
                 return over
             sent = time.monotonic()
             try:
@@ -94,7 +96,7 @@ class Client:
                 outcome = read(answer) if isinstance(answer, Answer) else answer
                 again = self._note(outcome, answer, sent, line.limiter)
             finally:
-                line.limiter.leave()
+                line.limiter.leave(alone=alone)
             if not isinstance(outcome, Trouble):
                 return outcome
             if self._closed:
@@ -102,13 +104,14 @@ class Client:
             if outcome.limited:
                 if not (again and tries):
                     return outcome
-                overtaken += replies is not None and line.limiter.replies > replies
-                replies = line.limiter.replies
+                passed = replies is not None and line.limiter.replies > replies
+                overtaken, replies = overtaken + passed, line.limiter.replies
                 if overtaken == _OVERTAKEN:
                     said = (
                         f"{outcome.text}; others were answered meanwhile, {overtaken} times: does it exceed the limit?"
                     )
                     return dataclasses.replace(outcome, text=said, passing=False)
+                alone = passed and overtaken >= _ALONE
             elif not outcome.passing or outcome.spent or failures >= tries:
                 return outcome
             else:

@@ -53,33 +53,38 @@ class Limiter:
             patience: Seconds without any reply after which the limit counts as one that does not pass.
         """
         self._pace, self._patience = pace, patience
-        self._live = 0
+        self._live, self._alone = 0, False
         self._waiting: deque[asyncio.Future[Trouble | None]] = deque()
+        self._first: deque[asyncio.Future[Trouble | None]] = deque()  # which go before those, each alone
         self._timer: asyncio.TimerHandle | None = None
 
-    async def enter(self) -> Trouble | None:
+    async def enter(self, *, alone: bool = False) -> Trouble | None:
         """Wait for a turn; the time counts against no deadline.
+
+        Args:
+            alone: Whether it is to come before all others, of which none comes until it ends.
 
         Returns:
             Why there will be none; None when it has come.
         """
-        if not self._waiting and self._has_room():
+        if not (alone or self._waiting or self._first) and self._has_room():
             self._live += 1
             return None
         turn: asyncio.Future[Trouble | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        (self._first if alone else self._waiting).append(turn)
         self._admit()
         with held():
             try:
                 return await turn
             except asyncio.CancelledError:
                 if not turn.cancelled() and turn.result() is None:  # it came just now, and is somebody else's
-                    self.leave()
+                    self.leave(alone=alone)
                 raise
 
-    def leave(self) -> None:
-        """End a turn."""
+    def leave(self, *, alone: bool = False) -> None:
+        """End a turn, as it was entered."""
         self._live -= 1
+        self._alone = self._alone and not alone
         self._admit()
 
     def answered(self, pause: float) -> None:
@@ -128,27 +133,30 @@ class Limiter:
 
     def close(self, why: Trouble) -> None:
         """Tell all that wait that there will be no turn."""
-        for turn in self._waiting:
+        for turn in (*self._first, *self._waiting):
             if not turn.done():
                 turn.set_result(why)
+        self._first.clear()
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _has_room(self) -> bool:
-        return self._live + 1 <= self._pace.limit and time.monotonic() >= self._pace.until
+        return self._has_places() and time.monotonic() >= self._pace.until
+
+    def _has_places(self) -> bool:
+        """Whether only time is waited for; else a turn that ends lets others in."""
+        return not self._alone and self._live + 1 <= self._pace.limit
 
     def _admit(self) -> None:
         """Let in whoever may go now, and come back when the pause is over."""
-        while self._waiting and self._has_room():
-            turn = self._waiting.popleft()
+        while (queue := self._first or self._waiting) and self._has_room():
+            turn = queue.popleft()
             if not turn.done():
-                self._live += 1
+                self._live, self._alone = self._live + 1, queue is self._first
                 turn.set_result(None)
-        if (
-            self._waiting and self._timer is None and self._live + 1 <= self._pace.limit
-        ):  # else a turn that ends does so
+        if queue and self._timer is None and self._has_places():
             pause = max(0.0, self._pace.until - time.monotonic())  # which may be over since it was asked for
             self._timer = asyncio.get_running_loop().call_later(pause, self._ring)
 
