@@ -141,10 +141,11 @@ def test_work_apart_does_not_wait_for_places_of_the_loop_that_waits_for_it() -> 
     async def nested() -> int:
         places = Places(1, "places")
         await places.take()
-        drive_apart(places.take())
-        places.give()
         waiting = asyncio.ensure_future(places.take())
         await asyncio.sleep(0)
+        drive_apart(places.take())
+        places.give()
+        await asyncio.sleep(0.01)
         assert not waiting.done()
         places.give()
         await waiting

@@ -63,7 +63,7 @@ class Places:
     def give(self) -> None:
         """Give a place back, to whoever has waited longest; from any thread."""
         with self._lock:
-            while self._waiting:
+            while self._waiting and self._free >= 0:  # else it is one more than there are
                 loop, future = self._waiting.popleft()
                 with contextlib.suppress(RuntimeError):  # a loop that was closed meanwhile waits for nothing
                     loop.call_soon_threadsafe(self._grant, future)
