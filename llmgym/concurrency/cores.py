@@ -41,4 +41,4 @@ def _folders(cgroups: Path, own: Path) -> list[Path]:
     """The folders of this process's group and of those around it, of version 2."""
     lines = own.read_text().splitlines() if own.exists() else []
     parts = [Path(line.removeprefix("0::/")).parts for line in lines if line.startswith("0::")]
-    return [cgroups, *(cgroups.joinpath(*own[:end]) for own in parts for end in range(1, len(own) + 1))]
+    return [cgroups, *(cgroups.joinpath(*group[:end]) for group in parts for end in range(1, len(group) + 1))]

@@ -167,6 +167,7 @@ async def _waited_for(sessions: Sessions, request: Request, at: list[str], recei
         await asyncio.wait({work})
         raise ServeError("too_slow", "the client left before this was done")
     finally:
+        work.cancel()  # where this is cancelled itself
         gone.cancel()
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ast
 import asyncio
 import contextlib
 import os
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmgym.concurrency import Leftover, bounded
+from llmgym.concurrency import watched
 from llmgym.errors import ConfigError
 from llmgym.sandbox import Limits, Sandbox, zygotes
 
@@ -169,16 +168,33 @@ def read(path: Path) -> str:
         return ""
 
 
+class Waits:
+    """A watch: how many hold it, and whether none does any more."""
+
+    def __init__(self) -> None:
+        self.holds, self.over = 0, asyncio.Event()
+
+    def hold(self) -> None:
+        self.holds += 1
+
+    def release(self) -> None:
+        self.holds -= 1
+        self.over.set()
+
+
 async def test_cells_wait_for_their_turn_and_their_deadlines_with_them(
     box: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(zygotes, "CORES", 1)
-    cell = "import time\nfor begun in [time.time()]: time.sleep(0.2)\nbegun, time.time()"
-    async with contextlib.AsyncExitStack() as stack:
-        sessions = [await stack.enter_async_context(box.session()) for _ in range(6)]
-        left: list[Leftover] = []
-        results = await asyncio.gather(*(bounded(0.45, session.run(cell), left.append) for session in sessions))
-    times = sorted(ast.literal_eval(result.stdout) for result in results)
-    assert not left
-    for begun, ended in times:
-        assert sum(other <= begun < end for other, end in times) <= 2, (begun, ended)
+    waits = Waits()
+    async with box.session() as session:
+        async with contextlib.AsyncExitStack() as places:
+            for _ in range(2):
+                await places.enter_async_context(zygotes.place(session._level, session._imports))
+            with watched(waits):
+                cell = asyncio.create_task(session.run("1"))
+            await asyncio.wait({cell}, timeout=0.1)
+            assert (cell.done(), waits.holds) == (False, 1)
+        await waits.over.wait()
+        assert (cell.done(), waits.holds) == (False, 0)  # its own time counts
+        assert (await cell).stdout == "1\n"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import gymnasium
 
@@ -111,12 +113,25 @@ class Holding(Slow):
 
 
 class Begun(Slow):
-    """Takes its time to begin."""
+    """Begins once it may."""
+
+    may = threading.Event()
+    may.set()
 
     async def setup(self, task: Task, seconds: float = 0.0) -> None:
         """Wait."""
-        await asyncio.sleep(0.3)
+        await asyncio.to_thread(self.may.wait)
         self.seconds = seconds
+
+    @classmethod
+    @contextlib.contextmanager
+    def later(cls) -> Generator[None]:
+        """None begins in this block."""
+        cls.may.clear()
+        try:
+            yield
+        finally:
+            cls.may.set()
 
 
 class Prompted(Slow):

@@ -23,6 +23,7 @@ pytest.importorskip("aiohttp")
 
 from llmgym.messages import assistant, tool_call
 from llmgym.serve import EnvServer
+from tests.serve.environments import Begun
 from tests.serve.test_rest import ask, begin
 from tests.serving import served
 
@@ -424,12 +425,13 @@ def test_a_token_that_is_not_it_opens_nothing(
 def test_a_client_that_leaves_while_its_session_begins_leaves_none(serve: Callable[..., EnvServer]) -> None:
     server = serve("tests.serve.environments:Begun-v0")
     body = b'{"env": "Begun-v0", "seed": 1}'
-    with connected(server) as connection:
-        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        while len(server.sessions) == 0:
+    with Begun.later():
+        with connected(server) as connection:
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            while len(server.sessions) == 0:
+                threading.Event().wait(0.01)
+        while len(server.sessions):
             threading.Event().wait(0.01)
-    while len(server.sessions):
-        threading.Event().wait(0.01)
     assert begin(server, env="Begun-v0")["session"]
 
 

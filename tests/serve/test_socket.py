@@ -13,6 +13,7 @@ pytest.importorskip("uvicorn")
 from websockets.sync.client import connect
 
 from llmgym.serve import EnvServer
+from tests.serve.environments import Begun
 from tests.serve.test_rest import ENV
 
 Serve = Callable[..., EnvServer]
@@ -42,12 +43,13 @@ def test_a_client_that_leaves_while_its_session_begins_leaves_none(serve: Serve)
     server = serve("tests.serve.environments:Begun-v0")
     url = server.url.replace("http", "ws", 1) + "/v1/ws"
     with connect(url) as socket, connect(url) as other:
-        for number in range(3):
-            socket.send(json.dumps([number, {"op": "reset", "env": "Begun-v0", "seed": number}]))
-        while len(server.sessions) < 3:
-            threading.Event().wait(0.01)
-        socket.close()
-        while len(server.sessions):
-            threading.Event().wait(0.01)
+        with Begun.later():
+            for number in range(3):
+                socket.send(json.dumps([number, {"op": "reset", "env": "Begun-v0", "seed": number}]))
+            while len(server.sessions) < 3:
+                threading.Event().wait(0.01)
+            socket.close()
+            while len(server.sessions):
+                threading.Event().wait(0.01)
         other.send(json.dumps([1, {"op": "reset", "env": "Begun-v0", "seed": 1}]))
         assert json.loads(other.recv(timeout=30))[1] == 200
