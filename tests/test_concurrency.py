@@ -785,3 +785,22 @@ async def test_time_stands_still_while_work_waits_for_its_turn() -> None:
         await bounded(0.2, late(), left.append)
     assert time.monotonic() - began >= 0.45
     assert not left
+
+
+async def test_time_that_is_kept_though_the_caller_is_cancelled_stands_still_too() -> None:
+    turn, said, left = asyncio.Event(), list[str](), list[Any]()
+
+    async def inner() -> None:
+        with held():
+            await turn.wait()
+        said.append("its turn")
+        await asyncio.sleep(60)
+
+    outer = asyncio.create_task(bounded(0.1, inner(), left.append, whole=True))
+    await asyncio.sleep(0)
+    outer.cancel()
+    await asyncio.sleep(0.3)
+    turn.set()
+    with pytest.raises(asyncio.CancelledError):
+        await outer
+    assert (said, left) == (["its turn"], [])

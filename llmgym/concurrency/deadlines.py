@@ -69,7 +69,7 @@ async def bounded(
         try:
             await over
         except asyncio.CancelledError:
-            await shielded(ended(task, leave, clock.left if whole else 0.0))
+            await shielded(ended(task, leave, clock if whole else None))
             raise
         finally:
             clock.stop()
@@ -101,16 +101,16 @@ def _settle(over: asyncio.Future[None]) -> None:
         over.set_result(None)
 
 
-async def ended(task: asyncio.Task[Any], leave: Callable[[Leftover], None], seconds: float = 0.0) -> None:
+async def ended(task: asyncio.Task[Any], leave: Callable[[Leftover], None], clock: Clock | None = None) -> None:
     """Cancel a task and wait until it has ended; one that swallows that is closed, and one that survives it is left.
 
     Args:
         task: The task.
         leave: Gets it if nothing ends it.
-        seconds: For which it may go on first.
+        clock: The time for which it may go on first.
     """
-    if seconds > 0:
-        await asyncio.wait({task}, timeout=seconds)
+    if clock is not None:
+        await clock.rest(task)
     task.cancel()
     await asyncio.wait({task}, timeout=_GRACE_S)
     if not task.done():

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Watch(Protocol):
@@ -44,11 +44,6 @@ class Clock:
         self._timer: asyncio.TimerHandle | None = None
         self._holds = 0
 
-    @property
-    def left(self) -> float:
-        """Seconds that there are yet."""
-        return self._left if self._timer is None else self._timer.when() - self._loop.time()
-
     def wear(self) -> None:
         """Be the watch of this context, for good."""
         _watch.set(self)
@@ -61,9 +56,17 @@ class Clock:
     def stop(self) -> None:
         """End, or stand still."""
         if self._timer is not None:
-            self._left = self.left
+            self._left = self._timer.when() - self._loop.time()
             self._timer.cancel()
             self._timer = None
+
+    async def rest(self, task: asyncio.Task[Any]) -> None:
+        """Wait for a task, and no longer than the time lasts; what was called at its end is called no more."""
+        over = self._loop.create_future()
+        self.stop()
+        self._ring = lambda: over.done() or over.set_result(None)
+        self.start()
+        await asyncio.wait({task, over}, return_when=asyncio.FIRST_COMPLETED)
 
     def hold(self) -> None:
         """Stand still; of no effect in another event loop, which timers must not be touched from."""
