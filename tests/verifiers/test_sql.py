@@ -327,7 +327,16 @@ def test_what_the_engine_does_not_tell_apart_is_no_threat(databases: list[sql.Da
     assert databases[0].run(schema(databases[0]), max_rows=9, seconds=5).rows == [("t",)]
 
 
-@pytest.mark.parametrize("text", ["```" + " " * 120_000 + "`", "```json\n" * 20_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```" + " " * 120_000 + "`",
+        "```json\n" * 20_000,
+        "x" + "` " * 30_000,
+        "x:select" + " " * 60_000 + "'",
+        ":select " * 8_000 + "'",
+    ],
+)
 @pytest.mark.timeout(10)
 def test_hostile_text_is_no_query_in_no_time(text: str) -> None:
     assert sql.query_of(text) == text.strip()

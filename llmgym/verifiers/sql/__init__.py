@@ -20,9 +20,10 @@ from llmgym.verifiers.text import fenced_blocks, without_thoughts
 __all__ = ["Database", "DuckDB", "QueryError", "Result", "SQLite", "check", "is_ordered", "prove", "query_of"]
 
 _BEGINS = re.compile(r"\s*(?:select|with|values|explain)\b", re.IGNORECASE)
-_PROSE = re.compile(
-    r"(?:^|:|`)[ \t*`]*(?P<query>(?:select\b|values\s*\(|with\s+(?:recursive\s+)?\w+\s*(?:\([^()]*\)\s*)?as\b)"
-    r"(?:'[^']*'|\"[^\"]*\"|[^;`'\"])*?)\s*(?:;|`|\n[ \t]*\n|\Z)",
+_PROSE = re.compile(  # marks that no query follows are a match, too, lest their run is tried from each of them
+    r"(?:^|:|`)[ \t*`]*+(?:"
+    r"(?P<query>(?:select\b|values\s*\(|with\s+(?:recursive\s+)?\w+\s*(?:\([^()]*\)\s*)?as\b)"
+    r"(?:'[^']*+'|\"[^\"]*+\"|[^;`'\"\n]++|\n(?![ \t]*\n))*+)(?:[;`]|\n[ \t]*\n|\Z))?",
     re.MULTILINE | re.IGNORECASE,
 )
 
@@ -38,7 +39,7 @@ def query_of(answer: str) -> str:
     named = [block.content for block in blocks if block.name.lower() in ("sql", "sqlite", "duckdb")]
     found = named or [block.content for block in blocks]
     if not found and not _BEGINS.match(answer):
-        found = [match["query"] for match in _PROSE.finditer(answer)]
+        found = [query for match in _PROSE.finditer(answer) if (query := match["query"])]
     return (found or [answer])[-1].strip().rstrip(";").rstrip()
 
 
