@@ -29,11 +29,12 @@ _ARTICLE = re.compile(r"(?:an?|the) (?=.)")
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH = rf"(?P<month>{'|'.join(_MONTHS)})[a-z]*\.?"
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+_OTHER_DAY = r"(?P<other>\d{1,2}(?:st|nd|rd|th)?\.?\s?(?:[-/]|or|to|and)\s?)"
 _DATES = [
     re.compile(rf"\b{form}\b", re.IGNORECASE)
     for form in (
         r"(?P<year>\d{4})[-/](?P<month>\d\d?)[-/](?P<day>\d\d?)(?:T[\d:.]*Z?)?",
-        rf"{_DAY}\.?(?:\s+(?:day\s+)?of)?[\s-]+{_MONTH},?[\s-]+(?P<year>\d{{4}})",
+        rf"{_OTHER_DAY}?{_DAY}\.?(?:\s+(?:day\s+)?of)?[\s-]+{_MONTH},?[\s-]+(?P<year>\d{{4}})",
         rf"{_MONTH}\s+{_DAY},?\s+(?P<year>\d{{4}})",
     )
 ]
@@ -107,6 +108,8 @@ def read_date(text: str) -> date | None:
 
 
 def _date(match: re.Match[str]) -> date | None:
+    if match.groupdict().get("other"):
+        return None  # "13 or 14 March 1987"
     month = match["month"].lower()[:3]
     try:
         number = int(month) if month.isdigit() else _MONTHS.index(month) + 1

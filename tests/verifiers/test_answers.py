@@ -98,6 +98,9 @@ WRONG = {
         "March 1987",
         "1987",
         "41 March 1987",
+        "13 or 14 March 1987",
+        "13.-14. March 1987",
+        "13th to 14th March 1987",
         "x, 14 March 1987, 7, y, z",
     ],
 }

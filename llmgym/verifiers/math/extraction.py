@@ -14,9 +14,10 @@ _MATHS = re.compile(
 )
 _BOXES_JOINED = re.compile(r"[\s$*,]{0,9}(?:\b(?:or|and)\b|[,/&])[\s$*]{0,9}(?:[A-Za-z]\s{0,3}=\s{0,3})?")
 _MATHS_JOINED = re.compile(
-    r"[ *_]{0,4}(?:,?[ ](?:or|and)\b(?:[ ](?:maybe|perhaps|possibly))?|[,;/](?:[ ](?:or|and)\b)?)[ *_]{0,4}"
-    r"(?=\$|\\[(\[])"
+    r"[ *_]{0,4}(?:[,;/]?[ ](?:(?P<either>or)\b(?:[ ](?:maybe|perhaps|possibly))?|and\b)|[,;/])[ *_]{0,4}"
+    r"(?=\$|\\[(\[]|-?[0-9])"
 )
+_ITEM_END = re.compile(r"[ *_`]{0,6}(?:$|[,;.\n]|</answer>|(?:or|and)\b)")  # not of "$5$, $x$ being positive"
 _FENCE = re.compile(r"```[a-z]*\n(?P<line>[^\n]*)\n```")
 _TAG_END = re.compile(r"</answer>", re.IGNORECASE)
 _END = re.compile(r"\.(?=\s|$)|\n|[.,;:]?\s(?:because|since|as|so|which|where|who)\b")
@@ -66,15 +67,18 @@ def extract(text: str) -> Answer:
 
 def _statement(text: str, start: int) -> list[str]:
     """What stands behind "the answer is": the formulas that it begins with, else the rest of the sentence."""
-    found: list[str] = []
-    at: int | None = start
-    while at is not None and (maths := _MATHS.match(text, at)):
+    found, joint = list[str](), None
+    while maths := _MATHS.match(text, start):
+        if joint and not joint["either"] and not _ITEM_END.match(text, maths.end()):
+            return found
         found.append(next(group for group in maths.groups() if group).strip())
         joint = _MATHS_JOINED.match(text, maths.end())
-        at = joint.end() if joint else None
-    if found:
+        if joint is None:
+            return found
+        start = joint.end()
+    if joint and not joint["either"]:
         return found
-    return [said] if (said := _rest(text, start, _END)) else []
+    return [*found, said] if (said := _rest(text, start, _END)) else found
 
 
 def _rest(text: str, start: int, end: str | re.Pattern[str]) -> str:

@@ -90,7 +90,8 @@ def compare(reference: str, answer: str, kind: Kind, same: Same) -> bool:
     if kind in ("number", "expression"):
         if number := _WORDS.fullmatch(answer.strip()):
             answer = number[1]
-        return same(normalised(reference), _single(_value(normalised(answer)), normalised(reference)))
+        wanted = normalised(reference)
+        return same(wanted, _single(_value(normalised(answer), wanted), wanted))
     wanted, given = normalised(reference, thousands=False), normalised(answer, thousands=False)
     return {"set": _same_set, "tuple": _same_tuple, "interval": _same_interval}[kind](wanted, given, same)
 
@@ -122,12 +123,15 @@ def _same_base(reference: str, answer: str) -> bool:
     return digits.lstrip("0") == wanted[1].lower().lstrip("0")
 
 
-def _value(answer: str) -> str:
-    """The side of an equation that is the value: 5 of "x = 5", "5 = x" and "2 + 3 = 5"; the exact one before "≈"."""
+def _value(answer: str, reference: str = "") -> str:
+    r"""The side of an equation that is the value: 5 of "x = 5", "5 = x" and "2 + 3 = 5".
+
+    Before "≈" stands the exact one, or else a name, which is the value only where that is right: of "\pi ≈ 3.14".
+    """
     exact, *near = (side.strip() for side in _ABOUT.split(answer))
-    sides = [
-        side.strip() for side in _EQUALS.split(near[0] if near and (not exact or _NAME.fullmatch(exact)) else exact)
-    ]
+    if near and (not exact or (_NAME.fullmatch(exact) and exact != reference)):
+        exact = near[0]
+    sides = [side.strip() for side in _EQUALS.split(exact)]
     return sides[0] if len(sides) > 1 and _NAME.fullmatch(sides[-1]) and not _NAME.fullmatch(sides[0]) else sides[-1]
 
 
@@ -208,7 +212,7 @@ def _same_set(reference: str, answer: str, same: Same) -> bool:
         raise Unreadable(f"more than {MAX_ELEMENTS} elements")
 
     def equal(one: str, other: str) -> bool:
-        other = _value(other)
+        other = _value(other, one)
         pairs = [_is_pair(part) and len(_split(part[1:-1])) > 1 for part in (one, other)]
         if any(pairs):
             return all(pairs) and _same_tuple(one, other, same)
@@ -221,8 +225,13 @@ def _same_set(reference: str, answer: str, same: Same) -> bool:
 
 def _same_system(wanted: list[str], answer: str, same: Same) -> bool:
     """Values of different names, such as "x = 2, y = -1": in any order with their names, and in this one without."""
-    values = _value(answer)
-    given = _split(values[1:-1]) if _is_pair(values) else _elements(answer)
+    sides = [side.strip() for side in _EQUALS.split(answer)]
+    if _is_pair(sides[-1]):
+        given = _split(sides[-1][1:-1])
+        if len(sides) == 2 and _is_pair(sides[0]):  # "(x, y) = (2, -1)"
+            given = list(map("=".join, zip(_split(sides[0][1:-1]), given, strict=False)))
+    else:
+        given = _elements(answer)
     if len(given) != len(wanted):
         return False
     if _names(given):

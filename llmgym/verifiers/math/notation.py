@@ -41,10 +41,8 @@ _MIXED = re.compile(
     r"(?<![\w.}/^])([0-9]{1,9}) ?"
     r"(?:\\frac\{([0-9]{1,9})\}\{([0-9]{1,9})\}|(?<= )([0-9]{1,9})/([0-9]{1,9})(?![\w.]))"
 )
-_DEGREES = re.compile(
-    r"(?P<function>\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])(?:\s?\^\{?[0-9]\}?)?\s?[({]?\s?)"
-    r"(?P<angle>[0-9]+(?:\.[0-9]+)?)\s?\^\{?\s?\\circ\s?\}?"
-)
+_TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
+_DEGREES = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s?\^(?:\s?\\circ(?![a-z])|\{\s?\\circ\s?\})")
 _POWER = re.compile(r"\^\(([^()]*)\)|\^(-?[0-9]{2,})")
 _MISREAD = re.compile(r"\\[lcdv]?dots|\.\.\.|…|\\pmod|[0-9]_")  # dots for what is left out, congruences, other bases
 _WORD = re.compile(
@@ -77,9 +75,10 @@ def normalised(text: str, *, thousands: bool = True) -> str:
 
 
 def spelt_out(text: str) -> str:
-    """A normalised formula as the library reads it: "1 1/2", "1e6" and a sine's degrees spelt out, and "x'" no "x"."""
+    """A normalised formula as the library reads it: "1 1/2", "1e6" and degrees of sines spelt out, and "x'" no "x"."""
     text = re.sub(r"(?<=[a-zA-Z])('+)", lambda match: f"_{{prime{len(match[1])}}}", text)
-    text = _DEGREES.sub(r"\g<function>{(\\frac{\g<angle>\\pi}{180})}", text)
+    if _TRIGONOMETRY.search(text) and r"\circ" not in (radians := _DEGREES.sub(r"(\\frac{\1\\pi}{180})", text)):
+        text = radians  # of "x^\circ + 30^\circ" none is, since the library takes the sign for nothing
     text = _SCIENTIFIC.sub(r"\1\\cdot 10^{\2}", text)
     return _MIXED.sub(lambda match: rf"({match[1]}+\frac{{{match[2] or match[4]}}}{{{match[3] or match[5]}}})", text)
 

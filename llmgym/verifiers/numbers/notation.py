@@ -51,7 +51,7 @@ _NUMBER = re.compile(
       | (?P<raised>[⁻]?[{_SUPERSCRIPT}]{{1,4}})
       | [ ]?/[ ]?\(?(?P<under>[{_MINUS}])?(?P<denominator>{_unsigned("g2")})(?![\w/])
       | [ ](?:and[ ])?(?P<top>[0-9]{{1,9}})/(?P<bottom>[0-9]{{1,9}})(?![\w/])
-      | [ {{]{{1,3}}(?P<scale>hundred|thousand|million|billion|trillion)\b(?:[ ]?\}})?
+      | (?:[ {{~]|\\[,;:! ]){{1,3}}(?P<scale>(?i:hundred|thousand|million|billion|trillion))\b(?:[ ]?\}})?
     )?
     """,
     re.VERBOSE,
@@ -207,7 +207,7 @@ def _value(match: re.Match[str], negative: bool) -> Fraction | None:
             return None
         value *= Fraction(10) ** shift
     if match["scale"]:
-        value *= 10 ** _SCALES[match["scale"]]
+        value *= 10 ** _SCALES[match["scale"].lower()]
     if power := match["power"] or match["raised"]:
         exponent = _integer(power)
         size = len(str(value.numerator)) + len(str(value.denominator))

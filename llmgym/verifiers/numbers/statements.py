@@ -41,7 +41,7 @@ _ITEM_END = re.compile(r"[\s$*_`]{0,6}(?:$|[,;.]|(?:or|and)\b)")
 _OPERATOR = re.compile(r"[\s$)\]}]{0,4}(?:[-+*/×÷·^x]|\\times|\\cdot|\\div)[\s$(\[{]{0,4}")
 TURN = re.compile(
     r"(?:^|[.!?\n]\s{0,3}|[—–]\s?)(?:(?:hmm+|oh|oops|sorry|but),? )?"
-    r"(?:no(?=\s*(?:$|[,.!:;…–—-])|\s(?:wait|it|that|this|the)\b)"
+    r"(?:no(?=[ \t]*(?:$|[\n,.!?:;…–—-])|\s(?:wait|sorry|it|that|this|the|i|we|my)\b)"
     r"|wait|actually|correction|scratch that|oops|hold on)\b",
     re.IGNORECASE,
 )
@@ -114,6 +114,8 @@ def stated_number(text: str) -> Stated | None:
 def statements(text: str) -> Iterator[tuple[int, int]]:
     """Where a text says "the answer is", "Answer:" or the like of its own answer, and where what it states begins."""
     for match in _STATED.finditer(text):
+        if match[0] == "####" and _HEADING.match(text, match.start()):
+            continue
         if _NOT_STATED.search(text[max(0, match.start() - 20) : match.start()]) is None:
             yield match.span()
 
@@ -150,7 +152,7 @@ class _Reply:
                 end, content = boxed[start]
                 found = _Reply(content).last(0, len(content))
                 before = forms[place - 1] if place else -1
-                if found and _FORMULA.search(content) and not _EQUATION.search(content):
+                if found and _FORMULA.search(_EQUATION.split(content)[-1]):
                     return _UNCLEAR
                 if found and before in boxed and _BOXES_JOINED.fullmatch(text, boxed[before][0], start):
                     return _UNCLEAR

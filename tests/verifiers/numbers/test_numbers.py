@@ -48,10 +48,12 @@ from tests.verifiers.hostile import FORMULAS, PARTS
         ("5 kΩ", r"\boxed{5000\ \Omega}", True),
         ("5 m^2", "5 meters", False),
         ("1500000", r"\boxed{1.5\text{ million}}", True),
+        ("1500000", r"\boxed{1.5\,\text{Million}}", True),
         # a box with a formula of which the number is a part
         (5, r"\boxed{5\pi}", False),
         (5, r"\boxed{\sqrt{5}}", False),
         (5, r"\boxed{5!}", False),
+        (5, r"\boxed{A = 5\pi}", False),
         (5, r"\boxed{\sqrt{25} = 5}", True),
         (5, "It is 5. No others are there, since 7 > 6.\n\nAnswer: 5. No 7 is.", True),
         ("2 square meters", r"2 \text{ m}^2", True),

@@ -139,6 +139,8 @@ def test_other_notations(text: str, number: str | None) -> None:
         ("\\boxed{3}\nWait, that is wrong.\nAnswer: \\boxed{4}", "4"),
         ("Answer: 3\nNo, wait.\nAnswer: 4", "4"),
         ("The answer is 3. No, wait, it is 4.", "4"),
+        ("The answer is 3. No I was wrong, it is 4.", "4"),
+        ("The answer is 3\n\nNo\n\nIt should be 4", "4"),
         ("\\boxed{3} or \\boxed{4}", None),
         ("The answer is 3 or 4.", None),
         ("Answer: 3 or 4", None),
