@@ -55,7 +55,7 @@ def extract(text: str, options: Options, grading: str) -> str | None:
 def _read(reply: str, options: Options) -> tuple[str | None, bool]:
     """The option that a reply chooses, "" where it is unclear which; and whether it states it."""
     if letter := choice(reply, options):
-        return letter, _TAG.fullmatch(reply.strip()) is not None
+        return letter, _TAG.search(reply) is not None
     wrong: set[str] = set()
     read = parts(marked(_formal(reply, options), options))
     for part in reversed(read):

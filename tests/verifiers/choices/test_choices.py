@@ -20,6 +20,7 @@ OPTIONS = {"A": "Rome", "B": "Paris", "C": "5 cm"}
         ("The answer is Paris.", "correct"),
         (r"\boxed{B}", "correct"),
         ("<answer>B</answer>", "correct"),
+        ("**<answer>B</answer>.**", "correct"),
         ("<think>A</think>\n<answer>\n(B) Paris\n</answer>", "correct"),
         ("Answer: A. No, wait. Answer: B", "correct"),
         ("Answer: A", "wrong"),
