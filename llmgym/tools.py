@@ -244,7 +244,7 @@ def _fields(name: str, function: Callable[..., Any], notes: dict[str, str]) -> l
                 "positional only"
             )
         hint = hints[parameter.name]
-        if parameter.default is None:
+        if parameter.default is None and hint is not Any:
             hint = hint | None  # `unit: str = None`, as it is often written
         if parameter.name in notes:
             hint = Annotated[hint, msgspec.Meta(description=notes[parameter.name])]

@@ -110,12 +110,17 @@ def test_a_parameter_whose_default_is_none_may_be_null() -> None:
         def look(self, city: str = None) -> None:  # type: ignore[assignment]  # noqa: RUF013
             """Look."""
 
+        @tool
+        def find(self, what: Any = None) -> None:
+            """Find."""
+
     look = Lookup.tools["look"]
     assert look.schema["function"]["parameters"]["properties"]["city"]["anyOf"] == [
         {"type": "string"},
         {"type": "null"},
     ]
     assert look.parse('{"city": null}') == look.parse("{}") == {"city": None}
+    assert Lookup.tools["find"].schema["function"]["parameters"]["properties"]["what"] == {"default": None}
 
 
 def test_subclasses_replace_remove_and_add_tools() -> None:

@@ -78,6 +78,12 @@ def test_right_programs(name: str) -> None:
 
 
 # What a program may do instead of the task: (program, reason, kind of end that is counted).
+def test_a_function_may_be_called_as_what_typing_has() -> None:
+    assert code.check(
+        fenced("class Solution:\n    def cast(self, a, b):\n        return a + b"), {**ADD, "fn_name": "cast"}
+    )
+
+
 WRONG: dict[str, tuple[str, str, str]] = {
     "a constant": ("def add(a, b): return 3", "wrong", "wrong_answer"),
     "examples by heart": ("def add(a, b): return {(1, 2): 3, (3, 4): 7}.get((a, b))", "wrong", "wrong_answer"),

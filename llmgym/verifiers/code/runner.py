@@ -48,7 +48,7 @@ def _load(source: str, name: str) -> Callable[..., Any]:
     module = types.ModuleType("solution")
     sys.modules["solution"] = module  # where dataclasses look for it
     if "class Solution" in source:  # as LeetCode has it: `def f(self, numbers: List[int])`, and no import
-        module.__dict__.update({name: getattr(typing, name) for name in typing.__all__})
+        module.__dict__.update({each: getattr(typing, each) for each in typing.__all__ if each[0].isupper()})
     exec(compile(source, "solution.py", "exec", dont_inherit=True), module.__dict__)
     owner = module.__dict__.get("Solution")
     if name not in module.__dict__ and isinstance(owner, type) and hasattr(owner, name):
