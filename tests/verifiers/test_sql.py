@@ -334,7 +334,7 @@ def test_what_the_engine_does_not_tell_apart_is_no_threat(databases: list[sql.Da
         "```json\n" * 20_000,
         "x" + "` " * 30_000,
         "x:select" + " " * 60_000 + "'",
-        ":select " * 8_000 + "'",
+        ":select " * 4_000 + "'",
     ],
 )
 @pytest.mark.timeout(10)
