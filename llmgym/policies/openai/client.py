@@ -21,10 +21,10 @@ T = TypeVar("T")
 _PROBE_S = 20.0
 _BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 8.0
 _CLOSED = Trouble("it was closed")
-# Refusals of a request, between which others were answered: by a limit on the run that is seldom, since of two requests
-# that are one too many the other is refused as often. A request that exceeds the limit by itself would go on for ever.
-# Small ones may use up all that a large one waits for, too: after ten refusals it goes before them, and alone.
-_OVERTAKEN, _ALONE = 20, 10
+# Replies that a request may miss: the shares of others that were answered between its refusals, added up. So many happen
+# by chance to one in a million (e^-14), however busy the server is; else the request exceeds the limit by itself. Since
+# small ones may use up all that a large one waits for, it goes before them from the half on, and alone.
+_MISSED, _ALONE = 14.0, 7.0
 
 _log = logging.getLogger("llmgym.policies.openai")
 
@@ -84,8 +84,8 @@ class Client:
         seconds: float,
         tries: int,
     ) -> T | Trouble:
-        url, failures, overtaken = self._address.url(path), 0, 0
-        replies, alone = None, False
+        url, failures, missed = self._address.url(path), 0, 0.0
+        before, alone = None, False
         while not self._closed:
             line = await self._line()
             if (over := await line.limiter.enter(alone=alone)) is not None:
@@ -104,14 +104,12 @@ class Client:
             if outcome.limited:
                 if not (again and tries):
                     return outcome
-                passed = replies is not None and line.limiter.replies > replies
-                overtaken, replies = overtaken + passed, line.limiter.replies
-                if overtaken == _OVERTAKEN:
-                    said = (
-                        f"{outcome.text}; others were answered meanwhile, {overtaken} times: does it exceed the limit?"
-                    )
+                share = 0.0 if before is None else _share(before, line.limiter.answers)
+                before, missed = line.limiter.answers, missed + share
+                if missed >= _MISSED:
+                    said = f"{outcome.text}; again and again, while others are answered: does it exceed the limit?"
                     return dataclasses.replace(outcome, text=said, passing=False)
-                alone = passed and overtaken >= _ALONE
+                alone = share > 0 and missed >= _ALONE
             elif not outcome.passing or outcome.spent or failures >= tries:
                 return outcome
             else:
@@ -160,6 +158,12 @@ class Client:
                 await _close(line)
             elif loop.is_running():
                 await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_close(line), loop))
+
+
+def _share(before: tuple[int, int], now: tuple[int, int]) -> float:
+    """Which share of other requests was answered between two refusals of one."""
+    replies, refusals = now[0] - before[0], now[1] - before[1] - 1
+    return replies / (replies + refusals) if replies else 0.0
 
 
 async def _close(line: _Line) -> None:

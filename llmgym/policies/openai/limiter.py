@@ -31,7 +31,7 @@ class Pace:
         cut: When the limit was cut last; what was sent before does not speak against the new one.
         refused_since: When the first request was refused after the last reply; None where none was.
         refusals: Cuts since the last reply.
-        replies: All of them.
+        answers: Replies, and refusals, all of them.
     """
 
     limit: float = math.inf
@@ -39,7 +39,7 @@ class Pace:
     cut: float = 0.0
     refused_since: float | None = None
     refusals: int = 0
-    replies: int = 0
+    answers: tuple[int, int] = (0, 0)
 
 
 class Limiter:
@@ -91,7 +91,7 @@ class Limiter:
         """Note a reply; `pause` seconds until the server says that it takes more."""
         pace = self._pace
         pace.refused_since, pace.refusals = None, 0
-        pace.replies += 1
+        pace.answers = pace.answers[0] + 1, pace.answers[1]
         if self._live + 1 > pace.limit:  # else it says nothing about a higher one
             pace.limit += 1 / pace.limit
         if pause:
@@ -108,6 +108,7 @@ class Limiter:
             Whether to try again; not where the server has answered nobody for too long, or would for too long.
         """
         pace, now, wait = self._pace, time.monotonic(), trouble.wait
+        pace.answers = pace.answers[0], pace.answers[1] + 1
         if pace.refused_since is None or sent > pace.until + _LONGEST_WAIT_S:  # nobody has asked for a while
             pace.refused_since = now
         if sent >= pace.cut:
@@ -122,9 +123,9 @@ class Limiter:
         return True
 
     @property
-    def replies(self) -> int:
-        """Replies that came so far."""
-        return self._pace.replies
+    def answers(self) -> tuple[int, int]:
+        """Replies that came so far, and refusals."""
+        return self._pace.answers
 
     @property
     def limit(self) -> float:
