@@ -21,7 +21,7 @@ T = TypeVar("T")
 _PROBE_S = 20.0
 _BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 8.0
 _CLOSED = Trouble("it was closed")
-# Replies that a request may miss: the shares of others that were answered between its refusals, added up. So many happen
+# Replies that a request may miss: the shares of others that were answered between its refusals, summed up. So many come
 # by chance to one in a million (e^-14), however busy the server is; else the request exceeds the limit by itself. Since
 # small ones may use up all that a large one waits for, it goes before them from the half on, and alone.
 _MISSED, _ALONE = 14.0, 7.0
