@@ -43,9 +43,10 @@ _DATES = [
 def check(answer: str, reference: str | Sequence[str], *, kind: Kind = "name") -> Verdict:
     r"""Whether the short answer that a reply states is the right one, or one of several.
 
-    The last box or "Answer: ..." counts, else the whole of a reply that is one line; a fence around it does not count,
-    nor do case, Markdown, a full stop, an article before a name, and what stands in parentheses after it. Of a number,
-    a date or a version it may be a sentence, with nothing else to choose from. 3.1 and 3.10 are different versions.
+    The last box or "Answer: ..." counts, else the whole of a reply, or of what stands below its heading "Answer", that
+    is one line; a fence around it does not count, nor do case, Markdown, a full stop, an article before a name, and
+    what stands in parentheses after it. Of a number, a date or a version it may be a sentence, with nothing else to
+    choose from. 3.1 and 3.10 are different versions.
 
     Args:
         answer: The reply; thoughts in it do not count.

@@ -48,7 +48,8 @@ async def acheck(
 ) -> Verdict:
     r"""Whether the answer that a reply gives is the right one.
 
-    The last `\boxed{...}` counts, or "the answer is ..." behind it, else the whole of a reply that is one line.
+    The last `\boxed{...}` counts, or "the answer is ..." behind it, else the whole of a reply, or of what stands below
+    its heading "Answer", that is one line.
 
     Args:
         answer: The reply; thoughts in it do not count.

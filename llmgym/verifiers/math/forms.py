@@ -205,7 +205,8 @@ def _same_set(reference: str, answer: str, same: Same) -> bool:
         raise Unreadable("a tuple, and no set")
     given = _elements(answer)
     if named:
-        if _names(given) - named:
+        (name,) = named
+        if any(other.lower() != name.lower() for other in _names(given)):
             return False
         wanted = list(map(_value, wanted))
     if max(len(wanted), len(given)) > MAX_ELEMENTS:

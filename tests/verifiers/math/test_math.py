@@ -155,6 +155,8 @@ PAIRS: list[tuple[str, str, bool]] = [
     ("x=2, y=-1", "x=2", False),
     ("x=2, x=-1", "-1, 2", True),
     ("x=2, x=-1", "y=2, y=-1", False),
+    ("x=2, x=-1", "X=2, X=-1", True),
+    ("a=1, A=2", "a=2, A=1", False),
     ("x_1=2, x_2=-1", r"x=-1 \text{ or } x=2", True),
     (r"\{(1,2),(3,4)\}", "(x,y)=(1,2),(3,4)", True),
     # numbers that are about so
