@@ -23,6 +23,8 @@ def tool_name(name: str) -> str:
 def checker(where: str, schema: dict[str, Any]) -> Callable[[Any], str]:
     """What says what is wrong with arguments, or nothing; never fetches what the schema refers to.
 
+    Patterns are those of ECMAScript; where Python has no such pattern, whoever takes the arguments looks at them alone.
+
     Args:
         where: Whose schema it is; starts the message.
         schema: A JSON schema of any draft.
@@ -45,7 +47,9 @@ def _checker(where: str, text: bytes) -> Callable[[Any], str]:
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
-    schema: dict[str, Any] = orjson.loads(text)
+    schema = _in_python(orjson.loads(text))
+    if type(schema) is not dict or not isinstance(schema.get("$schema", ""), str):
+        raise EnvironmentFailure(f"{where} has a schema that is none: {text.decode():.200}", kind="invalid")
     kind = validator_for(schema, default=Draft202012Validator)
     try:
         kind.check_schema(schema)
@@ -64,6 +68,28 @@ def _checker(where: str, text: bytes) -> Callable[[Any], str]:
         return "" if found is None else f"{found.message:.500} - at `{found.json_path}`"
 
     return check
+
+
+def _in_python(schema: Any) -> Any:
+    """A schema without the patterns that Python cannot read."""
+    if isinstance(schema, list):
+        return [_in_python(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {name: _in_python(part) for name, part in schema.items() if name != "pattern" or _is_readable(part)}
+    by_pattern = kept.get("patternProperties")
+    if isinstance(by_pattern, dict) and not all(map(_is_readable, by_pattern)):
+        kept["patternProperties"] = {name: part for name, part in by_pattern.items() if _is_readable(name)}
+        kept.pop("additionalProperties", None)  # which are these, nobody knows
+        kept.pop("unevaluatedProperties", None)
+    return kept
+
+
+def _is_readable(pattern: Any) -> bool:
+    try:
+        return not isinstance(pattern, str) or bool(re.compile(pattern))
+    except re.error:
+        return False
 
 
 _TYPES = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict}

@@ -190,15 +190,12 @@ class Server:
         watches = (await pool()).watches
         place = url.host or "", url.port or 0
         found = watches.get(place)
-        if found is None or found.ended:
-            try:
-                async with asyncio.timeout(_CONNECT_S):
-                    loop = asyncio.get_running_loop()
-                    _, found = await loop.create_connection(Watch, *place, ssl=url.scheme == "https" or None)
-            except (OSError, TimeoutError) as error:
-                raise self.fault(f"cannot be reached: {type(error).__name__}: {error}") from None
-            watches[place] = found
-        return found
+        if found is None or _has_ended(found):
+            watches[place] = found = asyncio.ensure_future(Watch.open(*place, tls=url.scheme == "https"))
+        try:
+            return await asyncio.shield(found)  # of all episodes that begin meanwhile, though this one is cancelled
+        except (OSError, TimeoutError) as error:
+            raise self.fault(f"cannot be reached: {type(error).__name__}: {error}") from None
 
 
 class Watch(asyncio.Protocol):
@@ -213,6 +210,12 @@ class Watch(asyncio.Protocol):
         self.ended = self._closed = False
         self._transport: asyncio.BaseTransport | None = None
 
+    @classmethod
+    async def open(cls, host: str, port: int, *, tls: bool) -> Watch:
+        """Connect."""
+        async with asyncio.timeout(_CONNECT_S):
+            return (await asyncio.get_running_loop().create_connection(cls, host, port, ssl=tls or None))[1]
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the connection."""
         self._transport = transport
@@ -226,6 +229,11 @@ class Watch(asyncio.Protocol):
         self._closed = True
         if self._transport is not None:
             self._transport.close()
+
+
+def _has_ended(opening: asyncio.Future[Watch]) -> bool:
+    """Whether a connection has ended, or there never was one."""
+    return opening.done() and (opening.cancelled() or opening.exception() is not None or opening.result().ended)
 
 
 class Socket:
@@ -344,7 +352,7 @@ class _Pool(NamedTuple):
     """What the episodes of an event loop share."""
 
     http: Any
-    watches: dict[tuple[str, int], Watch]
+    watches: dict[tuple[str, int], asyncio.Future[Watch]]
 
 
 # With the process, since a forked one inherits loops that do not run in it.
@@ -377,8 +385,9 @@ async def _connections() -> AsyncGenerator[_Pool]:
     try:
         yield made
     finally:
-        for watch in made.watches.values():
-            watch.close()
+        for opening in made.watches.values():
+            if not opening.cancel() and not _has_ended(opening):
+                opening.result().close()
         await made.http.close()
 
 

@@ -216,6 +216,19 @@ def test_a_server_that_was_started_again_has_lost_the_session() -> None:
     assert "openapi.json" in server.asked[1:]  # it may be another server
 
 
+def test_episodes_that_begin_at_once_watch_a_server_over_one_connection() -> None:
+    async def run(url: str) -> None:
+        server = Server("NeMo Gym", TESTED, url)
+        first, *others = (asyncio.ensure_future(server.watch()) for _ in range(20))
+        await asyncio.sleep(0)
+        first.cancel()
+        watches = {await other for other in others}
+        assert watches == {await server.watch()}
+
+    with serving(Scripted()) as url:
+        asyncio.run(run(url))
+
+
 def test_tools_over_mcp_that_are_nowhere() -> None:
     with serving(Scripted(seed_session={"mcp": "here"})) as url:
         tasks = task_set("llmgym/NeMoGym-v0", {"responses_create_params": {"input": "Ask."}})

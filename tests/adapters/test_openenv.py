@@ -430,3 +430,22 @@ def test_arguments_are_judged_as_by_the_whole_schema(
 
     schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": more}
     assert (checker("x", schema)(arguments) == "") == Draft202012Validator(schema).is_valid(arguments)
+
+
+def test_patterns_that_python_cannot_read_are_left_to_the_server() -> None:
+    name = {"type": "string", "pattern": r"^\p{L}+$", "maxLength": 3}
+    properties = {"name": name, "pattern": {"type": "string", "pattern": "^[ab]+$"}}
+    check = checker("x", {"type": "object", "properties": properties})
+    assert check({"name": "Zoë", "pattern": "ab"}) == ""
+    assert "'Zoës' is too long" in check({"name": "Zoës"})
+    assert "does not match '^[ab]+$'" in check({"pattern": "c"})
+    by_pattern = {r"^(?<letter>\p{L})$": {"type": "string"}, "^1": {"type": "integer"}}
+    check = checker("x", {"type": "object", "patternProperties": by_pattern, "additionalProperties": False})
+    assert check({"a": "b", "1": 1}) == ""
+    assert "is not of type 'integer'" in check({"1": "b"})
+
+
+@pytest.mark.parametrize("schema", [True, [], None, {"$schema": 7}, {"properties": {"a": {"type": "whole"}}}])
+def test_what_is_no_schema_is_a_failure(schema: Any) -> None:
+    with pytest.raises(EnvironmentFailure, match="x has a schema that is none"):
+        checker("x", schema)
