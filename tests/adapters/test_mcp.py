@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from llmgym.errors import ConfigError, EnvironmentFailure, RegistryError, ToolEr
 from llmgym.messages import Message, assistant, tool_call
 from llmgym.tasks import Task, TaskSet
 from llmgym.tools import tool
-from tests.adapters.mcp_servers import COMMAND, free_port, result, scripted, start, stop
+from tests.adapters.mcp_servers import COMMAND, Answer, free_port, result, scripted, start, stop
 
 pytest.importorskip("mcp")
 
@@ -138,6 +139,17 @@ def test_many_episodes_of_any_environment_at_once(url: str) -> None:
     assert asyncio.run(run()) == [["mine", "1", "2", "3", "4", "5"]] * 8
 
 
+def test_certificates_are_read_once_for_all_sessions(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Any] = []
+    load = ssl.SSLContext.load_verify_locations
+    monkeypatch.setattr(
+        ssl.SSLContext, "load_verify_locations", lambda *given, **more: read.append(load(*given, **more))
+    )
+    for _ in range(3):
+        within(url, lambda session: session.call("add", {"a": 1, "b": 1}))
+    assert len(read) <= 1
+
+
 @pytest.mark.parametrize("over", ["command", "url"])
 def test_a_call_that_takes_too_long_is_cancelled_in_the_server(
     over: str, request: pytest.FixtureRequest, tmp_path: Path
@@ -245,14 +257,34 @@ def test_an_answer_that_is_none_is_no_answer_to_the_model(answer: Any) -> None:
         within(server, lambda session: session.call("ask", {}))
 
 
-def test_an_answer_of_the_server_about_the_arguments_is_one_to_the_model() -> None:
-    def answer(request: dict[str, Any]) -> tuple[int, str, bytes]:
-        error = {"code": -32602, "message": "no such city"}
-        body = {"jsonrpc": "2.0", "id": request["id"], "error": error}
-        return 200, "application/json", json.dumps(body).encode()
-
-    with scripted(answer) as server, pytest.raises(ToolError, match="no such city"):
+@pytest.mark.parametrize(("status", "code"), [(200, -32602), (400, -32602), (200, -32603), (500, -32603), (200, 0)])
+def test_an_error_of_the_server_about_the_call_is_an_answer_to_the_model(status: int, code: int) -> None:
+    with scripted(refuse(code, status)) as server, pytest.raises(ToolError, match="no such city"):
         within(server, lambda session: session.call("ask", {}))
+
+
+@pytest.mark.parametrize("code", [-32700, -32600, -32601, -32000])
+def test_an_error_of_the_protocol_is_no_answer_to_the_model(code: int) -> None:
+    with scripted(refuse(code)) as server, pytest.raises(EnvironmentFailure, match="no such city"):
+        within(server, lambda session: session.call("ask", {}))
+
+
+def refuse(code: int, status: int = 200) -> Answer:
+    def answer(request: dict[str, Any]) -> tuple[int, str, bytes]:
+        error = {"code": code, "message": "no such city"}
+        return status, "application/json", json.dumps({"jsonrpc": "2.0", "id": request["id"], "error": error}).encode()
+
+    return answer
+
+
+def test_nulls_of_a_schema_are_left_out() -> None:
+    tools = [{"name": "ask", "inputSchema": {"type": "object", "properties": None, "required": None}}]
+
+    async def play(session: MCPSession) -> Any:
+        return session.tools[0].schema["function"]["parameters"], await session.tools[0].function(None)
+
+    with scripted(lambda request: result(request, content=[{"type": "text", "text": "fine"}]), tools) as server:
+        assert within(server, play) == ({"type": "object"}, "fine")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import json
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from inspect import cleandoc
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
@@ -38,7 +39,9 @@ _CONNECTING_S = 30.0  # and for each write; how long an answer may take, is the 
 _CLOSING_S = 10.0  # the SDK takes up to 6 to end a process
 _TAIL = 500  # characters of what a process wrote to its standard error
 _PAGES = 100  # of a list of tools
-_INVALID_PARAMS = -32602  # JSON-RPC
+_OF_CALLS = frozenset({-32602, -32603})  # JSON-RPC's errors of what was asked for, in which some servers put a tool's
+_RESERVED = range(-32768, -31999)  # all others of JSON-RPC and MCP; an application has codes of its own
+_NO_ANSWER = "Server returned an error response"  # the SDK's words for a status of HTTP without an answer
 
 
 class MCPSession:
@@ -92,7 +95,7 @@ class MCPSession:
             ToolError: The server says that the call is wrong, or that it failed.
             EnvironmentFailure: The server is gone, or its answer cannot be read.
         """
-        result = await _elsewhere(self._within(self._client.call_tool(name, dict(arguments))))
+        result = await _elsewhere(self._within(self._call(name, dict(arguments))))
         text = text_of(result)
         if result.is_error:
             raise ToolError(text or f"{name} failed")
@@ -125,6 +128,16 @@ class MCPSession:
         except BaseException as error:  # noqa: BLE001 -- a server that dies cancels this task
             self._failure = error
 
+    async def _call(self, name: str, arguments: dict[str, Any]) -> Any:
+        from mcp import MCPError
+
+        try:
+            return await self._client.call_tool(name, arguments)
+        except MCPError as error:
+            if error.code in _RESERVED and (error.code not in _OF_CALLS or error.message == _NO_ANSWER):
+                raise
+            raise ToolError(error.message or f"{name} failed") from None
+
     async def _within(self, work: Awaitable[T], ended: str = "is gone") -> T:
         """Await what asks the server, for as long as the session lives."""
         from mcp import MCPError
@@ -140,8 +153,6 @@ class MCPSession:
         try:
             return asking.result()
         except MCPError as error:
-            if error.code == _INVALID_PARAMS:
-                raise ToolError(error.message) from None
             raise self._fault(f"answered: {error.message} ({error.code})") from error
         except LLMGymError:
             raise
@@ -169,7 +180,8 @@ class MCPSession:
             yield self._tool(name, listed)
 
     def _tool(self, name: str, listed: Any) -> Tool:
-        parameters: dict[str, Any] = listed.input_schema
+        # Some servers say `properties: null` of a tool without parameters.
+        parameters = {name: said for name, said in listed.input_schema.items() if said is not None}
         check = checker(f"{self._target}: tool {listed.name!r}", parameters)
         schema: ToolSchema = {
             "type": "function",
@@ -317,7 +329,7 @@ class _Target:
 
         if "url" in self._known:
             headers, timeout = dict(self._known.get("headers", {})), httpx2.Timeout(_CONNECTING_S, read=None)
-            async with httpx2.AsyncClient(headers=headers, timeout=timeout) as http:
+            async with httpx2.AsyncClient(headers=headers, timeout=timeout, verify=_certificates()) as http:
                 yield streamable_http_client(self._known["url"], http_client=http)
             return
         with tempfile.TemporaryFile() as self._log:
@@ -332,6 +344,14 @@ class _Target:
             self._log.seek(max(0, self._log.seek(0, io.SEEK_END) - _TAIL))
             self._said = redact_text(self._log.read().decode(errors="replace").strip())
         return self._said
+
+
+@cache
+def _certificates() -> Any:
+    """Those that are trusted, read once: a client of its own for each session would take 30 ms to read them."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def text_of(result: Any) -> str:
