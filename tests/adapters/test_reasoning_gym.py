@@ -80,6 +80,30 @@ def test_what_the_package_pays_or_fails_on_is_worth_little(name: str, wrong: str
     assert all(earned(name, wrong, entry) < 0.5 for _, entry in entries(name, 4))
 
 
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("fraction_simplification", "{} or 1/2"),
+        ("gsm_symbolic", "{} or 1"),
+        ("gsm_symbolic", "-{}"),
+        ("letter_jumble", "{} # and more"),
+        ("rush_hour", "A+1 or {}"),
+    ],
+)
+def test_more_than_the_answer_is_another_one(name: str, form: str) -> None:
+    assert all(earned(name, form.format(solve(name, entry)), entry) < 1 for _, entry in entries(name, 12))
+
+
+def test_moves_by_chance_solve_nothing() -> None:
+    moves = "".join(random.Random(3).choices("UDLR", k=19_000))
+    assert not any(earned("sokoban", moves, entry) for _, entry in entries("sokoban", 60))
+
+
+def test_numbers_may_have_commas() -> None:
+    for _, entry in entries("gsm_symbolic", 30):
+        assert earned("gsm_symbolic", f"${int(entry['answer']):,}.00", entry) == 1.0
+
+
 def test_24_is_made_of_the_numbers_that_are_given() -> None:
     (_, one), (_, other) = entries("puzzle24", 2)
     assert sorted(one["metadata"]["numbers"]) != sorted(other["metadata"]["numbers"])

@@ -18,6 +18,7 @@ from llmgym.adapters.reasoning_gym.expressions import Polynomial, arithmetic, ev
 
 Entry = dict[str, Any]
 _LONGEST = 20_000  # characters of an answer that is looked at
+_MOVES = 500  # of an answer that is moves: among more, made by chance, is the way out of a tenth of all puzzles
 #: What the package's scorers raise on answers that are none of the form that they expect.
 _UNREADABLE = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, SyntaxError, RecursionError,
@@ -108,8 +109,22 @@ def _one_interval(answer: str, entry: Entry) -> bool:
     return bool(re.fullmatch(rf"\d+(?: days?(?:, {clock})?)?|{clock}", answer))
 
 
+def _one_number(answer: str, entry: Entry) -> bool:
+    (number,) = re.findall(r"-?\d+(?:,\d{3})*(?:\.\d+)?", answer)
+    return float(number.replace(",", "")) == float(entry["answer"])
+
+
+def _one_fraction(answer: str, entry: Entry) -> bool:
+    latex = r"\\d?frac\s*{\s*\d+\s*}\s*{\s*\d+\s*}"
+    return bool(re.fullmatch(rf"[\s$]*(?:{latex}|\d+\s*/\s*\d+)\.?[\s$]*", answer, re.IGNORECASE))
+
+
+def _no_more_words(answer: str, entry: Entry) -> bool:
+    return len(answer.split()) <= len(entry["answer"].split())
+
+
 def _pushes(answer: str, entry: Entry) -> bool:
-    return bool(re.fullmatch("[UDLR]+", answer))
+    return bool(re.fullmatch(f"[UDLR]{{1,{_MOVES}}}", answer))
 
 
 def _word_sorting(answer: str, entry: Entry) -> bool:
@@ -158,11 +173,12 @@ def _prime_factors(answer: str, entry: Entry) -> bool:
 
 def _plain_turns(answer: str, entry: Entry) -> bool:
     turns = answer.split()
-    return len(turns) <= 500 and all(re.fullmatch(r"[A-Za-z]{1,2}'?[1-3]?'?", turn) for turn in turns)
+    return len(turns) <= _MOVES and all(re.fullmatch(r"[A-Za-z]{1,2}'?[1-3]?'?", turn) for turn in turns)
 
 
-def _short_drives(answer: str, entry: Entry) -> bool:
-    return not re.search(r"\d{2}", answer)
+def _drives(answer: str, entry: Entry) -> bool:
+    moves = re.split(r"[\s,]+", answer)
+    return len(moves) <= _MOVES and all(re.fullmatch(r"[A-Z][+-]\d", move) for move in moves)
 
 
 _UNBOUNDED = "its time has no bound"
@@ -174,10 +190,15 @@ OVERRIDES: dict[str, Override] = {
     ),
     "complex_arithmetic": Override("pays nan in full: min(1, nan) is 1", _finite_complex, first=True),
     "countdown": Override(_UNBOUNDED, _makes_target),
+    "fraction_simplification": Override("takes several fractions for the first one", _one_fraction, first=True),
     "game_of_life_halting": Override("pays any text in full: bool of a text that is not empty is true", _same_word),
+    "gsm_symbolic": Override(
+        "takes the first digits for the number, whatever sign or comma is around them", _one_number
+    ),
     "intermediate_integration": Override(
         f"{_UNBOUNDED}, and Integral(...) of the question is paid in full", _antiderivative
     ),
+    "letter_jumble": Override("pays what follows the right words, too", _no_more_words, first=True),
     "n_queens": Override(f"{_UNBOUNDED}, to pay 0.5 for a list of lists", _one_of_the_boards),
     "number_sorting": Override("takes each number for right that is within 1 of it", _number_sorting),
     "polynomial_equations": Override(
@@ -188,7 +209,7 @@ OVERRIDES: dict[str, Override] = {
     "prime_factorization": Override("raises on text, and pays 0.5 for the number itself", _prime_factors),
     "puzzle24": Override(f"{_UNBOUNDED}, and it never looks whether the four numbers are those given", _makes_24),
     "rubiks_cube": Override(_UNBOUNDED, _plain_turns, first=True),
-    "rush_hour": Override(_UNBOUNDED, _short_drives, first=True),
+    "rush_hour": Override(f"{_UNBOUNDED}, and it passes over what is no move", _drives, first=True),
     "simple_integration": Override(_UNBOUNDED, _antiderivative),
     "sokoban": Override("passes over what is no move, so that a list of answers is one", _pushes, first=True),
     "spell_backward": Override("pays what follows the right word, too, where n times 1/n is not 1", _same_word),
