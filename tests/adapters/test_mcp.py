@@ -336,7 +336,30 @@ def test_contents_as_text() -> None:
     assert text_of(CallToolResult(content=[], structured_content={"result": None})) == '{"result": null}'
 
 
-@pytest.mark.parametrize("server", [[], {"path": "x"}, {"url": "http://x", "command": "y"}, "localhost:80", 3])
+def test_a_command_may_be_of_paths() -> None:
+    command = [Path(part) for part in COMMAND]
+    for server in (command, {"command": command[0], "args": command[1:], "cwd": command[1].parent}):
+        assert within(server, lambda session: session.call("add", {"a": 1, "b": 1})) == "2"
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        [],
+        [3],
+        {"path": "x"},
+        {"args": ["x"]},
+        {"command": ["python", "server.py"]},
+        {"command": "python", "args": "server.py"},
+        {"command": "python", "env": {"PORT": 80}},
+        {"url": None},
+        {"url": "http://x", "command": "y"},
+        {"url": "http://x", "headers": {"A": 1}},
+        "localhost:80",
+        "http://",
+        3,
+    ],
+)
 def test_a_server_in_no_form_that_there_is(server: Any, rows: Path) -> None:
     with pytest.raises(ConfigError, match="an MCP server is a URL"):
         MCP(server=server, tasks=rows)

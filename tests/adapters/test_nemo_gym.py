@@ -229,8 +229,9 @@ def test_episodes_that_begin_at_once_watch_a_server_over_one_connection() -> Non
         asyncio.run(run(url))
 
 
-def test_tools_over_mcp_that_are_nowhere() -> None:
-    with serving(Scripted(seed_session={"mcp": "here"})) as url:
+@pytest.mark.parametrize("place", ["here", {"url_path": "mcp"}, {"url_path": "mcp", "headers": {"A": 1}}])
+def test_tools_over_mcp_that_are_nowhere(place: Any) -> None:
+    with serving(Scripted(seed_session={"mcp": place})) as url:
         tasks = task_set("llmgym/NeMoGym-v0", {"responses_create_params": {"input": "Ask."}})
         env = make_core("llmgym/NeMoGym-v0", url=url, tasks=tasks)
         with pytest.raises(EnvironmentFailure, match="for MCP"):

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from inspect import cleandoc
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import IO, Annotated, Any, TypeVar, cast
+
+import msgspec
 
 from llmgym.adapters.packages import expect_packages
 from llmgym.adapters.schemas import checker, tool_name
@@ -32,7 +35,7 @@ from llmgym.tools import Tool
 from llmgym.verifiers import answers
 
 T = TypeVar("T")
-Server = str | Sequence[str] | Mapping[str, Any]
+Server = str | Sequence[str | os.PathLike[str]] | Mapping[str, Any]
 
 _OPENING_S = 30.0
 _CONNECTING_S = 30.0  # and for each write; how long an answer may take, is the caller's business
@@ -293,31 +296,50 @@ async def _elsewhere(work: Coroutine[Any, Any, T]) -> T:
     return await asyncio.wrap_future(start_in_background(work))
 
 
+class _Address(msgspec.Struct, forbid_unknown_fields=True):
+    url: Annotated[str, msgspec.Meta(pattern="^(?i:https?)://[^/]")]
+    headers: dict[str, str] = {}
+
+
+class _Command(msgspec.Struct, forbid_unknown_fields=True):
+    command: str
+    args: list[str] = []
+    env: dict[str, str] | None = None
+    cwd: str | None = None
+
+
+def _texts(known: Any) -> Any:
+    """The same with paths as texts."""
+    if isinstance(known, Mapping):
+        return {name: _texts(part) for name, part in known.items()}
+    if isinstance(known, list | tuple):
+        return list(map(_texts, known))
+    return os.fspath(known) if isinstance(known, os.PathLike) else known
+
+
 class _Target:
     """How to reach a server, and what to call it in messages, without its secrets."""
 
     def __init__(self, server: Server) -> None:
-        known: Mapping[str, Any]
+        known: Any = server
         if isinstance(server, str):
             known = {"url": server}
-        elif isinstance(server, Mapping):
-            known = server
-        else:
-            known = (
-                {"command": server[0], "args": list(server[1:])} if isinstance(server, list | tuple) and server else {}
-            )
-        names = {"url", "headers"} if "url" in known else {"command", "args", "env", "cwd"}
-        if not known or set(known) - names or not (known.get("url", "http").startswith("http") and names & set(known)):
+        elif isinstance(server, list | tuple):
+            known = {"command": server[0], "args": server[1:]} if server else {}
+        try:
+            form = _Address if "url" in known else _Command
+            self._known = msgspec.structs.asdict(msgspec.convert(_texts(known), form))
+        except (TypeError, msgspec.ValidationError) as error:
             raise ConfigError(
                 f'an MCP server is a URL (http://HOST:PORT/mcp), a command (a list such as ["python", "server.py"]), '
-                f"or a mapping with url and headers, or with command, args, env and cwd; not {redact(server)!r:.200}"
-            )
-        self._known = known
+                f"or a mapping with url and headers, or with command, args, env and cwd; not {redact(server)!r:.200}: "
+                f"{error}"
+            ) from None
         self._log: IO[bytes] | None = None
         self._said = ""
 
     def __str__(self) -> str:
-        where = self._known.get("url") or " ".join([self._known["command"], *self._known.get("args", ())])
+        where = self._known.get("url") or " ".join([self._known["command"], *self._known["args"]])
         return f"the MCP server {redact_text(where)}"
 
     @asynccontextmanager
@@ -328,7 +350,7 @@ class _Target:
         from mcp.client.streamable_http import streamable_http_client
 
         if "url" in self._known:
-            headers, timeout = dict(self._known.get("headers", {})), httpx2.Timeout(_CONNECTING_S, read=None)
+            headers, timeout = self._known["headers"], httpx2.Timeout(_CONNECTING_S, read=None)
             async with httpx2.AsyncClient(headers=headers, timeout=timeout, verify=_certificates()) as http:
                 yield streamable_http_client(self._known["url"], http_client=http)
             return

@@ -122,7 +122,11 @@ class Session:
         if not told:
             return None
         path, headers = (told.get("url_path"), told.get("headers")) if isinstance(told, dict) else (None, None)
-        if not isinstance(path, str) or not isinstance(headers, Mapping):
+        if (
+            not isinstance(path, str)
+            or not isinstance(headers, Mapping)
+            or not all(isinstance(text, str) for text in headers.values())
+        ):
             raise self._server.fault(f"answered /seed_session with {told!r:.200} for MCP", "invalid")
         return {"url": f"{self._server.url}/{path.lstrip('/')}", "headers": dict(headers)}
 
