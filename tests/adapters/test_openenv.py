@@ -393,6 +393,13 @@ def test_the_form_of_actions(schema: dict[str, Any], wanted: Any, form: str, nam
     assert (found.form, found.name) == (form, name)
 
 
+def test_choices_among_texts_are_shown_by_a_tool() -> None:
+    move = {"title": "Move", "type": "object", "properties": {"to": {"type": "string", "enum": ["left", "right"]}}}
+    found = ActionForm.of(move, None)
+    assert (found.form, found.parameters) == ("tool", {"type": "object", "properties": move["properties"]})
+    assert ActionForm.of(move, "text").form == "text"
+
+
 def test_an_action_that_is_no_single_text() -> None:
     with pytest.raises(ValueError, match="no single text"):
         ActionForm.of(NUMBER, "text")

@@ -11,6 +11,7 @@ from llmgym.tools import render_result
 
 Form = Literal["text", "tool", "tools"]
 _OURS = frozenset({"metadata"})  # of an action, which is no policy's to fill
+_CHOICES = frozenset({"enum", "const"})
 _CALL = frozenset({"tool_name", "arguments"})
 
 
@@ -32,7 +33,7 @@ class ActionForm:
 
     @classmethod
     def of(cls, schema: Mapping[str, Any], wanted: Literal["text", "tool"] | None) -> ActionForm:
-        """Choose the form for a schema: text where a single text is all that an action needs.
+        """Choose the form for a schema: text where a single text is all that an action needs, and any text is one.
 
         Args:
             schema: Of the action.
@@ -49,7 +50,10 @@ class ActionForm:
         if wanted == "text" and not single:
             raise ValueError(f"an action has {', '.join(fields)}, which is no single text")
         description = str(schema.get("description", ""))
-        if wanted == "text" or (wanted is None and single and len(fields) == 1):
+        free = (
+            single and len(fields) == 1 and not fields[required[0]].keys() & _CHOICES
+        )  # which only a tool's schema shows
+        if wanted == "text" or (wanted is None and free):
             return cls("text", required[0], description)
         rest = {name: value for name, value in schema.items() if name not in ("title", "description")}
         parameters = {"type": "object", **rest, "properties": fields}

@@ -37,9 +37,10 @@ class OpenEnv(ToolEnv):
 
     ## Actions
 
-    What the server's schema of an action says: where that is one text, a message is the action; else there is one tool,
-    named as the action is, whose arguments it is. A server of tools lists them, and each is a tool. Names and
-    arguments are checked against these schemas before anything is sent, and calls run one after another.
+    What the server's schema of an action says: where that is one text, and not one of a few, a message is the action;
+    else there is one tool, named as the action is, whose arguments it is. A server of tools lists them, and each is a
+    tool. Names and arguments are checked against these schemas before anything is sent, and calls run one after
+    another.
 
     ## Observations
 
