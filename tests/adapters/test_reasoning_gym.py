@@ -174,6 +174,29 @@ def test_a_share_is_paid_where_that_is_asked_for() -> None:
         assert info["metrics"]["tagged"] == 1
 
 
+@pytest.mark.parametrize(
+    ("form", "right", "tagged"),
+    [
+        ("It is <answer> {} </answer>.", 1, 1),
+        ("<answer>7.5</answer> No: <Answer>{}</Answer>, in <answer> tags.", 1, 1),
+        ("It is <answer>{}", 1, 1),
+        ("<answer>{}</answer>. I wrote </answer>.", 1, 1),
+        ("<answer><answer>{}</answer></answer>", 1, 1),
+        ("{}", 1, 0),
+        ("<answer>{}</answer><answer>7.5</answer>", 0, 1),
+        ("{}</answer>", 0, 0),
+        ("{} <answer>", 0, 1),
+    ],
+)
+def test_the_last_tag_holds_the_answer(form: str, right: float, tagged: float) -> None:
+    env = ReasoningGym(dataset="products")
+    env.reset(seed=0)
+    assert env.task is not None
+    answer = env.oracle(env.task)[0].removeprefix("<answer>").removesuffix("</answer>")
+    _, reward, _, _, info = env.step(form.format(answer))
+    assert (reward, info["metrics"]["tagged"]) == (right, tagged)
+
+
 def test_what_makes_no_sense_is_refused() -> None:
     for arguments, said in [
         ({"dataset": "codeio"}, "cannot be made right"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +23,8 @@ from llmgym.rewards import Reward
 from llmgym.tasks import Task
 from llmgym.verifiers.text import without_thoughts
 
+_TAG = re.compile("<(/?)answer>", re.IGNORECASE)
+
 
 class ReasoningGym(ToolEnv):
     """Questions of reasoning-gym's generators.
@@ -32,7 +36,8 @@ class ReasoningGym(ToolEnv):
 
     ## Actions
 
-    A text with the answer in `<answer>` tags. Without a tag the whole text is the answer.
+    A text with the answer in `<answer>` tags, of which the last one counts. The end of the tag may be missing, as where
+    it is a stop string. Without a tag the whole text is the answer.
 
     ## Observations
 
@@ -114,13 +119,11 @@ class ReasoningGym(ToolEnv):
         """Score the answer."""
         key, entry = self._entry(episode.task)
         text = without_thoughts(episode.final_text)
-        end = text.rfind("</answer>")
-        start = text.rfind("<answer>", 0, max(end, 0))
-        tagged = start >= 0
-        answer = text[start + len("<answer>") : end] if tagged else text
+        tagged = _tagged(text)
+        answer = text if tagged is None else tagged
         earned = score(dataset_of(key.dataset, self.config), key.dataset, answer.strip(), entry)
         right = earned if self.partial else float(earned >= 1.0)
-        return Reward(correct=right, metrics={"score": earned, "tagged": float(tagged)})
+        return Reward(correct=right, metrics={"score": earned, "tagged": float(tagged is not None)})
 
     def oracle(self, task: Task) -> list[str]:
         """Give the right answer."""
@@ -130,6 +133,15 @@ class ReasoningGym(ToolEnv):
     def _entry(self, task: Task) -> tuple[Key, dict[str, Any]]:
         key = Key(**task.metadata)
         return key, make(key, self.config)
+
+
+def _tagged(text: str) -> str | None:
+    """What the last pair of tags holds, else what follows a tag that is open, as a stop string at its end leaves it."""
+    tags = list(_TAG.finditer(text))
+    pairs = [text[start.end() : end.start()] for start, end in pairwise(tags) if not start[1] and end[1]]
+    if pairs:
+        return pairs[-1]
+    return text[tags[-1].end() :] if tags and not tags[-1][1] else None
 
 
 def entries(names: Sequence[str], config: Mapping[str, Any]) -> SplitTasks:
