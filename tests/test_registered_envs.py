@@ -16,7 +16,11 @@ from tests.walled import no_wall
 register_envs()
 _ENTRIES = list_envs()
 _BASES = [entry for entry in _ENTRIES if entry.id == entry.base]
-_VARIANTS = [pytest.param(entry, marks=pytest.mark.slow) for entry in _ENTRIES if entry not in _BASES]
+_LONG = {"llmgym/Files-v0", "llmgym/Math-v0", "llmgym/Shell-v0", "llmgym/Tiles2048-v0"}  # more than three seconds
+_MARKED = [
+    pytest.param(entry, marks=[pytest.mark.slow] if entry not in _BASES or entry.id in _LONG else [], id=entry.id)
+    for entry in _ENTRIES
+]
 _OUTSIDE = {"judge", "network"}
 
 
@@ -27,7 +31,7 @@ def _expect_here(entry: EnvEntry) -> None:
         pytest.skip(why)
 
 
-@pytest.mark.parametrize("entry", [*_BASES, *_VARIANTS], ids=lambda entry: entry.id)
+@pytest.mark.parametrize("entry", _MARKED)
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.timeout(300)
 def test_a_registered_environment_conforms(entry: EnvEntry) -> None:

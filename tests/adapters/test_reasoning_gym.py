@@ -94,6 +94,7 @@ def test_more_than_the_answer_is_another_one(name: str, form: str) -> None:
     assert all(earned(name, form.format(solve(name, entry)), entry) < 1 for _, entry in entries(name, 12))
 
 
+@pytest.mark.slow
 def test_moves_by_chance_solve_nothing() -> None:
     moves = "".join(random.Random(3).choices("UDLR", k=19_000))
     assert not any(earned("sokoban", moves, entry) for _, entry in entries("sokoban", 60))

@@ -23,6 +23,7 @@ def test_a_page_in_the_folder_of_the_run(tmp_path: Path) -> None:
     assert (run / "report.html").read_text("utf-8").startswith("<!doctype html>")
 
 
+@pytest.mark.slow
 def test_a_page_elsewhere(tmp_path: Path) -> None:
     run = runs.store(tmp_path / "run", runs.plain())
     path = tmp_path / "pages" / "one.html"
