@@ -36,6 +36,17 @@ def open_session(feature: str, extra: str, keep_alive: float, headers: Mapping[s
     )
 
 
+def backoff(first: float, failures: int, longest: float) -> float:
+    """Seconds to wait before the next try: twice as many with each failure.
+
+    Args:
+        first: Seconds without a failure.
+        failures: How many there were.
+        longest: Most seconds.
+    """
+    return min(first * 2.0 ** min(failures, 64), longest)  # a few thousand doublings are beyond all numbers
+
+
 def proxy_for(url: str) -> str | None:
     """The proxy for an address, by `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`; it may hold a password.
 

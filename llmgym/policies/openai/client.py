@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from typing import NamedTuple, TypeVar
 
+from llmgym.policies.http import backoff
 from llmgym.policies.openai import waits
 from llmgym.policies.openai.address import Address
 from llmgym.policies.openai.connection import Answer, Connection, connect
@@ -113,8 +114,7 @@ class Client:
             elif not outcome.passing or outcome.spent or failures >= tries:
                 return outcome
             else:
-                backoff = min(_BACKOFF_S * 2 ** min(failures, 9), _LONGEST_BACKOFF_S)
-                await asyncio.sleep(random.uniform(0.75, 1) * backoff)
+                await asyncio.sleep(random.uniform(0.75, 1) * backoff(_BACKOFF_S, failures, _LONGEST_BACKOFF_S))
                 failures += 1
         return _CLOSED
 

@@ -15,6 +15,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from llmgym.concurrency import held
+from llmgym.policies.http import backoff
 from llmgym.policies.openai.trouble import Trouble
 
 _CUT = 0.5
@@ -115,7 +116,7 @@ class Limiter:
             pace.cut = now
             pace.limit = max(1.0, math.floor(min(pace.limit, self._live) * _CUT))
             pace.refusals += 1
-            wait = wait or min(_FIRST_WAIT_S * 2 ** min(pace.refusals - 1, 9), _LONGEST_WAIT_S)
+            wait = wait or backoff(_FIRST_WAIT_S, pace.refusals - 1, _LONGEST_WAIT_S)
         if now + (wait or 0.0) - pace.refused_since > self._patience:
             self.close(trouble)
             return False

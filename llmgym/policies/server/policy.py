@@ -15,7 +15,7 @@ from typing import Any
 from llmgym.chat import Sampling
 from llmgym.errors import ConfigError, PolicyError, PolicyUnavailable
 from llmgym.policies.base import EngineLoad, Generation, LogprobsMode, room_for_reply
-from llmgym.policies.http import open_session
+from llmgym.policies.http import backoff, open_session
 from llmgym.policies.models import load_tokenizer, resolve
 from llmgym.policies.server.endpoint import Endpoint, Fault, Offer, Timeouts, parse_addresses
 from llmgym.policies.server.pool import Pool
@@ -236,7 +236,7 @@ class ServerPolicy:
         patience = time.monotonic() + self._unavailable_timeout
         while failures <= self._max_retries:
             if attempt:
-                await asyncio.sleep(random.uniform(0.5, 1.0) * min(_BACKOFF_S * 2.0 ** min(attempt, 9), _MAX_BACKOFF_S))
+                await asyncio.sleep(random.uniform(0.5, 1.0) * backoff(_BACKOFF_S, attempt, _MAX_BACKOFF_S))
             endpoint = await pool.pick(session_id, failed, self._unavailable_timeout)
             # An engine may know the first try still when the second comes.
             name = f"{request_id}~{attempt}" if attempt else request_id
