@@ -187,12 +187,7 @@ def make_core(env_id: str, /, **kwargs: Any) -> ToolEnv:
             argument that makes no sense.
     """
     spec = _spec_of(as_env_id(env_id))
-    if needed := _needed(_maker_of(spec), spec.kwargs | kwargs):
-        example = ", ".join(f"{name}: ..." for name in needed)
-        raise RegistryError(
-            f"{spec.id} needs {' and '.join(needed)}: {{id: {spec.id}, kwargs: {{{example}}}}} in a configuration, or "
-            f"arguments of gymnasium.make; `llmgym info {spec.id}` says which there are"
-        )
+    maker = _maker_of(spec)
     try:
         own = {name: _own(value) for name, value in kwargs.items()}
         env = gymnasium.make(spec.id, disable_env_checker=True, **own)
@@ -201,6 +196,12 @@ def make_core(env_id: str, /, **kwargs: Any) -> ToolEnv:
             raise type(error)(str(error).removesuffix(clutter)) from error.__cause__
         raise
     except (Exception, SystemExit) as error:  # a constructor is its author's code
+        if needed := _needed(maker, spec.kwargs | kwargs):
+            example = ", ".join(f"{name}: ..." for name in needed)
+            raise RegistryError(
+                f"{spec.id} needs {' and '.join(needed)}: {{id: {spec.id}, kwargs: {{{example}}}}} in a configuration, "
+                f"or arguments of gymnasium.make; `llmgym info {spec.id}` says which there are"
+            ) from None
         said = described(error).replace(_clutter(error), "")
         raise RegistryError(f"cannot make {spec.id}: {said}") from error
     return _unwrapped(env, spec.id)
