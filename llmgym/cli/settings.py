@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from llmgym.chat import Policy
 from llmgym.cli.verb import Several
 from llmgym.errors import ConfigError, LLMGymError
 from llmgym.files import parse_yaml
@@ -112,25 +111,16 @@ def _wrong_policy(settings: dict[str, Any]) -> Iterator[str]:
     except LLMGymError as error:
         yield str(error)
         return
-    yield from _wrong_models(settings.get("models"), policy)
-    yield from _wrong_players(settings.get("policies") or {}, policy)
+    yield from _wrong_casts(settings.get("models"), lambda one: cast_roles(one, policy))
+    yield from _wrong_casts(settings.get("policies"), lambda one: Players(one, policy))
     if settings.get("num_samples_in_parallel") == "auto" and not gives_load(policy):
         yield f'num_samples_in_parallel is "auto", but {policy.name} does not know how busy it is; give a number'
 
 
-def _wrong_models(models: Any, own: Policy) -> Iterator[str]:
-    """Models of roles that there are not; which roles there are is known once the environments are made."""
-    for role, spec in models.items() if isinstance(models, dict) else ():
+def _wrong_casts(given: Any, cast: Callable[[dict[str, Any]], object]) -> Iterator[str]:
+    """What is no policy of a role or an agent; which of these there are is known once the environments are made."""
+    for name, spec in given.items() if isinstance(given, dict) else ():
         try:
-            cast_roles({role: spec}, own)
-        except LLMGymError as error:
-            yield str(error)
-
-
-def _wrong_players(policies: Any, own: Policy) -> Iterator[str]:
-    """Players of agents that there are not; which agents there are is known once a game is made."""
-    for agent, given in policies.items() if isinstance(policies, dict) else ():
-        try:
-            Players({agent: given}, own)
+            cast({name: spec})
         except LLMGymError as error:
             yield str(error)
